@@ -1,0 +1,58 @@
+"""The errors, each with its reason and its remedy in one line.
+
+EnergyRatingError
+├── BadInput             a file, an option or an argument is wrong; says where
+├── NotMeasured          a figure was asked for that the record does not hold
+├── SensorUnavailable    a kind of sensor cannot be used on this machine
+└── SensorFailed         a sensor did not answer this time
+    └── SensorLost       a device is gone and will not come back in this run
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class EnergyRatingError(Exception):
+    """What went wrong, and what to do about it.
+
+    ``str()`` of it is one line: ``message. remedy`` (no line breaks, whatever the message holds).
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = self.message.rstrip(".")
+        line = f"{text}. {self.remedy}" if self.remedy else text
+        return " ".join(line.split())
+
+
+class BadInput(EnergyRatingError, ValueError):
+    """Input that cannot be taken. ``place`` names the file, and the line or key in it."""
+
+    def __init__(self, message: str, remedy: str = "", *, place: str | Path = "") -> None:
+        super().__init__(message, remedy)
+        self.place = str(place)
+
+    def __str__(self) -> str:
+        line = super().__str__()
+        return f"{self.place}: {line}" if self.place else line
+
+
+class NotMeasured(EnergyRatingError, LookupError):
+    """The record does not hold this figure; the message names what it does hold."""
+
+
+class SensorUnavailable(EnergyRatingError):
+    """This kind of sensor cannot be used here. Other kinds may."""
+
+
+class SensorFailed(EnergyRatingError):
+    """A reading failed. The next one may succeed."""
+
+
+class SensorLost(SensorFailed):
+    """The device is gone (fallen off the bus, driver reloaded); reading on is pointless."""

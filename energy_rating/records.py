@@ -1,0 +1,297 @@
+"""The nouns: what was measured, on what, and how far it can be trusted. Values only; nothing here computes or reads.
+
+Every noun is frozen except ``Window``, which is open while work is counted into it. Units are in the names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from energy_rating.errors import BadInput, NotMeasured
+from energy_rating.quantities import EnergyPerUnit, Estimate
+
+RECORD_SCHEMA = "energy-rating/record/1"
+
+Stage = Literal["pre-training", "fine-tuning", "inference", "other"]
+Component = Literal["gpu", "cpu", "dram", "module", "host", "wall"]
+Method = Literal["counter", "power", "model"]
+Severity = Literal["note", "degrades", "disqualifies"]
+Validity = Literal["valid", "degraded", "invalid"]
+Number = int | float
+
+STAGES: tuple[Stage, ...] = get_args(Stage)
+COMPONENTS: tuple[Component, ...] = get_args(Component)
+RUN = "run"  # the window that spans everything
+
+# Worst last: a component read by several methods is as good as the worst of them.
+METHODS: tuple[Method, ...] = get_args(Method)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Channel:
+    """One number that a sensor gives.
+
+    ``counter`` channels read joules that only grow (from an arbitrary start), ``power`` and ``model`` channels read watts.
+    ``accuracy`` is the relative standard uncertainty of the gain. ``period_s`` is how often the sensor refreshes the
+    number (None: not known beforehand); ``wraps_at_j`` is the range after which a counter starts again (None: never).
+    """
+
+    id: str
+    component: Component
+    device: str
+    method: Method
+    accuracy: float
+    period_s: float | None = None
+    wraps_at_j: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """A warning that travels with the record. ``measurement`` or ``channel`` None: it concerns all of them."""
+
+    code: str
+    message: str
+    remedy: str = ""
+    severity: Severity = "note"
+    measurement: str | None = None
+    channel: str | None = None
+
+
+def validity(findings: Iterable[Finding]) -> Validity:
+    """What the findings leave of a figure: valid, degraded (usable, marked) or invalid (shown, never rated)."""
+    severities = {finding.severity for finding in findings}
+    if "disqualifies" in severities:
+        return "invalid"
+    return "degraded" if "degrades" in severities else "valid"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Device:
+    """One device: ``id`` is what channels name (a GPU's UUID, a CPU's zone). Clocks in MHz; None is not known."""
+
+    id: str
+    name: str
+    driver: str | None = None
+    power_limit_w: float | None = None
+    clock_mhz: float | None = None
+    memory_gb: float | None = None
+    mig: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Environment:
+    """What machine and software this was. ``host`` is a hash unless the name was asked for."""
+
+    devices: tuple[Device, ...] = ()
+    software: Mapping[str, str] = field(default_factory=dict)
+    host: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Model:
+    """The model that was run; ``parameters`` counts all, ``active_parameters`` those used for one token."""
+
+    id: str
+    revision: str | None = None
+    parameters: int | None = None
+    active_parameters: int | None = None
+    dtype: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """What the model did, under which protocol, and the unit it is rated by."""
+
+    name: str
+    protocol: str | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """The operating point."""
+
+    items: int | None = None
+    batch_size: int | None = None
+    concurrency: int | None = None
+    max_new_tokens: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quality:
+    """How good the answers were, and who says so."""
+
+    metric: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """What a record can be recomputed from: version of this package, hash of the uncompressed journal, data files used."""
+
+    version: str
+    journal_sha256: str
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """The windows of one name, added up. A component that was not measured is absent, never zero.
+
+    ``duration_s`` is the sum over its ``n`` windows, ``start_s`` the start of the first, since the start of the run.
+    ``coverage`` is the share (0 to 1) of the duration that the component's sensors saw. ``methods`` says how each
+    component was had (the worst of its channels); it follows from the record's channels and is not stored.
+    """
+
+    name: str
+    n: int
+    start_s: float
+    duration_s: float
+    work: Mapping[str, Number]
+    energy_by_channel_j: Mapping[str, Estimate]
+    energy_j: Mapping[str, Estimate]
+    coverage: Mapping[str, float]
+    validity: Validity
+    idle_j: Mapping[str, Estimate] | None = None
+    methods: Mapping[str, Method] = field(default_factory=dict)
+
+    def energy_per(self, unit: str, component: str = "gpu") -> EnergyPerUnit:
+        """Joules per ``unit`` of work, of one component.
+
+        Raises:
+            NotMeasured: the component has no energy here, or none of that unit was counted.
+        """
+        if component not in self.energy_j:
+            raise NotMeasured(
+                f"{component!r} was not measured in {self.name!r}",
+                f"Measured are: {', '.join(self.energy_j) or 'none'}",
+            )
+        if not self.work.get(unit):
+            counted = ", ".join(name for name, amount in self.work.items() if amount)
+            raise NotMeasured(f"no {unit!r} was counted in {self.name!r}", f"Counted are: {counted or 'none'}")
+        energy = self.energy_j[component].times(1 / self.work[unit])
+        return EnergyPerUnit(
+            value=energy.value,
+            random=energy.random,
+            systematic=energy.systematic,
+            unit=unit,
+            component=component,
+            estimated=self.methods.get(component) == "model",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One run: everything that cards, labels and ratings are made from. ``record["epoch"]`` is a measurement by name."""
+
+    run_id: str
+    created: str
+    stage: Stage
+    environment: Environment
+    channels: tuple[Channel, ...]
+    measurements: tuple[Measurement, ...]
+    findings: tuple[Finding, ...]
+    provenance: Provenance
+    model: Model | None = None
+    task: Task | None = None
+    load: Load | None = None
+    quality: tuple[Quality, ...] = ()
+    schema: str = RECORD_SCHEMA
+
+    def __getitem__(self, name: str) -> Measurement:
+        """The measurement of that name.
+
+        Raises:
+            NotMeasured: there is none; the message names those there are.
+        """
+        for measurement in self.measurements:
+            if measurement.name == name:
+                return measurement
+        names = ", ".join(measurement.name for measurement in self.measurements)
+        raise NotMeasured(f"no measurement is called {name!r}", f"There are: {names or 'none'}")
+
+    def __contains__(self, name: object) -> bool:
+        return any(measurement.name == name for measurement in self.measurements)
+
+    def __iter__(self) -> Iterator[Measurement]:
+        return iter(self.measurements)
+
+    def findings_on(self, name: str) -> tuple[Finding, ...]:
+        """The findings that concern this measurement: its own and those of the whole record."""
+        return tuple(finding for finding in self.findings if finding.measurement in (None, name))
+
+
+def worst_method(methods: Iterable[Method]) -> Method | None:
+    """The least direct of these methods; None for none."""
+    return max(methods, key=METHODS.index, default=None)
+
+
+def component_methods(
+    energies: Iterable[str], channels: Sequence[Channel]
+) -> dict[str, Method]:
+    """How each component was had, from the ids of the channels that carry its energy."""
+    by_id = {channel.id: channel for channel in channels}
+    used: dict[str, list[Method]] = {}
+    for channel_id in energies:
+        channel = by_id[channel_id]
+        used.setdefault(channel.component, []).append(channel.method)
+    return {component: max(methods, key=METHODS.index) for component, methods in used.items()}
+
+
+class Window:
+    """A named span with work counted into it. Open until it is left; opened by ``run.window(name)``."""
+
+    __slots__ = ("_faults", "name", "work")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.work: dict[str, Number] = {}
+        self._faults: list[str] = []
+
+    def count(self, **work: Number) -> None:
+        """Adds work of any unit: ``window.count(token=512, request=1)``.
+
+        A count that is no finite number ≥ 0 is left out and told as a finding; nothing is raised into the program
+        that is being measured.
+        """
+        for unit, amount in work.items():
+            clean = _amount(amount)
+            if clean is None:
+                self._faults.append(f"{unit}={amount!r}"[:80])
+            else:
+                self.work[unit] = self.work.get(unit, 0) + clean
+
+    def faults(self) -> tuple[str, ...]:
+        """The counts that were left out, as ``unit=amount``."""
+        return tuple(self._faults)
+
+
+def _amount(amount: object) -> Number | None:
+    if isinstance(amount, bool):
+        return None
+    if not isinstance(amount, int | float):
+        # A NumPy or torch scalar is a number too; it says so by converting itself.
+        item = getattr(amount, "item", None)
+        amount = item() if callable(item) else None
+        if isinstance(amount, bool) or not isinstance(amount, int | float):
+            return None
+    if not math.isfinite(amount) or amount < 0:
+        return None
+    return amount
+
+
+def stage_of(name: str) -> Stage:
+    """The stage of that name.
+
+    Raises:
+        BadInput: there is none.
+    """
+    for stage in STAGES:
+        if stage == name:
+            return stage
+    raise BadInput(f"{name!r} is not a stage", f"Stages are: {', '.join(STAGES)}", place="stage")

@@ -1,0 +1,62 @@
+"""The sensors: one file a kind, each a door to one kind of hardware.
+
+A sensor reads, it never sets. To add a kind, put a module here that has::
+
+    def detect() -> Detection: ...
+
+and raises ``SensorUnavailable`` with reason and remedy where it cannot be used. Nothing else needs editing: the folder is the
+registry. A module without ``detect`` (such as ``replay``) is used only when it is asked for by hand.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Protocol
+
+from energy_rating.errors import SensorFailed
+from energy_rating.records import Channel, Device, Finding
+
+Reading = Mapping[str, float | SensorFailed]
+
+
+class Sensor(Protocol):
+    """One device (a GPU, the RAPL zones of a host), whose channels are read together."""
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """What can be read; does not change while the sensor lives."""
+
+    def read(self) -> Reading:
+        """By channel id: joules or watts now, or why that channel did not answer.
+
+        Raises:
+            SensorLost: the device is gone for good.
+            SensorFailed: nothing answered this time.
+        """
+
+    def close(self) -> None:
+        """Lets go of the device. Reading afterwards is an error."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detection:
+    """What one kind of sensor found: the sensors, the devices they read, and what is to be said about them."""
+
+    sensors: tuple[Sensor, ...] = ()
+    devices: tuple[Device, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+def kinds() -> Iterator[str]:
+    """The names of all kinds of sensor that look for devices by themselves, measured ones before modelled ones."""
+    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "replay"]
+    return iter(sorted(names, key=lambda name: (name == "codecarbon", name)))
+
+
+def kind(name: str) -> ModuleType:
+    """The module of that kind; ``kind("nvml").detect()``."""
+    return importlib.import_module(f"{__name__}.{name}")
