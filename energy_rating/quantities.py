@@ -74,7 +74,9 @@ class Estimate:
     def times(self, factor: float) -> Estimate:
         """The product with an exact number, such as a count."""
         return Estimate(
-            value=self.value * factor, random=self.random * abs(factor), systematic=self.systematic * abs(factor)
+            value=self.value * factor,
+            random=self.random * abs(factor),
+            systematic=self.systematic * abs(factor),
         )
 
     def over(self, other: Estimate, *, same_sensor: bool) -> Estimate:

@@ -173,7 +173,9 @@ class Measurement:
             )
         if not self.work.get(unit):
             counted = ", ".join(name for name, amount in self.work.items() if amount)
-            raise NotMeasured(f"no {unit!r} was counted in {self.name!r}", f"Counted are: {counted or 'none'}")
+            raise NotMeasured(
+                f"no {unit!r} was counted in {self.name!r}", f"Counted are: {counted or 'none'}"
+            )
         energy = self.energy_j[component].times(1 / self.work[unit])
         return EnergyPerUnit(
             value=energy.value,
@@ -231,9 +233,7 @@ def worst_method(methods: Iterable[Method]) -> Method | None:
     return max(methods, key=METHODS.index, default=None)
 
 
-def component_methods(
-    energies: Iterable[str], channels: Sequence[Channel]
-) -> dict[str, Method]:
+def component_methods(energies: Iterable[str], channels: Sequence[Channel]) -> dict[str, Method]:
     """How each component was had, from the ids of the channels that carry its energy."""
     by_id = {channel.id: channel for channel in channels}
     used: dict[str, list[Method]] = {}
