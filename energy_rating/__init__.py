@@ -1,3 +1,70 @@
-"""What an AI model costs the planet: measured, rated, and open to anyone's check."""
+"""What an AI model costs the planet: measured, rated, and open to anyone's check.
+
+The public names; each is loaded when it is first used, so that ``import energy_rating`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
+    from energy_rating.formats import load
+    from energy_rating.meter import Run, measure
+    from energy_rating.quantities import Estimate
+    from energy_rating.records import Finding, Measurement, Record, Window
+    from energy_rating.summary import summarise
+
+_HOMES = {
+    "BadInput": "errors",
+    "EnergyRatingError": "errors",
+    "Estimate": "quantities",
+    "Finding": "records",
+    "Measurement": "records",
+    "NotMeasured": "errors",
+    "Record": "records",
+    "Run": "meter",
+    "Window": "records",
+    "load": "formats",
+    "measure": "meter",
+    "summarise": "summary",
+}
+
+__all__ = [
+    "BadInput",
+    "EnergyRatingError",
+    "Estimate",
+    "Finding",
+    "Measurement",
+    "NotMeasured",
+    "Record",
+    "Run",
+    "Window",
+    "hardware_profiles",
+    "load",
+    "measure",
+    "summarise",
+]
+
+
+def hardware_profiles() -> Path:
+    """The folder of the hardware profiles: inside an installed package, at the top of a checkout."""
+    here = Path(__file__).parent
+    installed = here / "hardware_profiles"
+    return installed if installed.is_dir() else here.parent / "hardware_profiles"
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"energy_rating.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from energy_rating.quantities import Estimate
+from energy_rating.records import Samples
 
 # A register that has not been read for so long no longer tells what the device draws. One line a second is the slowest that
 # a journal is written, so three missing lines are a gap.
@@ -47,21 +48,6 @@ ASSUMED_PERIOD_S = 0.1
 UNSEEN_SHARE = 0.75
 
 SQRT12 = math.sqrt(12.0)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Samples:
-    """The readings of one channel, oldest first: each was taken between ``start_s`` and ``end_s``.
-
-    ``values`` are joules for a counter and watts for a register; a register line that spans time is its mean over the span.
-    """
-
-    start_s: Sequence[float]
-    end_s: Sequence[float]
-    values: Sequence[float]
-
-    def __len__(self) -> int:
-        return len(self.values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

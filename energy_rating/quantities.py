@@ -16,6 +16,9 @@ from statistics import NormalDist
 JOULES_PER_KWH = 3.6e6
 JOULES_PER_WH = 3.6e3
 
+# Read by pydantic in ``formats``: without it, a dataclass takes unknown keys in silence.
+STRICT = {"extra": "forbid", "allow_inf_nan": False}
+
 CONFIDENCE = 0.95  # of every interval that is printed or that decides
 
 
@@ -26,6 +29,8 @@ class Estimate:
     Raises:
         ValueError: a part is not finite, or a doubt is negative.
     """
+
+    __pydantic_config__ = STRICT
 
     value: float
     random: float = 0.0

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from energy_rating.errors import BadInput, NotMeasured
-from energy_rating.quantities import EnergyPerUnit, Estimate
+from energy_rating.quantities import STRICT, EnergyPerUnit, Estimate
 
 RECORD_SCHEMA = "energy-rating/record/1"
 
@@ -39,6 +39,8 @@ class Channel:
     number (None: not known beforehand); ``wraps_at_j`` is the range after which a counter starts again (None: never).
     """
 
+    __pydantic_config__ = STRICT
+
     id: str
     component: Component
     device: str
@@ -49,8 +51,25 @@ class Channel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Samples:
+    """The readings of one channel, oldest first: each was taken between ``start_s`` and ``end_s``.
+
+    ``values`` are joules for a counter and watts for a register; a register line that spans time is its mean over the span.
+    """
+
+    start_s: Sequence[float]
+    end_s: Sequence[float]
+    values: Sequence[float]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """A warning that travels with the record. ``measurement`` or ``channel`` None: it concerns all of them."""
+
+    __pydantic_config__ = STRICT
 
     code: str
     message: str
@@ -72,6 +91,8 @@ def validity(findings: Iterable[Finding]) -> Validity:
 class Device:
     """One device: ``id`` is what channels name (a GPU's UUID, a CPU's zone). Clocks in MHz; None is not known."""
 
+    __pydantic_config__ = STRICT
+
     id: str
     name: str
     driver: str | None = None
@@ -85,6 +106,8 @@ class Device:
 class Environment:
     """What machine and software this was. ``host`` is a hash unless the name was asked for."""
 
+    __pydantic_config__ = STRICT
+
     devices: tuple[Device, ...] = ()
     software: Mapping[str, str] = field(default_factory=dict)
     host: str | None = None
@@ -93,6 +116,8 @@ class Environment:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Model:
     """The model that was run; ``parameters`` counts all, ``active_parameters`` those used for one token."""
+
+    __pydantic_config__ = STRICT
 
     id: str
     revision: str | None = None
@@ -105,6 +130,8 @@ class Model:
 class Task:
     """What the model did, under which protocol, and the unit it is rated by."""
 
+    __pydantic_config__ = STRICT
+
     name: str
     protocol: str | None = None
     unit: str | None = None
@@ -113,6 +140,8 @@ class Task:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Load:
     """The operating point."""
+
+    __pydantic_config__ = STRICT
 
     items: int | None = None
     batch_size: int | None = None
@@ -125,6 +154,8 @@ class Load:
 class Quality:
     """How good the answers were, and who says so."""
 
+    __pydantic_config__ = STRICT
+
     metric: str
     value: float
     source: str
@@ -133,6 +164,8 @@ class Quality:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
     """What a record can be recomputed from: version of this package, hash of the uncompressed journal, data files used."""
+
+    __pydantic_config__ = STRICT
 
     version: str
     journal_sha256: str
@@ -147,6 +180,8 @@ class Measurement:
     ``coverage`` is the share (0 to 1) of the duration that the component's sensors saw. ``methods`` says how each
     component was had (the worst of its channels); it follows from the record's channels and is not stored.
     """
+
+    __pydantic_config__ = STRICT
 
     name: str
     n: int
@@ -190,6 +225,8 @@ class Measurement:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
     """One run: everything that cards, labels and ratings are made from. ``record["epoch"]`` is a measurement by name."""
+
+    __pydantic_config__ = STRICT
 
     run_id: str
     created: str

@@ -3,15 +3,16 @@
 The rules, and where they stand:
 
 * Unset: every GPU. Empty: none. A list is comma-separated; the first entry that names no GPU ends it, and the entries
-  before it count (CUDA Programming Guide, section 5.2.1.1, ``CUDA_VISIBLE_DEVICES``).
+  before it count (CUDA Programming Guide, section 5.2.1 "Device Enumeration and Properties", ``CUDA_VISIBLE_DEVICES``).
 * An entry is an index, or a UUID as ``nvidia-smi -L`` prints it, which may be cut short as long as it stays unique
   (same section), or a slice: ``MIG-<uuid>`` since driver 470, ``MIG-GPU-<uuid>/<gpu instance>/<compute instance>``
-  before (MIG User Guide, "Device names").
+  before (MIG User Guide, "MIG Device Names", "CUDA Device Enumeration").
 * An index is read as ``strtoul`` reads it (``1gpu`` is 1), the first entry settles whether the list holds indices, UUIDs
   or slices, an entry of another kind ends it, and a GPU named twice empties it. The guide is silent on these; they are
-  what PyTorch found driver 525 to do (pytorch/pytorch#92315, ``_parse_visible_devices``).
+  what PyTorch found driver 525 to do (pytorch/pytorch#92315, ``_parse_visible_devices``). Blanks around an entry are
+  passed over; before a UUID that is a guess, and a GPU too many is the smaller harm.
 * ``CUDA_DEVICE_ORDER=PCI_BUS_ID`` counts indices in PCI order, which is NVML's. The default, ``FASTEST_FIRST``, sorts by a
-  guess at speed that is not documented (section 5.2.1.3): GPUs of one model keep their PCI order, others need not.
+  guess at speed that is not documented (same section): GPUs of one model keep their PCI order, others need not.
 
 ``NVIDIA_VISIBLE_DEVICES`` is no matter of CUDA's: the container runtime has acted on it before the process starts.
 """
@@ -28,11 +29,11 @@ _INDEX = re.compile(r"\s*([+-]?)0*([0-9]{1,9})(?![0-9])")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PresentGpu:
-    """A GPU of this machine. ``slices`` are the names of its MIG slices, as the driver gives them."""
+    """A GPU of this machine. ``mig`` None: not known. ``slices`` are its MIG slices, named as the driver names them."""
 
     uuid: str
     name: str
-    mig: bool = False
+    mig: bool | None = False
     slices: tuple[str, ...] = ()
 
 
@@ -70,7 +71,7 @@ def visible_gpus(environ: Mapping[str, str], present: Sequence[PresentGpu]) -> V
         if name in named:
             return VisibleGpus(uuids=(), repeated=True)
         named.append(name)
-        # CUDA so far enumerates one slice only (MIG User Guide, "Device enumeration"). All that are named are taken: the
+        # CUDA so far enumerates one slice only (MIG User Guide, "CUDA Device Enumeration"). All that are named are taken: the
         # guide says that this may change, and a GPU too many beside a slice does less harm than one too few.
         if gpu.uuid not in uuids:
             uuids.append(gpu.uuid)

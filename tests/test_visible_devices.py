@@ -103,7 +103,9 @@ def test_a_slice_named_twice_leaves_none_visible() -> None:
     assert shown(f"{SLICES[0]},{SLICES[0]}", SLICED).repeated
 
 
-@pytest.mark.parametrize("value", ["MIG-aaaa", "MIG-ffff", f"MIG-{C}/1/0", f"MIG-{A}", "MIG-", "MIG-GPU-/1/0"])
+@pytest.mark.parametrize(
+    "value", ["MIG-aaaa", "MIG-ffff", f"MIG-{C}/1/0", f"MIG-{A}", "MIG-", "MIG-GPU-/1/0"]
+)
 def test_what_names_no_slice_shows_nothing(value: str) -> None:
     # Ambiguous, unknown, of a GPU that is not sliced, without instance, and the bare prefixes.
     assert shown(value, SLICED).uuids == ()

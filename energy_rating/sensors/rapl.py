@@ -16,17 +16,22 @@ named intel-rapl as well, and have no memory.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Literal, Protocol
 
 from energy_rating.errors import SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.records import Channel, Device, Finding
+from energy_rating.records import Channel, Component, Device, Finding
 from energy_rating.sensors import Detection, Reading
+
+COMPONENTS: tuple[Component, ...] = ("cpu", "dram")
 
 POWERCAP = Path("/sys/class/powercap")
 CPUINFO = Path("/proc/cpuinfo")
@@ -61,8 +66,8 @@ ABSENT_REMEDY = (
 )
 # Root-only since CVE-2020-8694 (Linux 5.10), which read secrets off the power.
 DENIED_REMEDY = (
-    "Run: sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj (until the next boot; to keep it, put the same "
-    "chmod into a udev rule for SUBSYSTEM==\"powercap\")"
+    "Run: sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj (to keep it over a reboot, add the udev rule "
+    'SUBSYSTEM=="powercap", ACTION=="add", RUN+="/bin/chmod a+r /sys%p/energy_uj")'
 )
 
 _ZONE = re.compile(r"intel-rapl(?P<mmio>-mmio)?:(?P<zone>\d+)(?::(?P<subzone>\d+))?")
@@ -72,9 +77,9 @@ _PACKAGE = re.compile(r"package-(?P<package>\d+)(?:-die-(?P<die>\d+))?")
 class Files(Protocol):
     """What is asked of the operating system; the module ``os`` is one."""
 
-    def open(self, path: str, flags: int) -> int: ...
-    def pread(self, fd: int, length: int, offset: int) -> bytes: ...
-    def close(self, fd: int) -> None: ...
+    def open(self, path: str, flags: int, /) -> int: ...
+    def pread(self, fd: int, length: int, offset: int, /) -> bytes: ...
+    def close(self, fd: int, /) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +107,9 @@ class _Zone:
 class Rapl:
     """All RAPL counters of this machine. Their descriptors are kept: reading one so costs a tenth of opening it."""
 
-    def __init__(self, channels: Sequence[Channel], paths: Sequence[str], fds: Sequence[int], files: Files) -> None:
+    def __init__(
+        self, channels: Sequence[Channel], paths: Sequence[str], fds: Sequence[int], files: Files
+    ) -> None:
         self._channels = tuple(channels)
         self._counters = [
             _Counter(channel.id, path, fd) for channel, path, fd in zip(channels, paths, fds, strict=True)
@@ -130,42 +137,46 @@ class Rapl:
                 self._files.close(counter.fd)
 
     def _energy_j(self, counter: _Counter) -> float | SensorFailed:
-        if counter.lost is not None:
+        if counter.lost:
             return SensorLost(counter.lost)
-        if counter.fd is None:
-            return self._reopened_j(counter)
         try:
-            count = _count(self._files.pread(counter.fd, COUNT_BYTES, 0))
+            count = self._reopened(counter) if counter.fd is None else self._kept(counter, counter.fd)
         except OSError as error:
-            if error.errno in GONE:
-                return self._reopened_j(counter)
-            return SensorFailed(f"{counter.path} cannot be read: {error.strerror}")
+            if error.errno not in GONE:
+                return SensorFailed(f"{counter.path} cannot be read: {error.strerror}")
+            counter.lost = f"{counter.path} is gone"
+            return SensorLost(counter.lost)
         except ValueError as error:
             return SensorFailed(f"{counter.path} {error}")
+        except SensorLost as error:
+            counter.lost = error.message
+            return error
         counter.last = count
         return count * JOULES_PER_COUNT
 
-    def _reopened_j(self, counter: _Counter) -> float | SensorFailed:
-        """Tries a new descriptor, once: a package that was unplugged and came back has a new file of the same name."""
-        if counter.fd is not None:
-            self._files.close(counter.fd)
-            counter.fd = None
+    def _kept(self, counter: _Counter, fd: int) -> int:
         try:
-            counter.fd = _opened(self._files, counter.path)
-            count = _count(self._files.pread(counter.fd, COUNT_BYTES, 0))
+            return _count(self._files.pread(fd, COUNT_BYTES, 0))
         except OSError as error:
             if error.errno not in GONE:
-                return SensorFailed(f"{counter.path} cannot be opened again: {error.strerror}")
-            counter.lost = f"{counter.path} is gone"
-        except ValueError as error:
-            return SensorFailed(f"{counter.path} {error}")
-        else:
-            if count >= counter.last:
-                counter.last = count
-                return count * JOULES_PER_COUNT
-            # It began anew. To whoever reads on this would look like a roll-over: a whole range of energy never used.
-            counter.lost = f"{counter.path} was unplugged and started again from nothing"
-        return SensorLost(counter.lost)
+                raise
+        # A package that was unplugged and came back has a new file of the same name.
+        counter.fd = None
+        self._files.close(fd)
+        return self._reopened(counter)
+
+    def _reopened(self, counter: _Counter) -> int:
+        fd = _opened(self._files, counter.path)
+        try:
+            count = _count(self._files.pread(fd, COUNT_BYTES, 0))
+            if count < counter.last:
+                # Reading on would look like a roll-over: a whole range of energy that was never used.
+                raise SensorLost(f"{counter.path} was unplugged and started again from nothing")
+        except (OSError, ValueError, SensorLost):
+            self._files.close(fd)
+            raise
+        counter.fd = fd
+        return count
 
 
 @dataclass(slots=True)
@@ -176,7 +187,7 @@ class _Counter:
     path: str
     fd: int | None
     last: int = 0
-    lost: str | None = None
+    lost: str = ""  # why, once it is
 
 
 def detect(
@@ -197,7 +208,9 @@ def detect(
     opened, refusals = _open(zones, files)
     if not opened:
         raise _unavailable(refusals)
-    mirrors = _mirrors([zone for zone in zones if zone in opened and zone.component == "cpu"], opened, files, sleep)
+    mirrors = _mirrors(
+        [zone for zone in zones if zone in opened and zone.component == "cpu"], opened, files, sleep
+    )
     for zone in zones:
         # A die without a counter of its own has no memory counter of its own either.
         if zone.package in mirrors and zone in opened:
@@ -259,7 +272,9 @@ def _zones(root: Path) -> list[_Zone]:
 
 def _order(zone: _Zone) -> tuple[int, int, str]:
     match = _PACKAGE.fullmatch(zone.package)
-    return (int(match["package"]), int(match["die"] or 0), zone.component) if match else (0, 0, zone.component)
+    return (
+        (int(match["package"]), int(match["die"] or 0), zone.component) if match else (0, 0, zone.component)
+    )
 
 
 def _name(folder: Path) -> str:
@@ -297,7 +312,9 @@ def _unavailable(refusals: dict[_Zone, OSError | ValueError]) -> SensorUnavailab
     zone, error = next(iter(refusals.items()))
     if isinstance(error, PermissionError):
         return SensorUnavailable(f"{zone.counter} may only be read by root", DENIED_REMEDY)
-    return SensorUnavailable(f"{zone.counter} {_reason(error)}", "Look for RAPL in the kernel's log: sudo dmesg")
+    return SensorUnavailable(
+        f"{zone.counter} {_reason(error)}", "Look for RAPL in the kernel's log: sudo dmesg"
+    )
 
 
 def _reason(error: OSError | ValueError) -> str:
@@ -326,36 +343,31 @@ def _mirrors(
     def readings() -> dict[_Zone, float]:
         values = {}
         for zone in packages:
-            try:
+            with suppress(OSError, ValueError):
                 values[zone] = _count(files.pread(fds[zone], COUNT_BYTES, 0)) * JOULES_PER_COUNT
-            except (OSError, ValueError):
-                continue
         return values
 
-    def suspects(values: dict[_Zone, float]) -> Iterator[tuple[_Zone, _Zone]]:
-        for index, zone in enumerate(packages):
-            for other in packages[:index]:
-                # A counter at zero tells nothing.
-                if values.get(zone) and values.get(other):
-                    apart = abs(values[zone] - values[other])
-                    if min(apart, abs((ranges[zone] or apart) - apart) or apart) <= MIRROR_J:
-                        yield zone, other
+    def alike(values: dict[_Zone, float], zone: _Zone, other: _Zone) -> bool:
+        # A counter at zero tells nothing.
+        if not (values.get(zone) and values.get(other)):
+            return False
+        apart = abs(values[zone] - values[other])
+        # One of the two readings may have come after the roll-over.
+        return min(apart, abs((ranges[zone] or math.inf) - apart)) <= MIRROR_J
 
     first = readings()
-    pairs = set(suspects(first))
+    pairs = [(zone, other) for other, zone in combinations(packages, 2) if alike(first, zone, other)]
+    moved: list[tuple[_Zone, _Zone]] = []
     for _ in range(MIRROR_WAITS):
-        if not pairs:
-            return {}
+        if len(moved) == len(pairs):
+            break
         sleep(MIRROR_WAIT_S)
         now = readings()
-        pairs &= set(suspects(now))
-        if all(now[zone] != first[zone] and now[other] != first[other] for zone, other in pairs):
-            break
-    else:
-        # Counters that stand still cannot be told apart, and add nothing either.
-        return {}
+        pairs = [pair for pair in pairs if alike(now, *pair)]
+        # Two counters that stand still cannot be told apart, and add nothing either.
+        moved = [pair for pair in pairs if all(now[zone] != first[zone] for zone in pair)]
     mirrors: dict[str, str] = {}
-    for zone, other in sorted(pairs, key=lambda pair: (packages.index(pair[0]), packages.index(pair[1]))):
+    for zone, other in moved:
         mirrors.setdefault(zone.package, other.package)
     return mirrors
 
@@ -382,7 +394,9 @@ def _findings_on_mirrors(mirrors: dict[str, str]) -> Iterator[Finding]:
         )
 
 
-def _findings_on_refusals(refusals: dict[_Zone, OSError | ValueError], opened: dict[_Zone, int]) -> Iterator[Finding]:
+def _findings_on_refusals(
+    refusals: dict[_Zone, OSError | ValueError], opened: dict[_Zone, int]
+) -> Iterator[Finding]:
     measured = {zone.component for zone in opened}
     for zone, error in refusals.items():
         yield Finding(

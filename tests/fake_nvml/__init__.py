@@ -1,9 +1,10 @@
 """A libnvidia-ml.so.1 without a GPU, and the truth about what it draws.
 
-`FakeNvml(devices=(Device(power="square:100,400,0.73,0.4"),))` describes a machine. `load()` puts it under the unmodified
-`pynvml` of this process, `environment()` under that of any other. `truth_j()` works out the energy from the same profiles,
-independently of the C code: nvml.c sums an antiderivative, this module adds up overlaps. All absolute times are those of
-`time.monotonic()`; times in profiles and faults are seconds since `epoch`. nvml.c explains every key at its top.
+`FakeNvml(devices=(Device(power="square:100,400,0.73,0.4"),))` describes a machine. `load()` puts it under the
+unmodified `pynvml` of this process, `environment()` under that of any other. `truth_j()` works out the energy
+from the same profiles, independently of the C code: nvml.c takes differences of an antiderivative, this
+module adds up overlaps. Absolute times are those of `time.monotonic()`; times in profiles and faults are
+seconds since `epoch`. nvml.c explains every key at its top.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
-from typing import Literal, cast
+from typing import Literal
 
 __all__ = ["BAD_CONFIGURATION", "Device", "FakeNvml", "Library", "NoCompiler", "build", "compiler"]
 
@@ -53,7 +54,7 @@ def cache_folder() -> Path:
 def build(folder: Path | None = None) -> Path:
     """Compiles the library into `folder`, once per version of its source, and returns its path.
 
-    Processes may build at the same time: each compiles under a name of its own, and the last step is a rename.
+    Processes may build at the same time: each compiles in a folder of its own, and the last step is a rename.
     Raises NoCompiler, or subprocess.CalledProcessError when the compiler refuses.
     """
     version = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
@@ -62,8 +63,8 @@ def build(folder: Path | None = None) -> Path:
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
             made = Path(scratch) / SONAME
-            options = ["-std=c11", "-O2", "-shared", "-fPIC", f"-Wl,-soname,{SONAME}"]
-            subprocess.run([compiler(), *options, str(SOURCE), "-o", str(made), "-lm", "-lpthread"], check=True)
+            command = [compiler(), "-std=c11", "-O2", "-shared", "-fPIC", f"-Wl,-soname,{SONAME}"]
+            subprocess.run([*command, str(SOURCE), "-o", str(made), "-lm", "-lpthread"], check=True)
             made.replace(library)
     return library
 
@@ -91,6 +92,7 @@ class Device:
     power_limit_min_w: float = 200
     power_limit_max_w: float = 700
     persistence: bool = True
+    c2c: bool = False
     virtualization: int = 0
     temperature_c: float = 45
     utilisation_percent: float = 100
@@ -127,7 +129,12 @@ class Device:
 
     def profile(self, scope: Scope = "gpu") -> Profile:
         """What this scope draws. Raises ValueError when it has no profile or a wrong one."""
-        text = {"gpu": self.power, "module": self.module_power, "memory": self.memory_power}.get(scope, self.gpu_base_power)
+        text = {
+            "gpu": self.power,
+            "module": self.module_power,
+            "memory": self.memory_power,
+            "gpu_base": self.gpu_base_power,
+        }[scope]
         if text is None:
             raise ValueError(f"the device has no power profile for the scope {scope}")
         return parse_profile(text)
@@ -141,15 +148,15 @@ class Device:
             if isinstance(value, bool):
                 value = "yes" if value else "no"
             elif isinstance(value, float):
-                value = repr(value)
+                value = repr(float(value))
             elif not isinstance(value, str | int):
-                value = " ".join(str(item) for item in value) or ("none" if key.name.endswith("_scopes") else "")
+                value = " ".join(str(item) for item in value)
             yield f"{key.name} = {value}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FakeNvml:
-    """A machine with these GPUs. `epoch` is time 0 of all profiles and faults, in seconds of `time.monotonic()`."""
+    """A machine with these GPUs. `epoch` is time 0 of its profiles and faults, in s of `time.monotonic()`."""
 
     devices: Sequence[Device] = (Device(),)
     epoch: float = field(default_factory=time.monotonic)
@@ -184,8 +191,11 @@ class FakeNvml:
             file.write(text)
         return Path(file.name).replace(path)
 
-    def environment(self, folder: Path | None = None) -> Mapping[str, str]:
-        """The variables that put this machine under another process: `env={**os.environ, **fake.environment()}`."""
+    def environment(self, folder: Path | None = None) -> dict[str, str]:
+        """The variables that put this machine under another process: `env=os.environ | fake.environment()`.
+
+        The configuration is written into `folder`, else into the cache folder. Raises NoCompiler.
+        """
         others = os.environ.get("LD_LIBRARY_PATH", "")
         path = str(build().parent) + (os.pathsep + others if others else "")
         return {"LD_LIBRARY_PATH": path, "FAKE_NVML_CONFIG": str(self.write(folder))}
@@ -194,21 +204,23 @@ class FakeNvml:
     def load(self, folder: Path | None = None) -> Iterator[Library]:
         """Puts this machine under the `pynvml` of this process for the length of a `with` block.
 
-        Before and after, NVML is shut down fully and `pynvml` is as it was freshly imported. nvmlInit is left to the code
-        under test. Raises NoCompiler, or RuntimeError when another NVML is already in this process.
+        Before and after, NVML is shut down fully, calls that hang return, and `pynvml` is as if freshly
+        imported. nvmlInit is left to the code under test. The configuration is written into `folder`, else
+        into a folder that is removed at the end. Raises NoCompiler, or RuntimeError when another NVML is
+        already in this process.
         """
         library = _library()
         before = os.environ.get("FAKE_NVML_CONFIG")
-        _reset(library)
-        os.environ["FAKE_NVML_CONFIG"] = str(self.write(folder))
-        try:
-            yield Library(library)
-        finally:
+        with tempfile.TemporaryDirectory() as scratch:
             _reset(library)
-            if before is None:
-                del os.environ["FAKE_NVML_CONFIG"]
-            else:
-                os.environ["FAKE_NVML_CONFIG"] = before
+            os.environ["FAKE_NVML_CONFIG"] = str(self.write(folder or Path(scratch)))
+            try:
+                yield Library(library)
+            finally:
+                _reset(library)
+                os.environ.pop("FAKE_NVML_CONFIG", None)
+                if before is not None:
+                    os.environ["FAKE_NVML_CONFIG"] = before
 
     def uuid(self, index: int) -> str:
         """The UUID of a device."""
@@ -299,7 +311,8 @@ class Sine:
         # cos a - cos b = 2 sin((a + b) / 2) sin((b - a) / 2)
         middle = math.tau * ((t0 + t1) / 2 - self.phase) / self.period
         half = math.pi * (t1 - t0) / self.period
-        return self.mean * (t1 - t0) + self.amplitude * self.period / math.pi * math.sin(middle) * math.sin(half)
+        swing = self.amplitude * self.period / math.pi
+        return self.mean * (t1 - t0) + swing * math.sin(middle) * math.sin(half)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,8 +334,7 @@ class Ramp:
     def energy_j(self, t0: float, t1: float) -> float:
         # Between its two bends the power is a straight line: mean of both ends × length.
         cuts = [t0, *(cut for cut in (self.start, self.end) if t0 < cut < t1), t1]
-        pairs = zip(cuts, cuts[1:], strict=False)
-        return math.fsum((self.power_w(a) + self.power_w(b)) / 2 * (b - a) for a, b in pairs)
+        return math.fsum((self.power_w(a) + self.power_w(b)) / 2 * (b - a) for a, b in pairwise(cuts))
 
 
 Profile = Pieces | Sine | Ramp
@@ -337,11 +349,13 @@ def parse_profile(text: str) -> Profile:
             return Pieces(pieces=((-math.inf, math.inf, a[0]),))
         case "step", n if n >= 3 and n % 2:
             watts, times = (a[0], *a[1::2]), (-math.inf, *a[2::2], math.inf)
-            return Pieces(pieces=tuple(zip(times, times[1:], watts, strict=False)))
+            spans = zip(pairwise(times), watts, strict=True)
+            return Pieces(pieces=tuple((start, end, power) for (start, end), power in spans))
         case "square", 4 | 5:
             low, high, period, duty = a[:4]
-            pieces = ((0, duty * period, high), (duty * period, period, low))
-            return Pieces(pieces=pieces, period=period, phase=a[4] if len(a) > 4 else 0)
+            half = duty * period
+            high_low = ((0, half, high), (half, period, low))
+            return Pieces(pieces=high_low, period=period, phase=a[4] if len(a) > 4 else 0)
         case "sine", 3 | 4:
             return Sine(mean=a[0], amplitude=a[1], period=a[2], phase=a[3] if len(a) > 3 else 0)
         case "ramp", 4:
@@ -368,7 +382,8 @@ def _last_tick(t: float, period: float, phase: float, jitter: float, seed: int, 
     if not period:
         return t
     nearest = math.floor((t - phase) / period)
-    ticks = (phase + k * period + jitter * _noise(seed, stream, k) for k in (nearest + 1, nearest, nearest - 1))
+    near = (nearest + 1, nearest, nearest - 1)
+    ticks = (phase + k * period + jitter * _noise(seed, stream, k) for k in near)
     return next(tick for tick in ticks if tick <= t)
 
 
@@ -378,14 +393,16 @@ _loaded: ctypes.CDLL | None = None
 def _library() -> ctypes.CDLL:
     """The fake in this process, under the name that pynvml asks for.
 
-    The dynamic linker takes a library that is already loaded when its soname is asked for, so pynvml need not be told.
+    The dynamic linker takes a library that is already loaded when its soname is asked for.
     """
     global _loaded
     if _loaded is None:
         ctypes.CDLL(str(build()), mode=ctypes.RTLD_GLOBAL)
         library = ctypes.CDLL(SONAME)
         if not hasattr(library, "fake_nvml_reset"):
-            raise RuntimeError(f"another {SONAME} is already in this process; run the test in a process of its own")
+            raise RuntimeError(
+                f"another {SONAME} is already in this process; use environment() and a subprocess"
+            )
         library.fake_nvml_calls.restype = ctypes.c_ulonglong
         library.fake_nvml_now.restype = ctypes.c_double
         _loaded = library
@@ -396,9 +413,8 @@ def _reset(library: ctypes.CDLL) -> None:
     """Shuts NVML down fully and makes pynvml forget that it was ever loaded."""
     import pynvml
 
-    module = cast(ModuleType, pynvml)
     library.fake_nvml_reset()
-    with module.libLoadLock:
-        module.nvmlLib = None  # type: ignore[attr-defined]
-        module._nvmlLib_refcount = 0  # type: ignore[attr-defined]
-        module._nvmlGetFunctionPointer_cache.clear()
+    with pynvml.libLoadLock:
+        pynvml.nvmlLib = None
+        pynvml._nvmlLib_refcount = 0
+        pynvml._nvmlGetFunctionPointer_cache.clear()

@@ -5,11 +5,11 @@
  * then says NVML_ERROR_FUNCTION_NOT_FOUND. Build:
  *   cc -O2 -shared -fPIC -Wl,-soname,libnvidia-ml.so.1 nvml.c -o libnvidia-ml.so.1 -lm -lpthread
  *
- * CONFIGURATION. The environment variable FAKE_NVML_CONFIG names a text file. It
- * is read by every nvmlInit that follows a full shutdown. A mistake in it prints
- * one line and makes nvmlInit return 970. Lines are `key = value`, `[device N]`,
- * `[device *]`, blank, or a comment after `#` at the beginning. Later lines override earlier ones. Times
- * are seconds since the epoch, power is in watts.
+ * CONFIGURATION. The environment variable FAKE_NVML_CONFIG names a text file. It is
+ * read by every nvmlInit that follows a full shutdown. A mistake in it prints one
+ * line and makes nvmlInit return 970. Its lines are `key = value`, `[device N]`,
+ * `[device *]`, blank, or comments that begin with `#`. Later lines override
+ * earlier ones. Times are seconds since the epoch, power is in watts.
  *
  * Before the first section:
  *   devices = 1                 0 to 64; must stand before the first section
@@ -23,7 +23,7 @@
  *   brand = 14, architecture = 9, compute_capability = 9.0, memory_total_mib, memory_used_mib,
  *   power_limit_w, power_limit_default_w, power_limit_min_w, power_limit_max_w, persistence = yes,
  *   virtualization = 0, temperature_c, utilisation_percent, sm_clock_mhz, sm_clock_max_mhz,
- *   mem_clock_mhz, mem_clock_max_mhz
+ *   mem_clock_mhz, mem_clock_max_mhz, c2c = no (yes: linked to a Grace CPU)
  *   mig = off                   off, unsupported, or 0 to 7: MIG mode with that many instances, named
  *                               MIG-<instance + 1, 8 hex digits>-0000-4000-8000-<index, 12 hex digits>
  *   pids = PID[@FROM[..TO]] …   compute processes on it
@@ -82,7 +82,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 #define ALIAS(of) __attribute__((alias(of)))
@@ -105,6 +104,7 @@ typedef struct {
 
 typedef struct { double from, to, value; int kind; } Span;
 typedef struct { int n; Span span[MAX_SPANS]; } Spans;
+typedef struct { bool begun; long first, last; double joules; } Sum;     /* of a part-time counter so far */
 
 enum { LOST, HANG, NO_PERMISSION_FAULT, UNKNOWN_FAULT, ERROR_FAULT, COUNTER_UNSUPPORTED, POWER_UNSUPPORTED,
        INSTANT_UNSUPPORTED, FIELDS_UNSUPPORTED, COUNTER_RESET, COUNTER_FROZEN, COUNTER_ZERO, POWER_ZERO, POWER_SPIKE };
@@ -119,6 +119,7 @@ static const char *const NO_YES[] = { "no", "yes", NULL };
 static const char *const AVERAGE_INSTANT[] = { "average", "instant", NULL };
 static const char *const QUERY_SENSOR[] = { "query", "sensor", NULL };
 enum { LIVE, STALE, NONE };
+enum { MIG_OFF = -1, MIG_UNSUPPORTED = -2 };       /* in place of the number of instances */
 static const char *const SAMPLES[] = { "live", "stale", "unsupported", NULL };
 
 typedef struct {
@@ -126,7 +127,7 @@ typedef struct {
     double brand, architecture, compute_capability, memory_total_mib, memory_used_mib, virtualization;
     double power_limit_w, power_limit_default_w, power_limit_min_w, power_limit_max_w;
     double temperature_c, utilisation_percent, sm_clock_mhz, sm_clock_max_mhz, mem_clock_mhz, mem_clock_max_mhz;
-    int persistence, mig;
+    int persistence, c2c, mig;
     Spans pids, throttle, faults;
     Profile profile[SCOPES];
     double gain, seed;
@@ -136,7 +137,7 @@ typedef struct {
     double sample_period_s, latency_us;
     int counter_scope, power_usage, energy_scopes, instant_scopes, average_scopes, field_timestamp, samples;
     int index;
-    struct { bool begun; long first, last; double joules; } part_time[SCOPES];   /* running sums, under the lock */
+    Sum sum[SCOPES];                               /* under the lock */
 } Device;
 
 typedef struct {
@@ -216,7 +217,8 @@ static double last_tick(const Ticks *ticks, double t)
 
 static Ticks counter_ticks(const Device *d)
 {
-    return (Ticks){ d->counter_period_s, d->counter_phase_s, d->counter_jitter_s, (uint64_t)d->seed, (uint64_t)d->index, 0 };
+    return (Ticks){ d->counter_period_s, d->counter_phase_s, d->counter_jitter_s, (uint64_t)d->seed,
+                    (uint64_t)d->index, 0 };
 }
 
 static Ticks power_ticks(const Device *d, double period)
@@ -232,7 +234,8 @@ static double power_w(const Profile *p, double t)
     int i = 0;
     switch (p->shape) {
     case SINE: return p->watts[0] + p->watts[1] * sin(2 * M_PI * (t - p->phase) / p->period);
-    case RAMP: return p->watts[0] + (p->watts[1] - p->watts[0]) * fmin(1, fmax(0, (t - p->at[0]) / (p->at[1] - p->at[0])));
+    case RAMP: x = fmin(1, fmax(0, (t - p->at[0]) / (p->at[1] - p->at[0])));
+               return p->watts[0] + (p->watts[1] - p->watts[0]) * x;
     case CYCLE: x = t - p->phase - p->period * floor((t - p->phase) / p->period); break;
     case STEPS: break;
     }
@@ -287,18 +290,15 @@ static const Span *active(const Spans *spans, int kind, double t)
 static double part_time_j(Device *d, int scope, double start, long last)
 {
     Ticks ticks = counter_ticks(d);
+    Sum *sum = &d->sum[scope];
     long first = tick_before(&ticks, start);
     take();
-    if (!d->part_time[scope].begun || d->part_time[scope].first != first || d->part_time[scope].last > last) {
-        d->part_time[scope].begun = true;
-        d->part_time[scope].first = d->part_time[scope].last = first;
-        d->part_time[scope].joules = 0;
+    if (!sum->begun || sum->first != first || sum->last > last) *sum = (Sum){ true, first, first, 0 };
+    while (sum->last < last) {
+        double before = tick_at(&ticks, sum->last), now = tick_at(&ticks, ++sum->last);
+        sum->joules += mean_w(&d->profile[scope], now, d->counter_window_s) * (now - before);
     }
-    while (d->part_time[scope].last < last) {
-        double before = tick_at(&ticks, d->part_time[scope].last), now = tick_at(&ticks, ++d->part_time[scope].last);
-        d->part_time[scope].joules += mean_w(&d->profile[scope], now, d->counter_window_s) * (now - before);
-    }
-    double joules = d->part_time[scope].joules;
+    double joules = sum->joules;
     give();
     return joules;
 }
@@ -329,7 +329,8 @@ static unsigned power_mw(const Device *d, int scope, bool instant, double t, dou
     Ticks ticks = power_ticks(d, instant ? d->power_period_s : d->average_period_s);
     *refreshed = last_tick(&ticks, t);
     if (active(&d->faults, POWER_ZERO, t)) return 0;
-    double watts = d->gain * mean_w(&d->profile[scope], *refreshed, instant ? d->instant_window_s : d->average_window_s);
+    double window = instant ? d->instant_window_s : d->average_window_s;
+    double watts = d->gain * mean_w(&d->profile[scope], *refreshed, window);
     if (spike) watts = isnan(spike->value) ? 1e9 : spike->value;
     return (unsigned)fmin(4294967295.0, rint(1000 * watts));
 }
@@ -360,10 +361,7 @@ static bool number(const char *text, double *value)
 {
     char *end;
     *value = strtod(text, &end);
-    if (end == text || isnan(*value)) {
-        return false;
-    }
-    return *end == 0;
+    return end != text && !*end && !isnan(*value);
 }
 
 static int read_profile(char *text, Profile *p)
@@ -460,8 +458,8 @@ static const Key DEVICE_KEYS[] = {
     D(TEXT, name, NULL), D(TEXT, uuid, NULL), D(TEXT, pci, NULL), N(brand), N(architecture), N(compute_capability),
     N(memory_total_mib), N(memory_used_mib), N(virtualization), N(power_limit_w), N(power_limit_default_w),
     N(power_limit_min_w), N(power_limit_max_w), N(temperature_c), N(utilisation_percent), N(sm_clock_mhz),
-    N(sm_clock_max_mhz), N(mem_clock_mhz), N(mem_clock_max_mhz), D(WORD, persistence, NO_YES), D(MIG, mig, NULL),
-    D(SPANS, pids, NULL), D(SPANS, throttle, NULL), D(SPANS, faults, FAULTS),
+    N(sm_clock_max_mhz), N(mem_clock_mhz), N(mem_clock_max_mhz), D(WORD, persistence, NO_YES), D(WORD, c2c, NO_YES),
+    D(MIG, mig, NULL), D(SPANS, pids, NULL), D(SPANS, throttle, NULL), D(SPANS, faults, FAULTS),
     P("power", GPU), P("module_power", MODULE), P("memory_power", MEMORY), P("gpu_base_power", GPU_BASE),
     N(gain), N(seed), N(counter_period_s), N(counter_phase_s), N(counter_jitter_s), N(counter_window_s),
     D(UNSIGNED, counter_start_mj, NULL), D(WORD, counter_scope, SCOPE_NAMES),
@@ -487,7 +485,8 @@ static int read_value(const Key *key, void *object, char *text)
         return SUCCESS;
     case UNSIGNED:
         *(uint64_t *)at = strtoull(text, &end, 10);
-        return *end || !isdigit((unsigned char)*text) ? refuse("%s must be a whole number, not '%s'", key->key, text) : SUCCESS;
+        if (!*end && isdigit((unsigned char)*text)) return SUCCESS;
+        return refuse("%s must be a whole number, not '%s'", key->key, text);
     case WORD:
         *(int *)at = word_number(text, key->words);
         return *(int *)at < 0 ? refuse("%s may not be '%s'", key->key, text) : SUCCESS;
@@ -502,8 +501,9 @@ static int read_value(const Key *key, void *object, char *text)
     case POWER: return read_profile(text, at);
     case SPANS: return read_spans(text, at, key->words);
     case MIG:
-        if (!strcmp(text, "off") || !strcmp(text, "unsupported")) { *(int *)at = *text == 'o' ? -1 : -2; return SUCCESS; }
-        if (!number(text, &x) || x != floor(x) || x < 0 || x > MAX_MIG)
+        if (!strcmp(text, "off")) x = MIG_OFF;
+        else if (!strcmp(text, "unsupported")) x = MIG_UNSUPPORTED;
+        else if (!number(text, &x) || x != floor(x) || x < 0 || x > MAX_MIG)
             return refuse("mig is off, unsupported or 0 to %d, not '%s'", MAX_MIG, text);
         *(int *)at = (int)x;
         return SUCCESS;
@@ -525,7 +525,7 @@ static void set_defaults(Config *c)
             .memory_total_mib = 81559, .memory_used_mib = 1024, .power_limit_w = 700, .power_limit_default_w = 700,
             .power_limit_min_w = 200, .power_limit_max_w = 700, .temperature_c = 45, .utilisation_percent = 100,
             .sm_clock_mhz = 1980, .sm_clock_max_mhz = 1980, .mem_clock_mhz = 2619, .mem_clock_max_mhz = 2619,
-            .persistence = 1, .mig = -1, .profile[GPU] = { .shape = STEPS, .n = 1, .watts = { 300 } },
+            .persistence = 1, .mig = MIG_OFF, .profile[GPU] = { .shape = STEPS, .n = 1, .watts = { 300 } },
             .gain = 1, .seed = 1, .counter_period_s = 0.1, .power_period_s = 0.1, .instant_window_s = 0.025,
             .average_period_s = 0.1, .average_window_s = 1, .sample_period_s = 0.02,
             .energy_scopes = 1, .instant_scopes = 1, .average_scopes = 1, .index = i };
@@ -645,12 +645,17 @@ int nvmlInit_v2(void)
 int nvmlInitWithFlags(unsigned flags) { (void)flags; return nvmlInit_v2(); }
 int nvmlInit(void) ALIAS("nvmlInit_v2");
 
+static bool hangs(const Device *d, unsigned born)
+{
+    return atomic_load(&generation) == born && active(&d->faults, HANG, fake_nvml_now());
+}
+
 int nvmlShutdown(void)
 {
     unsigned born = atomic_load(&generation);
     if (config.shutdown_hangs)
         for (int i = 0; i < (int)config.devices; i++)
-            while (atomic_load(&generation) == born && active(&config.device[i].faults, HANG, fake_nvml_now())) sleep_s(2e-3);
+            while (hangs(&config.device[i], born)) sleep_s(1e-3);
     take();
     int before = atomic_load(&users);
     if (before > 0) atomic_store(&users, before - 1);
@@ -673,7 +678,7 @@ static int enter(Device *d, int instance, Call *call)
 {
     unsigned born = atomic_load(&generation);
     spend(1e-6 * d->latency_us);
-    while (active(&d->faults, HANG, fake_nvml_now()) && atomic_load(&generation) == born) sleep_s(1e-3);
+    while (hangs(d, born)) sleep_s(1e-3);
     if (atomic_load(&generation) != born) return UNINITIALIZED;
     *call = (Call){ d, instance, fake_nvml_now(), d->latency_us };
     return active(&d->faults, LOST, call->t) ? GPU_IS_LOST : SUCCESS;
@@ -789,7 +794,8 @@ int nvmlDeviceGetHandleByPciBusId_v2(const char *pci, void **handle)
     if (!atomic_load(&users)) return UNINITIALIZED;
     if (!pci || !pci_numbers(pci, asked)) return INVALID_ARGUMENT;
     for (int i = 0; i < (int)config.devices; i++)
-        if (pci_numbers(config.device[i].pci, has) && !memcmp(asked, has, sizeof has)) return open_handle(i, -1, handle);
+        if (pci_numbers(config.device[i].pci, has) && !memcmp(asked, has, sizeof has))
+            return open_handle(i, -1, handle);
     return NOT_FOUND;
 }
 
@@ -812,14 +818,6 @@ int nvmlDeviceGetUUID(void *handle, char *text, unsigned size)
     return put_text(text, size, uuid);
 }
 
-int nvmlDeviceGetSerial(void *handle, char *text, unsigned size)
-{
-    ABOUT(handle);
-    char serial[30];
-    snprintf(serial, sizeof serial, "1650%09d", d->index);
-    return put_text(text, size, serial);
-}
-
 int nvmlDeviceGetCudaComputeCapability(void *handle, int *major, int *minor)
 {
     ABOUT(handle);
@@ -829,12 +827,12 @@ int nvmlDeviceGetCudaComputeCapability(void *handle, int *major, int *minor)
 }
 
 /* One number about the device that comes straight from the configuration. */
-#define CONFIGURED(function, type, value) int function(void *handle, type *out) { ABOUT(handle); *out = (type)(value); return SUCCESS; }
+#define CONFIGURED(function, type, value) \
+    int function(void *handle, type *out) { ABOUT(handle); *out = (type)(value); return SUCCESS; }
 CONFIGURED(nvmlDeviceGetIndex, unsigned, call.instance < 0 ? d->index : call.instance)
 CONFIGURED(nvmlDeviceGetMinorNumber, unsigned, d->index)
 CONFIGURED(nvmlDeviceGetBoardId, unsigned, 256 * (d->index + 1))
 CONFIGURED(nvmlDeviceGetModuleId, unsigned, d->index + 1)
-CONFIGURED(nvmlDeviceGetMultiGpuBoard, unsigned, 0)
 CONFIGURED(nvmlDeviceGetBrand, unsigned, d->brand)
 CONFIGURED(nvmlDeviceGetArchitecture, unsigned, d->architecture)
 CONFIGURED(nvmlDeviceGetPersistenceMode, unsigned, d->persistence)
@@ -856,24 +854,31 @@ int nvmlDeviceGetPciInfo_v3(void *handle, PciInfo *out)
 }
 int nvmlDeviceGetPciInfo_v2(void *, PciInfo *) ALIAS("nvmlDeviceGetPciInfo_v3");
 
+int nvmlDeviceGetC2cModeInfoV(void *handle, unsigned *enabled)
+{
+    ABOUT(handle);
+    *enabled = 1;
+    return d->c2c ? SUCCESS : NOT_SUPPORTED;
+}
+
 int nvmlDeviceGetMigMode(void *handle, unsigned *current, unsigned *pending)
 {
     ABOUT(handle);
     *current = *pending = d->mig >= 0;
-    return d->mig == -2 || call.instance >= 0 ? NOT_SUPPORTED : SUCCESS;
+    return d->mig == MIG_UNSUPPORTED || call.instance >= 0 ? NOT_SUPPORTED : SUCCESS;
 }
 
 int nvmlDeviceGetMaxMigDeviceCount(void *handle, unsigned *count)
 {
     ABOUT(handle);
-    *count = d->mig == -2 ? 0 : MAX_MIG;
+    *count = d->mig == MIG_UNSUPPORTED ? 0 : MAX_MIG;
     return SUCCESS;
 }
 
 int nvmlDeviceGetMigDeviceHandleByIndex(void *handle, unsigned instance, void **out)
 {
     ABOUT(handle);
-    if (d->mig == -2) return NOT_SUPPORTED;
+    if (d->mig == MIG_UNSUPPORTED) return NOT_SUPPORTED;
     if (call.instance >= 0 || instance >= MAX_MIG) return INVALID_ARGUMENT;
     if ((int)instance >= d->mig) return NOT_FOUND;
     *out = &handles[d->index][1 + instance];
@@ -903,7 +908,8 @@ int nvmlDeviceGetComputeInstanceId(void *handle, unsigned *id)
 
 /* ---- what it does ------------------------------------------------------------------------------------- */
 
-#define STATE(function, type, value) int function(void *handle, type *out) { READING(handle); *out = (type)(value); return SUCCESS; }
+#define STATE(function, type, value) \
+    int function(void *handle, type *out) { READING(handle); *out = (type)(value); return SUCCESS; }
 STATE(nvmlDeviceGetPerformanceState, unsigned, 0)
 STATE(nvmlDeviceGetPowerState, unsigned, 0)
 STATE(nvmlDeviceGetPowerManagementMode, unsigned, 1)
@@ -911,7 +917,8 @@ STATE(nvmlDeviceGetPowerManagementLimit, unsigned, 1000 * d->power_limit_w)
 STATE(nvmlDeviceGetEnforcedPowerLimit, unsigned, 1000 * d->power_limit_w)
 STATE(nvmlDeviceGetPowerManagementDefaultLimit, unsigned, 1000 * d->power_limit_default_w)
 STATE(nvmlDeviceGetSupportedClocksEventReasons, unsigned long long, 0x1ff)
-int nvmlDeviceGetSupportedClocksThrottleReasons(void *, unsigned long long *) ALIAS("nvmlDeviceGetSupportedClocksEventReasons");
+int nvmlDeviceGetSupportedClocksThrottleReasons(void *, unsigned long long *)
+    ALIAS("nvmlDeviceGetSupportedClocksEventReasons");
 
 int nvmlDeviceGetPowerManagementLimitConstraints(void *handle, unsigned *min, unsigned *max)
 {
@@ -931,7 +938,8 @@ int nvmlDeviceGetCurrentClocksEventReasons(void *handle, unsigned long long *rea
     }
     return SUCCESS;
 }
-int nvmlDeviceGetCurrentClocksThrottleReasons(void *, unsigned long long *) ALIAS("nvmlDeviceGetCurrentClocksEventReasons");
+int nvmlDeviceGetCurrentClocksThrottleReasons(void *, unsigned long long *)
+    ALIAS("nvmlDeviceGetCurrentClocksEventReasons");
 
 int nvmlDeviceGetClockInfo(void *handle, unsigned type, unsigned *mhz)
 {
@@ -1006,13 +1014,14 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *handle, unsigned *count, Proce
     for (int i = 0; i < d->pids.n; i++) {
         const Span *s = &d->pids.span[i];
         if (!(s->from <= call.t && call.t < s->to)) continue;
-        if (out && *count < room)
-            out[*count] = (Process){ (unsigned)s->value, (unsigned long long)(1048576 * d->memory_used_mib / d->pids.n), ~0u, ~0u };
+        unsigned long long memory = (unsigned long long)(1048576 * d->memory_used_mib / d->pids.n);
+        if (out && *count < room) out[*count] = (Process){ (unsigned)s->value, memory, ~0u, ~0u };
         ++*count;
     }
     return *count > room ? INSUFFICIENT_SIZE : SUCCESS;
 }
-int nvmlDeviceGetComputeRunningProcesses_v2(void *, unsigned *, Process *) ALIAS("nvmlDeviceGetComputeRunningProcesses_v3");
+int nvmlDeviceGetComputeRunningProcesses_v2(void *, unsigned *, Process *)
+    ALIAS("nvmlDeviceGetComputeRunningProcesses_v3");
 
 int nvmlDeviceGetGraphicsRunningProcesses_v3(void *handle, unsigned *count, Process *out)
 {
@@ -1021,7 +1030,8 @@ int nvmlDeviceGetGraphicsRunningProcesses_v3(void *handle, unsigned *count, Proc
     *count = 0;
     return SUCCESS;
 }
-int nvmlDeviceGetGraphicsRunningProcesses_v2(void *, unsigned *, Process *) ALIAS("nvmlDeviceGetGraphicsRunningProcesses_v3");
+int nvmlDeviceGetGraphicsRunningProcesses_v2(void *, unsigned *, Process *)
+    ALIAS("nvmlDeviceGetGraphicsRunningProcesses_v3");
 
 /* ---- what it draws ------------------------------------------------------------------------------------ */
 

@@ -1,0 +1,108 @@
+"""What machine and software a run was on: versions, and a mark that tells machines apart without naming them.
+
+Nothing is imported to be asked, nothing is run, and no name, user, path, token or command line is looked at.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from energy_rating import __version__
+from energy_rating.records import Device, Environment
+
+# machine-id(5): the id itself "should not be exposed in untrusted environments"; what is published is to be keyed with a
+# constant of the application, as sd_id128_get_machine_app_specific(3) does. It is 128 random bits, so nobody can try them
+# all, as one could the few thousand host names of a cluster.
+MACHINE_ID = Path("/etc/machine-id")
+MACHINE_ID_OLDER = Path("/var/lib/dbus/machine-id")
+APPLICATION = b"energy-rating/environment/host/1"
+HOST_DIGITS = 12
+
+# What decides how fast and how thirsty a model runs: module, and the distribution that it comes from.
+LIBRARIES = {
+    "codecarbon": "codecarbon",
+    "diffusers": "diffusers",
+    "jax": "jax",
+    "numpy": "numpy",
+    "pynvml": "nvidia-ml-py",
+    "torch": "torch",
+    "transformers": "transformers",
+    "vllm": "vllm",
+    "xllamacpp": "xllamacpp",
+}
+
+
+def describe(
+    devices: Sequence[Device] = (),
+    *,
+    show_host: bool = False,
+    machine_ids: Sequence[Path] = (MACHINE_ID, MACHINE_ID_OLDER),
+) -> Environment:
+    """This machine, as it is now. ``show_host`` gives its name instead of a mark; libraries count once they are loaded."""
+    return Environment(
+        devices=tuple(devices),
+        software=dict(sorted({**_system(), **_libraries()}.items())),
+        host=_name() if show_host else _mark(machine_ids),
+    )
+
+
+def _system() -> dict[str, str]:
+    system = {"python": sys.version.split()[0], "energy-rating": __version__}
+    if hasattr(os, "uname"):
+        uname = os.uname()
+        system[uname.sysname.lower()] = uname.release
+    else:
+        system[sys.platform] = "unknown"
+    return system
+
+
+def _libraries() -> dict[str, str]:
+    return {
+        name: _version(module, distribution)
+        for name, distribution in LIBRARIES.items()
+        if (module := sys.modules.get(name)) is not None
+    }
+
+
+def _version(module: ModuleType, distribution: str) -> str:
+    """What the module says of itself, else the folder that its installer left beside it; ``unknown`` if neither does.
+
+    ``importlib.metadata`` would tell the same, but takes 50 ms to load and a millisecond a library.
+    """
+    # Looked up, not asked for: asking a lazy module may import half of it.
+    said = vars(module).get("__version__")
+    if isinstance(said, str):
+        return str(said)
+    file = vars(module).get("__file__")
+    if not isinstance(file, str):
+        return "unknown"
+    beside = Path(file).parent.parent if "__path__" in vars(module) else Path(file).parent
+    # The binary distribution format writes NAME-VERSION.dist-info, with runs of "-_." in the name as one "_".
+    name = re.sub(r"[-_.]+", "_", distribution)
+    folder = next(iter(sorted(beside.glob(f"{name}-*.dist-info"))), None)
+    return folder.name.removeprefix(f"{name}-").removesuffix(".dist-info") if folder else "unknown"
+
+
+def _name() -> str:
+    import socket
+
+    return socket.gethostname()
+
+
+def _mark(machine_ids: Sequence[Path]) -> str | None:
+    """The same for the same machine, and no way back; None where the machine has no id (a host name alone could be guessed)."""
+    for path in machine_ids:
+        try:
+            machine_id = path.read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            continue
+        # During a first boot it may be empty or say "uninitialized".
+        if re.fullmatch("[0-9a-f]{32}", machine_id) and machine_id.strip("0"):
+            return hmac.digest(bytes.fromhex(machine_id), APPLICATION, "sha256").hex()[:HOST_DIGITS]
+    return None

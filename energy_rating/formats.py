@@ -1,0 +1,622 @@
+"""Files to values and back: journals, records and their schemas. The only user of pydantic, which is loaded when needed.
+
+Reading is strict: unknown or misspelt keys, doubled keys, NaN and infinities are refused with the place where they stand.
+Writing is deterministic and atomic: the same value gives the same bytes, and a file is there whole or not at all.
+
+Schema history: ``energy-rating/record/1`` and ``energy-rating/journal/1`` are the first.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import gzip
+import hashlib
+import json
+import math
+import os
+import tempfile
+import zlib
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+
+from energy_rating import records
+from energy_rating.errors import BadInput
+from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, LONGEST_LINE, decoded
+from energy_rating.records import (
+    RECORD_SCHEMA,
+    Channel,
+    Device,
+    Environment,
+    Finding,
+    Load,
+    Model,
+    Number,
+    Record,
+    Samples,
+    Stage,
+    Task,
+    component_methods,
+)
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+RECORD_NAME = "record.json"
+LARGEST_RECORD = 64 << 20  # bytes; a record of a million windows of one name is a few kilobytes
+
+T = TypeVar("T")
+
+
+# ---------------------------------------------------------------------------------------------------------- records
+
+
+def record_to_json(record: Record) -> str:
+    """The text of ``record.json``: two spaces of indentation, keys in the order of the schema, one line end at the end."""
+    return json.dumps(_plain(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def record_from_json(text: str | bytes, *, place: str | Path = "record") -> Record:
+    """The record in a text.
+
+    Raises:
+        BadInput: it is no record of a schema that can be read; names the place in the file.
+    """
+    if len(text) > LARGEST_RECORD:
+        raise BadInput(f"the file is larger than {LARGEST_RECORD >> 20} MiB", place=place)
+    entry = _json_object(text, place)
+    schema = entry.get("schema")
+    if schema == JOURNAL_SCHEMA:
+        raise BadInput(
+            "this is a journal, not a record", "Make the record with: energy-rating summarise", place=place
+        )
+    if schema != RECORD_SCHEMA:
+        raise BadInput(
+            f"schema {str(schema)[:80]!r} is not {RECORD_SCHEMA!r}",
+            "A newer version of energy-rating may read it",
+            place=place,
+        )
+    record: Record = _validated(Record, entry, place)
+    known = {channel.id for channel in record.channels}
+    for measurement in record.measurements:
+        for channel_id in measurement.energy_by_channel_j:
+            if channel_id not in known:
+                raise BadInput(
+                    f"channel {channel_id!r} is not among the record's channels",
+                    place=f"{place}: measurements.{measurement.name}.energy_by_channel_j",
+                )
+    return replace(
+        record,
+        measurements=tuple(
+            replace(measurement, methods=component_methods(measurement.energy_by_channel_j, record.channels))
+            for measurement in record.measurements
+        ),
+    )
+
+
+def read_record(path: str | Path) -> Record:
+    """The record in a file, or in the folder of a run.
+
+    Raises:
+        BadInput: there is none, or it cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / RECORD_NAME
+    return record_from_json(_read_bytes(path, LARGEST_RECORD), place=path)
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Writes ``record.json``, whole or not at all."""
+    write_whole(path, record_to_json(record).encode())
+
+
+def record_schema() -> dict[str, Any]:
+    """The JSON Schema of a record, as published in ``docs/``."""
+    schema = _adapter(Record).json_schema()
+    schema["$id"] = RECORD_SCHEMA
+    # How a component was had follows from the channels and is not stored.
+    del schema["$defs"]["Measurement"]["properties"]["methods"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader sees the old content or the new, even if the machine dies.
+
+    Raises:
+        BadInput: it cannot be written.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp gives 0600; a result is for everyone whom the folder lets in.
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise BadInput(
+            f"cannot be written ({error.strerror or error})",
+            "Choose a folder that can be written to",
+            place=path,
+        ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# --------------------------------------------------------------------------------------------------------- journals
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """A window as the journal tells it. ``end_s`` is where the journal stops if it was never closed."""
+
+    name: str
+    start_s: float
+    end_s: float
+    work: Mapping[str, Number] = field(default_factory=dict)
+    closed: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """From one start to one end, orderly or not. Times are seconds since the session's start.
+
+    ``last_s`` is the time of the last line; ``ended`` is False when the process died before it could say so.
+    """
+
+    started: str
+    channels: tuple[Channel, ...]
+    environment: Environment
+    samples: Mapping[str, Samples]
+    spans: tuple[Span, ...]
+    findings: tuple[Finding, ...]
+    last_s: float
+    ended: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Journal:
+    """A whole journal. ``damage`` tells where reading had to stop, if it had to."""
+
+    run_id: str
+    stage: Stage
+    model: Model | None
+    task: Task | None
+    load: Load | None
+    sessions: tuple[Session, ...]
+    sha256: str
+    damage: str | None = None
+
+
+def journal_in(path: str | Path) -> Path:
+    """The journal's file: the path itself, or the journal in the folder of a run.
+
+    Raises:
+        BadInput: there is none.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    for name in JOURNAL_NAMES:
+        if (path / name).is_file():
+            return path / name
+    raise BadInput(
+        "the folder holds no journal", f"A run's folder holds {' or '.join(JOURNAL_NAMES)}", place=path
+    )
+
+
+def read_journal(path: str | Path) -> Journal:
+    """The journal in a file (``.gz`` or not) or in a run's folder, up to its end or to the first damage.
+
+    Raises:
+        BadInput: it cannot be opened, or not even its first line can be read.
+    """
+    path = journal_in(path)
+    try:
+        with path.open("rb") as file:
+            return read_journal_from(file, place=path)
+    except OSError as error:
+        raise BadInput(*_why_not_open(error), place=path) from error
+
+
+def read_journal_from(file: IO[bytes], *, place: str | Path) -> Journal:
+    """The journal in an open binary file. Compressed or not is seen from its first bytes."""
+    start = file.read(2)
+    file.seek(0)
+    stream: IO[bytes] = file
+    if start == b"\x1f\x8b":
+        stream = cast(IO[bytes], gzip.GzipFile(fileobj=file))
+    reading = _Reading(place=str(place))
+    digest = hashlib.sha256()
+    damage: str | None = None
+    number = 0
+    try:
+        for number, line in _numbered_lines(stream):
+            digest.update(line)
+            reading.take(decoded(line, place=f"{place}: line {number}"), number)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        damage = f"line {number + 1}: the compressed file is cut short or damaged"
+    except BadInput as error:
+        if number <= 1:
+            raise
+        # A torn last line is what a killed process leaves; the session says by itself that it did not end.
+        rest = line + stream.read(1)
+        torn = error.message == "the line is cut short" and rest == line
+        damage = None if torn else f"line {number}: {error.message}"
+        digest.update(rest[len(line) :])
+        _feed(digest, stream)
+    if reading.header is None:
+        raise BadInput("the file is empty", "A journal begins with its header", place=place)
+    return reading.journal(sha256=digest.hexdigest(), damage=damage)
+
+
+def _feed(digest: Any, stream: IO[bytes]) -> None:
+    try:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return  # what cannot be unpacked has no bytes to add
+
+
+def _numbered_lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    while line := stream.readline(LONGEST_LINE + 1):
+        number += 1
+        yield number, line
+
+
+class _Reading:
+    """A journal half read: lines go in, sessions come out."""
+
+    def __init__(self, *, place: str) -> None:
+        self.place = place
+        self.header: dict[str, Any] | None = None
+        self._sessions: list[Session] = []
+        self._begin({})
+
+    def _begin(self, header: dict[str, Any]) -> None:
+        self._header = header
+        self._channels: dict[str, Channel] = {}
+        self._devices: list[Device] = []
+        self._columns: dict[str, tuple[array[float], array[float], array[float]]] = {}
+        self._open: dict[int, tuple[str, float, dict[str, Number]]] = {}
+        self._spans: list[tuple[float, int, Span]] = []
+        self._findings: list[Finding] = []
+        self._last_s = 0.0
+        self._ended = False
+
+    def take(self, entry: dict[str, Any], number: int) -> None:
+        place = f"{self.place}: line {number}"
+        kind = next(iter(entry))
+        if self.header is None and kind != "schema":
+            raise BadInput("the file does not begin with a journal's header", place=place)
+        try:
+            if kind == "t":
+                self._reading(entry)
+            elif kind == "schema":
+                self._session(entry, place)
+            elif kind == "open":
+                self._open[_whole(entry["open"])] = (str(entry["name"]), self._time(entry["t"]), {})
+            elif kind == "count":
+                name, start, _ = self._open[_whole(entry["count"])]
+                self._open[_whole(entry["count"])] = (name, start, _work(entry["work"]))
+                self._time(entry["t"])
+            elif kind == "close":
+                key = _whole(entry["close"])
+                name, start, _ = self._open.pop(key)
+                end = self._time(entry["t"])
+                span = Span(name=name, start_s=start, end_s=end, work=_work(entry["work"]))
+                self._spans.append((start, key, span))
+            elif kind == "finding":
+                self._time(entry["t"])
+                self._findings.append(_validated(Finding, entry["finding"], place))
+            elif kind == "channels":
+                self._time(entry["t"])
+                self._add_channels(entry["channels"], entry.get("devices", []), place)
+            elif kind == "end":
+                self._time(entry["end"])
+                self._ended = True
+            else:
+                raise BadInput(f"{kind[:80]!r} is no kind of line", place=place)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, BadInput):
+                raise
+            raise BadInput(f"the {kind!r} line does not hold what it should", place=place) from error
+
+    def _time(self, value: object) -> float:
+        time = _finite(value)
+        self._last_s = max(self._last_s, time)
+        return time
+
+    def _reading(self, entry: dict[str, Any]) -> None:
+        start = self._time(entry["t"])
+        end = start + _finite(entry["dt"])
+        self._last_s = max(self._last_s, end)
+        for channel_id, value in entry["r"].items():
+            starts, ends, values = self._columns[channel_id]
+            value = _finite(value)
+            starts.append(start)
+            ends.append(end)
+            values.append(value)
+
+    def _session(self, entry: dict[str, Any], place: str) -> None:
+        if entry["schema"] != JOURNAL_SCHEMA:
+            raise BadInput(
+                f"schema {str(entry['schema'])[:80]!r} is not {JOURNAL_SCHEMA!r}",
+                "This is no journal, or one of a newer version",
+                place=place,
+            )
+        allowed = {
+            *("schema", "run_id", "stage", "model", "task", "load", "channels", "environment", "started")
+        }
+        for key in entry:
+            if key not in allowed:
+                raise BadInput(_unknown_key(key, allowed), place=f"{place}: {key}"[:200])
+        if self.header is not None:
+            self._close_session()
+        if self.header is None:
+            self.header = entry
+        self._begin(entry)
+        self._environment = _validated(Environment, entry["environment"], f"{place}: environment")
+        self._started = str(entry["started"])
+        self._add_channels(entry["channels"], [], place)
+
+    def _add_channels(self, channels: list[Any], devices: list[Any], place: str) -> None:
+        for item in channels:
+            channel = _validated(Channel, item, f"{place}: channels")
+            self._channels[channel.id] = channel
+            self._columns[channel.id] = (array("d"), array("d"), array("d"))
+        self._devices += [_validated(Device, item, f"{place}: devices") for item in devices]
+
+    def _close_session(self) -> None:
+        for key, (name, start, work) in self._open.items():
+            end = max(start, self._last_s)
+            span = Span(name=name, start_s=start, end_s=end, work=work, closed=False)
+            self._spans.append((start, key, span))
+        self._spans.sort(key=lambda item: item[:2])
+        self._sessions.append(
+            Session(
+                started=self._started,
+                channels=tuple(self._channels.values()),
+                environment=replace(self._environment, devices=(*self._environment.devices, *self._devices)),
+                samples={
+                    channel_id: Samples(start_s=starts, end_s=ends, values=values)
+                    for channel_id, (starts, ends, values) in self._columns.items()
+                },
+                spans=tuple(span for _, _, span in self._spans),
+                findings=tuple(self._findings),
+                last_s=self._last_s,
+                ended=self._ended,
+            )
+        )
+
+    def journal(self, *, sha256: str, damage: str | None) -> Journal:
+        assert self.header is not None
+        self._close_session()
+        place = f"{self.place}: line 1"
+        header = self.header
+        return Journal(
+            run_id=str(header["run_id"]),
+            stage=records.stage_of(str(header["stage"])),
+            model=_optional(Model, header.get("model"), f"{place}: model"),
+            task=_optional(Task, header.get("task"), f"{place}: task"),
+            load=_optional(Load, header.get("load"), f"{place}: load"),
+            sessions=tuple(self._sessions),
+            sha256=sha256,
+            damage=damage,
+        )
+
+
+def _finite(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"not a finite number: {value!r}")
+    return float(value)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"not a whole number: {value!r}")
+    return value
+
+
+def _work(value: object) -> dict[str, Number]:
+    if not isinstance(value, dict):
+        raise ValueError("work is an object")
+    for amount in value.values():
+        if _finite(amount) < 0:
+            raise ValueError("work cannot be negative")
+    return value
+
+
+# ------------------------------------------------------------------------------------------- JSON to values, strictly
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as JSON objects; what was derived or is absent is left out."""
+    if is_dataclass(value) and not isinstance(value, type):
+        entry = {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+        if isinstance(value, records.Measurement):
+            del entry["methods"]
+            if value.idle_j is None:
+                del entry["idle_j"]
+        if isinstance(value, Record):
+            order = ("schema", "run_id", "created", "stage", "model", "task", "load")
+            entry = {key: entry.pop(key) for key in order} | entry
+            # The schema's order: what was measured, what is to be said of it, what else is known, where it came from.
+            for key in ("measurements", "findings", "quality", "provenance"):
+                entry[key] = entry.pop(key)
+        return entry
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Any of this package's values as what ``json`` can write."""
+    return _plain(value)
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _validated(kind: type[T], entry: object, place: str | Path) -> T:
+    from pydantic import ValidationError
+
+    if kind is Record and isinstance(entry, dict):
+        _refuse_stored_methods(entry, place)
+    try:
+        return cast(T, _adapter(cast(Any, kind)).validate_json(json.dumps(entry), strict=True))
+    except ValidationError as error:
+        raise _bad_input(error, kind, place) from None
+
+
+def _refuse_stored_methods(entry: dict[str, Any], place: str | Path) -> None:
+    measurements = entry.get("measurements")
+    for measurement in measurements if isinstance(measurements, list) else ():
+        if isinstance(measurement, dict) and "methods" in measurement:
+            raise BadInput("'methods' is not a known key", place=f"{place}: measurements")
+
+
+def _bad_input(error: ValidationError, kind: type, place: str | Path) -> BadInput:
+    errors = error.errors(include_url=False, include_input=True)
+    # A misspelt key is also a missing one; the misspelling is what the reader wants to see.
+    first = min(errors, key=lambda item: item["type"] != "unexpected_keyword_argument")
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "unexpected_keyword_argument":
+        message = _unknown_key(str(first["loc"][-1]), _known_keys(kind))
+    elif first["type"] in ("missing", "missing_argument"):
+        message = "a key is missing"
+    elif not isinstance(first["input"], dict | list):
+        message = f"{message[0].lower()}{message[1:]}, not {str(first['input'])[:60]!r}"
+    return BadInput(message, place=f"{place}: {where}"[:300] if where else place)
+
+
+def _known_keys(kind: type) -> set[str]:
+    """The keys of this value and of all values inside it."""
+    keys: set[str] = set()
+    todo: list[Any] = [kind]
+    nouns = {name: noun for name, noun in vars(records).items() if is_dataclass(noun)}
+    if kind is Record:
+        todo += nouns.values()
+    for noun in todo:
+        if is_dataclass(noun):
+            keys |= {item.name for item in fields(noun)}
+    return keys - {"methods"} | {"value", "random", "systematic"}
+
+
+def _unknown_key(key: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(key, sorted(known), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{key[:80]!r} is not a known key{hint}"
+
+
+def _optional(kind: type[T], entry: object, place: str) -> T | None:
+    return None if entry is None else _validated(kind, entry, place)
+
+
+def _json_object(text: str | bytes, place: str | Path) -> dict[str, Any]:
+    """A JSON object without doubled keys, NaN or infinities."""
+
+    def no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        entry: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in entry:
+                raise BadInput(f"the key {key[:80]!r} stands twice", place=place)
+            entry[key] = value
+        return entry
+
+    def no_constant(name: str) -> None:
+        raise BadInput(f"{name} is not a number", place=place)
+
+    try:
+        entry = json.loads(text, object_pairs_hook=no_doubles, parse_constant=no_constant)
+    except BadInput:
+        raise
+    except json.JSONDecodeError as error:
+        raise BadInput(
+            f"line {error.lineno}, column {error.colno} is not JSON: {error.msg}", place=place
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"is not JSON ({type(error).__name__})", place=place) from None
+    if not isinstance(entry, dict):
+        raise BadInput("is not a JSON object", place=place)
+    return entry
+
+
+def _read_bytes(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError as error:
+        raise BadInput(*_why_not_open(error), place=path) from error
+
+
+def _why_not_open(error: OSError) -> tuple[str, str]:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file", "Check the path"
+    if isinstance(error, IsADirectoryError):
+        return "is a folder, not a file", "Name the file in it"
+    if isinstance(error, PermissionError):
+        return "may not be read", "Check the permissions"
+    return f"cannot be read ({error.strerror or type(error).__name__})", ""
+
+
+def load(path: str | Path) -> Record:
+    """The record in a file or in a run's folder; of a folder that holds only a journal, its summary.
+
+    Raises:
+        BadInput: there is neither, or it cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir() and not (path / RECORD_NAME).is_file():
+        for name in JOURNAL_NAMES:
+            if (path / name).is_file():
+                raise BadInput(
+                    "the folder holds a journal but no record",
+                    f"Make it with: energy-rating summarise {path}",
+                    place=path,
+                )
+    return read_record(path)
+
+
+__all__ = [
+    "Journal",
+    "Session",
+    "Span",
+    "journal_in",
+    "load",
+    "plain",
+    "read_journal",
+    "read_journal_from",
+    "read_record",
+    "record_from_json",
+    "record_schema",
+    "record_to_json",
+    "write_record",
+    "write_whole",
+]

@@ -1,0 +1,212 @@
+"""The seam between the halves: the journal's lines to bytes and back, and its file. Standard library only.
+
+A journal is JSON Lines, UTF-8. Every line ends in a checksum of itself, so that a reader can tell where a file that was
+cut or damaged stops being true::
+
+    {"t":1.2,"dt":0.0001,"r":{"gpu0.energy":512.2},"crc":"5f0c1a2b"}
+
+``crc`` is the CRC-32 (zlib) of the UTF-8 bytes of the same object without its last key, as eight hexadecimal digits.
+
+The kinds of line, told apart by their first key:
+
+=============  =====================================================================================================
+``schema``     the first line of a session: run, stage, model, task, load, channels, environment, start in UTC
+``t``          a reading: seconds since the session's start, the span it took, joules or watts by channel
+``open``       a window was entered: its number and name
+``count``      work counted so far into a window that is still open, written once a second while it changes
+``close``      a window was left, with its work
+``finding``    something to be told
+``channels``   channels and devices that answered only after the session had begun
+``end``        the session ended in order
+=============  =====================================================================================================
+
+A resumed run appends another session, which starts again at ``t`` 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import threading
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from energy_rating.errors import BadInput
+
+JOURNAL_SCHEMA = "energy-rating/journal/1"
+JOURNAL_NAMES = ("journal.jsonl", "journal.jsonl.gz")
+
+# No honest line is longer; a longer one is refused before it is parsed.
+LONGEST_LINE = 1 << 20
+
+
+def encoded(entry: Mapping[str, Any]) -> bytes:
+    """One line, with its checksum and its line end.
+
+    Raises:
+        ValueError: a number in it is not finite.
+    """
+    text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return text[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(text)
+
+
+def decoded(line: bytes, *, place: str) -> dict[str, Any]:
+    """The entry on one line, without its checksum.
+
+    Raises:
+        BadInput: the line is cut, changed, or no object.
+    """
+    if not line.endswith(b"\n"):
+        raise BadInput("the line is cut short", place=place)
+    if len(line) > LONGEST_LINE:
+        raise BadInput(f"the line is longer than {LONGEST_LINE} bytes", place=place)
+    body, mark, rest = line.rstrip(b"\r\n").rpartition(b',"crc":"')
+    if not mark or len(rest) != 10 or not rest.endswith(b'"}'):
+        raise BadInput("the line has no checksum", place=place)
+    body += b"}"
+    if rest[:8] != b"%08x" % zlib.crc32(body):
+        raise BadInput("the line does not match its checksum", place=place)
+    try:
+        entry = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"the line is not JSON ({type(error).__name__})", place=place) from error
+    if not isinstance(entry, dict) or not entry:
+        raise BadInput("the line is not a JSON object", place=place)
+    return entry
+
+
+# Lines kept in memory while the disk refuses them (about 12 MB).
+MOST_LINES_IN_MEMORY = 100_000
+
+
+class JournalFile:
+    """The journal on disk, line by line as it comes; in memory while the disk refuses it.
+
+    A line is one ``write`` of a whole line, so a process that is killed leaves at most a torn last line. Lines are not forced
+    to the disk one by one (that costs milliseconds each): they survive the death of the process, not of the machine.
+    """
+
+    def __init__(self, path: Path | None, descriptor: int | None) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+        self._waiting: list[bytes] = []
+        self._size = os.fstat(descriptor).st_size if descriptor is not None else 0
+        self.trouble: str | None = None
+        self.dropped = 0
+
+    def write(self, *entries: Mapping[str, Any]) -> None:
+        """Appends the entries, in one write."""
+        block = b"".join(encoded(entry) for entry in entries)
+        with self._lock:
+            if self._waiting or self._descriptor is None:
+                self._keep(block)
+                self._flush()
+            elif not self._append(block):
+                self._keep(block)
+
+    def _append(self, block: bytes) -> bool:
+        assert self._descriptor is not None
+        try:
+            written = os.write(self._descriptor, block)
+            if written == len(block):
+                self._size += written
+                return True
+            os.ftruncate(self._descriptor, self._size)  # no torn line in the middle
+            self.trouble = "the disk is full"
+        except OSError as error:
+            self.trouble = error.strerror or type(error).__name__
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
+        return False
+
+    def _keep(self, block: bytes) -> None:
+        if len(self._waiting) < MOST_LINES_IN_MEMORY:
+            self._waiting.append(block)
+        else:
+            self.dropped += 1
+
+    def _flush(self) -> None:
+        if self._descriptor is None:
+            return
+        while self._waiting and self._append(self._waiting[0]):
+            self._waiting.pop(0)
+        if not self._waiting:
+            self.trouble = None
+
+    def close(self) -> None:
+        with self._lock:
+            self._flush()
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+
+    def stream(self) -> IO[bytes]:
+        """Everything written so far, wherever it is."""
+        written = self.path.read_bytes() if self.path is not None else b""
+        return io.BytesIO(b"".join([written, *self._waiting]))
+
+    @property
+    def whole_on_disk(self) -> bool:
+        return self.path is not None and not self._waiting
+
+
+def claim(folder: Path, *, resume: bool) -> tuple[Path, int, bool]:
+    """A folder for one run: the folder itself, or a sibling where it is taken. Returns folder, descriptor and siblinghood.
+
+    The journal is created exclusively, so of two runs that ask for one folder at the same time each gets its own.
+    """
+    for number in range(1, 10_000):
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        candidate.mkdir(parents=True, exist_ok=True)
+        path = candidate / JOURNAL_NAMES[0]
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        if resume and number == 1 and path.is_file():
+            descriptor = os.open(path, flags)
+            if _lock(descriptor):
+                _drop_torn_line(descriptor)
+                return candidate, descriptor, False
+            os.close(descriptor)
+            continue
+        if any((candidate / name).exists() for name in (*JOURNAL_NAMES, "record.json")):
+            continue
+        try:
+            descriptor = os.open(path, flags | os.O_EXCL, 0o644)
+        except FileExistsError:
+            continue
+        _lock(descriptor)
+        return candidate, descriptor, number > 1
+    raise OSError(f"{folder} and all its siblings are taken")
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether this process now owns the journal. The kernel lets go when the process dies, so no lock goes stale."""
+    try:
+        import fcntl
+    except ImportError:  # not on this platform: nothing else measures there either
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks
+    return True
+
+
+def _drop_torn_line(descriptor: int) -> None:
+    """Cuts what a killed process left of its last line, so that the next session begins on a line of its own."""
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, 1 << 20, max(0, size - (1 << 20)))
+    if tail and not tail.endswith(b"\n"):
+        os.ftruncate(descriptor, size - len(tail) + tail.rfind(b"\n") + 1)
+
+
+def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where runs go that name no folder: ``$XDG_STATE_HOME/energy-rating``, by default under ``~/.local/state``."""
+    root = environ.get("XDG_STATE_HOME", "")
+    return (Path(root) if root.startswith("/") else Path.home() / ".local" / "state") / "energy-rating"

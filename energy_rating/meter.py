@@ -1,0 +1,642 @@
+"""Sensors, a clock, a sampler and windows make a journal. Touches the machine; judges nothing.
+
+The user's thread only notes times: an *edge* is a timestamp and one line in the journal. One daemon thread (``sampler``) is
+alone in talking to devices. It reads everything before the run opens and after it closes.
+
+Nothing in here raises into the program that is measured: what goes wrong is a finding. In a forked child a run is inert.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from energy_rating import environment, sensors
+from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured, SensorUnavailable
+from energy_rating.formats import plain, read_journal, read_journal_from
+from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JournalFile, claim, state_folder
+from energy_rating.records import (
+    RUN,
+    Finding,
+    Load,
+    Model,
+    Number,
+    Record,
+    Severity,
+    Stage,
+    Task,
+    Window,
+    stage_of,
+)
+from energy_rating.sampler import QUIET_LINE_S, Clock, MonotonicClock, Sampler
+from energy_rating.sensors import Detection, Sensor
+from energy_rating.workloads import drain_queues
+
+if TYPE_CHECKING:
+    import pandas
+
+PERIOD_S = 0.1
+SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.005, 60.0
+
+# How long the user's program ever waits for a device: once at the start, once at the end.
+PATIENCE_S = 1.0
+
+KINDS = tuple(sensors.kinds())
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+# ---------------------------------------------------------------------------------------------------------- detection
+
+
+def detect(names: Iterable[str] | None = None) -> Detection:
+    """Everything that can be measured here, by all kinds of sensor or by those named.
+
+    A modelled channel is used only where its component is not measured. Where a component has neither, a finding says why.
+    """
+    found: list[Detection] = []
+    refused: list[tuple[tuple[str, ...], SensorUnavailable]] = []
+    for name in sensors.kinds() if names is None else names:
+        module = sensors.kind(name)
+        try:
+            found.append(module.detect())
+        except SensorUnavailable as error:
+            refused.append((module.COMPONENTS, error))
+    measured = {
+        channel.component
+        for detection in found
+        for sensor in detection.sensors
+        for channel in sensor.channels
+        if channel.method != "model"
+    }
+    kept: list[Detection] = []
+    for detection in found:
+        used = tuple(
+            sensor
+            for sensor in detection.sensors
+            if any(
+                channel.method != "model" or channel.component not in measured for channel in sensor.channels
+            )
+        )
+        ids = {channel.id for sensor in used for channel in sensor.channels}
+        for sensor in detection.sensors:
+            if sensor not in used:
+                sensor.close()
+        kept.append(
+            replace(
+                detection,
+                sensors=used,
+                devices=tuple(
+                    device
+                    for device in detection.devices
+                    if not detection.sensors
+                    or any(channel.device == device.id for sensor in used for channel in sensor.channels)
+                ),
+                findings=tuple(
+                    finding
+                    for finding in detection.findings
+                    if finding.channel is None or finding.channel in ids
+                ),
+            )
+        )
+    present = {channel.component for one in kept for sensor in one.sensors for channel in sensor.channels}
+    missing: list[Finding] = []
+    for component in ("gpu", "cpu", "dram"):
+        reasons = [error for components, error in refused if component in components]
+        if component in measured or not reasons:
+            continue
+        first = reasons[0]
+        message = (
+            first.message
+            if component not in present
+            else f"{first.message}; {component} is estimated instead"
+        )
+        missing.append(Finding(code=f"{component}-not-measured", message=message, remedy=first.remedy))
+    return Detection(
+        sensors=tuple(sensor for one in kept for sensor in one.sensors),
+        devices=tuple(device for one in kept for device in one.devices),
+        findings=(*(finding for one in kept for finding in one.findings), *missing),
+    )
+
+
+def _chosen(given: Sequence[str | Sensor] | None) -> Detection:
+    if given is None:
+        return detect()
+    names = [item for item in given if isinstance(item, str)]
+    found = detect(names) if names else Detection()
+    return replace(found, sensors=(*found.sensors, *(item for item in given if not isinstance(item, str))))
+
+
+def local_rank(environ: Mapping[str, str] = os.environ) -> int:
+    """This process's place among those of its host, as torchrun, Slurm or Open MPI tell it; 0 if nobody does."""
+    for name in ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID"):
+        if environ.get(name, "").isdigit():
+            return int(environ[name])
+    return 0
+
+
+# ------------------------------------------------------------------------------------------------------------- a run
+
+
+class _OpenWindow:
+    """A window while it is used as a context manager."""
+
+    __slots__ = ("_key", "_run", "_sync", "_window")
+
+    def __init__(self, run: Run, name: str, sync: bool) -> None:
+        self._run = run
+        self._sync = sync
+        self._window = Window(name)
+        self._key: int | None = None
+
+    def __enter__(self) -> Window:
+        self._key = self._run._enter(self._window, self._sync)
+        return self._window
+
+    def __exit__(self, *_: object) -> None:
+        if self._key is not None:
+            self._run._leave(self._key, self._sync)
+            self._key = None
+
+
+class Run:
+    """One measured run; made by ``measure``. A context manager, a decorator, or ``start()`` and ``stop()``."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        *,
+        model: Model | None,
+        task: Task | None,
+        load: Load | None,
+        output_dir: Path | None,
+        sensors: Sequence[str | Sensor] | None,
+        period_s: float,
+        resume: bool,
+        clock: Clock,
+        report: Callable[[str], None] | None,
+        environ: Mapping[str, str],
+    ) -> None:
+        self.stage = stage
+        self.model = model
+        self.task = task
+        self.load = load
+        self._output_dir = output_dir
+        self._sensors = sensors
+        self._period_s = period_s
+        self._resume = resume
+        self._clock = clock
+        self._report = report
+        self._environ = environ
+        self._pid = os.getpid()
+        self._state: str = "new"
+        self.folder: Path | None = None
+        self.run_id = ""
+        self._open: dict[int, Window] = {}
+        self._counted: dict[int, dict[str, Number]] = {}
+        self._counted_s = 0.0
+        self._next = 0
+        self._record: Record | None = None
+        self._trouble: EnergyRatingError | None = None
+
+    # -- life
+
+    def start(self) -> Run:
+        """Opens the run. Returns itself; a second call does nothing."""
+        if self._state != "new":
+            return self
+        self._state = "failed"
+        try:
+            self._begin()
+            self._state = "open"
+        except Exception as error:  # the program that is to be measured goes on unmeasured, and is told
+            self._fail("could not start", error)
+        return self
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        started = datetime.now(UTC)
+        self.run_id = f"{started:%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
+        rank = local_rank(self._environ)
+        self._journal, findings = self._open_journal(rank)
+        sampler = Sampler(
+            detect=functools.partial(_chosen, self._sensors) if rank == 0 else Detection,
+            write=self._journal.write,
+            clock=self._clock,
+            period_s=self._period_s,
+        )
+        sampler.tick = self._note_counts
+        self._sampler = sampler
+        if rank > 0:
+            findings.append(
+                Finding(
+                    code="another-rank-measures",
+                    message=f"this is local rank {rank}; local rank 0 measures the devices of this host",
+                    remedy="Add up the records of all hosts with: energy-rating merge",
+                )
+            )
+        self._ticker = self._clock.repeat(sampler.step, PATIENCE_S)
+        self._zero = self._clock.now()
+        detection = sampler.open(self._zero)
+        if sampler.detection is None:
+            findings.append(
+                Finding(
+                    code="sensors-late",
+                    message=f"no sensor had answered {PATIENCE_S:.0f} s after the start",
+                    remedy="See what answers with: energy-rating sensors",
+                )
+            )
+        described = environment.describe(detection.devices)
+        self._journal.write(
+            {
+                "schema": JOURNAL_SCHEMA,
+                "run_id": self.run_id,
+                "stage": self.stage,
+                "model": plain(self.model),
+                "task": plain(self.task),
+                "load": plain(self.load),
+                "channels": [plain(channel) for sensor in detection.sensors for channel in sensor.channels],
+                "environment": plain(described),
+                "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
+            },
+            *({"finding": plain(finding), "t": 0.0} for finding in (*findings, *detection.findings)),
+            *sampler.early(),
+            {"open": 0, "name": RUN, "t": 0.0},
+        )
+        self._open[0] = Window(RUN)
+        self._next = 1
+
+    def _open_journal(self, rank: int) -> tuple[JournalFile, list[Finding]]:
+        findings: list[Finding] = []
+        wanted = self._output_dir
+        if wanted is not None and rank > 0:
+            wanted = wanted.with_name(f"{wanted.name}-rank{rank}")
+        places: list[Path] = [] if wanted is None else [wanted]
+        with contextlib.suppress(RuntimeError):  # nobody's home is known
+            places.append(state_folder(self._environ) / self.run_id)
+        for place in places:
+            try:
+                folder, descriptor, sibling = claim(place.absolute(), resume=self._resume and place is wanted)
+            except OSError as error:
+                findings.append(
+                    Finding(
+                        code="folder-refused",
+                        message=f"the folder asked for could not be used ({error.strerror or error})",
+                        remedy="Name a folder that can be written to",
+                    )
+                )
+                continue
+            if sibling:
+                findings.append(
+                    Finding(
+                        code="folder-occupied",
+                        message=f"the folder asked for holds another run; this one is in its sibling {folder.name}",
+                        remedy="Use resume=True to go on with the run that is there",
+                    )
+                )
+            self.folder = folder
+            return JournalFile(folder / JOURNAL_NAMES[0], descriptor), findings
+        findings.append(
+            Finding(
+                code="journal-in-memory",
+                message="no folder could be written to; the journal is kept in memory and dies with the process",
+                remedy="Name a folder that can be written to",
+                severity="degrades",
+            )
+        )
+        return JournalFile(None, None), findings
+
+    def stop(self, raised: BaseException | None = None) -> None:
+        """Closes the run, makes its record and says in one line what was measured. A second call does nothing."""
+        if self._state != "open" or not self._mine():
+            return
+        self._state = "stopped"
+        try:
+            self._end(raised)
+        except Exception as error:  # the measured program's own outcome stands
+            self._fail("could not end the run", error)
+            return
+        self._judge()
+
+    def _end(self, raised: BaseException | None) -> None:
+        now = self._now()
+        for key in sorted(self._open, reverse=True):
+            if key != 0:
+                self._tell(
+                    "window-left-open",
+                    f"window {self._open[key].name!r} was still open when the run ended",
+                    "Leave every window before the run",
+                    "note",
+                    self._open[key].name,
+                )
+            self._close(key, now)
+        if raised is not None and not isinstance(raised, SystemExit | GeneratorExit):
+            self._tell(
+                "body-raised",
+                f"the measured program ended with {type(raised).__name__}",
+                "The figures are what was measured until then",
+                "note",
+            )
+        self._sampler.close()
+        if not self._ticker.finish(PATIENCE_S):
+            self._tell(
+                "driver-hangs",
+                f"a device did not answer within {PATIENCE_S:.0f} s of the end; the last readings are missing",
+                "See the kernel log for messages of the driver",
+                "degrades",
+            )
+        self._sampler.abandon()
+        if self._journal.trouble:
+            self._tell(
+                "disk-refuses",
+                f"the journal could not be written for a time ({self._journal.trouble})",
+                "Free some space, or name another folder",
+                "degrades" if self._journal.dropped else "note",
+            )
+        self._journal.write({"end": self._now()})
+        self._journal.close()
+
+    def _judge(self) -> None:
+        """Makes the record, where the judging half is at hand."""
+        try:
+            from energy_rating.summary import summarise_journal
+
+            if self._journal.whole_on_disk:
+                journal = read_journal(self._journal.path or "")
+            else:
+                journal = read_journal_from(self._journal.stream(), place="the journal in memory")
+            self._record = summarise_journal(journal)
+            if self.folder is not None:
+                from energy_rating.formats import RECORD_NAME, write_record
+
+                write_record(self._record, self.folder / RECORD_NAME)
+        except ModuleNotFoundError as error:
+            self._trouble = EnergyRatingError(
+                f"the record needs {error.name}, which is not installed here",
+                f"Make it on any machine with: energy-rating summarise {self._journal.path}",
+            )
+            self._say(str(self._trouble))
+        except EnergyRatingError as error:
+            self._trouble = error
+            self._say(str(error))
+        except Exception as error:  # the journal is there; the measured program's own outcome stands
+            self._trouble = EnergyRatingError(
+                f"the record could not be made ({type(error).__name__}: {error})",
+                f"The journal is in {self._journal.path}",
+            )
+            self._say(str(self._trouble))
+        if self._record is not None:
+            from energy_rating.summary import one_line
+
+            where = str(self.folder) if self.folder is not None else "memory only"
+            self._say(one_line(self._record, where))
+
+    def _fail(self, what: str, error: Exception) -> None:
+        self._trouble = EnergyRatingError(
+            f"{what}: {type(error).__name__}: {error}", "The program goes on without being measured"
+        )
+        self._say(str(self._trouble))
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(Exception):  # a closed stderr is no reason to end a training
+            if self._report is not None:
+                self._report(line)
+
+    def _mine(self) -> bool:
+        """False in a forked child: the run belongs to the parent, and its locks may be held by threads that are not here."""
+        return os.getpid() == self._pid
+
+    def _now(self) -> float:
+        return round(self._clock.now() - self._zero, 6)
+
+    def __enter__(self) -> Run:
+        return self.start()
+
+    def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
+        self.stop(raised)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorates a function: each call is a run of its own."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def measured_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with self._fresh():
+                    return await function(*args, **kwargs)
+
+            return measured_async  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def measured(*args: P.args, **kwargs: P.kwargs) -> R:
+            with self._fresh():
+                return function(*args, **kwargs)
+
+        return measured
+
+    def _fresh(self) -> Run:
+        return Run(
+            self.stage,
+            model=self.model,
+            task=self.task,
+            load=self.load,
+            output_dir=self._output_dir,
+            sensors=self._sensors,
+            period_s=self._period_s,
+            resume=self._resume,
+            clock=self._clock,
+            report=self._report,
+            environ=self._environ,
+        )
+
+    # -- windows
+
+    def window(self, name: str, sync: bool = False) -> _OpenWindow:
+        """A window for ``with``. ``sync``: the devices' queues (torch, jax, cupy) are drained at both edges."""
+        return _OpenWindow(self, name if isinstance(name, str) else str(name), sync)
+
+    def count(self, **work: Number) -> None:
+        """Counts work into every window that is open, the run itself among them."""
+        if self._state == "open" and self._mine():
+            for window in tuple(self._open.values()):
+                window.count(**work)
+
+    def _enter(self, window: Window, sync: bool) -> int | None:
+        if self._state != "open" or not self._mine():
+            return None
+        if sync:
+            self._drain(window)
+        name = "".join(character if character.isprintable() else " " for character in window.name)[
+            :200
+        ].strip()
+        if name != window.name or not name or name == RUN:
+            window.name = f"{name}-window" if name == RUN else name or "window"
+            self._tell(
+                "window-renamed",
+                f"a window had to be called {window.name!r}",
+                "Give it a short printable name",
+            )
+        key, self._next = self._next, self._next + 1
+        self._open[key] = window
+        now = self._now()
+        self._sampler.edge(now + self._zero)
+        self._journal.write({"open": key, "name": window.name, "t": now})
+        return key
+
+    def _leave(self, key: int, sync: bool) -> None:
+        if self._state != "open" or not self._mine() or key not in self._open:
+            return
+        if sync:
+            self._drain(self._open[key])
+        now = self._now()
+        self._sampler.edge(now + self._zero)
+        self._close(key, now)
+
+    def _close(self, key: int, now: float) -> None:
+        window = self._open.pop(key)
+        self._counted.pop(key, None)
+        self._journal.write({"close": key, "t": now, "work": window.work})
+        if window.faults():
+            self._tell(
+                "count-refused",
+                f"counts that are no number of at least 0 were left out: {', '.join(window.faults()[:3])}",
+                "Count finite numbers, not below zero",
+                "degrades",
+                window.name,
+            )
+
+    def _drain(self, window: Window) -> None:
+        try:
+            drain_queues()
+        except Exception as error:  # it is the user's own failure, and the user's next call will raise it
+            self._tell(
+                "sync-failed",
+                f"draining the devices' queues failed ({type(error).__name__})",
+                "",
+                "note",
+                window.name,
+            )
+
+    def _note_counts(self, now: float) -> None:
+        """Once a second, what open windows have counted so far, so that a killed run still knows its work."""
+        if now - self._counted_s < QUIET_LINE_S or self._state != "open":
+            return
+        self._counted_s = now
+        for key, window in tuple(self._open.items()):
+            work = dict(window.work)
+            if work and self._counted.get(key) != work:
+                self._counted[key] = work
+                self._journal.write({"count": key, "t": self._now(), "work": work})
+
+    def _tell(
+        self,
+        code: str,
+        message: str,
+        remedy: str,
+        severity: Severity = "note",
+        measurement: str | None = None,
+    ) -> None:
+        finding = Finding(
+            code=code, message=message, remedy=remedy, severity=severity, measurement=measurement
+        )
+        self._journal.write({"finding": plain(finding), "t": self._now()})
+
+    # -- results
+
+    @property
+    def journal(self) -> Path | None:
+        """The journal's file; None while there is none, or when it is only in memory."""
+        return self._journal.path if self._state in ("open", "stopped") else None
+
+    @property
+    def record(self) -> Record:
+        """The record, after the end.
+
+        Raises:
+            NotMeasured: the run has not ended, or no record could be made; says why.
+        """
+        if self._record is None:
+            if self._trouble is not None:
+                raise NotMeasured(self._trouble.message, self._trouble.remedy) from self._trouble
+            raise NotMeasured(
+                "the run has not ended yet", "Ask for the record after the with block, or after stop()"
+            )
+        return self._record
+
+    def trace(self) -> pandas.DataFrame:
+        """The readings so far as a table: one row a reading of a channel, power in watts beside it.
+
+        Columns: ``time_s``, ``channel``, ``component``, ``device``, ``method``, ``value`` (joules or watts), ``power_w``.
+        """
+        from energy_rating.publishers.trace import table
+
+        if self._state not in ("open", "stopped"):
+            raise NotMeasured("the run has not started", "Call start(), or use it with the with statement")
+        return table(read_journal_from(self._journal.stream(), place="the journal"))
+
+
+def _to_stderr(line: str) -> None:
+    print(f"energy-rating: {line}", file=sys.stderr, flush=True)
+
+
+def measure(
+    stage: str = "other",
+    *,
+    model: str | Model | None = None,
+    task: str | Task | None = None,
+    output_dir: str | os.PathLike[str] | None = None,
+    sensors: Sequence[str | Sensor] | None = None,
+    period_s: float = PERIOD_S,
+    resume: bool = False,
+    load: Load | None = None,
+    clock: Clock | None = None,
+    report: Callable[[str], None] | None = _to_stderr,
+) -> Run:
+    """Measures what runs inside it: ``with measure("fine-tuning") as run:``, ``@measure("inference")``, or start and stop.
+
+    Args:
+        stage: ``pre-training``, ``fine-tuning``, ``inference`` or ``other``.
+        model: the model's id, such as ``org/name``.
+        task: the task's name, such as ``text-generation``.
+        output_dir: the run's folder; a sibling is taken where it holds another run. By default a folder under
+            ``$XDG_STATE_HOME/energy-rating``.
+        sensors: kinds of sensor by name (``"nvml"``), or sensors; by default all that answer.
+        period_s: seconds between readings of a sensor that has no ticks to follow (0.005 to 60).
+        resume: go on with the run in ``output_dir``, such as a job that was requeued.
+        load: the operating point, where it is known.
+        clock: for tests.
+        report: what to do with the one line after the end; by default it goes to standard error. None: nothing.
+
+    Raises:
+        BadInput: an argument is wrong. Nothing is raised after that: what goes wrong is a finding in the record.
+    """
+    if not isinstance(period_s, int | float) or not SHORTEST_PERIOD_S <= period_s <= LONGEST_PERIOD_S:
+        raise BadInput(
+            f"{period_s!r} is not between {SHORTEST_PERIOD_S} and {LONGEST_PERIOD_S} s", place="period_s"
+        )
+    for item in sensors or ():
+        if isinstance(item, str) and item not in KINDS:
+            raise BadInput(
+                f"{item!r} is no kind of sensor", f"Kinds are: {', '.join(KINDS)}", place="sensors"
+            )
+    return Run(
+        stage_of(stage),
+        model=Model(id=model) if isinstance(model, str) else model,
+        task=Task(name=task) if isinstance(task, str) else task,
+        load=load,
+        output_dir=None if output_dir is None else Path(output_dir),
+        sensors=sensors,
+        period_s=float(period_s),
+        resume=resume,
+        clock=clock or MonotonicClock(),
+        report=report,
+        environ=os.environ,
+    )

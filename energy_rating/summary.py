@@ -1,0 +1,390 @@
+"""From a journal to a record: every window's energy, added up by name. Pure; reads nothing but the journal it is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from energy_rating import __version__, checks
+from energy_rating.formats import Journal, Session, Span, read_journal
+from energy_rating.integration import Counter, Register
+from energy_rating.quantities import Estimate, scaled, significant, total
+from energy_rating.records import (
+    COMPONENTS,
+    METHODS,
+    RUN,
+    Channel,
+    Component,
+    Finding,
+    Measurement,
+    Number,
+    Provenance,
+    Record,
+    component_methods,
+    validity,
+)
+
+# More than any one device draws today (GB200 module: 2.7 kW, by its power limit); what is above is a fault of the sensor.
+PLAUSIBLE_W = 2000.0
+PLAUSIBLE_SHARE_OF_LIMIT = 1.5
+
+# Windows of these names tell what the devices draw when nothing is asked of them.
+IDLE_WINDOWS = ("idle", "idle-before", "idle-after")
+IDLE_FROM_S = 10.0
+IDLE_SETTLES_S = 2.0  # clocks and fans come down
+
+
+def summarise(journal: str | Path) -> Record:
+    """The record of a journal, also of one cut short by a crash.
+
+    Args:
+        journal: a ``journal.jsonl``, also compressed with gzip, or the folder of a run.
+
+    Raises:
+        BadInput: it cannot be read, not even in part.
+    """
+    return summarise_journal(read_journal(journal))
+
+
+def summarise_journal(journal: Journal) -> Record:
+    """The record of a journal that has been read. The same journal gives the same record, byte for byte."""
+    parts = [_Part(session, number) for number, session in enumerate(journal.sessions, start=1)]
+    channels = _distinct(parts)
+    findings = [finding for part in parts for finding in part.findings]
+    sums: dict[str, _Sum] = {RUN: _Sum()}
+    for part in parts:
+        for span in part.session.spans:
+            sums.setdefault(span.name, _Sum()).add(part, span)
+            if not span.closed:
+                findings.append(checks.interrupted(span.name, span.end_s))
+    if not any(span.name == RUN for part in parts for span in part.session.spans):
+        del sums[RUN]
+    if journal.damage is not None:
+        findings.append(checks.damaged(journal.damage))
+    idle_w = _idle_w(parts)
+    measurements = []
+    for name, added in sums.items():
+        measurement, used = added.measurement(name, parts, channels, idle_w)
+        findings += checks.of_measurement(measurement, channels, used)
+        measurements.append(measurement)
+    if not any(measurement.energy_j for measurement in measurements):
+        findings.append(checks.nothing_measured())
+    findings = list(dict.fromkeys(findings))
+    return Record(
+        run_id=journal.run_id,
+        created=journal.sessions[0].started,
+        stage=journal.stage,
+        model=journal.model,
+        task=journal.task,
+        load=journal.load,
+        environment=replace(
+            journal.sessions[0].environment,
+            devices=tuple(dict.fromkeys(d for part in parts for d in part.session.environment.devices)),
+        ),
+        channels=tuple(channels),
+        measurements=tuple(
+            replace(
+                measurement,
+                validity=validity(f for f in findings if f.measurement in (None, measurement.name)),
+            )
+            for measurement in measurements
+        ),
+        findings=tuple(findings),
+        provenance=Provenance(version=__version__, journal_sha256=journal.sha256),
+    )
+
+
+class _Part:
+    """One session with the energy curves of its channels."""
+
+    def __init__(self, session: Session, number: int) -> None:
+        self.session = session
+        self.number = number
+        self.names = {device.id: device.name for device in session.environment.devices}
+        limits = {device.id: device.power_limit_w for device in session.environment.devices}
+        self.counters: dict[str, Counter] = {}
+        self.registers: dict[str, Register] = {}
+        self.findings: list[Finding] = list(session.findings)
+        # What this session calls a channel, and what the record calls it: they differ only when a resumed run found another
+        # device under the same name.
+        self.renamed: dict[str, str] = {channel.id: channel.id for channel in session.channels}
+        for channel in session.channels:
+            limit_w = max(PLAUSIBLE_W, PLAUSIBLE_SHARE_OF_LIMIT * (limits.get(channel.device) or 0.0))
+            samples = session.samples[channel.id]
+            if channel.component not in ("gpu", "cpu", "dram"):
+                limit_w = math.inf  # a whole node has no such bound
+            if channel.method == "counter":
+                counter = Counter(
+                    samples,
+                    accuracy=channel.accuracy,
+                    period_s=channel.period_s,
+                    wraps_at_j=channel.wraps_at_j,
+                    limit_w=limit_w,
+                )
+                self.counters[channel.id] = counter
+                self.findings += checks.of_counter(channel, counter)
+            else:
+                register = Register(
+                    samples, accuracy=channel.accuracy, period_s=channel.period_s, limit_w=limit_w
+                )
+                self.registers[channel.id] = register
+                self.findings += checks.of_register(channel, register)
+        self.devices: dict[tuple[Component, str], list[Channel]] = {}
+        for channel in sorted(session.channels, key=lambda item: METHODS.index(item.method)):
+            self.devices.setdefault((channel.component, channel.device), []).append(channel)
+        self._compare()
+
+    def _compare(self) -> None:
+        for channels in self.devices.values():
+            counters = [channel for channel in channels if channel.method == "counter"]
+            registers = [channel for channel in channels if channel.method == "power"]
+            for span in self.session.spans:
+                if span.name == RUN and counters and registers:
+                    counted, _ = self.energy(counters[0], span)
+                    integrated, _ = self.energy(registers[0], span)
+                    if counted is not None and integrated is not None:
+                        self.findings += checks.of_pair(
+                            counters[0], counted, integrated, span.end_s - span.start_s
+                        )
+
+    def energy(self, channel: Channel, span: Span) -> tuple[Estimate | None, float]:
+        """What one channel says about a window: its energy, and the seconds that it saw."""
+        return self.energy_between(channel, span.start_s, span.end_s)
+
+    def energy_between(self, channel: Channel, start_s: float, end_s: float) -> tuple[Estimate | None, float]:
+        if channel.method == "counter":
+            part = self.counters[channel.id].between(start_s, end_s, self._hint_w(channel, start_s, end_s))
+        else:
+            part = self.registers[channel.id].between(start_s, end_s)
+        return (None, 0.0) if part is None else (part.energy, part.covered_s)
+
+    def _hint_w(self, channel: Channel, start_s: float, end_s: float) -> float | None:
+        for other in self.devices[channel.component, channel.device]:
+            if other.method == "power":
+                return self.registers[other.id].mean_w(start_s, end_s)
+        return None
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What one channel saw of the windows of one name."""
+
+    value: float = 0.0
+    random_squared: float = 0.0
+    systematic: float = 0.0
+    covered_s: float = 0.0
+
+    def add(self, energy: Estimate | None, covered_s: float) -> None:
+        if energy is not None:
+            self.value += energy.value
+            self.random_squared += energy.random**2
+            self.systematic += energy.systematic
+            self.covered_s += covered_s
+
+    @property
+    def estimate(self) -> Estimate:
+        return Estimate(value=self.value, random=math.sqrt(self.random_squared), systematic=self.systematic)
+
+
+@dataclass(slots=True)
+class _Sum:
+    """The windows of one name, being added up."""
+
+    n: int = 0
+    start_s: float = 0.0
+    duration_s: float = 0.0
+    work: dict[str, Number] = field(default_factory=dict)
+    seen: dict[tuple[int, str], _Seen] = field(default_factory=dict)
+    duration_by_part_s: dict[int, float] = field(default_factory=dict)
+
+    def add(self, part: _Part, span: Span) -> None:
+        if self.n == 0:
+            self.start_s = span.start_s
+        self.n += 1
+        duration_s = span.end_s - span.start_s
+        self.duration_s += duration_s
+        self.duration_by_part_s[part.number] = self.duration_by_part_s.get(part.number, 0.0) + duration_s
+        for unit, amount in span.work.items():
+            self.work[unit] = self.work.get(unit, 0) + amount
+        for channel in part.session.channels:
+            self.seen.setdefault((part.number, channel.id), _Seen()).add(*part.energy(channel, span))
+
+    def measurement(
+        self,
+        name: str,
+        parts: Sequence[_Part],
+        channels: Sequence[Channel],
+        idle_w: Mapping[Component, Estimate],
+    ) -> tuple[Measurement, dict[str, float | None]]:
+        """The measurement, and the refresh period of each channel that its energy came from.
+
+        Of each device one channel counts: its counter, unless its register saw more of the time; a device is never counted
+        twice.
+        """
+        energies: dict[str, Estimate] = {}
+        covered: dict[Component, float] = {}
+        wanted: dict[Component, float] = {}
+        groups: dict[Component, dict[str, list[Estimate]]] = {}
+        used: dict[str, float | None] = {}
+        for part in parts:
+            duration_s = self.duration_by_part_s.get(part.number, 0.0)
+            if duration_s <= 0:
+                continue
+            for (component, device), candidates in part.devices.items():
+                wanted[component] = wanted.get(component, 0.0) + duration_s
+                best = max(
+                    candidates,
+                    key=lambda channel: round(self.seen[part.number, channel.id].covered_s / duration_s, 2),
+                )
+                seen = self.seen[part.number, best.id]
+                covered[component] = covered.get(component, 0.0) + min(seen.covered_s, duration_s)
+                if seen.covered_s <= 0:
+                    continue
+                channel_id = part.renamed[best.id]
+                used[channel_id] = (
+                    part.counters[best.id].period_s if best.method == "counter" else best.period_s
+                )
+                energy = seen.estimate
+                energies[channel_id] = (
+                    energies[channel_id].plus(energy, same_sensor=True) if channel_id in energies else energy
+                )
+                groups.setdefault(component, {}).setdefault(part.names.get(device, device), []).append(energy)
+        energy_j: dict[str, Estimate] = {
+            component: total(
+                # Cards of one model share their gain's error (their spread is 1.6 %, SC24 data); other devices do not.
+                (total(group, same_sensor=True) for group in groups[component].values()),
+                same_sensor=False,
+            )
+            for component in COMPONENTS
+            if component in groups
+        }
+        coverage: dict[str, float] = {
+            component: _share(covered[component] / wanted[component])
+            for component in COMPONENTS
+            if wanted.get(component)
+        }
+        idle_j: dict[str, Estimate] = {
+            component: power.times(self.duration_s)
+            for component, power in idle_w.items()
+            if component in energy_j
+        }
+        return (
+            Measurement(
+                name=name,
+                n=self.n,
+                start_s=self.start_s,
+                duration_s=self.duration_s,
+                work=dict(self.work),
+                energy_by_channel_j=energies,
+                energy_j=energy_j,
+                coverage=coverage,
+                validity="valid",
+                idle_j=idle_j or None,
+                methods=component_methods(energies, channels),
+            ),
+            used,
+        )
+
+
+def _share(value: float) -> float:
+    """A share, without the last digits that floating point adds; 1 is 1."""
+    return 1.0 if value > 0.999999 else round(max(value, 0.0), 6)
+
+
+def _distinct(parts: Iterable[_Part]) -> list[Channel]:
+    """All channels of all sessions, by names that are unique, with the refresh periods that the samples tell."""
+    channels: dict[str, Channel] = {}
+    for part in parts:
+        for channel in part.session.channels:
+            name = channel.id
+            while name in channels and _differs(channels[name], channel):
+                name = f"{channel.id}@{part.number}" if "@" not in name else f"{name}+"
+            part.renamed[channel.id] = name
+            if channel.id in part.counters and channel.period_s is None:
+                learned = part.counters[channel.id].period_s
+                channel = replace(channel, period_s=None if learned is None else round(learned, 4))
+            channels.setdefault(name, replace(channel, id=name))
+    return list(channels.values())
+
+
+def _differs(one: Channel, other: Channel) -> bool:
+    return (one.device, one.component, one.method) != (other.device, other.component, other.method)
+
+
+def _idle_w(parts: Sequence[_Part]) -> dict[Component, Estimate]:
+    """Mean idle power by component, from idle windows of 10 s and more, without their first 2 s.
+
+    The change from the first idle window to the last is drift, and widens the doubt by a uniform law: |change| / √12.
+    """
+    powers: dict[Component, list[Estimate]] = {}
+    for part in parts:
+        for span in part.session.spans:
+            if span.name not in IDLE_WINDOWS or span.end_s - span.start_s < IDLE_FROM_S:
+                continue
+            start = span.start_s + IDLE_SETTLES_S
+            found: dict[Component, list[Estimate]] = {}
+            for (component, _), candidates in part.devices.items():
+                energy, covered_s = part.energy_between(candidates[0], start, span.end_s)
+                if energy is not None and covered_s > 0:
+                    found.setdefault(component, []).append(energy.times(1 / covered_s))
+            for component, several in found.items():
+                powers.setdefault(component, []).append(total(several, same_sensor=True))
+    result: dict[Component, Estimate] = {}
+    for component, several in powers.items():
+        mean = total(several, same_sensor=True).times(1 / len(several))
+        drift = abs(several[-1].value - several[0].value) / math.sqrt(12)
+        result[component] = replace(mean, random=math.hypot(mean.random, drift))
+    return result
+
+
+def one_line(record: Record, where: str = "") -> str:
+    """What a run comes to, in one line: energy, duration, power, per unit; what was measured, estimated and missing."""
+    if RUN not in record:
+        return f"nothing can be said: the run never opened · {where}".rstrip(" ·")
+    run = record[RUN]
+    parts: list[str] = []
+    if run.energy_j:
+        energies = [
+            f"{component} {scaled(energy.value, 'J')} ±{_percent(energy)} ({_origin(run, component)})"
+            for component, energy in run.energy_j.items()
+        ]
+        head = next(iter(run.energy_j))
+        power = run.energy_j[head].value / run.duration_s if run.duration_s > 0 else 0.0
+        parts.append(f"{', '.join(energies)} in {_duration(run.duration_s)}, {head} {scaled(power, 'W')}")
+    else:
+        parts.append(f"no energy was measured in {_duration(run.duration_s)}")
+    counted = next((m for m in record.measurements if any(m.work.values()) and m.energy_j), None)
+    if counted is not None:
+        component = next(iter(counted.energy_j))
+        parts += [
+            str(counted.energy_per(unit, component)).replace(" J (", f" J/{unit} (")
+            for unit, amount in counted.work.items()
+            if amount
+        ]
+    missing = [component for component in ("gpu", "cpu", "dram") if component not in run.energy_j]
+    if missing and not {"module", "host", "wall"} & set(run.energy_j):
+        parts.append(f"not measured: {', '.join(missing)}")
+    if run.validity != "valid":
+        codes = dict.fromkeys(f.code for f in record.findings_on(RUN) if f.severity != "note")
+        parts.append(f"{run.validity}: {', '.join(codes)}")
+    if where:
+        parts.append(where)
+    return " · ".join(parts)
+
+
+def _origin(measurement: Measurement, component: str) -> str:
+    return "estimated" if measurement.methods.get(component) == "model" else "measured"
+
+
+def _percent(energy: Estimate) -> str:
+    return f"{significant(100 * energy.half_width() / energy.value, 2)} %" if energy.value else "?"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{significant(seconds, 3)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
