@@ -13,14 +13,14 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from energy_rating import environment, sensors
-from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured, SensorUnavailable
+from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
 from energy_rating.formats import plain, read_journal, read_journal_from
 from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JournalFile, claim, state_folder
 from energy_rating.records import (
@@ -38,6 +38,7 @@ from energy_rating.records import (
 )
 from energy_rating.sampler import QUIET_LINE_S, Clock, MonotonicClock, Sampler
 from energy_rating.sensors import Detection, Sensor
+from energy_rating.survey import detect
 from energy_rating.workloads import drain_queues
 
 if TYPE_CHECKING:
@@ -53,79 +54,6 @@ KINDS = tuple(sensors.kinds())
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-# ---------------------------------------------------------------------------------------------------------- detection
-
-
-def detect(names: Iterable[str] | None = None) -> Detection:
-    """Everything that can be measured here, by all kinds of sensor or by those named.
-
-    A modelled channel is used only where its component is not measured. Where a component has neither, a finding says why.
-    """
-    found: list[Detection] = []
-    refused: list[tuple[tuple[str, ...], SensorUnavailable]] = []
-    for name in sensors.kinds() if names is None else names:
-        module = sensors.kind(name)
-        try:
-            found.append(module.detect())
-        except SensorUnavailable as error:
-            refused.append((module.COMPONENTS, error))
-    measured = {
-        channel.component
-        for detection in found
-        for sensor in detection.sensors
-        for channel in sensor.channels
-        if channel.method != "model"
-    }
-    kept: list[Detection] = []
-    for detection in found:
-        used = tuple(
-            sensor
-            for sensor in detection.sensors
-            if any(
-                channel.method != "model" or channel.component not in measured for channel in sensor.channels
-            )
-        )
-        ids = {channel.id for sensor in used for channel in sensor.channels}
-        for sensor in detection.sensors:
-            if sensor not in used:
-                sensor.close()
-        kept.append(
-            replace(
-                detection,
-                sensors=used,
-                devices=tuple(
-                    device
-                    for device in detection.devices
-                    if not detection.sensors
-                    or any(channel.device == device.id for sensor in used for channel in sensor.channels)
-                ),
-                findings=tuple(
-                    finding
-                    for finding in detection.findings
-                    if finding.channel is None or finding.channel in ids
-                ),
-            )
-        )
-    present = {channel.component for one in kept for sensor in one.sensors for channel in sensor.channels}
-    missing: list[Finding] = []
-    for component in ("gpu", "cpu", "dram"):
-        reasons = [error for components, error in refused if component in components]
-        if component in measured or not reasons:
-            continue
-        first = reasons[0]
-        message = (
-            first.message
-            if component not in present
-            else f"{first.message}; {component} is estimated instead"
-        )
-        missing.append(Finding(code=f"{component}-not-measured", message=message, remedy=first.remedy))
-    return Detection(
-        sensors=tuple(sensor for one in kept for sensor in one.sensors),
-        devices=tuple(device for one in kept for device in one.devices),
-        findings=(*(finding for one in kept for finding in one.findings), *missing),
-    )
 
 
 def _chosen(given: Sequence[str | Sensor] | None) -> Detection:
@@ -331,7 +259,7 @@ class Run:
         now = self._now()
         for key in sorted(self._open, reverse=True):
             if key != 0:
-                self._tell(
+                self.tell(
                     "window-left-open",
                     f"window {self._open[key].name!r} was still open when the run ended",
                     "Leave every window before the run",
@@ -340,7 +268,7 @@ class Run:
                 )
             self._close(key, now)
         if raised is not None and not isinstance(raised, SystemExit | GeneratorExit):
-            self._tell(
+            self.tell(
                 "body-raised",
                 f"the measured program ended with {type(raised).__name__}",
                 "The figures are what was measured until then",
@@ -348,7 +276,7 @@ class Run:
             )
         self._sampler.close()
         if not self._ticker.finish(PATIENCE_S):
-            self._tell(
+            self.tell(
                 "driver-hangs",
                 f"a device did not answer within {PATIENCE_S:.0f} s of the end; the last readings are missing",
                 "See the kernel log for messages of the driver",
@@ -356,7 +284,7 @@ class Run:
             )
         self._sampler.abandon()
         if self._journal.trouble:
-            self._tell(
+            self.tell(
                 "disk-refuses",
                 f"the journal could not be written for a time ({self._journal.trouble})",
                 "Free some space, or name another folder",
@@ -479,7 +407,7 @@ class Run:
         ].strip()
         if name != window.name or not name or name == RUN:
             window.name = f"{name}-window" if name == RUN else name or "window"
-            self._tell(
+            self.tell(
                 "window-renamed",
                 f"a window had to be called {window.name!r}",
                 "Give it a short printable name",
@@ -505,7 +433,7 @@ class Run:
         self._counted.pop(key, None)
         self._journal.write({"close": key, "t": now, "work": window.work})
         if window.faults():
-            self._tell(
+            self.tell(
                 "count-refused",
                 f"counts that are no number of at least 0 were left out: {', '.join(window.faults()[:3])}",
                 "Count finite numbers, not below zero",
@@ -517,7 +445,7 @@ class Run:
         try:
             drain_queues()
         except Exception as error:  # it is the user's own failure, and the user's next call will raise it
-            self._tell(
+            self.tell(
                 "sync-failed",
                 f"draining the devices' queues failed ({type(error).__name__})",
                 "",
@@ -536,7 +464,7 @@ class Run:
                 self._counted[key] = work
                 self._journal.write({"count": key, "t": self._now(), "work": work})
 
-    def _tell(
+    def tell(
         self,
         code: str,
         message: str,

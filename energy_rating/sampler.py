@@ -24,6 +24,9 @@ from energy_rating.sensors import Detection, Sensor
 QUIET_AFTER_S = 60.0
 QUIET_LINE_S = 1.0
 
+# A model of power by load needs so much time to know the load (the kernel counts it in hundredths of a second).
+SHORTEST_MODEL_S = 0.1
+
 # A laptop that slept, a paused virtual machine.
 SUSPENDED_S = 0.5
 
@@ -145,7 +148,7 @@ class Pace:
         if self._learning:
             return max(earliest, self._learn(low, end_s, ticked))
         if self._following:
-            return max(earliest, self._follow(low, start_s, end_s, ticked))
+            return max(earliest, self._follow(low, end_s, ticked))
         return max(earliest, start_s + self.period_s)
 
     def _learn(self, low: float, end_s: float, ticked: bool) -> float:
@@ -176,7 +179,7 @@ class Pace:
     def _stride_s(self) -> float:
         return self._tick_s * max(1, round(self.period_s / self._tick_s))
 
-    def _follow(self, low: float, start_s: float, end_s: float, ticked: bool) -> float:
+    def _follow(self, low: float, end_s: float, ticked: bool) -> float:
         expected = self._expected
         if ticked:
             # Where in the bracket the tick fell is best told by where it was expected.
@@ -214,6 +217,12 @@ class _Watched:
     told: set[str]
     withheld: list[dict[str, Any]]
     kept_s: float
+    read_s: float
+
+    @property
+    def modelled(self) -> bool:
+        """Whether its readings are means since the reading before, as those of models are."""
+        return all(method == "model" for method in self.methods.values())
 
 
 class Sampler:
@@ -288,7 +297,7 @@ class Sampler:
         closing = self._closing
         self._note_suspension()
         for watched in tuple(self._watched):
-            if closing or watched.due_s <= self._clock.now():
+            if watched.due_s <= self._clock.now() or (closing and self._has_news(watched)):
                 self._read(watched)
         if self.tick is not None and not self._abandoned:
             self.tick(self._clock.now())
@@ -312,9 +321,13 @@ class Sampler:
                 told=set(),
                 withheld=[],
                 kept_s=now,
+                read_s=now,
             )
             for sensor in detection.sensors
         ]
+        for one in watched:
+            if one.modelled:
+                one.due_s = now + one.pace.period_s  # its first mean needs some time to be of
         with self._lock:
             self.detection = detection
             late = self._zero is not None
@@ -331,6 +344,9 @@ class Sampler:
                 "On NVIDIA machines persistence mode keeps the driver loaded: sudo nvidia-persistenced",
             )
 
+    def _has_news(self, watched: _Watched) -> bool:
+        return not watched.modelled or self._clock.now() - watched.read_s >= SHORTEST_MODEL_S
+
     def _read(self, watched: _Watched) -> None:
         start = self._clock.now()
         try:
@@ -346,6 +362,9 @@ class Sampler:
             )
         end = self._clock.now()
         watched.due_s = watched.pace.next_s(start, end, reading)
+        if watched.modelled:
+            start = watched.read_s
+        watched.read_s = end
         values = {key: round(value, 6) for key, value in reading.items() if isinstance(value, float)}
         for key, value in reading.items():
             if not isinstance(value, float):

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energy_rating.errors import SensorFailed, SensorUnavailable
@@ -150,6 +150,7 @@ def test_a_hypervisor_that_shows_each_thread_as_a_socket_is_not_believed(proc):
 # What they read
 
 
+@settings(deadline=None)
 @given(busy=st.integers(0, 10_000), idle=st.integers(0, 10_000))
 def test_power_rises_with_the_cube_of_the_load_from_a_tenth_of_the_tdp(tmp_path_factory, busy, idle):
     proc = FakeProc(tmp_path_factory.mktemp("proc"))
@@ -164,6 +165,7 @@ def test_power_rises_with_the_cube_of_the_load_from_a_tenth_of_the_tdp(tmp_path_
     cpu.close()
 
 
+@settings(deadline=None)
 @given(steps=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), min_size=1, max_size=20))
 def test_each_reading_tells_the_load_since_the_one_before(tmp_path_factory, steps):
     proc = FakeProc(tmp_path_factory.mktemp("proc"))
@@ -286,6 +288,7 @@ def test_the_tdp_is_the_one_its_own_search_finds(model, tdp_w):
     assert TDP._get_cpu_power_from_registry(TDP.__new__(TDP), model) == tdp_w
 
 
+@settings(deadline=None)
 @given(gib=st.floats(0.5, 4096))
 def test_the_memory_power_is_that_of_its_machine_mode(gib):
     from codecarbon.external.ram import RAM

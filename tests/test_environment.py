@@ -16,7 +16,7 @@ from types import ModuleType
 import numpy
 import pynvml
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import energy_rating
@@ -47,6 +47,7 @@ def test_a_machine_keeps_its_mark_and_it_is_no_part_of_its_id(machine_id):
     assert mark not in MACHINE_ID
 
 
+@settings(deadline=None)
 @given(
     ids=st.lists(st.text("0123456789abcdef", min_size=32, max_size=32), min_size=2, max_size=5, unique=True)
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from fake_powercap import AMD_RANGE_UJ, Constant, FakePowercap, Power, Sine, Step
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energy_rating.errors import SensorFailed, SensorLost, SensorUnavailable
@@ -120,6 +120,7 @@ def test_packages_are_in_the_order_of_their_numbers_not_of_their_letters(fake):
     assert devices == ["package-0", "package-2", "package-10"]
 
 
+@settings(deadline=None)
 @given(
     packages=st.lists(st.tuples(st.floats(1, 500), st.none() | st.floats(0.5, 60)), min_size=1, max_size=4),
     psys=st.booleans(),
@@ -143,6 +144,7 @@ def test_whatever_else_the_tree_shows_the_sum_is_packages_and_memories(packages,
 # Mirrors
 
 
+@settings(deadline=None)
 @given(
     dies=st.integers(2, 8),
     sockets=st.integers(1, 2),
@@ -206,6 +208,7 @@ def test_the_memory_of_a_mirrored_die_goes_with_it_and_no_descriptor_is_left_ope
 # Roll-over
 
 
+@settings(deadline=None)
 @given(
     power=st.one_of(
         st.builds(Constant, st.floats(0, 500)),
@@ -324,6 +327,7 @@ def test_a_reading_that_fails_is_no_number_and_the_others_go_on(fake):
     assert sensor.read()["cpu1.energy"] == pytest.approx(100.000005)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=32).filter(lambda text: not text.strip().isdigit()))
 def test_what_is_no_number_never_becomes_one(text):
     with a_tree() as fake:

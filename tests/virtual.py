@@ -164,18 +164,24 @@ def steps(*changes: tuple[float, float]) -> tuple[Power, Callable[[float], float
     return power, energy
 
 
-def square(low: float, high: float, period: float, duty: float = 0.5, phase: float = 0.0) -> tuple[Power, Callable[[float], float]]:
+def square(
+    low: float, high: float, period: float, duty: float = 0.5, phase: float = 0.0
+) -> tuple[Power, Callable[[float], float]]:
     def power(t: float) -> float:
         return high if ((t - phase) / period) % 1.0 < duty else low
 
     def energy(t: float) -> float:
         whole, part = divmod((t - phase) / period, 1.0)
-        return period * (whole * (duty * high + (1 - duty) * low) + min(part, duty) * high + max(0.0, part - duty) * low)
+        return period * (
+            whole * (duty * high + (1 - duty) * low) + min(part, duty) * high + max(0.0, part - duty) * low
+        )
 
     return power, energy
 
 
-def sine(mean: float, amplitude: float, period: float, phase: float = 0.0) -> tuple[Power, Callable[[float], float]]:
+def sine(
+    mean: float, amplitude: float, period: float, phase: float = 0.0
+) -> tuple[Power, Callable[[float], float]]:
     w = 2 * math.pi / period
     return (
         lambda t: mean + amplitude * math.sin(w * (t - phase)),

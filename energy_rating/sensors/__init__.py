@@ -2,10 +2,12 @@
 
 A sensor reads, it never sets. To add a kind, put a module here that has::
 
-    def detect() -> Detection: ...
+    COMPONENTS = ("gpu",)                # what it is about
+    def detect() -> Detection: ...       # what answers here
 
 and raises ``SensorUnavailable`` with reason and remedy where it cannot be used. Nothing else needs editing: the folder is the
-registry. A module without ``detect`` (such as ``replay``) is used only when it is asked for by hand.
+registry. A kind that only models says ``MODELLED = True``, and is
+asked only for what is not measured. A module without ``detect`` (such as ``replay``) is used only by hand.
 """
 
 from __future__ import annotations

