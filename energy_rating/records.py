@@ -265,6 +265,31 @@ class Record:
         return tuple(finding for finding in self.findings if finding.measurement in (None, name))
 
 
+Basis = Literal["measured", "normalised", "indicative"]
+Status = Literal["firm", "provisional"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rating:
+    """Stars under one scheme, or every reason why there are none.
+
+    ``index`` is energy over the class's reference energy (0.6: 40 % less); ``could_be`` the fewest and the most stars that the
+    95 % interval of the index allows. ``stars`` None means not rated, and ``reasons`` says why.
+    """
+
+    stars: int | None
+    could_be: tuple[int, int] | None
+    index: Estimate | None
+    energy_per_unit_j: Estimate | None
+    unit: str | None
+    basis: Basis | None
+    status: Status | None
+    scheme: str
+    class_: str | None
+    protocol: str | None
+    reasons: tuple[str, ...] = ()
+
+
 def worst_method(methods: Iterable[Method]) -> Method | None:
     """The least direct of these methods; None for none."""
     return max(methods, key=METHODS.index, default=None)
