@@ -22,11 +22,11 @@ difference; power that moves from tick to tick may move within one as well. The 
 
 from __future__ import annotations
 
-import itertools
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from statistics import median
 
 from energy_rating.quantities import Estimate
@@ -170,6 +170,10 @@ class Counter:
         ``hint_w`` is the mean power of that time from another source, for windows that hold no two ticks.
         """
         seen_from, seen_to = max(start_s, self.first_s), min(end_s, self.last_s)
+        for since, to in self.gaps:
+            # An edge in a gap: nothing is known from there to where the gap ends.
+            seen_from = to if since <= seen_from < to else seen_from
+            seen_to = since if since < seen_to <= to else seen_to
         if len(self.ticks) == 0 or seen_to <= seen_from:
             return None
         first, last = self._at(seen_from, hint_w), self._at(seen_to, hint_w)
@@ -247,11 +251,11 @@ class Counter:
     def _unrest_w(self, index: int) -> float:
         """How much the power moves from tick to tick around an edge, 1 σ in watts."""
         ticks = self.ticks[max(0, index - 5) : index + 5]
-        slopes = [_slope(a, b) for a, b in itertools.pairwise(ticks) if b.time_s > a.time_s]
+        slopes = [_slope(a, b) for a, b in pairwise(ticks) if b.time_s > a.time_s]
         if len(slopes) < 3:
             return 0.0
         # The median keeps one step (which the two lines already follow) from counting as unrest.
-        return median(abs(b - a) for a, b in itertools.pairwise(slopes)) / math.sqrt(2)
+        return median(abs(b - a) for a, b in pairwise(slopes)) / math.sqrt(2)
 
 
 def _slope(a: Tick, b: Tick) -> float:
@@ -348,11 +352,12 @@ class Register:
                 times.append(end)
                 watts.append(value)
         self.times, self.watts = times, watts
-        self.gaps = [(a, b) for a, b in itertools.pairwise(times) if b - a > GAP_S]
+        self.gaps = [(a, b) for a, b in pairwise(times) if b - a > GAP_S]
         gap_starts = {a for a, _ in self.gaps}
         self._sums = [0.0]
         for a, b, p, q in zip(times, times[1:], watts, watts[1:], strict=False):
             self._sums.append(self._sums[-1] + (0.0 if a in gap_starts else (b - a) * (p + q) / 2))
+        self._squares = [0.0, *accumulate((q - p) ** 2 for p, q in pairwise(watts))]
 
     @property
     def first_s(self) -> float:
@@ -408,13 +413,12 @@ class Register:
 
     def _doubt_j(self, start_s: float, end_s: float) -> float:
         low = max(bisect_right(self.times, start_s) - 1, 0)
-        high = min(bisect_right(self.times, end_s) + 1, len(self.times))
-        watts = self.watts[low:high]
-        spacing = max((end_s - start_s) / max(len(watts), 1), 0.0)
-        # Successive differences tell the noise apart from slow change (von Neumann).
-        steps = [(b - a) ** 2 for a, b in itertools.pairwise(watts)]
-        unrest = math.sqrt(sum(steps) / len(steps) / 2) if steps else 0.0
-        unseen = unrest * math.sqrt(UNSEEN_SHARE * spacing * (end_s - start_s))
+        high = min(bisect_right(self.times, end_s), len(self.times) - 1)
+        steps = high - low
+        spacing = (end_s - start_s) / max(steps, 1)
+        # Successive differences tell noise apart from slow change (von Neumann's estimate of a variance).
+        variance = (self._squares[high] - self._squares[low]) / (2 * steps) if steps > 0 else 0.0
+        unseen = math.sqrt(max(variance, 0.0) * UNSEEN_SHARE * spacing * (end_s - start_s))
         # An edge may fall anywhere in the register's period, which shows the new power late by up to as much.
         lag = max(self.period_s, spacing)
         edges = [abs(self._at(edge + lag) - self._at(edge - lag)) * lag / SQRT12 for edge in (start_s, end_s)]

@@ -1,0 +1,235 @@
+"""What must hold between samples and joules, whatever the power."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from energy_rating.integration import Counter, Register, Samples, covered_s, learned_period_s
+
+
+def counter_samples(energy, *, tick=0.1, phase=0.0, until=20.0, every=0.02, cost=0.0, wrap=None, start_j=1e5):
+    """Readings of a counter whose energy at t is ``energy(t)``, refreshed every ``tick``."""
+    starts, ends, values = [], [], []
+    t = 0.0
+    while t <= until:
+        last = math.floor((t + cost - phase) / tick + 1e-9) * tick + phase
+        joules = start_j + energy(last)
+        starts.append(t)
+        ends.append(t + cost)
+        values.append(joules % wrap if wrap else joules)
+        t += every
+    return Samples(start_s=starts, end_s=ends, values=values)
+
+
+@pytest.mark.parametrize("tick", [0.02, 0.1])
+@pytest.mark.parametrize("phase", [0.0, 0.037, 0.09])
+def test_constant_power_is_its_product_with_time(tick, phase):
+    counter = Counter(counter_samples(lambda t: 300 * t, tick=tick, phase=phase, every=0.01), accuracy=0.04)
+    span = counter.between(3.017, 13.017)
+    assert span.energy.value == pytest.approx(3000, rel=0.002)
+    assert span.energy.systematic == pytest.approx(0.04 * span.energy.value)
+    assert span.covered_s == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.03, 0.06, 0.09])
+def test_a_job_that_starts_from_idle_is_charged_neither_idle_nor_robbed_of_its_start(phase):
+    def energy(t):
+        return 100 * t + 300 * min(max(t - 5.0, 0.0), 1.0)
+
+    counter = Counter(counter_samples(energy, phase=phase, every=0.01), accuracy=0.04)
+    assert counter.between(5.0, 6.0).energy.value == pytest.approx(400, rel=0.005)
+    assert counter.between(4.0, 5.0).energy.value == pytest.approx(100, rel=0.03)
+
+
+@given(
+    edges=st.lists(st.floats(2.0, 18.0), min_size=3, max_size=6, unique=True),
+    period=st.floats(0.3, 3.0),
+    phase=st.floats(0.0, 0.1),
+)
+@settings(max_examples=60, deadline=None)
+def test_adjacent_windows_add_up_to_the_whole(edges, period, phase):
+    counter = Counter(
+        counter_samples(lambda t: 250 * t + 100 * period / 6.3 * math.sin(6.3 * t / period), phase=phase),
+        accuracy=0.0,
+    )
+    edges = sorted(edges)
+    parts = [counter.between(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    whole = counter.between(edges[0], edges[-1])
+    assert sum(part.energy.value for part in parts) == pytest.approx(whole.energy.value, rel=1e-6, abs=1e-6)
+
+
+@given(wrap=st.floats(150.0, 5000.0), start=st.floats(0.0, 1e6))
+@settings(max_examples=50, deadline=None)
+def test_a_counter_that_rolls_over_loses_nothing(wrap, start):
+    samples = counter_samples(lambda t: 300 * t, tick=0.001, every=0.1, wrap=wrap, start_j=start)
+    counter = Counter(samples, accuracy=0.05, period_s=0.001, wraps_at_j=wrap, limit_w=2000.0)
+    assert not counter.resets
+    assert counter.between(1.0, 19.0).energy.value == pytest.approx(5400, rel=0.002)
+
+
+def test_a_reset_adds_what_was_drawn_meanwhile_and_never_a_negative_or_a_huge_number():
+    samples = counter_samples(lambda t: 300 * t, every=0.02)
+    values = [
+        value if t < 8.0 else value - samples.values[0] - 2400
+        for t, value in zip(samples.start_s, samples.values, strict=True)
+    ]
+    counter = Counter(
+        Samples(start_s=samples.start_s, end_s=samples.end_s, values=values), accuracy=0.04, limit_w=2000.0
+    )
+    assert len(counter.resets) == 1
+    assert counter.between(2.0, 18.0).energy.value == pytest.approx(4800, rel=0.01)
+
+
+def test_a_counter_that_dips_to_zero_and_comes_back_does_not_count_its_whole_life():
+    samples = counter_samples(lambda t: 300 * t, every=0.02, start_j=1e9)
+    values = [
+        0.0 if 8.0 < t < 8.05 else value for t, value in zip(samples.start_s, samples.values, strict=True)
+    ]
+    counter = Counter(
+        Samples(start_s=samples.start_s, end_s=samples.end_s, values=values), accuracy=0.04, limit_w=2000.0
+    )
+    assert counter.between(2.0, 18.0).energy.value == pytest.approx(4800, rel=0.02)
+
+
+def test_a_frozen_counter_is_a_gap_and_not_zero_power():
+    samples = counter_samples(lambda t: 300 * min(t, 10.0), every=0.05)
+    counter = Counter(samples, accuracy=0.04)
+    span = counter.between(5.0, 15.0)
+    assert counter.stuck
+    assert span.covered_s == pytest.approx(5.0, abs=0.2)
+    assert span.energy.value == pytest.approx(1500, rel=0.02)
+
+
+def test_a_counter_that_was_not_read_for_a_while_still_knows_its_energy():
+    samples = counter_samples(lambda t: 300 * t, every=0.02)
+    kept = [i for i, t in enumerate(samples.start_s) if not 5 < t < 12]
+    sparse = Samples(
+        start_s=[samples.start_s[i] for i in kept],
+        end_s=[samples.end_s[i] for i in kept],
+        values=[samples.values[i] for i in kept],
+    )
+    span = Counter(sparse, accuracy=0.04, limit_w=2000.0).between(2.0, 18.0)
+    assert span.energy.value == pytest.approx(4800, rel=0.002)
+    assert span.covered_s == pytest.approx(16.0)
+
+
+def test_beyond_its_readings_a_counter_covers_nothing():
+    counter = Counter(counter_samples(lambda t: 300 * t, until=10.0), accuracy=0.04)
+    assert counter.between(5.0, 20.0).covered_s == pytest.approx(5.0, abs=0.05)
+    assert counter.between(12.0, 20.0) is None
+    assert Counter(Samples(start_s=[], end_s=[], values=[]), accuracy=0.04).between(0, 1) is None
+
+
+def test_a_window_within_one_tick_is_neither_zero_nor_sure_of_itself():
+    counter = Counter(counter_samples(lambda t: 300 * t, every=0.005), accuracy=0.04)
+    span = counter.between(5.02, 5.05)
+    assert span.energy.value == pytest.approx(9.0, rel=0.2)
+    assert span.energy.random > 0
+
+
+@pytest.mark.parametrize("tick", [0.02, 0.05, 0.1])
+def test_the_period_of_a_counter_is_learned_from_close_readings(tick):
+    assert learned_period_s(counter_samples(lambda t: 300 * t, tick=tick, every=tick / 10)) == pytest.approx(
+        tick, rel=0.05
+    )
+
+
+def test_no_period_is_learned_from_readings_as_slow_as_the_ticks():
+    assert learned_period_s(counter_samples(lambda t: 300 * t, tick=0.1, every=0.1)) is None
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say():
+    """Steps, square waves and sines at random phases, lengths and gains; 4 % gain as assumed for NVML."""
+    rng = random.Random(20261121)
+    inside = trials = 0
+    for _ in range(400):
+        gain = rng.gauss(1.0, 0.04)
+        kind = rng.choice(["step", "square", "sine", "constant"])
+        phase, period = rng.random() * 0.1, rng.uniform(0.3, 4.0)
+        start = 5 + rng.random()
+        length = rng.choice([1.0, 2.0, 5.0, 10.0])
+
+        def energy(t, kind=kind, period=period, start=start):
+            if kind == "step":
+                return 100 * t + 250 * max(0.0, t - start - 0.3)
+            if kind == "square":
+                whole, part = divmod(t / period, 1.0)
+                return period * (whole * 250 + min(part, 0.5) * 400 + max(0.0, part - 0.5) * 100)
+            if kind == "sine":
+                return 250 * t - 100 * period / math.tau * math.cos(math.tau * t / period)
+            return 300 * t
+
+        samples = counter_samples(lambda t, e=energy, g=gain: g * e(t), phase=phase, every=0.012, until=18.0)
+        span = Counter(samples, accuracy=0.04).between(start, start + length)
+        low, high = span.energy.interval()
+        inside += low <= energy(start + length) - energy(start) <= high
+        trials += 1
+    assert 0.91 <= inside / trials <= 0.99
+
+
+# ------------------------------------------------------------------------------------------------------------ registers
+
+
+def register_samples(power, *, every=0.1, until=20.0):
+    times = [i * every for i in range(int(until / every) + 1)]
+    return Samples(start_s=times, end_s=[t + 1e-4 for t in times], values=[power(t) for t in times])
+
+
+def test_constant_power_that_never_changes_is_not_lost():
+    span = Register(register_samples(lambda t: 200.0), accuracy=0.04, period_s=0.1).between(5.0, 15.0)
+    assert span.energy.value == pytest.approx(2000, rel=1e-6)
+    assert span.covered_s == pytest.approx(10.0)
+
+
+def test_a_step_seen_by_a_register_is_right_within_its_doubt():
+    span = Register(
+        register_samples(lambda t: 100.0 if t < 10.03 else 400.0), accuracy=0.0, period_s=0.1
+    ).between(5.0, 15.0)
+    truth = 100 * 5.03 + 400 * 4.97
+    assert abs(span.energy.value - truth) < 3 * span.energy.random + 1e-9
+    assert span.energy.value == pytest.approx(truth, rel=0.01)
+
+
+def test_a_gap_in_a_register_is_not_covered_and_adds_nothing():
+    samples = register_samples(lambda t: 200.0)
+    kept = [i for i, t in enumerate(samples.start_s) if not 6.05 < t < 12]
+    sparse = Samples(
+        start_s=[samples.start_s[i] for i in kept],
+        end_s=[samples.end_s[i] for i in kept],
+        values=[samples.values[i] for i in kept],
+    )
+    span = Register(sparse, accuracy=0.04, period_s=0.1).between(0.0, 20.0)
+    assert span.covered_s == pytest.approx(14.0, abs=0.15)
+    assert span.energy.value == pytest.approx(200 * span.covered_s, rel=0.001)
+
+
+def test_a_sentinel_is_no_power():
+    samples = register_samples(lambda t: 4294967.295 if 9.95 < t < 10.05 else 200.0)
+    register = Register(samples, accuracy=0.04, period_s=0.1, limit_w=2000.0)
+    assert register.rejected == 1
+    assert register.between(5.0, 15.0).energy.value == pytest.approx(2000, rel=0.001)
+
+
+def test_a_line_that_spans_time_is_its_mean():
+    samples = Samples(start_s=[0.0, 1.0, 2.0], end_s=[1.0, 2.0, 3.0], values=[100.0, 200.0, 300.0])
+    assert Register(samples, accuracy=0.5).between(0.0, 3.0).energy.value == pytest.approx(600)
+    assert Register(samples, accuracy=0.5).between(1.0, 2.0).energy.value == pytest.approx(200)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), max_size=5),
+    st.floats(0, 50),
+    st.floats(50, 100),
+)
+def test_what_is_covered_is_never_negative_nor_more_than_all(gaps, start, end):
+    ordered, last = [], 0.0
+    for a, b in sorted((min(g), max(g)) for g in gaps):
+        if a >= last:
+            ordered.append((a, b))
+            last = b
+    assert -1e-9 <= covered_s(start, end, ordered) <= end - start + 1e-9
