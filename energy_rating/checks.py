@@ -142,6 +142,19 @@ def interrupted(name: str, at_s: float) -> Finding:
     )
 
 
+def ended_early(*, opened: bool) -> Finding:
+    """The process died before its run had opened, or after it had closed."""
+    return Finding(
+        code="interrupted",
+        message="the process ended before it had closed its journal"
+        if opened
+        else "the process ended before its run had opened",
+        remedy="" if opened else "Run it again",
+        severity="note" if opened else "disqualifies",
+        measurement=RUN,
+    )
+
+
 def damaged(what: str) -> Finding:
     """The journal could only be read in part."""
     return Finding(

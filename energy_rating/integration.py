@@ -36,6 +36,9 @@ from energy_rating.records import Samples
 # a journal is written, so three missing lines are a gap.
 GAP_S = 3.5
 
+# So long a register's first and last readings stand for the time before and after them.
+HOLD_S = 0.1
+
 # A counter that has not ticked for so many periods (and so many seconds) while being read is stuck, not idle: no GPU or CPU
 # package draws nothing. AMD cards do this for real (ROCm/amdsmi#38, ROCm/rocm_smi_lib#180).
 STUCK_TICKS = 20
@@ -372,9 +375,7 @@ class Register:
         times = self.times
         if not times:
             return None
-        # A register holds for a while on either side: the reading just before the run opens serves its start.
-        hold = max(self.period_s, 0.25)
-        seen_from, seen_to = max(start_s, times[0] - hold), min(end_s, times[-1] + hold)
+        seen_from, seen_to = max(start_s, times[0] - HOLD_S), min(end_s, times[-1] + HOLD_S)
         if seen_to <= seen_from:
             return None
         covered = covered_s(seen_from, seen_to, self.gaps)

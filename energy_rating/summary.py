@@ -30,6 +30,9 @@ from energy_rating.records import (
 PLAUSIBLE_W = 2000.0
 PLAUSIBLE_SHARE_OF_LIMIT = 1.5
 
+# A less direct channel of a device is taken where it saw so much more of the time.
+CLEARLY_MORE = 0.05
+
 # Windows of these names tell what the devices draw when nothing is asked of them.
 IDLE_WINDOWS = ("idle", "idle-before", "idle-after")
 IDLE_FROM_S = 10.0
@@ -59,8 +62,10 @@ def summarise_journal(journal: Journal) -> Record:
             sums.setdefault(span.name, _Sum()).add(part, span)
             if not span.closed:
                 findings.append(checks.interrupted(span.name, span.end_s))
-    if not any(span.name == RUN for part in parts for span in part.session.spans):
-        del sums[RUN]
+    for part in parts:
+        runs = [span for span in part.session.spans if span.name == RUN]
+        if not part.session.ended and all(span.closed for span in runs):
+            findings.append(checks.ended_early(opened=bool(runs)))
     if journal.damage is not None:
         findings.append(checks.damaged(journal.damage))
     idle_w = _idle_w(parts)
@@ -234,10 +239,13 @@ class _Sum:
                 continue
             for (component, device), candidates in part.devices.items():
                 wanted[component] = wanted.get(component, 0.0) + duration_s
-                best = max(
-                    candidates,
-                    key=lambda channel: round(self.seen[part.number, channel.id].covered_s / duration_s, 2),
-                )
+                best = candidates[0]
+                for other in candidates[1:]:
+                    more_s = (
+                        self.seen[part.number, other.id].covered_s - self.seen[part.number, best.id].covered_s
+                    )
+                    if more_s > CLEARLY_MORE * duration_s:
+                        best = other
                 seen = self.seen[part.number, best.id]
                 covered[component] = covered.get(component, 0.0) + min(seen.covered_s, duration_s)
                 if seen.covered_s <= 0:

@@ -144,7 +144,7 @@ def tell(record: Record, folder: Path | None, device: str, answer: str) -> None:
 
 def table(requests: Measurement) -> None:
     """Joules by component: a token, a request, and all of them."""
-    rows = [("", "per token", "per request", "together", "")]
+    rows: list[tuple[str, ...]] = [("", "per token", "per request", "together", "")]
     for component, energy in requests.energy_j.items():
         each = [requests.energy_per(unit, component) for unit in ("token", "request")]
         origin = "estimated" if each[0].estimated else "measured"

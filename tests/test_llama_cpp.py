@@ -305,14 +305,14 @@ def test_a_real_server_that_is_killed_gives_one_error_and_can_be_loaded_again() 
 @pytest.mark.slow
 def test_nothing_is_left_running_or_open_after_the_end() -> None:
     workload = LlamaCpp(the_model(), n_ctx=512)
-    open_before, threads_before = set(os.listdir("/proc/self/fd")), threading.active_count()
+    open_before, threads_before = set(Path("/proc/self/fd").iterdir()), threading.active_count()
     workload.load()
     pid = pid_of(workload)
     assert not is_gone(pid)
     workload.close()
     workload.close()
     assert is_gone(pid)
-    assert set(os.listdir("/proc/self/fd")) == open_before
+    assert set(Path("/proc/self/fd").iterdir()) == open_before
     assert threading.active_count() == threads_before
 
 

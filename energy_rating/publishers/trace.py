@@ -208,3 +208,104 @@ def _straightest(ticks: Sequence[Tick]) -> list[float]:
         reached = times[1] - first_slope * (ticks[1].energy_j - ticks[0].energy_j)
         times[0] = min(max(reached, ticks[0].earliest_s), ticks[0].latest_s)
     return times
+
+
+# ---------------------------------------------------------------------------------------------------------- the picture
+
+WIDTH_PX, HEIGHT_PX, DPI = 1200, 600, 100
+LEFT_PX, RIGHT_PX, BOTTOM_PX = 84, 24, 84
+TITLE_PX, LEGEND_ROW_PX, LANE_PX, LANE_GAP_PX = 52, 24, 18, 4
+
+# Okabe and Ito, Color Universal Design (jfly.uni-koeln.de/color), 2008: told apart with any colour vision. Its yellow and sky blue
+# are too faint for a thin line on white.
+COLOURS: Mapping[Component, str] = {
+    "gpu": "#0072B2",
+    "cpu": "#D55E00",
+    "dram": "#009E73",
+    "module": "#CC79A7",
+    "host": "#E69F00",
+    "wall": "#000000",
+}
+NAMES: Mapping[str, str] = {"gpu": "GPU", "cpu": "CPU", "dram": "DRAM"}
+INK, QUIET_INK, RULE, LANE = "#1f2328", "#57606a", "#e4e7eb", "#dfe3e8"
+
+MOST_LINES = 8  # of one component; more devices are drawn as their sum
+MOST_LANES = 5
+MOST_PIECES = 1500  # more than a line of that many pixels can show; means and ranges are drawn instead
+BINS = 530  # of two pixels each
+
+Origin = Literal["measured", "estimated"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The power of one device over time, or of several together (``devices``)."""
+
+    component: Component
+    origin: Origin
+    pieces: Sequence[_Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shade:
+    """The windows of one name."""
+
+    name: str
+    count: int
+    spans: Sequence[tuple[float, float]]
+
+
+def plot(journal: Journal, *, title: str | None = None) -> bytes:
+    """A PNG of 1200 × 600 pixels: power over time in steps, windows shaded and named above.
+
+    A device that has a counter and a register is drawn by its counter. What is modelled is dashed and called estimated. Sessions
+    stand one after another, each begun by a dotted line. The same journal gives the same bytes under one version of matplotlib; the
+    user's own matplotlib settings and figures are neither used nor touched.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor="white", layout="none")
+    canvas = FigureCanvasAgg(figure)
+    _Picture(journal, figure, canvas).draw(title or "Power over time")
+    file = io.BytesIO()
+    canvas.print_png(file, metadata={"Software": None})
+    return file.getvalue()
+
+
+class _Picture:
+    """One journal being drawn. Positions are in pixels from the lower left corner, times in seconds."""
+
+    def __init__(self, journal: Journal, figure: Figure, canvas: FigureCanvasAgg) -> None:
+        self.journal = journal
+        self.figure = figure
+        self.renderer = canvas.get_renderer()
+        self.fonts = {weight: _font(weight) for weight in ("regular", "bold")}
+        self.starts_s = [0.0, *itertools.accumulate(session.last_s for session in journal.sessions)]
+        self.end_s = self.starts_s.pop() or 1.0
+        self.unit_s, self.unit = _unit(self.end_s)
+        self.lines = _lines(journal, self.starts_s)
+        self.shades = _shades(journal, self.starts_s)
+        self.notes: list[str] = []
+
+    def draw(self, title: str) -> None:
+        groups = self._groups()
+        binned = any(len(lines) > MOST_LINES for lines in groups.values()) or any(
+            len(line.pieces) > MOST_PIECES for line in self.lines
+        )
+        legend_rows = math.ceil(len(groups) / 4)
+        top = HEIGHT_PX - TITLE_PX - LEGEND_ROW_PX * legend_rows
+        lanes = self._lanes()
+        high = top - (LANE_PX + LANE_GAP_PX) * len(lanes) - (LANE_GAP_PX if lanes else 0)
+        self._text(LEFT_PX, HEIGHT_PX - 30, title, size=15, weight="bold", room=WIDTH_PX - LEFT_PX - RIGHT_PX)
+        axes = self.figure.add_axes(
+            (
+                LEFT_PX / WIDTH_PX,
+                BOTTOM_PX / HEIGHT_PX,
+                (WIDTH_PX - LEFT_PX - RIGHT_PX) / WIDTH_PX,
+                (high - BOTTOM_PX) / HEIGHT_PX,
+            ),
+            facecolor="white",
+        )
+        axes.set_axis_off()
+        ...
