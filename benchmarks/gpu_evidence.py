@@ -56,6 +56,9 @@ SCOPES = {"gpu": 0, "module": 1, "memory": 2, "gpu_base": 3}
 MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 TOTAL_POWER_SAMPLES, MODULE_POWER_SAMPLES = 0, 7
 
+# Side of the square matrices that burden a GPU: fills a large chip, and one product takes about a millisecond there.
+MATRIX = 8192
+
 Json = dict[str, Any]
 
 
@@ -98,7 +101,7 @@ def tidied(value: Any) -> Any:
         return {str(key): tidied(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [tidied(item) for item in value]
-    return value
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def scrubbed(text: str) -> str:
@@ -208,7 +211,7 @@ class Burden(Protocol):
         """Starts a burst of about that length."""
 
     def busy(self) -> bool:
-        """Whether the burst still runs."""
+        """Whether anything that was asked for is not done yet."""
 
 
 class CudaBurden:
@@ -221,15 +224,15 @@ class CudaBurden:
     def __init__(self, torch: Any) -> None:
         self._torch = torch
         self._dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        self.size = 8192
+        self.size = MATRIX
         while True:
             self._make()
             self.kernel_s = self._timed(40)
             if self.kernel_s <= 0.003 or self.size <= 1024:
                 break
             self.size //= 2
+        self.kernel_s = self._timed(300)  # warm
         self._queue: deque[Any] = deque()
-        self._burst: Any = None
 
     def _make(self) -> None:
         # Random numbers: products of zeros draw less and run faster.
@@ -269,16 +272,15 @@ class CudaBurden:
     def drain(self) -> None:
         self._torch.cuda.synchronize()
         self._queue.clear()
-        self._burst = None
 
     def pulse(self, seconds: float) -> None:
         self._launch(max(1, round(seconds / self.kernel_s)))
-        self._burst = self._mark()
+        self._queue.append(self._mark())
 
     def busy(self) -> bool:
-        if self._burst is not None and self._burst.query():
-            self._burst = None
-        return self._burst is not None
+        while self._queue and self._queue[0].query():
+            self._queue.popleft()
+        return bool(self._queue)
 
 
 class StandIn:
@@ -435,17 +437,18 @@ def watch(
     pause_s: float = 0.0,
     trace: Trace | None = None,
 ) -> Trace:
-    """Polls for so long, as fast as it goes or with pauses; keeps the device busy meanwhile if there is a burden."""
+    """Polls at least once, for so long, as fast as it goes or with pauses; keeps the device busy meanwhile if asked to."""
     trace = trace or Trace()
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while True:
         if burden is not None:
             burden.feed()
         for read in readers:
             read(trace)
         if pause_s:
             time.sleep(pause_s)
-    return trace
+        if time.monotonic() >= until:
+            return trace
 
 
 # ------------------------------------------------------------------------------------------------------- the programme
@@ -482,7 +485,7 @@ class Context:
 
 def identity(context: Context) -> Json:
     card, handle = context.card, context.card.handle
-    names = {
+    names: dict[str, tuple[Any, ...]] = {
         "name": ("nvmlDeviceGetName", handle),
         "driver": ("nvmlSystemGetDriverVersion",),
         "nvml": ("nvmlSystemGetNVMLVersion",),
@@ -633,7 +636,7 @@ def timed(
 def periods(context: Context, burden: Burden | None = None) -> Json:
     if burden is not None:
         watch(context.length(1.0, 0.05), [], burden=burden, pause_s=0.001)
-    trace = watch(context.length(5.0, 0.8), all_readers(context.card), burden=burden)
+    trace = watch(context.length(5.0, 0.6), all_readers(context.card), burden=burden)
     found = trace.periods()
     # Do the function and the field tick together?
     found["same_counter"] = {
@@ -726,7 +729,9 @@ def ring(context: Context, burden: Burden | None = None) -> Json:
             try:
                 new = [one for one in card.samples(kind, newest) if one[0] > newest]
             except card.nvml.NVMLError as error:
+                # "Not found" (6) is how some drivers say that there is nothing new.
                 entry.setdefault("later_errors", []).append(int(error.value))
+                arrivals.append(0)
                 continue
             arrivals.append(len(new))
             if new:
@@ -746,7 +751,7 @@ def ring(context: Context, burden: Burden | None = None) -> Json:
 
 
 def integral(context: Context, burden: Burden | None = None) -> Json:
-    seconds = context.length(20.0, 1.2) if burden is None else context.length(30.0, 1.2)
+    seconds = context.length(20.0 if burden is None else 30.0, 0.5)
     if burden is not None:
         watch(context.length(2.0, 0.05), [], burden=burden, pause_s=0.001)
     trace = watch(seconds, all_readers(context.card), burden=burden, pause_s=0.002)
@@ -820,17 +825,16 @@ def refreshes(changes: Sequence[tuple[float, float, int]]) -> list[Seen]:
     return [Seen(since_s=a[0], time_s=b[0], watts=b[1] / 1e3) for a, b in pairwise(times)]
 
 
-def window_seen(waves: Sequence[tuple[Sequence[Seen], Schedule]]) -> Json:
+def window_seen(numbers: Sequence[Seen], schedule: Schedule) -> Json:
     """Over which stretch of time the sensor's numbers follow the load best: how long, and how long ago it ended.
 
     For each width the best delay is taken; a number is taken to be ``offset + slope × share of that stretch that the load was
     on``. ``interval`` is the same with the time since the number before as the stretch, which is what a counter that misses
     nothing follows.
     """
-    points = [(seen, schedule) for numbers, schedule in waves for seen in numbers]
-    if len(points) < 20:
-        return {"error": f"only {len(points)} numbers were seen"}
-    watts = [seen.watts for seen, _ in points]
+    if len(numbers) < 20:
+        return {"error": f"only {len(numbers)} numbers were seen"}
+    watts = [seen.watts for seen in numbers]
 
     def fit(width_s: float | None, delay_s: float) -> Json:
         shares = [
@@ -838,7 +842,7 @@ def window_seen(waves: Sequence[tuple[Sequence[Seen], Schedule]]) -> Json:
                 (seen.since_s if width_s is None else seen.time_s - width_s) - delay_s,
                 seen.time_s - delay_s,
             )
-            for seen, schedule in points
+            for seen in numbers
         ]
         offset, slope, r2 = line_through(shares, watts)
         return {"delay_s": delay_s, "r2": r2 if slope > 0 else 0.0, "off_w": offset, "on_w": offset + slope}
@@ -849,7 +853,7 @@ def window_seen(waves: Sequence[tuple[Sequence[Seen], Schedule]]) -> Json:
     by_width = {f"{1e3 * width:g} ms": best(width) for width in WIDTHS_S}
     name = max(by_width, key=lambda key: float(by_width[key]["r2"]))
     whole = best(None)
-    interval_s = statistics.median(seen.time_s - seen.since_s for seen, _ in points)
+    interval_s = statistics.median(seen.time_s - seen.since_s for seen in numbers)
     width_s = float(name.split()[0]) / 1e3
     if whole["r2"] < 0.5 and by_width[name]["r2"] < 0.5:
         verdict = "unclear: the numbers do not follow the load"
@@ -860,7 +864,7 @@ def window_seen(waves: Sequence[tuple[Sequence[Seen], Schedule]]) -> Json:
     else:
         verdict = "unclear"
     return {
-        "n": len(points),
+        "n": len(numbers),
         "interval_s": interval_s,
         "verdict": verdict,
         "interval": whole,
@@ -941,30 +945,32 @@ def wave(context: Context, period_s: float, block_s: float) -> tuple[Json, Trace
 
 def square_waves(context: Context) -> Json:
     entries: Json = {}
-    counter: list[tuple[list[Seen], Schedule]] = []
-    instant: list[tuple[list[Seen], Schedule]] = []
-    for period_ms in (100, 103, 50, 150, 370):
-        entry, trace, schedule = wave(context, period_ms / 1e3, context.length(2.0, 0.25))
+    counter: list[Seen] = []
+    instant: list[Seen] = []
+    on: list[tuple[float, float]] = []
+    for period_ms in (100, 103, 50, 150, 370) if not context.quick else (100, 103):
+        entry, trace, schedule = wave(context, period_ms / 1e3, context.length(2.0, 0.26))
         entries[f"{period_ms} ms"] = entry
-        counter.append((increments(trace.changes.get("energy", [])), schedule))
-        instant.append((refreshes(trace.changes.get("instant", [])), schedule))
+        counter += increments(trace.changes.get("energy", []))
+        instant += refreshes(trace.changes.get("instant", []))
+        on += schedule.on
     context.burden.drain()
     found: Json = {
         "waves": entries,
-        "counter": window_seen(counter),
-        "instant": window_seen(instant),
+        "counter": window_seen(counter, Schedule(on)),
+        "instant": window_seen(instant, Schedule(on)),
     }
-    whole = found["counter"].get("interval")
+    best = found["counter"].get("best")
     for entry in entries.values():
         blocks = [block for block in entry["blocks"] if "mean_w" in block]
         means = [block["mean_w"] for block in blocks]
         if len(means) < 2:
             continue
         entry["spread_percent"] = 100 * (max(means) - min(means)) / statistics.fmean(means)
-        if whole:
+        if best and best["r2"] > 0.5:
             # What a counter that misses nothing would have said of the same seconds.
             for block in blocks:
-                block["expected_w"] = whole["off_w"] + block["on_share"] * (whole["on_w"] - whole["off_w"])
+                block["expected_w"] = best["off_w"] + block["on_share"] * (best["on_w"] - best["off_w"])
             wanted = [block["expected_w"] for block in blocks]
             entry["expected_spread_percent"] = 100 * (max(wanted) - min(wanted)) / statistics.fmean(wanted)
             entry["worst_block_error_percent"] = max(
@@ -989,7 +995,8 @@ def step_response(context: Context) -> Json:
         on = time.monotonic()
         watch(context.length(2.2, 0.4), readers, burden=context.burden, pause_s=0.002, trace=trace)
         # What is queued still runs: the load ends when it is done.
-        context.burden.drain()
+        while context.burden.busy():
+            watch(0.0, readers, pause_s=0.002, trace=trace)
         off = time.monotonic()
         watch(context.length(1.5, 0.4), readers, pause_s=0.002, trace=trace)
         for name in ("energy", "instant", "averaged", "power_usage"):
@@ -1101,9 +1108,11 @@ def journal_of(run: Run) -> Path:
 
 
 def sampler_ticks(context: Context) -> Json:
-    seconds = context.length(10.0, 1.9)
+    seconds = context.length(10.0, 1.6)
     found: Json = {}
-    for name in ("main thread asleep", "main thread in Python", "main thread feeds the GPU"):
+    for name in ("main thread asleep", "main thread in Python", "main thread feeds the GPU")[
+        : 1 if context.quick else 3
+    ]:
         with context.meter("ticks") as run:
             until = time.monotonic() + seconds
             while time.monotonic() < until:
@@ -1115,7 +1124,7 @@ def sampler_ticks(context: Context) -> Json:
                     context.burden.feed()
                     time.sleep(0.001)
         context.burden.drain()
-        found[name] = brackets(journal_of(run), context.length(2.0, 1.2))
+        found[name] = brackets(journal_of(run), context.length(2.0, 1.0))
     return found
 
 
@@ -1167,7 +1176,9 @@ class Plain:
     """The GPU's sensor with a counter of known period, which the sampler polls plainly instead of following its ticks."""
 
     def __init__(self) -> None:
-        self._sensor = nvml.detect().sensors[0]
+        self._sensor, *others = nvml.detect().sensors
+        for other in others:
+            other.close()
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -1453,7 +1464,7 @@ class Skipped(Exception):
 
 def matrix_product(context: Context) -> Json:
     torch = with_torch(context)
-    size = 8192 if context.device == "cuda" else 256
+    size = MATRIX if context.device == "cuda" else 256
     batch = 32 if context.device == "cuda" else 4
 
     def prepare() -> Step:
@@ -1498,7 +1509,7 @@ def memory_copy(context: Context) -> Json:
     batch = 4
     if context.device == "cuda":
         free, _ = torch.cuda.mem_get_info()
-        size, batch = min(4 << 30, int(free) // 8 >> 20 << 20), 16
+        size, batch = min(1 << 30, int(free) // 8 >> 20 << 20), 64
 
     def prepare() -> Step:
         # Random bytes: what is copied decides how many wires toggle.
@@ -1761,7 +1772,7 @@ class Part:
     answer: Callable[[Context], Json]
 
 
-PARTS = (
+PARTS: tuple[Part, ...] = (
     Part("identity", 0, 1, identity),
     Part("reopening", 2, 2, reopening),
     Part("scopes", 0, 2, scopes),

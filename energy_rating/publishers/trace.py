@@ -11,8 +11,9 @@ import io
 import itertools
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from energy_rating.formats import Journal, Session
@@ -23,10 +24,7 @@ from energy_rating.summary import PLAUSIBLE_SHARE_OF_LIMIT, PLAUSIBLE_W
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.font_manager import FontProperties
-    from matplotlib.text import Text
 
 NAN = math.nan
 
@@ -93,8 +91,8 @@ def _limit_w(session: Session, channel: Channel) -> float:
     """The bound that the summary takes, so that both leave out the same readings."""
     if channel.component not in ("gpu", "cpu", "dram"):
         return math.inf
-    limits = (device.power_limit_w for device in session.environment.devices if device.id == channel.device)
-    return max(PLAUSIBLE_W, *(PLAUSIBLE_SHARE_OF_LIMIT * (limit or 0.0) for limit in limits), 0.0)
+    limits_w = {device.id: device.power_limit_w for device in session.environment.devices}
+    return max(PLAUSIBLE_W, PLAUSIBLE_SHARE_OF_LIMIT * (limits_w.get(channel.device) or 0.0))
 
 
 def _counter(session: Session, channel: Channel) -> Counter:
@@ -110,16 +108,14 @@ def _counter(session: Session, channel: Channel) -> Counter:
 def _pieces(session: Session, channel: Channel) -> list[_Piece]:
     """The power of one channel over time, where it is known."""
     limit_w = _limit_w(session, channel)
+    pieces: Iterable[_Piece]
     if channel.method == "counter":
         pieces = _between_ticks(_counter(session, channel), limit_w)
     else:
-        register = Register(
-            session.samples[channel.id],
-            accuracy=channel.accuracy,
-            period_s=channel.period_s,
-            limit_w=limit_w,
+        samples = session.samples[channel.id]
+        pieces = _held(
+            Register(samples, accuracy=channel.accuracy, period_s=channel.period_s, limit_w=limit_w)
         )
-        pieces = _held(register)
     return [piece for piece in pieces if piece.end_s > piece.start_s and not math.isnan(piece.watts)]
 
 
@@ -210,14 +206,14 @@ def _straightest(ticks: Sequence[Tick]) -> list[float]:
     return times
 
 
-# ---------------------------------------------------------------------------------------------------------- the picture
+# --------------------------------------------------------------------------------------------------------- the picture
 
+# Positions are in pixels from the lower left corner.
 WIDTH_PX, HEIGHT_PX, DPI = 1200, 600, 100
-LEFT_PX, RIGHT_PX, BOTTOM_PX = 84, 24, 84
-TITLE_PX, LEGEND_ROW_PX, LANE_PX, LANE_GAP_PX = 52, 24, 18, 4
+LEFT_PX, RIGHT_PX, BOTTOM_PX, TITLE_PX = 84, 1176, 98, 50
+LEGEND_PX, LANE_PX, LANE_GAP_PX, WIDE_PX = 28, 20, 3, 4
 
-# Okabe and Ito, Color Universal Design (jfly.uni-koeln.de/color), 2008: told apart with any colour vision. Its yellow and sky blue
-# are too faint for a thin line on white.
+# Okabe and Ito, Color Universal Design, 2008 (jfly.uni-koeln.de/color): told apart with any colour vision.
 COLOURS: Mapping[Component, str] = {
     "gpu": "#0072B2",
     "cpu": "#D55E00",
@@ -226,86 +222,484 @@ COLOURS: Mapping[Component, str] = {
     "host": "#E69F00",
     "wall": "#000000",
 }
-NAMES: Mapping[str, str] = {"gpu": "GPU", "cpu": "CPU", "dram": "DRAM"}
-INK, QUIET_INK, RULE, LANE = "#1f2328", "#57606a", "#e4e7eb", "#dfe3e8"
+NAMES: Mapping[Component, str] = {
+    "gpu": "GPU",
+    "cpu": "CPU",
+    "dram": "DRAM",
+    "module": "module",
+    "host": "host",
+    "wall": "wall",
+}
+INK, QUIET_INK, RULE, LANE = "#1f2328", "#57606a", "#d3d9e0", "#c9d3df"
+SHADES = ("#f1f4f8", "#e5eaf1", "#d9e0ea", "#cdd6e3")  # by how many windows of different names are open
 
 MOST_LINES = 8  # of one component; more devices are drawn as their sum
 MOST_LANES = 5
-MOST_PIECES = 1500  # more than a line of that many pixels can show; means and ranges are drawn instead
-BINS = 530  # of two pixels each
+LONGEST_TEXT = 300  # characters; no sheet is so wide
+MOST_PIECES = 1500  # of one line; what is too dense to be seen apart is drawn as means and ranges
+BINS = (RIGHT_PX - LEFT_PX) // 2
 
 Origin = Literal["measured", "estimated"]
+Kind = tuple[Component, Origin]
+Place = Callable[[float], float]  # from seconds or watts to pixels
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """The power of one device over time, or of several together (``devices``)."""
+    """The power of one device over time, in one session; without pieces where nothing is known of it."""
 
-    component: Component
-    origin: Origin
+    kind: Kind
+    session: int
     pieces: Sequence[_Piece]
 
 
 @dataclass(frozen=True, slots=True)
-class _Shade:
-    """The windows of one name."""
+class _Name:
+    """The windows of one name, by their start."""
 
     name: str
-    count: int
     spans: Sequence[tuple[float, float]]
 
 
 def plot(journal: Journal, *, title: str | None = None) -> bytes:
-    """A PNG of 1200 × 600 pixels: power over time in steps, windows shaded and named above.
+    """A PNG of 1200 × 600 pixels: power over time in steps, with the windows shaded and named above.
 
     A device that has a counter and a register is drawn by its counter. What is modelled is dashed and called estimated. Sessions
-    stand one after another, each begun by a dotted line. The same journal gives the same bytes under one version of matplotlib; the
-    user's own matplotlib settings and figures are neither used nor touched.
+    stand one after another. The same journal gives the same bytes under one version of matplotlib; nothing of the user's own
+    matplotlib figures is touched.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    starts_s = list(itertools.accumulate((session.last_s for session in journal.sessions), initial=0.0))
+    end_s = starts_s.pop() or 1.0
+    lines = _lines(journal, starts_s)
+    groups = _groups(lines)
+    paper = _Paper()
 
-    figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor="white", layout="none")
-    canvas = FigureCanvasAgg(figure)
-    _Picture(journal, figure, canvas).draw(title or "Power over time")
-    file = io.BytesIO()
-    canvas.print_png(file, metadata={"Software": None})
-    return file.getvalue()
+    def x_px(time_s: float) -> float:
+        return LEFT_PX + (RIGHT_PX - LEFT_PX) * min(max(time_s / end_s, 0.0), 1.0)
 
-
-class _Picture:
-    """One journal being drawn. Positions are in pixels from the lower left corner, times in seconds."""
-
-    def __init__(self, journal: Journal, figure: Figure, canvas: FigureCanvasAgg) -> None:
-        self.journal = journal
-        self.figure = figure
-        self.renderer = canvas.get_renderer()
-        self.fonts = {weight: _font(weight) for weight in ("regular", "bold")}
-        self.starts_s = [0.0, *itertools.accumulate(session.last_s for session in journal.sessions)]
-        self.end_s = self.starts_s.pop() or 1.0
-        self.unit_s, self.unit = _unit(self.end_s)
-        self.lines = _lines(journal, self.starts_s)
-        self.shades = _shades(journal, self.starts_s)
-        self.notes: list[str] = []
-
-    def draw(self, title: str) -> None:
-        groups = self._groups()
-        binned = any(len(lines) > MOST_LINES for lines in groups.values()) or any(
-            len(line.pieces) > MOST_PIECES for line in self.lines
+    paper.text(LEFT_PX, HEIGHT_PX - 34, title or "Power over time", size=14, bold=True)
+    top = _draw_legend(paper, groups, HEIGHT_PX - TITLE_PX)
+    top, unnamed = _draw_windows(paper, _names(journal, starts_s), x_px, top)
+    notes = _draw_power(paper, groups, x_px, top, end_s)
+    _draw_time(paper, x_px, end_s)
+    for start_s in starts_s[1:]:
+        paper.line([(x_px(start_s), BOTTOM_PX), (x_px(start_s), top)], QUIET_INK, width=1.2, dashed=True)
+    if len(starts_s) > 1:
+        notes.append(f"{len(starts_s)} sessions, one after another")
+    if unnamed:
+        notes.append(f"{unnamed} more names of windows are only shaded")
+    dark = {line.kind[0] for line in lines} - {component for component, _ in groups}
+    if groups and dark:
+        notes.append("no power is known of " + ", ".join(NAMES[c] for c in COMPONENTS if c in dark))
+    if not groups:
+        readings = any(len(samples) for session in journal.sessions for samples in session.samples.values())
+        words = (
+            "The readings are too few to tell a power" if readings else "No sensor gave a reading in this run"
         )
-        legend_rows = math.ceil(len(groups) / 4)
-        top = HEIGHT_PX - TITLE_PX - LEGEND_ROW_PX * legend_rows
-        lanes = self._lanes()
-        high = top - (LANE_PX + LANE_GAP_PX) * len(lanes) - (LANE_GAP_PX if lanes else 0)
-        self._text(LEFT_PX, HEIGHT_PX - 30, title, size=15, weight="bold", room=WIDTH_PX - LEFT_PX - RIGHT_PX)
-        axes = self.figure.add_axes(
-            (
-                LEFT_PX / WIDTH_PX,
-                BOTTOM_PX / HEIGHT_PX,
-                (WIDTH_PX - LEFT_PX - RIGHT_PX) / WIDTH_PX,
-                (high - BOTTOM_PX) / HEIGHT_PX,
-            ),
-            facecolor="white",
+        middle = (LEFT_PX + RIGHT_PX) / 2, (BOTTOM_PX + top) / 2
+        paper.text(*middle, words, size=14, colour=QUIET_INK, across="center")
+    model = [journal.model.id] if journal.model else []
+    facts = " · ".join([f"run {journal.run_id}", journal.stage, *model])
+    paper.text(LEFT_PX, 32, facts, size=9, colour=QUIET_INK)
+    paper.text(LEFT_PX, 14, " · ".join(notes), size=9, colour=QUIET_INK)
+    return paper.png()
+
+
+def _lines(journal: Journal, starts_s: Sequence[float]) -> list[_Line]:
+    """A line a device and session, from its counter; from its register where that saw more than twice as much."""
+    lines: list[_Line] = []
+    for number, (session, start_s) in enumerate(zip(journal.sessions, starts_s, strict=True)):
+        devices: dict[tuple[Component, str], list[Channel]] = {}
+        for channel in sorted(session.channels, key=lambda channel: METHODS.index(channel.method)):
+            devices.setdefault((channel.component, channel.device), []).append(channel)
+        for (component, _), channels in devices.items():
+            found = [(channel, _pieces(session, channel)) for channel in channels]
+            most_s = max(_known_s(pieces) for _, pieces in found)
+            channel, pieces = next(item for item in found if _known_s(item[1]) >= most_s / 2)
+            origin: Origin = "estimated" if channel.method == "model" else "measured"
+            lines.append(_Line((component, origin), number, _placed(pieces, start_s, session.last_s)))
+    return lines
+
+
+def _known_s(pieces: Iterable[_Piece]) -> float:
+    return sum(piece.end_s - piece.start_s for piece in pieces)
+
+
+def _placed(pieces: Iterable[_Piece], start_s: float, last_s: float) -> list[_Piece]:
+    """The pieces inside their session, on the axis of all sessions; neighbours of one power become one."""
+    placed: list[_Piece] = []
+    for piece in pieces:
+        since, to = start_s + max(piece.start_s, 0.0), start_s + min(piece.end_s, last_s)
+        if to <= since:
+            continue
+        if placed and placed[-1].end_s == since and math.isclose(placed[-1].watts, piece.watts, rel_tol=1e-6):
+            since = placed.pop().start_s
+        placed.append(_Piece(since, to, piece.watts))
+    return placed
+
+
+def _groups(lines: Iterable[_Line]) -> dict[Kind, list[_Line]]:
+    """The lines that are drawn alike, as the components are ordered; without those of which nothing is known."""
+    groups: dict[Kind, list[_Line]] = {}
+    for line in sorted(lines, key=lambda line: (COMPONENTS.index(line.kind[0]), line.kind[1] == "estimated")):
+        groups.setdefault(line.kind, []).append(line)
+    return {kind: group for kind, group in groups.items() if any(line.pieces for line in group)}
+
+
+def _by_session(group: Iterable[_Line]) -> list[list[_Line]]:
+    sessions: dict[int, list[_Line]] = {}
+    for line in group:
+        sessions.setdefault(line.session, []).append(line)
+    return list(sessions.values())
+
+
+def _names(journal: Journal, starts_s: Sequence[float]) -> list[_Name]:
+    """The windows by name, what begins first before what it holds; without the run itself."""
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for session, start_s in zip(journal.sessions, starts_s, strict=True):
+        for span in session.spans:
+            if span.name != RUN:
+                spans.setdefault(span.name, []).append((start_s + span.start_s, start_s + span.end_s))
+    names = [_Name(name, sorted(found)) for name, found in spans.items()]
+    return sorted(names, key=lambda item: (item.spans[0][0], -item.spans[0][1], item.name))
+
+
+def _draw_legend(paper: _Paper, groups: Mapping[Kind, Sequence[_Line]], top: float) -> float:
+    """A row, or more where one is too short. Returns what is left below."""
+    if not groups:
+        return top - LEGEND_PX / 2
+    x, y = float(LEFT_PX), top - LEGEND_PX / 2
+    for (component, origin), lines in groups.items():
+        label = f"{_called(component, lines)}, {origin}"
+        width = 36 + paper.width(label, size=11)
+        if x + width > RIGHT_PX and x > LEFT_PX:
+            x, y = float(LEFT_PX), y - LEGEND_PX
+        paper.line([(x, y), (x + 28, y)], COLOURS[component], width=2.2, dashed=origin == "estimated")
+        paper.text(x + 36, y, label, size=11)
+        x += width + 28
+    return y - LEGEND_PX / 2
+
+
+def _called(component: Component, lines: Sequence[_Line]) -> str:
+    """As the legend calls them: ``GPU``, ``GPU ×8 (one line each)``, ``GPU ×16 (sum)``; and how many of them are seen."""
+    sessions = _by_session(lines)
+    there = max(len(session) for session in sessions)
+    seen = max(sum(bool(line.pieces) for line in session) for session in sessions)
+    if there == 1:
+        return NAMES[component]
+    how = "sum" if there > MOST_LINES else "one line each"
+    return f"{NAMES[component]} ×{there} ({how}{f', {there - seen} unseen' if seen < there else ''})"
+
+
+def _draw_windows(paper: _Paper, names: Sequence[_Name], x_px: Place, top: float) -> tuple[float, int]:
+    """Shades all windows and gives each name a bar in a lane above, so that no two labels meet.
+
+    Returns what is left below, and how many names found no lane.
+    """
+    depth = [0] * WIDTH_PX
+    lanes: list[list[tuple[float, float]]] = []
+    bars: list[tuple[int, _Name, list[tuple[int, int]], float, str]] = []
+    for item in names:
+        runs = _pixel_runs(item.spans, x_px)
+        for since, to in runs:
+            for column in range(since, to):
+                depth[column] += 1
+        count = f" ×{len(item.spans)}" if len(item.spans) > 1 else ""
+        label = paper.fitting(item.name, size=10, room=(RIGHT_PX - LEFT_PX) / 3) + count
+        width = paper.width(label, size=10)
+        x = runs[0][0] + 5.0
+        if x + width > RIGHT_PX:
+            x = runs[0][0] - 5.0 - width
+        taken = min(runs[0][0], x - 8), max(runs[-1][1], x + width + 8)
+        free = (
+            number
+            for number, others in enumerate(lanes)
+            if all(taken[0] >= to or taken[1] <= since for since, to in others)
         )
-        axes.set_axis_off()
-        ...
+        lane = next(free, len(lanes))
+        if lane == MOST_LANES:
+            continue
+        if lane == len(lanes):
+            lanes.append([])
+        lanes[lane].append(taken)
+        bars.append((lane, item, runs, x, label))
+    bottom = top - (LANE_PX + LANE_GAP_PX) * len(lanes)
+    for open_windows, columns in itertools.groupby(range(WIDTH_PX), lambda x: min(depth[x], len(SHADES))):
+        across = list(columns)
+        if open_windows:
+            paper.box(across[0], BOTTOM_PX, across[-1] + 1, bottom, SHADES[open_windows - 1])
+    for lane, item, runs, _, _ in bars:
+        high = top - (LANE_PX + LANE_GAP_PX) * lane
+        for since, to in runs:
+            paper.box(since, high - LANE_PX, to, high, LANE)
+        for start_s, end_s in item.spans:
+            # Windows that touch are told apart where they are wide enough.
+            column = round(x_px(start_s))
+            if x_px(end_s) - column > WIDE_PX:
+                paper.box(column, high - LANE_PX, column + 1, high, "white")
+                paper.box(column, BOTTOM_PX, column + 1, bottom, "white")
+    for lane, _, _, x, label in bars:
+        paper.text(x, top - (LANE_PX + LANE_GAP_PX) * lane - LANE_PX / 2, label, size=10)
+    return bottom, len(names) - len(bars)
+
+
+def _pixel_runs(spans: Iterable[tuple[float, float]], x_px: Place) -> list[tuple[int, int]]:
+    """The columns of pixels that the spans cover, each at least one, as runs."""
+    runs: list[tuple[int, int]] = []
+    for start_s, end_s in spans:
+        since = min(round(x_px(start_s)), RIGHT_PX - 1)
+        to = max(round(x_px(end_s)), since + 1)
+        if runs and since <= runs[-1][1]:
+            runs[-1] = runs[-1][0], max(to, runs[-1][1])
+        else:
+            runs.append((since, to))
+    return runs
+
+
+def _draw_power(
+    paper: _Paper, groups: Mapping[Kind, Sequence[_Line]], x_px: Place, top: float, end_s: float
+) -> list[str]:
+    """The lines and their axis. Returns what is to be said of them."""
+    bin_s = end_s / BINS
+    courses: list[tuple[Kind, list[_Piece]]] = []
+    bands: list[tuple[Kind, list[_Bin | None]]] = []
+    dense = summed = False
+    for kind, group in groups.items():
+        sessions = _by_session(group)
+        if max(len(session) for session in sessions) > MOST_LINES:
+            summed = True
+            for session in sessions:
+                courses.append((kind, _sum([_bins(line.pieces, bin_s) for line in session], bin_s)))
+            continue
+        for line in group:
+            if len(line.pieces) <= MOST_PIECES:
+                courses.append((kind, list(line.pieces)))
+                continue
+            dense = True
+            bins = _bins(line.pieces, bin_s)
+            courses.append((kind, _sum([bins], bin_s)))
+            if len(group) == 1:
+                bands.append((kind, bins))
+    highest = max((piece.watts for _, course in courses for piece in course), default=0.0)
+    highest = max(highest, max((one.high_w for _, bins in bands for one in bins if one), default=0.0)) or 1.0
+    room = (top - BOTTOM_PX) / (1.06 * highest)
+
+    def y_px(watts: float) -> float:
+        return BOTTOM_PX + room * watts
+
+    for watts, label in _ticks(1.06 * highest, most=6) if groups else ((0.0, "0"),):
+        y = round(y_px(watts)) + 0.5
+        paper.line([(LEFT_PX, y), (RIGHT_PX, y)], QUIET_INK if watts == 0 else RULE, width=0.8)
+        paper.text(LEFT_PX - 8, y, label, size=10, across="right")
+    paper.text(24, (BOTTOM_PX + top) / 2, "Power (W)", size=11, across="center", upright=True)
+    for (component, _), bins in bands:
+        for number, one in enumerate(bins):
+            if one is not None:
+                left, right = x_px(number * bin_s), x_px((number + 1) * bin_s)
+                paper.box(left, y_px(one.low_w), right, y_px(one.high_w), COLOURS[component], opacity=0.22)
+    for (component, origin), course in courses:
+        alone = len(groups[component, origin]) == 1 or summed
+        points = [(x_px(time_s), y_px(watts)) for time_s, watts in _corners(course)]
+        paper.line(
+            points,
+            COLOURS[component],
+            width=1.6 if alone else 1.0,
+            dashed=origin == "estimated",
+            opacity=1.0 if alone else 0.85,
+        )
+    if not (dense or summed):
+        return []
+    return [f"lines: means of {significant(bin_s, 2)} s{', bands: lowest to highest' if bands else ''}"]
+
+
+def _corners(course: Iterable[_Piece]) -> Iterator[tuple[float, float]]:
+    """The corners of the steps; a corner of NaN where the line is broken."""
+    last_s: float | None = None
+    for piece in course:
+        if last_s is not None and piece.start_s > last_s:
+            yield NAN, NAN
+        yield piece.start_s, piece.watts
+        yield piece.end_s, piece.watts
+        last_s = piece.end_s
+
+
+@dataclass(slots=True)
+class _Bin:
+    """What is known of the power in one of the bins of the time axis."""
+
+    seen_s: float = 0.0
+    energy_j: float = 0.0
+    low_w: float = math.inf
+    high_w: float = 0.0
+
+
+def _bins(pieces: Iterable[_Piece], bin_s: float) -> list[_Bin | None]:
+    """The pieces shared out over the bins; None where less than half of a bin is known."""
+    bins = [_Bin() for _ in range(BINS)]
+    for piece in pieces:
+        for number in range(min(int(piece.start_s / bin_s), BINS - 1), BINS):
+            if number * bin_s >= piece.end_s:
+                break
+            seen_s = min(piece.end_s, (number + 1) * bin_s) - max(piece.start_s, number * bin_s)
+            if seen_s <= 0:
+                continue
+            one = bins[number]
+            one.seen_s += seen_s
+            one.energy_j += seen_s * piece.watts
+            one.low_w, one.high_w = min(one.low_w, piece.watts), max(one.high_w, piece.watts)
+    return [one if one.seen_s >= bin_s / 2 else None for one in bins]
+
+
+def _sum(devices: Sequence[Sequence[_Bin | None]], bin_s: float) -> list[_Piece]:
+    """The mean power of all devices together in each bin. Where one of them is not known, neither is the sum."""
+    pieces: list[_Piece] = []
+    for number, bins in enumerate(zip(*devices, strict=True)):
+        known = [one.energy_j / one.seen_s for one in bins if one is not None]
+        if len(known) == len(bins):
+            pieces.append(_Piece(number * bin_s, (number + 1) * bin_s, sum(known)))
+    return pieces
+
+
+def _draw_time(paper: _Paper, x_px: Place, end_s: float) -> None:
+    unit_s, unit = next(item for item in _UNITS if end_s <= item[0] * 200 or item == _UNITS[-1])
+    for time, label in _ticks(end_s / unit_s, most=11):
+        x = x_px(time * unit_s)
+        paper.line([(x, BOTTOM_PX), (x, BOTTOM_PX - 5)], QUIET_INK, width=0.8)
+        paper.text(x, BOTTOM_PX - 16, label, size=10, across="center")
+    paper.text((LEFT_PX + RIGHT_PX) / 2, BOTTOM_PX - 38, f"Time ({unit})", size=11, across="center")
+
+
+_UNITS = ((1.0, "s"), (60.0, "min"), (3600.0, "h"))
+
+
+def _ticks(highest: float, *, most: int) -> Iterator[tuple[float, str]]:
+    """Round numbers from 0 to the highest, at most so many steps, as they are written."""
+    scale = 10.0 ** math.floor(math.log10(highest / most))
+    step = next(step for step in (scale, 2 * scale, 5 * scale, 10 * scale) if step * most >= highest)
+    for number in range(math.floor(highest / step + 1e-9) + 1):
+        yield number * step, f"{number * step:.10g}"
+
+
+class _Paper:
+    """A sheet to draw on. All that can be seen is set here, so that the user's matplotlib settings do not show."""
+
+    def __init__(self) -> None:
+        import matplotlib
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+        from matplotlib.font_manager import FontProperties
+
+        self._figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor="white")
+        self._canvas = FigureCanvasAgg(self._figure)
+        # The fonts that come with matplotlib are the same everywhere.
+        folder = Path(matplotlib.get_data_path()) / "fonts/ttf"
+        self._fonts = [
+            FontProperties(fname=str(folder / name)) for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
+        ]
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        size: int,
+        colour: str = INK,
+        bold: bool = False,
+        across: Literal["left", "center", "right"] = "left",
+        upright: bool = False,
+    ) -> None:
+        """Text as it is written, without markup, about the height ``y``; cut where it would leave the sheet."""
+        from matplotlib.text import Text
+        from matplotlib.transforms import IdentityTransform
+
+        artist = Text(
+            x,
+            y,
+            self.fitting(text, size=size, room=WIDTH_PX - x, bold=bold) if across == "left" else text,
+            color=colour,
+            fontproperties=self._font(size, bold),
+            horizontalalignment=across,
+            verticalalignment="center_baseline",
+            rotation=90 if upright else 0,
+            rotation_mode="anchor",
+            parse_math=False,
+            usetex=False,
+            antialiased=True,
+        )
+        artist.set_transform(IdentityTransform())
+        self._figure.add_artist(artist)
+
+    def line(
+        self,
+        points: Sequence[tuple[float, float]],
+        colour: str,
+        *,
+        width: float,
+        dashed: bool = False,
+        opacity: float = 1.0,
+    ) -> None:
+        from matplotlib.lines import Line2D
+        from matplotlib.transforms import IdentityTransform
+
+        artist = Line2D(
+            [x for x, _ in points],
+            [y for _, y in points],
+            color=colour,
+            linewidth=width,
+            linestyle=(0, (4 / width, 2.5 / width)) if dashed else "-",
+            alpha=opacity,
+            antialiased=True,
+            marker="none",
+            solid_capstyle="projecting",
+            solid_joinstyle="miter",
+            dash_capstyle="butt",
+            dash_joinstyle="miter",
+        )
+        artist.set_transform(IdentityTransform())
+        self._figure.add_artist(artist)
+
+    def box(
+        self, left: float, bottom: float, right: float, top: float, colour: str, *, opacity: float = 1.0
+    ) -> None:
+        from matplotlib.patches import Rectangle
+        from matplotlib.transforms import IdentityTransform
+
+        artist = Rectangle(
+            (left, bottom), right - left, top - bottom, facecolor=colour, linewidth=0, alpha=opacity
+        )
+        artist.set_transform(IdentityTransform())
+        self._figure.add_artist(artist)
+
+    def width(self, text: str, *, size: int, bold: bool = False) -> float:
+        font = self._font(size, bold)
+        renderer = self._canvas.get_renderer()  # type: ignore[no-untyped-call]
+        return float(renderer.get_text_width_height_descent(text, font, ismath=False)[0])
+
+    def fitting(self, text: str, *, size: int, room: float, bold: bool = False) -> str:
+        """The text in one line, cut to the room, with a box for what the font does not have."""
+        text = "".join(self._drawable(character, bold) for character in text[:LONGEST_TEXT])
+        if self.width(text, size=size, bold=bold) <= room:
+            return text
+        while text and self.width(f"{text}…", size=size, bold=bold) > room:
+            text = text[:-1]
+        return f"{text}…"
+
+    def _drawable(self, character: str, bold: bool) -> str:
+        from matplotlib.font_manager import get_font
+
+        if not character.isprintable():
+            return " "
+        return (
+            character if get_font(str(self._fonts[bold].get_file())).get_char_index(ord(character)) else "□"
+        )
+
+    def _font(self, size: int, bold: bool) -> FontProperties:
+        font = self._fonts[bold].copy()
+        font.set_size(size)
+        return font
+
+    def png(self) -> bytes:
+        file = io.BytesIO()
+        self._canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
+        return file.getvalue()

@@ -1,0 +1,79 @@
+"""What the documents show is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_nvml import Device, FakeNvml
+
+TOP = Path(__file__).parents[1]
+DOCUMENTS = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    found = []
+    for document in DOCUMENTS:
+        for number, text in enumerate(
+            re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), re.M | re.S)
+        ):
+            found.append(pytest.param(text, id=f"{document.name}-{number}"))
+    return found
+
+
+# What the reader has and the documents do not show.
+GIVEN = """
+def train_one_epoch():
+    import time
+    time.sleep(0.4)
+    return 1000
+"""
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_in_the_documents_runs(code, tmp_path):
+    sensor = "from energy_rating.sensors import codecarbon\n"
+    done = subprocess.run(
+        [sys.executable, "-c", sensor + GIVEN + code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("workplace")
+    (folder / "train.py").write_text("import time\ntime.sleep(1)\n")
+    return folder
+
+
+@pytest.mark.xdist_group("readme")
+@pytest.mark.parametrize("text", blocks("bash"))
+def test_commands_in_the_documents_run(text, workplace):
+    for line in text.splitlines():
+        words = shlex.split(line, comments=True)
+        if not words or words[0] != "energy-rating":
+            continue  # make is what runs this very test
+        words = [sys.executable if word == "python" else word for word in words[1:]]
+        done = subprocess.run(
+            [sys.executable, "-m", "energy_rating", *words],
+            cwd=workplace,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+def test_links_in_the_documents_lead_somewhere():
+    for document in [*DOCUMENTS, TOP / "CONTRIBUTING.md", TOP / "SECURITY.md"]:
+        for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
