@@ -102,7 +102,9 @@ def _aes(path: Path) -> Iterator[Anchor]:
             protocol="aes-2025-02",
             task=AES_TASKS[task],
             name=name or None,
-            energies_j=_of_models({model: [JOULES_PER_REQUEST * e for e in es] for model, es in models.items()}),
+            energies_j=_of_models(
+                {model: [JOULES_PER_REQUEST * e for e in es] for model, es in models.items()}
+            ),
         )
 
 
@@ -114,7 +116,11 @@ def _mlenergy(path: Path) -> Iterator[Anchor]:
     chosen: dict[str, dict[str, tuple[int, float]]] = {task: {} for task in MLENERGY_TASKS}
     for row in _rows(path):
         task = row["task"]
-        if row["suite"] != "mlenergy-v3" or row["gpu"] != "H100" or float(row["batch"]) != MLENERGY_TASKS[task]:
+        if (
+            row["suite"] != "mlenergy-v3"
+            or row["gpu"] != "H100"
+            or float(row["batch"]) != MLENERGY_TASKS[task]
+        ):
             continue
         candidate = (int(row["num_gpus"]), float(row["energy_per_request_j"]))
         chosen[task][row["model"]] = min(candidate, chosen[task].get(row["model"], candidate))
@@ -141,7 +147,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of the reference data")
     data = parser.parse_args().data
     if not data.is_dir():
-        sys.exit(f"{data}: there is no such folder. The reference data are not part of the package; name them by --data")
+        sys.exit(
+            f"{data}: there is no such folder. The reference data are not part of the package; name them by --data"
+        )
     for anchor in anchors(data):
         title = " ".join(part for part in anchor.key if part)
         mixed = f", mixed ({anchor.span:.0f}×)" if anchor.span > MIXED_FROM else ""

@@ -159,7 +159,9 @@ def profiles(folder: Path | None = None) -> tuple[Profile, ...]:
         for name in profile.driver.names:
             other = claimed.setdefault((name, profile.figures.memory_gb.value), profile.key)
             if other != profile.key:
-                raise BadInput(f"{name!r} is claimed by {other} too", place=f"{profile.key}.toml: driver.names")
+                raise BadInput(
+                    f"{name!r} is claimed by {other} too", place=f"{profile.key}.toml: driver.names"
+                )
     return found
 
 

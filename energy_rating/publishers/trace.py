@@ -410,7 +410,7 @@ def _draw_windows(paper: _Paper, names: Sequence[_Name], x_px: Place, top: float
         x = runs[0][0] + 5.0
         if x + width > RIGHT_PX:
             x = runs[0][0] - 5.0 - width
-        taken = min(runs[0][0], x - 8), max(runs[-1][1], x + width + 8)
+        taken = min(runs[0][0], x), max(runs[-1][1], x + width + 8)
         free = (
             number
             for number, others in enumerate(lanes)
@@ -487,7 +487,7 @@ def _draw_power(
     def y_px(watts: float) -> float:
         return BOTTOM_PX + room * watts
 
-    for watts, label in _ticks(1.06 * highest, most=6) if groups else ((0.0, "0"),):
+    for watts, label in _ticks(1.06 * highest, most=6) if groups else ((0.0, ""),):
         y = round(y_px(watts)) + 0.5
         paper.line([(LEFT_PX, y), (RIGHT_PX, y)], QUIET_INK if watts == 0 else RULE, width=0.8)
         paper.text(LEFT_PX - 8, y, label, size=10, across="right")
