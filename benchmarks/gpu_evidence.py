@@ -830,7 +830,8 @@ def window_seen(numbers: Sequence[Seen], schedule: Schedule) -> Json:
 
     For each width the best delay is taken; a number is taken to be ``offset + slope × share of that stretch that the load was
     on``. ``interval`` is the same with the time since the number before as the stretch, which is what a counter that misses
-    nothing follows.
+    nothing follows. A fit by which an idle GPU would draw nothing, or the load less than nothing, is none. Loads of
+    several periods are needed: with one, a wrong stretch can fit as well as the right one.
     """
     if len(numbers) < 20:
         return {"error": f"only {len(numbers)} numbers were seen"}
@@ -845,7 +846,12 @@ def window_seen(numbers: Sequence[Seen], schedule: Schedule) -> Json:
             for seen in numbers
         ]
         offset, slope, r2 = line_through(shares, watts)
-        return {"delay_s": delay_s, "r2": r2 if slope > 0 else 0.0, "off_w": offset, "on_w": offset + slope}
+        return {
+            "delay_s": delay_s,
+            "r2": r2 if slope > 0 and offset > 0 else 0.0,
+            "off_w": offset,
+            "on_w": offset + slope,
+        }
 
     def best(width_s: float | None) -> Json:
         return max((fit(width_s, delay) for delay in DELAYS_S), key=lambda one: float(one["r2"]))

@@ -7,6 +7,7 @@ A finding says what is wrong, where, and what to do. *note*: good to know. *degr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import mean, stdev
 
 from energy_rating.integration import Counter, Register
 from energy_rating.quantities import Estimate
@@ -26,6 +27,9 @@ COMPARED_FROM_S = 10.0
 
 # Half the 95 % interval, relative, beyond which a figure says little.
 DOUBTFUL = 0.20
+
+# pyperf's warnings (pyperf docs, "How to get reproducible benchmark results"): σ from 10 % of the mean, a value 50 % off.
+UNSTEADY, FAR_OFF = 0.10, 0.50
 
 # Rejected readings of a register that are more than an accident.
 MANY_REJECTED = 0.01
@@ -128,6 +132,22 @@ def of_pair(
             remedy="Neither can be trusted to better than this; compare with a wall meter",
             severity="disqualifies" if abs(apart) > DISAGREES_BADLY else "degrades",
             channel=channel.id,
+        )
+
+
+def of_repeats(name: str, energies_j: Sequence[float]) -> Iterator[Finding]:
+    """Whether repeats of the same work took the same energy, by pyperf's rules for stable results."""
+    if len(energies_j) < 3:
+        return
+    middle, spread = mean(energies_j), stdev(energies_j)
+    farthest = max(abs(energy / middle - 1) for energy in energies_j) if middle > 0 else 0.0
+    if middle > 0 and (spread / middle > UNSTEADY or farthest > FAR_OFF):
+        yield Finding(
+            code="not-steady",
+            message=f"repeats of the same work differ: {spread / middle:.0%} standard deviation, one is {farthest:.0%} off",
+            remedy="See that nothing else runs on the machine, warm up longer, repeat more often",
+            severity="degrades",
+            measurement=name,
         )
 
 

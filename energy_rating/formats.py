@@ -16,6 +16,7 @@ import json
 import math
 import os
 import tempfile
+import tomllib
 import zlib
 from array import array
 from collections.abc import Iterator, Mapping
@@ -203,6 +204,7 @@ class Journal:
     load: Load | None
     sessions: tuple[Session, ...]
     sha256: str
+    files: Mapping[str, str] = field(default_factory=dict)
     damage: str | None = None
 
 
@@ -365,7 +367,8 @@ class _Reading:
                 place=place,
             )
         allowed = {
-            *("schema", "run_id", "stage", "model", "task", "load", "channels", "environment", "started")
+            *("schema", "run_id", "stage", "model", "task", "load", "channels", "environment", "started"),
+            "files",
         }
         for key in entry:
             if key not in allowed:
@@ -421,8 +424,15 @@ class _Reading:
             load=_optional(Load, header.get("load"), f"{place}: load"),
             sessions=tuple(self._sessions),
             sha256=sha256,
+            files=_files(header.get("files", {}), place),
             damage=damage,
         )
+
+
+def _files(value: object, place: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise BadInput("files are names and their SHA-256", place=f"{place}: files")
+    return value
 
 
 def _finite(value: object) -> float:
@@ -469,6 +479,44 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value
+
+
+def validated(kind: type[T], entry: object, place: str | Path) -> T:
+    """A value of this package from what JSON or TOML held.
+
+    Raises:
+        BadInput: a key is unknown or missing, or a value is not what it should be; names the place.
+    """
+    return _validated(kind, entry, place)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file of plain values says.
+
+    Raises:
+        BadInput: it cannot be read, is not TOML, or holds what no JSON could (a bare date).
+    """
+    try:
+        entry = tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadInput("is not UTF-8 text", place=path) from error
+    except OSError as error:
+        raise BadInput(*_why_not_open(error), place=path) from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"is not TOML: {error}", place=path) from None
+    _refuse_dates(entry, path, "")
+    return entry
+
+
+def _refuse_dates(value: object, path: Path, where: str) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_dates(item, path, f"{where}.{key}" if where else key)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _refuse_dates(item, path, f"{where}.{number}")
+    elif not isinstance(value, str | int | float):
+        raise BadInput("dates are written as text, in quotes", place=f"{path}: {where}")
 
 
 def plain(value: Any) -> Any:
@@ -614,9 +662,11 @@ __all__ = [
     "read_journal",
     "read_journal_from",
     "read_record",
+    "read_toml",
     "record_from_json",
     "record_schema",
     "record_to_json",
+    "validated",
     "write_record",
     "write_whole",
 ]

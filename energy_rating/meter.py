@@ -106,6 +106,7 @@ class Run:
         model: Model | None,
         task: Task | None,
         load: Load | None,
+        files: Mapping[str, str],
         output_dir: Path | None,
         sensors: Sequence[str | Sensor] | None,
         period_s: float,
@@ -118,6 +119,7 @@ class Run:
         self.model = model
         self.task = task
         self.load = load
+        self._files = files
         self._output_dir = output_dir
         self._sensors = sensors
         self._period_s = period_s
@@ -194,6 +196,7 @@ class Run:
                 "load": plain(self.load),
                 "channels": [plain(channel) for sensor in detection.sensors for channel in sensor.channels],
                 "environment": plain(described),
+                **({"files": dict(self._files)} if self._files else {}),
                 "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
             },
             *({"finding": plain(finding), "t": 0.0} for finding in (*findings, *detection.findings)),
@@ -376,6 +379,7 @@ class Run:
             model=self.model,
             task=self.task,
             load=self.load,
+            files=self._files,
             output_dir=self._output_dir,
             sensors=self._sensors,
             period_s=self._period_s,
@@ -479,6 +483,10 @@ class Run:
 
     # -- results
 
+    def elapsed_s(self) -> float:
+        """Seconds since the run opened; 0 before."""
+        return self._now() if self._state in ("open", "stopped") else 0.0
+
     @property
     def journal(self) -> Path | None:
         """The journal's file; None while there is none, or when it is only in memory."""
@@ -525,6 +533,7 @@ def measure(
     period_s: float = PERIOD_S,
     resume: bool = False,
     load: Load | None = None,
+    files: Mapping[str, str] | None = None,
     clock: Clock | None = None,
     report: Callable[[str], None] | None = _to_stderr,
 ) -> Run:
@@ -540,6 +549,7 @@ def measure(
         period_s: seconds between readings of a sensor that has no ticks to follow (0.005 to 60).
         resume: go on with the run in ``output_dir``, such as a job that was requeued.
         load: the operating point, where it is known.
+        files: SHA-256 of the data files that were used, by name, for the record's provenance.
         clock: for tests.
         report: what to do with the one line after the end; by default it goes to standard error. None: nothing.
 
@@ -560,6 +570,7 @@ def measure(
         model=Model(id=model) if isinstance(model, str) else model,
         task=Task(name=task) if isinstance(task, str) else task,
         load=load,
+        files=files or {},
         output_dir=None if output_dir is None else Path(output_dir),
         sensors=sensors,
         period_s=float(period_s),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import math
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -187,28 +186,12 @@ def read_profile(path: Path) -> Profile:
     Raises:
         BadInput: it is no profile; names the place in the file.
     """
-    entry = read_toml(path)
+    entry = formats.read_toml(path)
     if entry.get("schema") != PROFILE_SCHEMA:
         raise BadInput(f"schema {str(entry.get('schema'))[:80]!r} is not {PROFILE_SCHEMA!r}", place=path)
     if "key" in entry:
         raise BadInput("'key' is not a known key; a profile is called like its file", place=path)
-    return formats._validated(Profile, {"key": path.stem, **entry}, path)
-
-
-def read_toml(path: Path) -> dict[str, object]:
-    """What a TOML file of plain values says.
-
-    Raises:
-        BadInput: it cannot be read, is not TOML, or holds what no JSON could (a bare date).
-    """
-    try:
-        entry = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot be read ({type(error).__name__})", place=path) from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"is not TOML: {error}", place=path) from None
-    _refuse_dates(entry, path, "")
-    return entry
+    return formats.validated(Profile, {"key": path.stem, **entry}, path)
 
 
 def profile_for(
@@ -235,19 +218,11 @@ def nearest(device_name: str, *, among: Sequence[Profile] | None = None) -> tupl
         if not profile.example
         for name in profile.driver.names
     ]
-    return tuple(difflib.get_close_matches(device_name, names, n=3, cutoff=0.5))
+    # "NVIDIA H100" is nearer to "NVIDIA H100 80GB HBM3" than to "NVIDIA H200", of which it shares more letters.
+    inside = [name for name in names if name.startswith(device_name) or device_name.startswith(name)]
+    alike = difflib.get_close_matches(device_name, names, n=3, cutoff=0.5)
+    return tuple(dict.fromkeys([*inside, *alike]))[:3] if device_name else ()
 
 
 def _folder(folder: Path | None) -> Path:
     return hardware_profiles() if folder is None else folder
-
-
-def _refuse_dates(value: object, path: Path, where: str) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_dates(item, path, f"{where}.{key}" if where else key)
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            _refuse_dates(item, path, f"{where}.{number}")
-    elif not isinstance(value, str | int | float):
-        raise BadInput("dates are written as text, in quotes", place=f"{path}: {where}")

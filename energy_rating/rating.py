@@ -20,11 +20,11 @@ from energy_rating.profiles import (
     Profile,
     load_profile,
     profile_for,
-    read_toml,
 )
 from energy_rating.profiles import profiles as all_profiles
 from energy_rating.quantities import STRICT, Estimate, significant
 from energy_rating.records import (
+    MEASURED,
     RUN,
     Basis,
     Channel,
@@ -43,7 +43,6 @@ from energy_rating.records import (
 
 SCHEME_SCHEMA = "energy-rating/scheme/1"
 SCHEMES = Path(__file__).parent / "schemes"
-MEASURED = "measured"  # the measurement of a benchmark that is rated
 TRAINING: tuple[Stage, ...] = ("pre-training", "fine-tuning")
 
 MOST_STARS = 5
@@ -170,9 +169,10 @@ class Scheme:
         if self.ladder[0] <= 0 or list(self.ladder) != sorted(set(self.ladder)):
             raise ValueError(f"a ladder's steps must rise from above zero: {self.ladder}")
         known = {protocol.name for protocol in self.protocols}
-        for item in (*self.classes, *self.sizes):
-            if item.protocol not in known:
-                raise ValueError(f"protocol {item.protocol!r} is not among the scheme's protocols")
+        used = [item.protocol for item in self.classes] + [item.protocol for item in self.sizes]
+        for name in used:
+            if name not in known:
+                raise ValueError(f"protocol {name!r} is not among the scheme's protocols")
         keys = [(item.protocol, item.task, item.name) for item in self.classes]
         for key in keys:
             if keys.count(key) > 1:
@@ -211,10 +211,10 @@ def load_scheme(name: str | None = None, folder: Path = SCHEMES) -> Scheme:
             place="scheme",
         )
     path = folder / f"{name}.toml"
-    entry = read_toml(path)
+    entry = formats.read_toml(path)
     if entry.get("schema") != SCHEME_SCHEMA:
         raise BadInput(f"schema {str(entry.get('schema'))[:80]!r} is not {SCHEME_SCHEMA!r}", place=path)
-    scheme = formats._validated(Scheme, entry, path)
+    scheme = formats.validated(Scheme, entry, path)
     if scheme.name != name:
         raise BadInput(
             f"the file calls itself {scheme.name!r}", "A scheme is called like its file", place=path
@@ -265,7 +265,7 @@ def rate(
         reasons += wrong
         if unit is not None:
             energy = _energy_per(measurement, unit, scheme.component)
-            if energy is None and scheme.component in measurement.energy_j:
+            if energy is None and not training and scheme.component in measurement.energy_j:
                 reasons.append(f"no {unit!r} was counted in {name!r}, the unit that is rated")
     reasons += found.reasons
     if found.rated:
@@ -339,8 +339,10 @@ def _of_measurement(record: Record, measurement: Measurement, scheme: Scheme) ->
     channels = _channels(record, measurement, component)
     energy = measurement.energy_j.get(component)
     if energy is None or not channels:
-        had = ", ".join(measurement.energy_j) or "none"
-        yield f"the {component} was not measured, and {scheme.name} rates its energy; measured: {had}"
+        had = ", ".join(
+            _told(record, measurement, item) for item in measurement.energy_j if item != component
+        )
+        yield f"the {component} was not measured, and {scheme.name} rates its energy; there is: {had or 'none'}"
     else:
         if worst_method(channel.method for channel in channels) == "model":
             yield f"the energy of the {component} is estimated by a model, not measured"
@@ -348,7 +350,7 @@ def _of_measurement(record: Record, measurement: Measurement, scheme: Scheme) ->
             yield f"the {component} is said to have used {energy.value:g} J: the sensor told nothing"
         share = measurement.coverage.get(component, 0.0)
         if share < rules.least_coverage:
-            yield f"sensors saw {_percent(share)} of the time; at least {rules.least_coverage:.0%} are asked for"
+            yield f"sensors saw {_percent(share)} of the time; at least {_percent(rules.least_coverage)} are asked for"
         for channel in channels:
             if channel.period_s and measurement.duration_s / channel.period_s < rules.fewest_samples:
                 yield (
@@ -417,6 +419,11 @@ def _channels(record: Record, measurement: Measurement, component: str) -> list[
         for channel in record.channels
         if channel.component == component and channel.id in measurement.energy_by_channel_j
     ]
+
+
+def _told(record: Record, measurement: Measurement, component: str) -> str:
+    method = worst_method(channel.method for channel in _channels(record, measurement, component))
+    return f"{component} (estimated)" if method == "model" else component
 
 
 def _energy_per(measurement: Measurement, unit: str, component: str) -> Estimate | None:

@@ -25,6 +25,7 @@ Number = int | float
 STAGES: tuple[Stage, ...] = get_args(Stage)
 COMPONENTS: tuple[Component, ...] = get_args(Component)
 RUN = "run"  # the window that spans everything
+MEASURED = "measured"  # the windows of a benchmark that count, one a repeat
 
 # Worst last: a component read by several methods is as good as the worst of them.
 METHODS: tuple[Method, ...] = get_args(Method)

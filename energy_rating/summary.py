@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import stdev
 
 from energy_rating import __version__, checks
 from energy_rating.formats import Journal, Session, Span, read_journal
@@ -13,6 +14,7 @@ from energy_rating.integration import Counter, Register
 from energy_rating.quantities import Estimate, scaled, significant, total
 from energy_rating.records import (
     COMPONENTS,
+    MEASURED,
     METHODS,
     RUN,
     Channel,
@@ -32,6 +34,23 @@ PLAUSIBLE_SHARE_OF_LIMIT = 1.5
 
 # A less direct channel of a device is taken where it saw so much more of the time.
 CLEARLY_MORE = 0.05
+
+# t(0.975, ν) / 1.960 by degrees of freedom ν (any table of Student's t); 1.1 beyond is safe from ν = 14 on.
+STUDENT = {
+    1: 6.48,
+    2: 2.20,
+    3: 1.62,
+    4: 1.42,
+    5: 1.31,
+    6: 1.25,
+    7: 1.21,
+    8: 1.18,
+    9: 1.15,
+    10: 1.14,
+    11: 1.12,
+    12: 1.11,
+    13: 1.10,
+}
 
 # Windows of these names tell what the devices draw when nothing is asked of them.
 IDLE_WINDOWS = ("idle", "idle-before", "idle-after")
@@ -73,6 +92,9 @@ def summarise_journal(journal: Journal) -> Record:
     for name, added in sums.items():
         measurement, used = added.measurement(name, parts, channels, idle_w)
         findings += checks.of_measurement(measurement, channels, used)
+        if name == MEASURED and added.repeats_alike:
+            for seen in added.seen.values():
+                findings += checks.of_repeats(name, seen.values)
         measurements.append(measurement)
     if not any(measurement.energy_j for measurement in measurements):
         findings.append(checks.nothing_measured())
@@ -97,7 +119,7 @@ def summarise_journal(journal: Journal) -> Record:
             for measurement in measurements
         ),
         findings=tuple(findings),
-        provenance=Provenance(version=__version__, journal_sha256=journal.sha256),
+        provenance=Provenance(version=__version__, journal_sha256=journal.sha256, files=journal.files),
     )
 
 
@@ -180,6 +202,7 @@ class _Seen:
     random_squared: float = 0.0
     systematic: float = 0.0
     covered_s: float = 0.0
+    values: list[float] = field(default_factory=list)
 
     def add(self, energy: Estimate | None, covered_s: float) -> None:
         if energy is not None:
@@ -187,6 +210,7 @@ class _Seen:
             self.random_squared += energy.random**2
             self.systematic += energy.systematic
             self.covered_s += covered_s
+            self.values.append(energy.value)
 
     @property
     def estimate(self) -> Estimate:
@@ -201,6 +225,7 @@ class _Sum:
     start_s: float = 0.0
     duration_s: float = 0.0
     work: dict[str, Number] = field(default_factory=dict)
+    works: list[tuple[tuple[str, Number], ...]] = field(default_factory=list)
     seen: dict[tuple[int, str], _Seen] = field(default_factory=dict)
     duration_by_part_s: dict[int, float] = field(default_factory=dict)
 
@@ -213,8 +238,14 @@ class _Sum:
         self.duration_by_part_s[part.number] = self.duration_by_part_s.get(part.number, 0.0) + duration_s
         for unit, amount in span.work.items():
             self.work[unit] = self.work.get(unit, 0) + amount
+        self.works.append(tuple(sorted(span.work.items())))
         for channel in part.session.channels:
             self.seen.setdefault((part.number, channel.id), _Seen()).add(*part.energy(channel, span))
+
+    @property
+    def repeats_alike(self) -> bool:
+        """Whether all windows did the same work, so that their scatter tells how repeatable it is."""
+        return self.n >= 2 and len(set(self.works)) == 1
 
     def measurement(
         self,
@@ -255,6 +286,8 @@ class _Sum:
                     part.counters[best.id].period_s if best.method == "counter" else best.period_s
                 )
                 energy = seen.estimate
+                if name == MEASURED and self.repeats_alike:
+                    energy = repeated(energy, seen.values)
                 energies[channel_id] = (
                     energies[channel_id].plus(energy, same_sensor=True) if channel_id in energies else energy
                 )
@@ -294,6 +327,36 @@ class _Sum:
             ),
             used,
         )
+
+
+def repeated(energy: Estimate, values: Sequence[float]) -> Estimate:
+    """The energy of n repeats with the random doubt that their scatter shows, where that is more than was computed.
+
+    The doubt of the sum is √n · s. It is widened by Student's factor over the normal one at 95 %, so that the normal interval of
+    few repeats holds as often as it says (GUM, JCGM 100:2008, G.3).
+    """
+    if len(values) < 2:
+        return energy
+    scatter = stdev(values) * math.sqrt(len(values)) * STUDENT.get(len(values) - 1, 1.1)
+    return replace(energy, random=max(energy.random, scatter))
+
+
+def window_energies(journal: Journal, name: str) -> dict[str, list[float]]:
+    """Joules of each window of that name, by component: for those who decide while a run goes on whether to repeat."""
+    found: dict[str, list[float]] = {}
+    for number, session in enumerate(journal.sessions, start=1):
+        part = _Part(session, number)
+        for span in session.spans:
+            if span.name != name or not span.closed:
+                continue
+            sums: dict[str, float] = {}
+            for (component, _), candidates in part.devices.items():
+                energy, _seen_s = part.energy(candidates[0], span)
+                if energy is not None:
+                    sums[component] = sums.get(component, 0.0) + energy.value
+            for name_of, value in sums.items():
+                found.setdefault(name_of, []).append(value)
+    return found
 
 
 def _share(value: float) -> float:

@@ -15,9 +15,9 @@ PACKAGE = Path(__file__).parents[1] / "energy_rating"
 # Imports point upwards in this list only: a room may use rooms of lower floors, and the rooms named beside it.
 FLOORS = [
     ["errors", "quantities"],
-    ["records", "journal", "visible_devices"],
+    ["records", "journal", "visible_devices", "gguf"],
     ["formats"],
-    ["integration", "profiles", "environment", "sensors", "workloads"],
+    ["integration", "profiles", "environment", "sensors", "workloads", "tasks"],
     ["checks", "rating", "impact", "normalisation", "sampler", "survey"],
     ["summary", "meter"],
     ["publishers", "command"],

@@ -9,6 +9,7 @@ import http.client
 import importlib.util
 import os
 import signal
+import struct
 import subprocess
 import sys
 import textwrap
@@ -68,7 +69,7 @@ server.serve_forever()
 @pytest.fixture
 def gguf(tmp_path: Path) -> Path:
     path = tmp_path / "model.gguf"
-    path.write_bytes(b"GGUF and nothing more")
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 0))  # a header, and nothing more
     return path
 
 

@@ -29,9 +29,9 @@ CODECARBON = (
 # What CodeCarbon calls the components that it knows.
 _THEIRS: Mapping[Component, str] = {"cpu": "cpu", "gpu": "gpu", "dram": "ram"}
 
-# A spreadsheet takes a cell that begins so for a formula (OWASP ASVS 5.0, requirement 1.2.10, 2026-11-21), and where Japanese is
-# written also one that begins with their wide forms.
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n", "\0")
+# A spreadsheet takes a cell that begins so for a formula (OWASP ASVS 5.0, requirement 1.2.10, 2026-11-21; a tab or a NUL too, which
+# are not let in), and where Japanese is written perhaps one that begins with their wide forms.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 Cell = str | int | float
 
@@ -47,7 +47,7 @@ def export(record: Record) -> str:
     columns = (*CODECARBON, *_our_columns(), *(f"work_{unit}" for unit in units), "validity", "findings")
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(_defused(column) for column in columns)
     for measurement in record.measurements:
         cells = {**_codecarbon_cells(record, measurement), **_our_cells(record, measurement)}
         writer.writerow([cells.get(column, "") for column in columns])
@@ -135,5 +135,6 @@ def _timestamp(created: str) -> str:
 
 
 def _defused(text: str) -> str:
-    """The text, led by an apostrophe where a spreadsheet would take it for a formula."""
+    """The text in one line, led by an apostrophe where a spreadsheet would take it for a formula."""
+    text = "".join(character if character.isprintable() else " " for character in text)
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +122,8 @@ def _pieces(session: Session, channel: Channel) -> list[_Piece]:
 def _held(register: Register) -> Iterator[_Piece]:
     """A register's reading holds until the next; before a gap and at the end for as long as it is refreshed."""
     gaps = {since for since, _ in register.gaps}
-    ends = [*register.times[1:], math.inf]
-    for start, end, watts in zip(register.times, ends, register.watts, strict=True):
+    times = [*register.times, math.inf]
+    for start, end, watts in zip(times, times[1:], register.watts, strict=False):
         held = min(end, start + register.period_s) if start in gaps or end == math.inf else end
         yield _Piece(start, held, watts)
 
@@ -681,9 +681,10 @@ class _Paper:
         text = "".join(self._drawable(character, bold) for character in text[:LONGEST_TEXT])
         if self.width(text, size=size, bold=bold) <= room:
             return text
-        while text and self.width(f"{text}…", size=size, bold=bold) > room:
-            text = text[:-1]
-        return f"{text}…"
+        cut = bisect_right(
+            range(len(text)), room, key=lambda count: self.width(f"{text[:count]}…", size=size, bold=bold)
+        )
+        return f"{text[: max(cut - 1, 0)]}…"
 
     def _drawable(self, character: str, bold: bool) -> str:
         from matplotlib.font_manager import get_font

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib.util
 import json
 import os
 import secrets
@@ -23,8 +24,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from energy_rating import gguf
 from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import Number
+from energy_rating.records import Model, Number
+from energy_rating.workloads import Settings, Workload
 
 HOST = "127.0.0.1"
 
@@ -38,6 +41,22 @@ UPGRADE = 'Run: pip install --upgrade "energy-rating[llama-cpp]"'
 LOOKS_AFTER_PARENT_S = 1.0
 
 LONGEST_QUOTE = 200
+
+
+def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
+    """The workload for a GGUF file, and what the file says of its model.
+
+    Raises:
+        BadInput: there is no such file, or it is no GGUF file.
+        EnergyRatingError: xllamacpp is not installed.
+    """
+    path = Path(model)
+    described = gguf.described(path)
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise EnergyRatingError("xllamacpp is not installed", INSTALL)
+    if settings.max_new_tokens is None:
+        return LlamaCpp(path, seed=settings.seed), described
+    return LlamaCpp(path, seed=settings.seed, max_new_tokens=settings.max_new_tokens), described
 
 
 class ServerFailed(EnergyRatingError):
@@ -115,7 +134,7 @@ class LlamaCpp:
             ServerFailed: the server did not come up.
         """
         self.close()
-        _check_gguf(self._model)
+        gguf.described(self._model)
         self._key = secrets.token_hex(16)  # other users of this machine reach its loopback too
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in close()
         self._log_start = 0
@@ -286,18 +305,6 @@ class LlamaCpp:
         # llama.cpp's lines begin with the time and a letter for the level; the cause comes first, its consequences follow.
         errors = [line.partition(" E ")[2].strip() for line in lines if " E " in line[:20]]
         return next(iter([*errors, *reversed(lines)]), "")[:LONGEST_QUOTE]
-
-
-def _check_gguf(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise BadInput(
-            f"cannot be opened ({error.strerror or error})", "Name a GGUF file", place=path
-        ) from error
-    if start != b"GGUF":
-        raise BadInput("this is not a GGUF file", "Convert the model, or download its GGUF", place=path)
 
 
 def _line(pipe: IO[bytes], patience_s: float) -> bytes | None:

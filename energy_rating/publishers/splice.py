@@ -1,0 +1,827 @@
+"""One key of a card's front matter and one marked section of its body, exchanged by cutting text. Text in, text out.
+
+Nothing is parsed and dumped again: of a README that people wrote, every byte that is not ours stays where it is (their comments,
+quotes, key order, line ends, ``language: no``). What cannot be changed that way is refused and left alone. PyYAML is known
+here only, and only to say where things stand.
+
+**What was put can be taken out again.** Nothing is remembered anywhere else, so the bytes that are added tell by
+themselves how it was before:
+
+===============================  ==========================================  ================================
+before                           the key is put                              known again by
+===============================  ==========================================  ================================
+a block of keys                  as its last lines (first, where the last     a line end before or after it
+                                 value would change)
+no front matter                  in a block of its own                       nothing else in the block
+``---`` directly under ``---``   between them, with an empty line            only that empty line in the block
+``{a: 1}``                       before the ``}``                            the comma before or after it
+somebody's own value             in its place, the old lines as comments     the words the comments begin with
+===============================  ==========================================  ================================
+
+Whose a key is, its ``source`` says. A section begins at the start of a line and ends with a line end; where the file
+had no line end at its end, it has none afterwards either, and the one before the section is ours.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import yaml
+
+from energy_rating.errors import BadInput
+
+START = "<!-- energy-rating:start -->"
+END = "<!-- energy-rating:end -->"
+
+# The Hub's own expression (huggingface_hub.repocard_data.REGEX_YAML_BLOCK, "in sync with the Hub server"). The server runs it in
+# JavaScript, where \s is also the byte order mark and $ is only the very end.
+_HUB = re.compile(r"[\s\ufeff]*---(\r\n|\r|\n)([\S\s]*?)(\r\n|\r|\n)---[ \t]*(?:\r\n|\n|\Z)")
+# An empty block, which that expression does not see: it wants two line ends between the rules.
+_EMPTY = re.compile(r"[\s\ufeff]*---(\r\n|\r|\n)---[ \t]*(?:\r\n|\n|\Z)")
+
+_EOL = re.compile(r"\r\n|\r|\n")
+_LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
+
+# What begins a comment that keeps somebody's own line while ours stands in its place.
+_WAS = "# energy-rating was: "
+
+# Our ``source`` begins so, and outlives a round trip through other tools, which comments do not.
+_OURS = re.compile(r"energy-rating [^\s,]+, run ")
+
+LARGEST_FRONT_MATTER = 64 << 10  # bytes; real ones have a few kilobytes
+MOST_NODES = (
+    10_000  # with every alias counted at its full size, so that a small bomb is seen without going off
+)
+DEEPEST = 50
+
+_ENVIRONMENT = re.compile(r" {0,3}(#{1,6})[ \t]+Environmental Impact", re.IGNORECASE)
+_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]|$)")
+
+Value = Mapping[str, str | float]
+
+
+def source_is_ours(source: str) -> bool:
+    """Whether a key with this ``source`` was written by this package."""
+    return _OURS.match(source) is not None
+
+
+# ------------------------------------------------------------------------------------------------------ front matter
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Front:
+    """Where the front matter stands: ``text[start:end]`` is YAML; ``opening`` and ``closing`` are the ends of the whole.
+
+    ``between`` is the length of the line end that the closing rule's own line begins after (0 in an empty block).
+    """
+
+    opening: int
+    start: int
+    end: int
+    closing: int
+    eol: str
+    between: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Entry:
+    """One top-level key and its value, with the ends of both."""
+
+    name: str | None
+    key: yaml.Node
+    value: yaml.Node
+
+    @property
+    def ours(self) -> bool:
+        if not isinstance(self.value, yaml.MappingNode):
+            return False
+        return any(
+            _scalar(key) == "source" and source_is_ours(_scalar(value) or "")
+            for key, value in self.value.value
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Card:
+    """A text whose front matter has been read. ``front`` None: it has none."""
+
+    text: str
+    front: _Front | None
+    root: yaml.MappingNode | None
+    entries: tuple[_Entry, ...]
+
+    def entry(self, key: str) -> _Entry | None:
+        return next((entry for entry in self.entries if entry.name == key), None)
+
+    def at(self, index: int) -> int:
+        """The place in the text of a place in the YAML."""
+        return index + (self.front.start if self.front else 0)
+
+
+def put_key(text: str, key: str, value: Value, *, overwrite: bool = False) -> str:
+    """The text with this top-level key in its front matter, which is made if there is none.
+
+    Args:
+        text: a Markdown file.
+        key: the key; a plain word.
+        value: what it maps to, strings and positive numbers. Its ``source`` must be ours (``source_is_ours``).
+        overwrite: replace a value that somebody else wrote; its lines stay as comments, and ``remove_key`` restores them.
+
+    Raises:
+        BadInput: the front matter was invalid before, holds the key with somebody else's value, or cannot be changed
+            without touching anything else. The place is the line.
+    """
+    if not source_is_ours(str(value.get("source", ""))):
+        raise ValueError("without a source of ours the key would not be known again")
+    card = _read(text)
+    entry = card.entry(key)
+    if entry is not None and not entry.ours and not overwrite:
+        raise _refusal(
+            text,
+            card.at(entry.key.start_mark.index),
+            f"{key} stands there already, and energy-rating did not write it",
+            "Remove it, or overwrite it: its lines are then kept as comments",
+        )
+    before = _removed(card, key)
+    for candidate in _with_key(card, key, value, entry):
+        try:
+            new = _read(candidate)
+            put = new.entry(key)
+            sound = put is not None and put.ours and _same_others(card, new, key)
+            if sound and _removed(new, key) == before:
+                return candidate
+        except BadInput:
+            continue
+    raise _refusal(
+        text,
+        card.front.start if card.front else 0,
+        f"{key} cannot be put into this front matter without changing something else in it",
+        "Write the front matter as plain 'key: value' lines",
+    )
+
+
+def remove_key(text: str, key: str) -> str:
+    """The text as it was before ``put_key``; the same text where the key is absent or somebody else's.
+
+    Raises:
+        BadInput: the front matter is invalid, or the key cannot be taken out without touching anything else.
+    """
+    card = _read(text)
+    removed = _removed(card, key)
+    if removed != text and len(card.entries) > 1 and not _same_others(card, _read(removed), key):
+        raise _refusal(
+            text,
+            card.front.start if card.front else 0,
+            f"{key} cannot be taken out without changing something else in the front matter",
+            "Remove its lines by hand",
+        )
+    return removed
+
+
+def _front(text: str) -> _Front | None:
+    found, empty = _HUB.match(text), _EMPTY.match(text)
+    # Between the two characters of one CRLF the Hub's expression also finds room for a block.
+    if found and not (empty and empty.end() == found.end()):
+        return _Front(
+            opening=found.start(1) - 3,
+            start=found.start(2),
+            end=found.end(2),
+            closing=found.end(),
+            eol=_own_eol(found[1]),
+            between=len(found[3]),
+        )
+    if empty:
+        return _Front(
+            opening=empty.start(1) - 3,
+            start=empty.end(1),
+            end=empty.end(1),
+            closing=empty.end(),
+            eol=_own_eol(empty[1]),
+            between=0,
+        )
+    return None
+
+
+def _own_eol(eol: str) -> str:
+    return "\r\n" if eol == "\r\n" else "\n"
+
+
+def _read(text: str) -> _Card:
+    front = _front(text)
+    if front is None:
+        return _Card(text=text, front=None, root=None, entries=())
+    block = text[front.start : front.end]
+    if len(block.encode(errors="surrogatepass")) > LARGEST_FRONT_MATTER:
+        raise _refusal(text, front.start, f"the front matter is larger than {LARGEST_FRONT_MATTER >> 10} KiB")
+    loader = None
+    try:
+        loader = _Loader(block)
+        root = loader.get_single_node()
+    except _Unsafe as error:
+        raise _refusal(text, front.start + error.index, error.reason) from None
+    except yaml.reader.ReaderError as error:
+        raise _invalid(text, front.start + error.position, "a character is not allowed in YAML") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        index = mark.index if mark is not None else 0
+        raise _invalid(text, front.start + index, error.problem or "not YAML") from None
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        # PyYAML lets some of Python's own errors out, as for the escape \UFFFFFFFF.
+        raise _invalid(text, front.start, type(error).__name__) from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    if root is None:
+        return _Card(text=text, front=front, root=None, entries=())
+    if not isinstance(root, yaml.MappingNode):
+        raise _invalid(text, front.start, "it is not a mapping of keys to values")
+    entries = tuple(_Entry(name=_scalar(key), key=key, value=value) for key, value in root.value)
+    return _Card(text=text, front=front, root=root, entries=entries)
+
+
+class _Unsafe(Exception):
+    def __init__(self, reason: str, index: int) -> None:
+        self.reason = reason
+        self.index = index
+
+
+class _Alias(yaml.ScalarNode):
+    """An alias where it stands. PyYAML itself gives the node that it names, with that node's place."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes, within bounds; constructs nothing."""
+
+    def __init__(self, block: str) -> None:
+        self.count = 0
+        self.depth = 0
+        self.sizes: dict[int, int] = {}
+        super().__init__(block)
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        place = event.start_mark.index
+        self.count += 1
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise _Unsafe(f"the front matter is nested more than {DEEPEST} deep", place)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        if node is None:
+            return None
+        size = 1
+        if isinstance(event, yaml.AliasEvent):
+            if id(node) not in self.sizes:
+                raise _Unsafe(f"the anchor {event.anchor!r} stands within itself", place)
+            size = self.sizes[id(node)]
+            node = _Alias("alias", str(event.anchor), event.start_mark, event.end_mark)  # type: ignore[arg-type]
+        elif isinstance(node, yaml.MappingNode):
+            self._refuse_doubles(node)
+            size += sum(self.sizes[id(part)] for pair in node.value for part in pair)
+        elif isinstance(node, yaml.SequenceNode):
+            size += sum(self.sizes[id(part)] for part in node.value)
+        self.sizes[id(node)] = size
+        if max(size, self.count) > MOST_NODES:
+            raise _Unsafe(f"the front matter holds more than {MOST_NODES} values, aliases counted", place)
+        return node
+
+    @staticmethod
+    def _refuse_doubles(node: yaml.MappingNode) -> None:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = _scalar(key)
+            if name is not None and name in seen:
+                reason = f"the key {name[:80]!r} stands twice; this card was already invalid before"
+                raise _Unsafe(reason, key.start_mark.index)
+            if name is not None:
+                seen.add(name)
+
+
+def _scalar(node: yaml.Node) -> str | None:
+    return str(node.value) if isinstance(node, yaml.ScalarNode) and not isinstance(node, _Alias) else None
+
+
+def _same(one: yaml.Node, other: yaml.Node) -> bool:
+    if type(one) is not type(other) or one.tag != other.tag:
+        return False
+    if isinstance(one, yaml.ScalarNode):
+        return bool(one.value == other.value)
+    if len(one.value) != len(other.value):
+        return False
+    if isinstance(one, yaml.MappingNode):
+        pairs = zip(one.value, other.value, strict=True)
+        return all(_same(a, c) and _same(b, d) for (a, b), (c, d) in pairs)
+    return all(_same(a, b) for a, b in zip(one.value, other.value, strict=True))
+
+
+def _same_others(before: _Card, after: _Card, key: str) -> bool:
+    """Whether both hold the same keys and values, apart from this key's, and the same body."""
+    old = [entry for entry in before.entries if entry.name != key]
+    new = [entry for entry in after.entries if entry.name != key]
+    if len(old) != len(new) or before.text[_body(before.text) :] != after.text[_body(after.text) :]:
+        return False
+    return all(_same(a.key, b.key) and _same(a.value, b.value) for a, b in zip(old, new, strict=True))
+
+
+def _with_key(card: _Card, key: str, value: Value, entry: _Entry | None) -> Iterator[str]:
+    """The ways in which the key can be put, best first."""
+    text, front = card.text, card.front
+    if front is None:
+        place = 1 if text.startswith("\ufeff") else 0
+        eol = _own_eol(found[0]) if (found := _EOL.search(text)) else "\n"
+        lines = _lines(key, value, eol)
+        yield f"{text[:place]}---{eol}{lines}{eol}---{eol}{text[place:]}"
+    elif front.between == 0:
+        lines = _lines(key, value, front.eol)
+        yield text[: front.start] + lines + front.eol * 2 + text[front.start :]
+    elif card.root is None:
+        yield text[: front.end] + front.eol + _lines(key, value, front.eol) + text[front.end :]
+    elif card.root.flow_style:
+        yield from _in_flow(card, card.root, key, value, entry)
+    else:
+        # The keys of a block may be indented, all by the same.
+        lines = _lines(key, value, front.eol, " " * card.root.start_mark.column)
+        if entry is None:
+            yield text[: front.end] + front.eol + lines + text[front.end :]
+            # A block scalar at the end would gain a line end.
+            yield text[: front.start] + lines + front.eol + text[front.start :]
+        elif (region := _region(card, entry)) is not None:
+            start, end = region
+            kept = "" if entry.ours else front.eol + _commented(text[start:end])
+            yield text[:start] + lines + kept + text[end:]
+
+
+def _in_flow(
+    card: _Card, root: yaml.MappingNode, key: str, value: Value, entry: _Entry | None
+) -> Iterator[str]:
+    text = card.text
+    pair = f"{key}: {_flow(value)}"
+    if entry is not None:
+        if entry.ours:
+            start, end = card.at(entry.key.start_mark.index), card.at(entry.value.end_mark.index)
+            yield text[:start] + pair + text[end:]
+        return  # a comment would swallow the rest of the line
+    brace = card.at(root.end_mark.index) - 1
+    if not card.entries:
+        yield text[:brace] + pair + text[brace:]
+        return
+    rest = text[card.at(card.entries[-1].value.end_mark.index) : brace]
+    comma = "," in re.sub(r"(?:^|(?<=\s))#[^\r\n]*", "", rest)
+    yield text[:brace] + (f"{pair}," if comma else f", {pair}") + text[brace:]
+
+
+def _region(card: _Card, entry: _Entry) -> tuple[int, int] | None:
+    """The whole lines of a key and its value, without the last line end; None where they share a line with something."""
+    front = card.front
+    assert front is not None
+    block = card.text[front.start : front.end]
+    start = entry.key.start_mark.index
+    while start > 0 and block[start - 1] in " ":
+        start -= 1
+    if start > 0 and block[start - 1] not in "\r\n":
+        return None
+    last = entry.value
+    # A block collection ends, for PyYAML, where the next token begins, after comments and empty lines.
+    while isinstance(last, yaml.CollectionNode) and not last.flow_style and last.value:
+        last = last.value[-1][1] if isinstance(last, yaml.MappingNode) else last.value[-1]
+    end = last.end_mark.index
+    if isinstance(last, yaml.ScalarNode) and last.style in ("|", ">"):
+        end = len(block[:end].rstrip(" \t\r\n"))
+    found = _EOL.search(block, end)
+    end = found.start() if found else len(block)
+    return front.start + start, front.start + end
+
+
+def _commented(lines: str) -> str:
+    return _WAS + _EOL.sub(lambda found: found[0] + _WAS, lines)
+
+
+def _removed(card: _Card, key: str) -> str:
+    text, front, entry = card.text, card.front, card.entry(key)
+    if front is None or card.root is None or entry is None or not entry.ours:
+        return text
+    if card.root.flow_style:
+        start, end = card.at(entry.key.start_mark.index), card.at(entry.value.end_mark.index)
+        if text[end] == ",":
+            return text[:start] + text[end + 1 :]
+        return text[:start].removesuffix(", ") + text[end:]
+    region = _region(card, entry)
+    if region is None:
+        raise _refusal(
+            text,
+            card.at(entry.key.start_mark.index),
+            f"{key} is not on lines of its own",
+            "Remove it by hand",
+        )
+    start, end = region
+    if kept := re.compile(rf"(?:(?:\r\n|\r|\n){_WAS}[^\r\n]*)+").match(text, end, front.end):
+        lines = _EOL.match(kept[0])
+        assert lines is not None
+        was = kept[0][lines.end() :]
+        return text[:start] + re.sub(rf"(?:^|(?<=\n)|(?<=\r)){_WAS}", "", was) + text[kept.end() :]
+    if start == front.start and end == front.end:
+        return text[: front.opening] + text[front.closing :]
+    if start == front.start and _EOL.fullmatch(text, end, front.end):
+        return text[:start] + text[front.end + front.between :]
+    if end == front.end:
+        return text[: _before_eol(text, start)] + text[end:]
+    found = _EOL.match(text, end)
+    return text[:start] + text[found.end() if found else end :]
+
+
+def _before_eol(text: str, index: int) -> int:
+    """Where the line end before this place begins."""
+    return (
+        index - (2 if text[:index].endswith("\r\n") else 1) if index and text[index - 1] in "\r\n" else index
+    )
+
+
+def _lines(key: str, value: Value, eol: str, indent: str = "") -> str:
+    parts = [f"{indent}{key}:", *(f"{indent}  {name}: {_quoted(item)}" for name, item in value.items())]
+    return eol.join(parts)
+
+
+def _flow(value: Value) -> str:
+    return "{" + ", ".join(f"{name}: {_quoted(item)}" for name, item in value.items()) + "}"
+
+
+# What PyYAML refuses, or takes for a line end, where JSON leaves it as it is.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]")
+
+
+def _quoted(item: str | float) -> str:
+    if isinstance(item, str):
+        return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(item, ensure_ascii=False))
+    return decimal(item)
+
+
+def decimal(number: float) -> str:
+    """A number with all its digits, never in powers of ten: readers of cards take ``1.5e-05`` for 1.5."""
+    if not math.isfinite(number):
+        raise ValueError(f"not a finite number: {number}")
+    text = format(Decimal(repr(float(number))), "f")
+    return text.removesuffix(".0")
+
+
+# -------------------------------------------------------------------------------------------------------------- body
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Line:
+    """A line of the body, as Markdown sees it: ``ground`` is outside of everything, ``html`` within an HTML element."""
+
+    number: int
+    start: int
+    end: int  # before its line end
+    after: int
+    text: str
+    ground: bool
+    html: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Places:
+    """Where a section is, or where it goes to."""
+
+    start: _Line | None = None
+    stop: _Line | None = None
+    insert_at: int = 0
+    level: int | None = None  # of the heading "Environmental Impact" that it stands under
+
+
+def put_section(text: str, content: str) -> str:
+    """The text with this content between the markers.
+
+    In place where the markers are; else under a heading "Environmental Impact"; else at the end. The content is Markdown, its
+    lines ended by ``\\n``; they get the line ends of their neighbours.
+
+    Raises:
+        BadInput: the markers are not one pair, or the text ends within a code block or comment. The place is the line.
+    """
+    places = _places(text)
+    if places.start is not None and places.stop is not None:
+        eol = _own_eol(text[places.start.end : places.start.after])
+        new = text[: places.start.after] + _between(content, eol) + text[places.stop.start :]
+    else:
+        at = places.insert_at
+        fresh = at == 0 or text[:at].endswith(("\n", "\r")) or text[:at] == "\ufeff"
+        before = list(_EOL.finditer(text, 0, at))[-1:] or list(_EOL.finditer(text))[:1]
+        eol = _own_eol(before[0][0]) if before else "\n"
+        block = START + eol + _between(content, eol) + END
+        new = text[:at] + (block + eol if fresh else eol + block) + text[at:]
+    if _span(new) != _span(text) or remove_section(new) != remove_section(text):
+        raise ValueError("the content cannot stand between the markers")
+    return new
+
+
+def remove_section(text: str) -> str:
+    """The text as it was before ``put_section``; the same text without markers.
+
+    Raises:
+        BadInput: the markers are not one pair.
+    """
+    places = _places(text, to_insert=False)
+    if places.start is None or places.stop is None:
+        return text
+    start, after = places.start.start, places.stop.after
+    if after == places.stop.end:
+        start = _before_eol(text, start)
+    return text[:start] + text[after:]
+
+
+def level_above(text: str) -> int | None:
+    """The level (1 to 6) of the heading "Environmental Impact" that the section stands or will stand under; None for none.
+
+    Raises:
+        BadInput: as ``put_section``.
+    """
+    return _places(text).level
+
+
+def _between(content: str, eol: str) -> str:
+    return eol.join(["", *content.strip("\n").split("\n"), "", ""])
+
+
+def _span(text: str) -> tuple[int, int] | None:
+    front = _front(text)
+    return (front.start, front.end) if front else None
+
+
+def _body(text: str) -> int:
+    front = _front(text)
+    if front is not None:
+        return front.closing
+    return 1 if text.startswith("\ufeff") else 0
+
+
+def _places(text: str, *, to_insert: bool = True) -> _Places:
+    markdown = _Markdown()
+    markers: list[_Line] = []
+    heading: re.Match[str] | None = None  # the last one, if it is "Environmental Impact"
+    level: int | None = None
+    under: _Line | None = None
+    for line in markdown.lines(text, _body(text)):
+        if line.ground and _HEADING.match(line.text):
+            heading = _ENVIRONMENT.match(line.text)
+            if heading and under is None and not markers:
+                under, level = line, len(heading[1])
+        elif (line.ground or line.html) and line.text.strip(" \t") in (START, END):
+            if not markers:
+                level = len(heading[1]) if heading else None
+            markers.append(line)
+    if markers:
+        _refuse_unpaired(markers)
+        return _Places(start=markers[0], stop=markers[1], level=level)
+    if under is not None:
+        return _Places(insert_at=under.after, level=level)
+    if to_insert and markdown.open_since is not None:
+        raise BadInput(
+            f"the card ends within {markdown.open_what} that begins here, so nothing can be added after it",
+            "End it first",
+            place=f"line {markdown.open_since}",
+        )
+    return _Places(insert_at=len(text))
+
+
+def _refuse_unpaired(markers: list[_Line]) -> None:
+    kinds = [marker.text.strip(" \t") for marker in markers]
+    if kinds == [START, END]:
+        return
+    if kinds[0] == END:
+        message, place = f"{END} has no {START} before it", markers[0]
+    elif len(kinds) == 1:
+        message, place = f"{START} has no {END} after it", markers[0]
+    else:
+        place = markers[1] if kinds[1] == START else markers[2]
+        message = f"{place.text.strip()} is one marker too many"
+    raise BadInput(
+        message,
+        "Keep one pair of markers, each on a line of its own, and remove the others",
+        place=f"line {place.number}",
+    )
+
+
+# HTML blocks 1 to 5 of CommonMark 0.31, section 4.6: what begins them and what ends them.
+_RAW_HTML = (
+    (
+        re.compile(r"<(?:script|pre|style|textarea)(?:\s|>|$)", re.I),
+        re.compile(r"</(?:script|pre|style|textarea)>", re.I),
+        "an HTML element",
+    ),
+    (re.compile("<!--"), re.compile("-->"), "an HTML comment"),
+    (re.compile(r"<\?"), re.compile(r"\?>"), "an HTML instruction"),
+    (re.compile("<![A-Za-z]"), re.compile(">"), "an HTML declaration"),
+    (re.compile(r"<!\[CDATA\["), re.compile(r"\]\]>"), "an HTML section"),
+)
+# Blocks 6 and 7: they end at an empty line. Block 7, a whole tag alone on its line, does not interrupt a paragraph.
+_HTML_6 = re.compile(
+    r"</?(?:address|article|aside|base|basefont|blockquote|body|caption|center|col|colgroup|dd|details|dialog|dir|div|dl|dt|"
+    r"fieldset|figcaption|figure|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|legend|li|link|main|menu|"
+    r"menuitem|nav|noframes|ol|optgroup|option|p|param|search|section|summary|table|tbody|td|tfoot|th|thead|title|tr|track|"
+    r"ul)(?:\s|/?>|$)",
+    re.I,
+)
+_ATTRIBUTE = r"\s+[a-zA-Z_:][a-zA-Z0-9:._-]*(?:\s*=\s*(?:[^\"'=<>`\s]+|'[^']*'|\"[^\"]*\"))?"
+_HTML_7 = re.compile(rf"(?:<[A-Za-z][A-Za-z0-9-]*(?:{_ATTRIBUTE})*\s*/?>|</[A-Za-z][A-Za-z0-9-]*\s*>)\s*$")
+
+_FENCE = re.compile(r"(`{3,})[^`]*$|(~{3,})")
+_RULE = re.compile(r"(?:(?:\*[ ]*){3,}|(?:-[ ]*){3,}|(?:_[ ]*){3,})$")
+_ITEM = re.compile(r"([-+*]|(\d{1,9})[.)])( +|$)")
+
+_QUOTE = -1  # among the indents of list items
+
+
+class _Markdown:
+    """Which lines stand outside of code, comments, lists and quotes: the block structure of CommonMark 0.31, appendix.
+
+    Only as much of it as is needed to know a marker that is quoted from one that is meant.
+    """
+
+    def __init__(self) -> None:
+        self.open_since: int | None = None
+        self.open_what = ""
+        self._containers: list[int] = []
+        self._fence = ""
+        self._html_end: re.Pattern[str] | None = None
+        self._html = False
+        self._paragraph = False
+        self._hollow = False  # the last list item has nothing in it yet
+
+    def lines(self, text: str, start: int) -> Iterator[_Line]:
+        """Every line from this place on."""
+        number = len(_EOL.findall(text, 0, start)) + 1
+        for found in _LINE.finditer(text, start):
+            if found.start() == found.end() == len(text):
+                return
+            ground, html = self._take(found[1].expandtabs(4), number)
+            yield _Line(
+                number=number,
+                start=found.start(),
+                end=found.end(1),
+                after=found.end(),
+                text=found[1],
+                ground=ground,
+                html=html,
+            )
+            number += 1
+
+    def _take(self, line: str, number: int) -> tuple[bool, bool]:
+        position, matched = self._match_containers(line)
+        unmatched = matched < len(self._containers)
+        if unmatched:
+            # Code and HTML end with what holds them; only a paragraph can go on without its marks.
+            self._end_leaf()
+        if self._fence or self._html:
+            return self._continue_leaf(line[position:])
+        lazy = unmatched and self._paragraph
+        opened = False
+        while True:
+            rest = line[position:]
+            bare = rest.lstrip(" ")
+            indent = len(rest) - len(bare)
+            # A paragraph that may be interrupted, or go on, on this line.
+            paragraph = self._paragraph and not opened
+            if not bare:
+                self._close(matched)
+                return False, False
+            if indent >= 4:
+                if not paragraph:
+                    self._close(matched)
+                    self._hollow = False
+                return False, False
+            if bare[0] == ">":
+                self._close(matched)
+                self._containers.append(_QUOTE)
+                position += indent + 1
+                position += line[position : position + 1] == " "
+                self._hollow = False
+            elif self._leaf(bare, matched, number, paragraph, unmatched and not opened):
+                return matched == 0, False
+            elif item := self._item(bare, paragraph and not unmatched):
+                self._close(matched)
+                width = len(item[1]) + (len(item[3]) if 1 <= len(item[3]) <= 4 else 1)
+                self._hollow = len(item[0]) == len(bare)
+                if self._hollow:
+                    width = len(item[1]) + 1
+                self._containers.append(indent + width)
+                position += indent + width
+            else:
+                if not (lazy and not opened):
+                    self._close(matched)
+                self._paragraph = True
+                self._hollow = False
+                return False, False
+            matched += 1
+            opened = True
+
+    def _match_containers(self, line: str) -> tuple[int, int]:
+        position = matched = 0
+        for container in self._containers:
+            rest = line[position:]
+            indent = len(rest) - len(rest.lstrip(" "))
+            if container == _QUOTE:
+                if indent > 3 or rest[indent : indent + 1] != ">":
+                    break
+                position += indent + 1
+                position += line[position : position + 1] == " "
+            elif indent == len(rest):
+                # An item that began with an empty line ends at the second one.
+                if self._hollow and matched == len(self._containers) - 1:
+                    break
+                position = min(position + container, len(line))
+            elif indent >= container:
+                position += container
+            else:
+                break
+            matched += 1
+        return position, matched
+
+    def _close(self, matched: int) -> None:
+        del self._containers[matched:]
+        self._paragraph = False
+
+    def _end_leaf(self) -> None:
+        self._fence, self._html, self._html_end, self.open_since = "", False, None, None
+
+    def _continue_leaf(self, rest: str) -> tuple[bool, bool]:
+        bare = rest.strip(" ")
+        if self._fence:
+            indent = len(rest) - len(rest.lstrip(" "))
+            if indent <= 3 and len(bare) >= len(self._fence) and not bare.strip(self._fence[0]):
+                self._end_leaf()
+            return False, False
+        if self._html_end is not None:
+            if self._html_end.search(rest):
+                self._end_leaf()
+            return False, False
+        if not bare:
+            self._end_leaf()
+        return False, not self._containers
+
+    def _leaf(self, bare: str, matched: int, number: int, paragraph: bool, unmatched: bool) -> bool:
+        """Whether the line is a heading, a rule, or begins code or HTML."""
+        if _HEADING.match(bare):
+            self._close(matched)
+        elif fence := _FENCE.match(bare):
+            self._close(matched)
+            self._fence = fence[1] or fence[2]
+            self._opened(number, "a code block")
+        elif bare[0] == "<" and self._html_begins(bare, matched, number, paragraph):
+            pass
+        elif (paragraph and not unmatched and re.fullmatch(r"(?:=+|-+) *", bare)) or _RULE.match(bare):
+            self._close(matched)
+        else:
+            return False
+        self._hollow = False
+        return True
+
+    def _html_begins(self, bare: str, matched: int, number: int, paragraph: bool) -> bool:
+        for begin, end, what in _RAW_HTML:
+            if found := begin.match(bare):
+                self._close(matched)
+                # "<!-->" and "<!--->" are whole comments (section 6.6).
+                if not end.search(bare, found.start() + 2 if what.endswith("comment") else found.end()):
+                    self._html, self._html_end = True, end
+                    self._opened(number, what)
+                return True
+        if _HTML_6.match(bare) or (not paragraph and _HTML_7.match(bare)):
+            self._close(matched)
+            self._html = True
+            return True
+        return False
+
+    def _opened(self, number: int, what: str) -> None:
+        # Within a list or a quote it ends with that, at the latest where a marker begins a line.
+        if not self._containers:
+            self.open_since, self.open_what = number, what
+
+    @staticmethod
+    def _item(bare: str, interrupts: bool) -> re.Match[str] | None:
+        item = _ITEM.match(bare)
+        if item and interrupts and (len(item[0]) == len(bare) or (item[2] and int(item[2]) != 1)):
+            return None
+        return item
+
+
+# ------------------------------------------------------------------------------------------------------------ errors
+
+
+def _line_number(text: str, index: int) -> int:
+    return len(_EOL.findall(text, 0, index)) + 1
+
+
+def _refusal(
+    text: str, index: int, message: str, remedy: str = "Mend the front matter by hand first"
+) -> BadInput:
+    return BadInput(message, remedy, place=f"line {_line_number(text, index)}")
+
+
+def _invalid(text: str, index: int, problem: str) -> BadInput:
+    return _refusal(
+        text, index, f"the front matter is not valid: {problem}; this card was already invalid before"
+    )

@@ -1,0 +1,576 @@
+"""From a record to stars: the laws of the ladder, and every reason why a record has none."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from energy_rating.errors import BadInput
+from energy_rating.formats import record_from_json, record_to_json
+from energy_rating.profiles import profiles
+from energy_rating.quantities import Estimate
+from energy_rating.rating import (
+    is_example,
+    load_scheme,
+    next_star_j,
+    rate,
+    rating_to_json,
+    weight_bits,
+)
+from energy_rating.records import (
+    Channel,
+    Device,
+    Environment,
+    Finding,
+    Load,
+    Measurement,
+    Model,
+    Provenance,
+    Rating,
+    Record,
+    Task,
+)
+
+SCHEME = load_scheme("2026.0-draft")
+PROFILES = profiles()
+E_REF_J = 30.0  # of text generation, class A
+REQUESTS = 5000
+H100 = Device(id="GPU-1", name="NVIDIA H100 80GB HBM3", power_limit_w=700.0, memory_gb=85.52)
+
+
+def measured(energy_j: Estimate, **changes: Any) -> Measurement:
+    plain: dict[str, Any] = {
+        "name": "measured",
+        "n": 5,
+        "start_s": 40.0,
+        "duration_s": 300.0,
+        "work": {"request": REQUESTS, "token": 10 * REQUESTS},
+        "energy_by_channel_j": {"gpu0.energy": energy_j},
+        "energy_j": {"gpu": energy_j},
+        "coverage": {"gpu": 1.0},
+        "validity": "valid",
+    }
+    return Measurement(**(plain | changes))
+
+
+def a_record(energy_per_request_j: float = E_REF_J, doubt: float = 0.01, **changes: Any) -> Record:
+    """A record that can be rated; ``doubt`` is relative, 1 σ."""
+    joules = energy_per_request_j * REQUESTS
+    energy = Estimate(value=joules, random=0.6 * doubt * joules, systematic=0.8 * doubt * joules)
+    plain: dict[str, Any] = {
+        "run_id": "20261121T091403Z-6f1c",
+        "created": "2026-11-21T09:14:03Z",
+        "stage": "inference",
+        "environment": Environment(devices=(H100,)),
+        "channels": (
+            Channel(
+                id="gpu0.energy",
+                component="gpu",
+                device="GPU-1",
+                method="counter",
+                accuracy=0.04,
+                period_s=0.1,
+            ),
+        ),
+        "measurements": (measured(energy),),
+        "findings": (),
+        "provenance": Provenance(version="0.1.0", journal_sha256="0" * 64),
+        "model": Model(id="org/name", parameters=134_515_008, dtype="float16"),
+        "task": Task(name="text-generation", protocol="aes-2025-02", unit="request"),
+        "load": Load(items=1000, batch_size=1, concurrency=1, max_new_tokens=10, seed=0),
+    }
+    return Record(**(plain | changes))
+
+
+def with_measurement(**changes: Any) -> Record:
+    record = a_record()
+    return replace(record, measurements=(replace(record.measurements[0], **changes),))
+
+
+def with_channel(**changes: Any) -> Record:
+    record = a_record()
+    return replace(record, channels=(replace(record.channels[0], **changes),))
+
+
+def on(*devices: Device) -> Record:
+    """The same energy, shared by these devices."""
+    record = a_record()
+    channel, measurement = record.channels[0], record.measurements[0]
+    ids = [f"gpu{number}.energy" for number in range(len(devices))]
+    share = measurement.energy_j["gpu"].times(1 / len(devices))
+    return replace(
+        record,
+        environment=Environment(devices=devices),
+        channels=tuple(
+            replace(channel, id=name, device=device.id) for name, device in zip(ids, devices, strict=True)
+        ),
+        measurements=(replace(measurement, energy_by_channel_j=dict.fromkeys(ids, share)),),
+    )
+
+
+def rated(record: Record) -> Rating:
+    return rate(record, scheme=SCHEME, profiles=PROFILES)
+
+
+# ------------------------------------------------------------------------------------------------------------- laws
+
+ENERGIES = st.floats(min_value=0.01, max_value=1e5)
+DOUBTS = st.floats(min_value=0.0, max_value=0.6)
+
+
+@given(a=ENERGIES, b=ENERGIES, doubt=DOUBTS)
+def test_using_less_energy_never_earns_fewer_stars(a: float, b: float, doubt: float) -> None:
+    less, more = (rated(a_record(energy, doubt)) for energy in sorted((a, b)))
+    if less.stars is not None and more.stars is not None:
+        assert less.stars >= more.stars
+
+
+@given(energy=ENERGIES, doubt=DOUBTS)
+def test_what_could_be_holds_the_stars_and_at_most_two_of_them(energy: float, doubt: float) -> None:
+    rating = rated(a_record(energy, doubt))
+    if rating.stars is not None:
+        assert rating.could_be is not None
+        low, high = rating.could_be
+        assert 1 <= low <= rating.stars <= high <= 5
+        assert high - low <= 1
+        assert not rating.reasons
+    else:
+        assert rating.reasons
+        assert rating.could_be is None
+        assert rating.basis is None
+        assert rating.status is None
+
+
+@given(energy=ENERGIES, doubt=DOUBTS, more=st.floats(min_value=1.0, max_value=10.0))
+def test_a_doubt_over_more_than_two_stars_earns_none_and_more_doubt_never_mends_it(
+    energy: float, doubt: float, more: float
+) -> None:
+    index = energy / E_REF_J
+    half = 1.959964 * doubt * index
+    stars = {SCHEME.stars(index - half), SCHEME.stars(index), SCHEME.stars(index + half)}
+    rating = rated(a_record(energy, doubt))
+    if max(stars) - min(stars) >= 2:
+        assert rating.stars is None
+        assert "the doubt is too wide" in rating.reasons[0]
+        assert rated(a_record(energy, doubt * more)).stars is None
+    else:
+        assert rating.stars == SCHEME.stars(index)
+
+
+@given(energy=ENERGIES, doubt=DOUBTS)
+def test_estimated_energy_is_never_rated(energy: float, doubt: float) -> None:
+    record = a_record(energy, doubt)
+    channels = (replace(record.channels[0], method="model"),)
+    rating = rated(replace(record, channels=channels))
+    assert rating.stars is None
+    assert rating.index is None
+    assert any("estimated by a model" in reason for reason in rating.reasons)
+
+
+@given(energy=ENERGIES, doubt=st.floats(min_value=0.0, max_value=0.1), times=st.integers(1, 1000))
+def test_measuring_the_same_for_longer_changes_no_star(energy: float, doubt: float, times: int) -> None:
+    record = a_record(energy, doubt)
+    once = record.measurements[0]
+    joules = once.energy_j["gpu"].times(times)
+    longer = replace(
+        once,
+        n=once.n * times,
+        duration_s=once.duration_s * times,
+        work={unit: amount * times for unit, amount in once.work.items()},
+        energy_by_channel_j={"gpu0.energy": joules},
+        energy_j={"gpu": joules},
+    )
+    assert rated(replace(record, measurements=(longer,))).stars == rated(record).stars
+
+
+@given(energy=ENERGIES, scale=st.sampled_from([1e-6, 1e-3, 3600.0, 3.6e6]))
+def test_scaling_the_unit_of_energy_changes_nothing(energy: float, scale: float) -> None:
+    classes = tuple(
+        replace(
+            item,
+            e_ref_j=item.e_ref_j * scale,
+            centre_j=item.centre_j * scale,
+            lowest_j=item.lowest_j * scale,
+            highest_j=item.highest_j * scale,
+        )
+        for item in SCHEME.classes
+    )
+    scaled = rate(a_record(energy * scale, 0.02), scheme=replace(SCHEME, classes=classes), profiles=PROFILES)
+    plain = rated(a_record(energy, 0.02))
+    assert (scaled.stars, scaled.could_be) == (plain.stars, plain.could_be)
+
+
+@given(half=st.floats(min_value=0.1, max_value=2.0))
+def test_half_the_energy_is_one_more_star(half: float) -> None:
+    more, less = rated(a_record(2 * half * E_REF_J, 0.0)), rated(a_record(half * E_REF_J, 0.0))
+    assert more.stars is not None
+    assert less.stars == min(5, more.stars + 1)
+
+
+@pytest.mark.parametrize(("stars", "power"), [(5, -1.5), (4, -0.5), (3, 0.5), (2, 1.5)])
+def test_the_boundary_itself_belongs_to_the_better_class(stars: int, power: float) -> None:
+    boundary = 2**power * E_REF_J
+    assert rated(a_record(boundary, 0.0)).stars == stars
+    assert rated(a_record(boundary * (1 + 1e-6), 0.0)).stars == stars - 1
+    assert rated(a_record(boundary * (1 - 1e-6), 0.0)).stars == stars
+
+
+def test_no_energy_is_too_high_for_one_star() -> None:
+    assert rated(a_record(1e9)).stars == 1
+
+
+# ---------------------------------------------------------------------------------------------------- a whole rating
+
+
+def test_a_record_of_the_reference_device_is_rated() -> None:
+    rating = rated(a_record(18.0))
+    assert rating == Rating(
+        stars=4,
+        could_be=(4, 4),
+        index=rating.index,
+        energy_per_unit_j=rating.energy_per_unit_j,
+        unit="request",
+        basis="measured",
+        status="provisional",  # the class is firm, the scheme a draft
+        scheme="2026.0-draft",
+        class_="A",
+        protocol="aes-2025-02",
+    )
+    assert rating.index is not None
+    assert rating.index.value == pytest.approx(0.6)
+    assert rating.index.sigma == pytest.approx(0.006)
+    assert rating.energy_per_unit_j is not None
+    assert rating.energy_per_unit_j.value == pytest.approx(18.0)
+    assert next_star_j(rating, SCHEME) == pytest.approx(2**-1.5 * E_REF_J)
+
+
+def test_a_star_that_doubt_could_change_says_so() -> None:
+    rating = rated(a_record(2**0.5 * E_REF_J * 0.99, 0.05))
+    assert (rating.stars, rating.could_be) == (3, (2, 3))
+
+
+def test_under_a_published_scheme_a_class_is_as_firm_as_its_population() -> None:
+    published = replace(SCHEME, draft=False)
+    assert rate(a_record(), scheme=published, profiles=PROFILES).status == "firm"
+    image = replace(
+        with_measurement(work={"request": REQUESTS}),
+        task=Task(name="image-classification", protocol="aes-2025-02", unit="request"),
+        model=Model(id="org/name", dtype="float32"),
+    )
+    rating = rate(image, scheme=published, profiles=PROFILES)
+    assert (rating.status, rating.class_) == ("provisional", None)
+
+
+def test_several_devices_of_the_reference_kind_are_rated_together() -> None:
+    assert rated(on(*(replace(H100, id=f"GPU-{number}") for number in range(8)))).stars == 3
+
+
+def test_a_format_that_stands_in_a_file_is_rated_like_the_value_it_holds() -> None:
+    record = a_record(18.0)
+    again = record_from_json(record_to_json(record))
+    assert rating_to_json(rate(again)) == rating_to_json(rated(record))
+
+
+def test_the_example_device_counts_as_the_reference_and_is_indicative() -> None:
+    example = replace(H100, name="Example GPU", memory_gb=None)
+    rating = rated(on(example))
+    assert (rating.stars, rating.basis, rating.reasons) == (3, "indicative", ())
+    assert is_example(on(example))
+    assert not is_example(a_record())
+
+
+def test_five_stars_have_no_next() -> None:
+    assert next_star_j(rated(a_record(1.0)), SCHEME) is None
+    assert next_star_j(rated(with_measurement(n=1)), SCHEME) is None
+
+
+def test_the_json_is_the_contract() -> None:
+    entry = rating_to_json(rated(a_record(18.0)))
+    assert list(entry) == [
+        *("stars", "could_be", "index", "energy_per_unit_j", "unit", "basis", "status", "scheme", "class"),
+        *("protocol", "reasons"),
+    ]
+    assert entry["could_be"] == [4, 4]
+    assert entry["class"] == "A"
+    assert list(entry["index"]) == ["value", "random", "systematic"]
+    assert json.loads(json.dumps(entry, allow_nan=False)) == entry
+    nothing = rating_to_json(rated(replace(a_record(), measurements=(), task=None, load=None, model=None)))
+    assert nothing["stars"] is nothing["could_be"] is nothing["index"] is nothing["energy_per_unit_j"] is None
+    assert nothing["reasons"]
+
+
+def test_a_scheme_may_be_named_or_left_out() -> None:
+    assert rate(a_record()).scheme == rate(a_record(), scheme="2026.0-draft").scheme == "2026.0-draft"
+    with pytest.raises(BadInput, match=r"2026\.0-draft"):
+        rate(a_record(), scheme="1999.1")
+
+
+def test_the_classes_of_the_other_suite_are_rated_per_request_at_their_operating_point() -> None:
+    record = replace(
+        a_record(155.0),
+        task=Task(name="lm-arena-chat", protocol="mlenergy-v3", unit="request"),
+        load=Load(items=1024, concurrency=32, max_new_tokens=4096),
+    )
+    assert rated(record).stars == 4  # half of 310 J
+    off = rated(replace(record, load=Load(items=1024, concurrency=256, max_new_tokens=4096)))
+    assert off.reasons == (
+        "outside the protocol: 256 requests at once (batch × concurrency); mlenergy-v3 has 32",
+    )
+
+
+def test_images_are_rated_by_the_image() -> None:
+    record = replace(
+        with_measurement(work={"request": REQUESTS, "image": 2 * REQUESTS}),
+        task=Task(name="text-to-image", protocol="mlenergy-v3", unit="image"),
+        load=Load(batch_size=8),
+    )
+    rating = rated(record)
+    assert rating.unit == "image"
+    assert rating.energy_per_unit_j is not None
+    assert rating.energy_per_unit_j.value == pytest.approx(E_REF_J / 2)
+
+
+# ------------------------------------------------------------------------------------------- the class of a model
+
+
+@pytest.mark.parametrize(
+    ("billions", "dtype", "name"),
+    [
+        (0.135, "q4_1", "A"),
+        (8.0, None, "A"),
+        (14.7, "bfloat16", "A"),  # 35 GB, and yet in the leaderboard's class A
+        (32.0, "q4_k_m", "A"),  # 19 GB
+        (34.0, "float16", "B"),
+        (46.7, None, None),  # A in four bits, B in sixteen
+        (46.7, "float16", "B"),
+        (70.0, "int8", "C"),  # 84 GB
+        (70.0, "nf4", "B"),
+        (70.0, "torch.bfloat16", "C"),
+        (70.0, "mystery", None),
+        (None, "float16", None),
+    ],
+)
+def test_text_generation_is_divided_by_the_memory_that_a_model_needs(
+    billions: float | None, dtype: str | None, name: str | None
+) -> None:
+    parameters = None if billions is None else round(billions * 1e9)
+    rating = rated(replace(a_record(), model=Model(id="org/name", parameters=parameters, dtype=dtype)))
+    assert rating.class_ == name
+    assert (rating.stars is not None) == (name == "A")
+    if name is None:
+        assert "the class cannot be told" in rating.reasons[0]
+    elif name != "A":
+        assert f"class {name} of text generation" in rating.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits"),
+    [
+        ("float32", 32),
+        ("bfloat16", 16),
+        ("torch.float16", 16),
+        ("fp8_e4m3", 8),
+        ("q4_1", 4),
+        ("iq2_xxs", 2),
+        ("mxfp4", 4),
+        ("w4a16", 4),
+        ("awq", None),
+        ("tf19", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_bits_of_a_weight_are_told_by_the_name_of_its_format(dtype: str | None, bits: int | None) -> None:
+    assert weight_bits(dtype) == bits
+
+
+# ---------------------------------------------------------------------------------------------- every reason why not
+
+
+def without_gpu() -> Record:
+    record = with_measurement(
+        energy_j={"cpu": Estimate(value=1.0)},
+        energy_by_channel_j={"cpu": Estimate(value=1.0)},
+        coverage={"cpu": 1.0},
+    )
+    return replace(record, channels=(replace(record.channels[0], id="cpu", component="cpu"),))
+
+
+def found(severity: Any, measurement: str | None = "measured") -> Record:
+    finding = Finding(code="counter-reset", message="…", severity=severity, measurement=measurement)
+    return replace(a_record(), findings=(finding,))
+
+
+def task(name: str = "text-generation", protocol: str | None = "aes-2025-02") -> Record:
+    return replace(a_record(), task=Task(name=name, protocol=protocol, unit="request"))
+
+
+L4 = Device(id="GPU-1", name="NVIDIA L4", memory_gb=24.15)
+FULL = Load(items=1000, batch_size=1, concurrency=1, max_new_tokens=10)
+
+REASONS: dict[str, tuple[Callable[[], Record], str]] = {
+    "nothing of the component": (
+        without_gpu,
+        "the gpu was not measured, and 2026.0-draft rates its energy; there is: cpu",
+    ),
+    "estimated": (
+        lambda: with_channel(method="model"),
+        "the energy of the gpu is estimated by a model, not measured",
+    ),
+    "energy from nowhere": (lambda: with_measurement(energy_by_channel_j={}), "the gpu was not measured"),
+    "no energy": (
+        lambda: a_record(0.0),
+        "the gpu is said to have used 0 J: the sensor told nothing",
+    ),
+    "invalid": (lambda: found("disqualifies"), "the measurement is invalid: counter-reset"),
+    "degraded": (lambda: found("degrades"), "the measurement is degraded: counter-reset"),
+    "degraded as a whole": (lambda: found("degrades", None), "the measurement is degraded: counter-reset"),
+    "marked without a finding": (
+        lambda: with_measurement(validity="invalid"),
+        "the measurement is invalid: no finding says why",
+    ),
+    "partly seen": (
+        lambda: with_measurement(coverage={"gpu": 0.9896}),
+        "sensors saw 98.9 % of the time; at least 99 % are asked for",
+    ),
+    "coverage unknown": (lambda: with_measurement(coverage={}), "sensors saw 0 % of the time"),
+    "too short": (
+        lambda: with_measurement(duration_s=59.9),
+        "59.9 s were measured; at least 60 s are asked for",
+    ),
+    "too few samples": (
+        lambda: with_channel(period_s=10.0),
+        "gpu0.energy gave about 30 samples; at least 60 are asked for",
+    ),
+    "too few repeats": (lambda: with_measurement(n=4), "there are 4 repeats; at least 5 are asked for"),
+    "no measurement": (
+        lambda: with_measurement(name="run"),
+        "there is no measurement 'measured', which is what is rated; there is: 'run'",
+    ),
+    "no task": (lambda: replace(a_record(), task=None), "the record names no task and no protocol"),
+    "no protocol": (lambda: task(protocol=None), "the record names no protocol"),
+    "unknown protocol": (
+        lambda: task(protocol="mine-1"),
+        "2026.0-draft does not know the protocol 'mine-1'; it knows: aes-2025-02, mlenergy-v3",
+    ),
+    "the demo's protocol": (
+        lambda: task(protocol="demo-2026.1"),
+        "the protocol demo-2026.1 shows how the tool works",
+    ),
+    "mixed task": (lambda: task("question-answering"), "the energies of question answering span 3,215×"),
+    "unknown task": (
+        lambda: task("juggling"),
+        "2026.0-draft has no class for 'juggling' under aes-2025-02; it has: text-",
+    ),
+    "no parameters": (
+        lambda: replace(a_record(), model=None),
+        "the class cannot be told: the record does not say how many parameters the model has",
+    ),
+    "two kinds of device": (
+        lambda: on(H100, replace(L4, id="GPU-2")),
+        "measured on devices of more than one kind: NVIDIA H100 80GB HBM3, NVIDIA L4",
+    ),
+    "another device": (
+        lambda: on(L4),
+        "measured on NVIDIA L4; this scheme's reference is NVIDIA H100 SXM 80 GB; normalisation is needed",
+    ),
+    "a device that nobody knows": (
+        lambda: on(replace(L4, name="Voodoo 2")),
+        "measured on Voodoo 2; this scheme's reference is NVIDIA H100 SXM 80 GB; normalisation is needed",
+    ),
+    "a slice of the reference": (
+        lambda: on(replace(H100, memory_gb=10.2)),
+        "measured on NVIDIA H100 80GB HBM3 with 10.2 GB; this scheme's reference",
+    ),
+    "a divided reference": (lambda: on(replace(H100, mig=True)), "NVIDIA H100 80GB HBM3 was divided (MIG)"),
+    "a device without a name": (
+        lambda: replace(a_record(), environment=Environment()),
+        "the record does not say what device 'GPU-1' is",
+    ),
+    "no load": (
+        lambda: replace(a_record(), load=None),
+        "outside the protocol: the record does not say the items; aes-2025-02 has 1,000",
+    ),
+    "batched": (
+        lambda: replace(a_record(), load=replace(FULL, batch_size=8)),
+        "outside the protocol: 8 requests at once (batch × concurrency); aes-2025-02 has 1",
+    ),
+    "longer answers": (
+        lambda: replace(a_record(), load=replace(FULL, max_new_tokens=64)),
+        "outside the protocol: 64 new tokens at most; aes-2025-02 has 10",
+    ),
+    "fewer items": (
+        lambda: replace(a_record(), load=replace(FULL, items=50)),
+        "outside the protocol: 50 items; aes-2025-02 has 1,000",
+    ),
+    "another format": (
+        lambda: replace(task("image-classification"), model=Model(id="org/name", dtype="float16")),
+        "outside the protocol: 16 bits per weight; aes-2025-02 has 32",
+    ),
+    "nothing counted": (
+        lambda: with_measurement(work={"token": 5}),
+        "no 'request' was counted in 'measured', the unit that is rated",
+    ),
+    "zero counted": (lambda: with_measurement(work={"request": 0}), "no 'request' was counted"),
+    "too doubtful": (
+        lambda: a_record(doubt=0.5),
+        "the doubt is too wide: it could be 2 to 5 stars, and at most 2 may be open",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REASONS)
+def test_a_reason_why_not_is_told(case: str) -> None:
+    make, said = REASONS[case]
+    rating = rated(make())
+    assert rating.stars is None
+    assert [reason for reason in rating.reasons if reason.startswith(said)], rating.reasons
+    if case not in ("no load", "a device without a name", "coverage unknown", "energy from nowhere"):
+        expected = 2 if case == "two kinds of device" else 1
+        assert len(rating.reasons) == expected, rating.reasons
+
+
+def test_every_reason_is_told_and_not_only_the_first() -> None:
+    record = on(L4)
+    record = replace(
+        record,
+        measurements=(replace(record.measurements[0], n=1, duration_s=3.0, coverage={"gpu": 0.5}),),
+        task=Task(name="text-generation", protocol="demo-2026.1"),
+        channels=(replace(record.channels[0], method="model"),),
+    )
+    said = "\n".join(rated(record).reasons)
+    for part in ("estimated", "50 %", "3.00 s", "1 repeats", "NVIDIA L4", "demo-2026.1"):
+        assert part in said
+
+
+@pytest.mark.parametrize("stage", ["pre-training", "fine-tuning"])
+def test_training_is_not_rated_yet_and_its_run_is_what_would_be(stage: Any) -> None:
+    record = replace(with_measurement(name="run", n=1), stage=stage, task=None)
+    rating = rated(record)
+    assert rating.stars is None
+    assert rating.reasons == (f"{stage} is not rated yet: 2026.0-draft has no classes for training",)
+
+
+def test_a_machine_without_gpu_is_told_that_what_it_has_is_estimated() -> None:
+    record = without_gpu()
+    record = replace(record, channels=(replace(record.channels[0], method="model"),))
+    assert rated(record).reasons[0].endswith("there is: cpu (estimated)")
+
+
+def test_a_note_stops_no_rating_and_a_finding_elsewhere_neither() -> None:
+    assert rated(found("note")).stars == 3
+    assert rated(found("disqualifies", "warm-up")).stars == 3
+
+
+def test_what_cannot_be_rated_keeps_its_measured_figure() -> None:
+    rating = rated(on(L4))
+    assert rating.energy_per_unit_j is not None
+    assert math.isclose(rating.energy_per_unit_j.value, E_REF_J)
+    assert rating.index is None
