@@ -913,6 +913,7 @@ def wave(context: Context, period_s: float, block_s: float) -> tuple[Json, Trace
         "period_s": period_s,
         "on_s": spread(lengths),
         "started_every_s": spread([b[0] - a[0] for a, b in pairwise(on)]),
+        "balance": trace.balance(),
         "blocks": [],
         "raw": {
             "on": [[round(start - zero, 4), round(end - zero, 4)] for start, end in on],
@@ -1225,7 +1226,7 @@ def small_training(context: Context) -> Callable[[], None]:
 def slow_down(context: Context) -> Json:
     """Blocks of the same small training, with the sampler at work in different ways, in random order within each round."""
     step = small_training(context)
-    block_s = context.length(1.0, 0.08)
+    block_s = context.length(0.6, 0.08)
 
     def block(seconds: float) -> float:
         context.synchronise()

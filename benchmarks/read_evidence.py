@@ -210,6 +210,7 @@ def full_time(evidence: Evidence) -> Iterator[str]:
             entry.get("spread_percent"),
             entry.get("expected_spread_percent"),
             entry.get("worst_block_error_percent"),
+            above(dig(entry, "balance", "counter_over_integral", "instant")),
         )
         for name, entry in found.get("waves", {}).items()
     ]
@@ -221,6 +222,7 @@ def full_time(evidence: Evidence) -> Iterator[str]:
             "spread %",
             "expected of a full-time counter %",
             "worst error %",
+            "counter above summed-up instant power by %",
         ),
         waves,
     )
@@ -238,13 +240,17 @@ def integrals(evidence: Evidence) -> Iterator[str]:
                     balance["seconds"],
                     balance["counter_mean_w"],
                     balance["mean_w"][name],
-                    number(100 * (ratio - 1), 3) if ratio else "–",
+                    above(ratio),
                 )
             )
     if rows:
         yield "## The counter against summed-up power"
         yield ""
         yield from table(("card", "power", "s", "counter W", "power W", "counter above power by %"), rows)
+
+
+def above(ratio: object) -> float | None:
+    return 100 * (ratio - 1) if isinstance(ratio, float) else None
 
 
 def steps(evidence: Evidence) -> Iterator[str]:

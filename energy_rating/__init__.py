@@ -14,9 +14,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
     from energy_rating.formats import load
+    from energy_rating.impact import footprint
     from energy_rating.meter import Run, measure
+    from energy_rating.publishers.card import update_card
     from energy_rating.quantities import Estimate
-    from energy_rating.records import Finding, Measurement, Record, Window
+    from energy_rating.rating import rate
+    from energy_rating.records import Finding, Measurement, Rating, Record, Window
     from energy_rating.summary import summarise
 
 _HOMES = {
@@ -26,12 +29,16 @@ _HOMES = {
     "Finding": "records",
     "Measurement": "records",
     "NotMeasured": "errors",
+    "Rating": "records",
     "Record": "records",
     "Run": "meter",
     "Window": "records",
+    "footprint": "impact",
     "load": "formats",
     "measure": "meter",
+    "rate": "rating",
     "summarise": "summary",
+    "update_card": "publishers.card",
 }
 
 __all__ = [
@@ -41,13 +48,17 @@ __all__ = [
     "Finding",
     "Measurement",
     "NotMeasured",
+    "Rating",
     "Record",
     "Run",
     "Window",
+    "footprint",
     "hardware_profiles",
     "load",
     "measure",
+    "rate",
     "summarise",
+    "update_card",
 ]
 
 

@@ -283,7 +283,7 @@ def _slope_near(ticks: Sequence[Tick], index: int, direction: int) -> float | No
             break
         far = ticks[far_index]
         width = abs(far.time_s - near.time_s)
-        if max(near.width_s, far.width_s) > width / 2:
+        if width <= 0 or max(near.width_s, far.width_s) > width / 4:
             continue  # brackets that wide say nothing about power
         wider = (far.energy_j - near.energy_j) / (far.time_s - near.time_s)
         if power is not None:

@@ -130,7 +130,7 @@ class Pace:
         self._ticks: list[tuple[float, float]] = []
         self._last: tuple[float, float] | None = None  # start of the last reading, and its value
         self._expected = 0.0
-        self._tick_s = 0.0
+        self._tick_s = self._learned_s = 0.0
         self._guard_s = NARROWEST_GUARD_S
         self._relearnt = 0
 
@@ -168,7 +168,7 @@ class Pace:
             if steady >= 0.7 * len(spacings) and FASTEST_FOLLOWED_S <= period <= SLOWEST_FOLLOWED_S:
                 # Over all ticks the brackets' errors divide by their number.
                 count = max(1, round((times[-1] - times[0]) / period))
-                self._tick_s = (times[-1] - times[0]) / count
+                self._tick_s = self._learned_s = (times[-1] - times[0]) / count
                 self._following = True
                 self._guard_s = 2 * NARROWEST_GUARD_S
                 self._expected = times[-1] + self._stride_s
@@ -181,21 +181,25 @@ class Pace:
 
     def _follow(self, low: float, end_s: float, ticked: bool) -> float:
         expected = self._expected
+        # With a stride of several ticks the value has always changed since the last stride: only a reading within one tick of
+        # the expected one tells when that came.
+        close = low > expected - self._tick_s
+        if end_s < expected and not (ticked and close):
+            return expected + self._guard_s
         if ticked:
             # Where in the bracket the tick fell is best told by where it was expected.
-            tick = min(max(expected, low), end_s)
-            missed = abs(tick - expected)
-            if missed > 0 and low < expected + self._tick_s / 2:
-                self._tick_s += 0.05 * (tick - expected)
+            tick = min(max(expected, low), end_s) if close else expected
+            if tick != expected:
+                period = self._tick_s + 0.05 * (tick - expected)
+                self._tick_s = min(max(period, 0.8 * self._learned_s), 1.2 * self._learned_s)
                 self._guard_s = min(2 * self._guard_s, self._tick_s / 4)
             else:
                 self._guard_s = max(NARROWEST_GUARD_S, 0.97 * self._guard_s)
             self._expected = tick + self._stride_s
-            while self._expected - self._guard_s <= end_s:
-                self._expected += self._tick_s
+            behind = end_s - (self._expected - self._guard_s)
+            if behind >= 0:
+                self._expected += (behind // self._tick_s + 1) * self._tick_s
             return self._expected - self._guard_s
-        if end_s < expected:
-            return expected + self._guard_s
         if end_s < expected + self._tick_s:
             return end_s + max(self._guard_s, LEARN_STEP_S)
         # It ticks no more, or not as it did: learn again, but not for ever.

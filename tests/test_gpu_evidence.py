@@ -18,6 +18,8 @@ from fake_nvml import Device, FakeNvml, NoCompiler, build
 
 from energy_rating import load
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 # What is not there on a bare GPU machine. Python's own ``-c`` puts it in front of everything else.

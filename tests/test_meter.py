@@ -121,6 +121,34 @@ def test_windows_in_changing_power_are_right_to_a_few_per_cent_and_their_doubt_s
     assert math.sqrt(sum(e * e for e in errors) / len(errors)) < 0.02
 
 
+@pytest.mark.parametrize("tick", [0.031, 0.033, 0.05, 0.066, 0.1, 0.25])
+@pytest.mark.parametrize("period", [0.02, 0.1, 1.0])
+def test_the_sampler_never_spins_whatever_the_counter_and_the_period(clock, tmp_path, tick, period):
+    gpu = device(clock, tick_s=tick, phase_s=0.017)
+    with a_run(clock, [gpu], tmp_path, period_s=period) as run:
+        clock.sleep(5)
+        before = gpu.reads
+        with run.window("w"):
+            clock.sleep(100)
+    assert gpu.reads - before <= 2.2 * 100 / max(min(period, tick), tick) * 1.1 + 2.2 * 100 / period
+    assert run.record["w"].energy_j["gpu"].value == pytest.approx(30000, rel=0.002)
+
+
+def test_a_counter_that_changes_its_pace_is_learned_again_or_polled(clock, tmp_path):
+    class Slower(FakeDevice):
+        def read(self):
+            if self.clock.time > 1010:
+                self.tick_s = 0.17
+            return super().read()
+
+    power, energy = constant(300)
+    gpu = Slower(clock=clock, power=power, energy=energy)
+    with a_run(clock, [gpu], tmp_path) as run:
+        clock.sleep(60)
+    assert gpu.reads < 3000
+    assert run.record["run"].energy_j["gpu"].value == pytest.approx(18000, rel=0.005)
+
+
 def test_windows_nest_overlap_and_repeat(clock, tmp_path):
     with a_run(clock, [device(clock)], tmp_path) as run:
         clock.sleep(2)

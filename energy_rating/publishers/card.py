@@ -108,7 +108,7 @@ def section(
         )
         parts.append(_recompute(record))
     parts.append(
-        f"“±” is half the {CONFIDENCE:.0%} interval. These figures are self-declared by whoever ran the measurement; "
+        f"“±” is half the {100 * CONFIDENCE:.0f} % interval. These figures are self-declared by whoever ran the measurement; "
         "the journal lets anyone recompute them."
     )
     return "\n\n".join(parts) + "\n"
@@ -147,6 +147,9 @@ def _rows(
         where = f", {_cell(location)}" if location else ""
         yield "Emissions of the training", f"{splice.decimal(emissions_g)} g CO2e{where} (as given)"
     yield "Hardware", _cell(hardware(record.environment)) or "not recorded"
+    software = [f"{_cell(name)} {_cell(version)}" for name, version in record.environment.software.items()]
+    if software:
+        yield "Software", ", ".join(software)
     yield from _how(record, shown)
     concerned = [m.name for m in record if m is shown or (m.name == RUN and record.stage in TRAINING)]
     found = [f for f in record.findings if f.measurement is None or f.measurement in concerned]
@@ -166,8 +169,8 @@ def _about_model(record: Record) -> str:
     if model is not None:
         parts.append(f"revision {_cell(model.revision)}" if model.revision else "revision not recorded")
         if model.parameters:
-            active = f" ({model.active_parameters} active)" if model.active_parameters else ""
-            parts.append(f"{model.parameters} parameters{active}")
+            active = f" ({model.active_parameters:,} active)" if model.active_parameters else ""
+            parts.append(f"{model.parameters:,} parameters{active}")
         if model.dtype:
             parts.append(_cell(model.dtype))
     return ", ".join(parts)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from energy_rating.impact import Impact
+from energy_rating.profiles import Profile
 from energy_rating.quantities import rounded, scaled, significant
-from energy_rating.records import Channel, Finding, Measurement, Record
+from energy_rating.rating import Scheme
+from energy_rating.records import Channel, Finding, Measurement, Rating, Record
 from energy_rating.summary import one_line
 from energy_rating.survey import Survey
+from energy_rating.tasks import TaskFile
 
 WIDTH = 80
 
@@ -68,6 +73,122 @@ def record(value: Record) -> str:
         lines += rows
         lines.append("")
     lines += _findings(value.findings)
+    return "\n".join(lines).rstrip()
+
+
+def rating(value: Rating) -> str:
+    """Stars, or every reason why there are none."""
+    lines: list[str] = []
+    what = " · ".join(
+        part
+        for part in (
+            f"class {value.class_}" if value.class_ else "",
+            value.protocol or "",
+            f"scheme {value.scheme}",
+            value.status or "",
+            f"basis {value.basis}" if value.basis else "",
+        )
+        if part
+    )
+    if value.stars is not None:
+        could_be = value.could_be or (value.stars, value.stars)
+        open_ = f"  could be {could_be[0]}–{could_be[1]}" if could_be[0] != could_be[1] else ""
+        lines.append(f"{'★' * value.stars}{'☆' * (5 - value.stars)}  {value.stars} of 5 stars{open_}")
+        lines.append(f"  {what}")
+        if value.index is not None and value.energy_per_unit_j is not None:
+            lines.append(
+                f"  {value.energy_per_unit_j} J per {value.unit}: {rounded(value.index.value, value.index.half_width())} of the "
+                f"reference{_in_words(value.index.value)}"
+            )
+    else:
+        lines += ["Not rated", f"  {what}"]
+        if value.energy_per_unit_j is not None:
+            lines.append(f"  {value.energy_per_unit_j} J per {value.unit}")
+    for reason in value.reasons:
+        lines += textwrap.wrap(
+            reason, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
+        )
+    return "\n".join(lines)
+
+
+def _in_words(index: float) -> str:
+    change = round(100 * (index - 1))
+    return f", {abs(change)} % {'more' if change > 0 else 'less'} energy" if change else ""
+
+
+def impact(value: Impact) -> str:
+    """Grams, by what factor, and what is in it."""
+    energies = ", ".join(
+        f"{name} (estimated)" if name in value.estimated else name for name in value.components
+    )
+    missing = f"; not measured: {', '.join(value.missing)}" if value.missing else ""
+    text = (
+        f"{value.carbon_g} g CO2e: {scaled(value.energy_j.value / 3600, 'Wh')} of {energies}{missing}, at "
+        f"{value.intensity_g_per_kwh:.0f} g/kWh ({value.zone_name}, mean of {value.year}, location-based; {value.source}). "
+        "Energy only: no cooling of a data centre, no share of making the hardware."
+    )
+    return "\n".join(textwrap.wrap(text, WIDTH, break_on_hyphens=False))
+
+
+def files(paths: Iterable[Path]) -> str:
+    """What a benchmark left behind."""
+    about = {
+        "label.png": "the label",
+        "label.svg": "the label, to be scaled",
+        "card.md": "the section for a model card",
+        "trace.png": "power over time",
+        "record.json": "every figure, with its doubt and its findings",
+        "journal.jsonl": "what the sensors said, line by line",
+    }
+    found = list(paths)
+    width = max((len(str(path)) for path in found), default=0)
+    return "\n".join(f"  {path!s:<{width}}  {about.get(path.name, '')}".rstrip() for path in found)
+
+
+def tasks(values: Iterable[TaskFile]) -> str:
+    """Tasks and their protocols."""
+    lines: list[str] = []
+    for task in values:
+        lines.append(f"{task.name}  (rated per {task.unit})")
+        for name, protocol in task.protocols.items():
+            default = " (default)" if name == task.default_protocol else ""
+            lines += textwrap.wrap(
+                f"{name}{default}: {protocol.title}",
+                WIDTH,
+                initial_indent="  ",
+                subsequent_indent="    ",
+                break_on_hyphens=False,
+            )
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def profiles(values: Iterable[Profile]) -> str:
+    """Hardware profiles, a line each."""
+    lines = [f"{'profile':<36}{'memory':>10}{'limit':>9}  device"]
+    for profile in values:
+        limit = profile.figures.power_limit_w
+        lines.append(
+            f"{profile.key:<36}{profile.figures.memory_gb.value:>7g} GB"
+            f"{f'{limit.value:g} W' if limit else '?':>9}  {profile.name}"[:WIDTH]
+        )
+    return "\n".join(lines)
+
+
+def schemes(values: Iterable[Scheme]) -> str:
+    """Schemes and their classes."""
+    lines: list[str] = []
+    for scheme in values:
+        draft = ", a draft" if scheme.draft else ""
+        lines.append(
+            f"{scheme.name}{draft}: {scheme.component} energy on {scheme.reference_device}, {scheme.date}"
+        )
+        for rated in scheme.classes:
+            name = f"{rated.task} {rated.name or ''}".strip()
+            lines.append(
+                f"  {rated.protocol:<14}{name:<26}{rated.e_ref_j:>10g} J per {rated.unit:<8} n={rated.n:<3} {rated.status}"
+            )
+        lines.append("")
     return "\n".join(lines).rstrip()
 
 

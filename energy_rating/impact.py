@@ -1,0 +1,118 @@
+"""From energy to carbon, the first step: location-based grams by a country's yearly factor. Without a zone nothing is guessed.
+
+The factors are those that CodeCarbon ships (Our World in Data, from Ember and the Energy Institute): a country's yearly mean of
+production, several years old; the year is part of the result. Nothing is asked of the network. Not in here yet: market-based
+carbon, water, the embodied share.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from energy_rating.errors import BadInput, NotMeasured
+from energy_rating.quantities import JOULES_PER_KWH, Estimate, total
+from energy_rating.records import RUN, Measurement, Record
+
+# What adds up to what was seen of a machine. A wall meter or a host figure holds all of it already, and stands alone.
+WHOLES = ("wall", "host")
+PARTS = ("module", "gpu", "cpu", "dram")
+
+SOURCE = "Our World in Data (Ember, Energy Institute) as shipped with CodeCarbon"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Impact:
+    """What an amount of energy comes to. Assumptions are fields, never folded into the energy.
+
+    ``carbon_g`` is grams of CO2-equivalent, location-based; its doubt is the energy's alone: the factor's own is not published.
+    ``components`` are those whose energy is in it, ``missing`` those that were not measured.
+    """
+
+    measurement: str
+    energy_j: Estimate
+    components: tuple[str, ...]
+    estimated: tuple[str, ...]
+    missing: tuple[str, ...]
+    carbon_g: Estimate
+    intensity_g_per_kwh: float
+    zone: str
+    zone_name: str
+    year: int
+    source: str = SOURCE
+    pue: float | None = None
+
+
+def footprint(record: Record, *, zone: str, measurement: str = RUN) -> Impact:
+    """The carbon of a measurement's energy in a zone (a country by its three letters, such as FRA).
+
+    Raises:
+        BadInput: there is no factor for the zone.
+        NotMeasured: there is no such measurement, or no energy in it.
+    """
+    factor = _factor(zone)
+    measured = record[measurement]
+    components = _components(measured)
+    if not components:
+        raise NotMeasured(
+            f"no energy was measured in {measurement!r}",
+            "See what can be measured with: energy-rating sensors",
+        )
+    energy = total((measured.energy_j[name] for name in components), same_sensor=False)
+    intensity = float(factor["carbon_intensity"])
+    return Impact(
+        measurement=measurement,
+        energy_j=energy,
+        components=components,
+        estimated=tuple(name for name in components if measured.methods.get(name) == "model"),
+        missing=tuple(
+            name
+            for name in ("gpu", "cpu", "dram")
+            if name not in components and not set(components) & {"wall", "host", "module"}
+        ),
+        carbon_g=energy.times(intensity / JOULES_PER_KWH),
+        intensity_g_per_kwh=intensity,
+        zone=str(factor["iso_code"]),
+        zone_name=str(factor["country_name"]),
+        year=int(factor["year"]),
+    )
+
+
+def check_zone(zone: str) -> None:
+    """Raises ``BadInput`` where there is no factor for the zone: better before a long run than after it."""
+    _factor(zone)
+
+
+def _components(measured: Measurement) -> tuple[str, ...]:
+    for whole in WHOLES:
+        if whole in measured.energy_j:
+            return (whole,)
+    return tuple(name for name in PARTS if name in measured.energy_j)
+
+
+def _factor(zone: str) -> Mapping[str, Any]:
+    table = _table()
+    found = table.get(zone.upper())
+    if found is None or not found.get("carbon_intensity") or not found.get("year"):
+        names = {str(entry.get("country_name", "")).lower(): code for code, entry in table.items()}
+        by_name = names.get(zone.lower())
+        near = [by_name] if by_name else difflib.get_close_matches(zone.upper(), table, n=3, cutoff=0.6)
+        raise BadInput(
+            f"there is no carbon factor for the zone {zone[:40]!r}",
+            f"Zones are countries by three letters, such as FRA{'; did you mean ' + ', '.join(near) + '?' if near else ''}",
+            place="--zone",
+        )
+    return found
+
+
+def _table() -> Mapping[str, Mapping[str, Any]]:
+    try:
+        from codecarbon.input import DataSource
+    except ImportError as error:
+        raise BadInput(
+            "the carbon factors come with codecarbon, which is not installed", "Run: pip install codecarbon"
+        ) from error
+    table: Mapping[str, Mapping[str, Any]] = DataSource().get_global_energy_mix_data()
+    return table

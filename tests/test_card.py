@@ -1,0 +1,526 @@
+"""A card tells what was measured, what was only estimated and what is missing, and leaves the rest of the file alone."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_splice import CARDS, HUB, REFUSED, cards, is_insertion, strings
+
+from energy_rating.errors import BadInput
+from energy_rating.publishers import card
+from energy_rating.publishers.card import metadata, remove_card, section, update_card
+from energy_rating.publishers.splice import END, START
+from energy_rating.quantities import Estimate
+from energy_rating.records import (
+    Channel,
+    Device,
+    Environment,
+    Finding,
+    Load,
+    Measurement,
+    Model,
+    Provenance,
+    Quality,
+    Rating,
+    Record,
+    Task,
+)
+
+GPU = Estimate(value=15120.0, random=31.0, systematic=605.0)
+CPU = Estimate(value=1500.0, random=10.0, systematic=750.0)
+
+
+def measurement(name: str = "run", **changes: object) -> Measurement:
+    fields: dict[str, object] = {
+        "name": name,
+        "n": 1,
+        "start_s": 0.0,
+        "duration_s": 5400.0,
+        "work": {"request": 1000, "token": 10000},
+        "energy_by_channel_j": {"gpu0.energy": GPU, "cpu.model": CPU},
+        "energy_j": {"gpu": GPU, "cpu": CPU},
+        "coverage": {"gpu": 1.0, "cpu": 1.0},
+        "validity": "valid",
+        "methods": {"gpu": "counter", "cpu": "model"},
+    }
+    return Measurement(**(fields | changes))
+
+
+def record(**changes: object) -> Record:
+    fields: dict[str, object] = {
+        "run_id": "20261121T091403Z-6f1c",
+        "created": "2026-11-21T09:14:03Z",
+        "stage": "inference",
+        "model": Model(id="org/name", revision="0123abcd", parameters=134515008, dtype="q4_1"),
+        "task": Task(name="text-generation", protocol="aes-2025-02", unit="request"),
+        "load": Load(items=1000, batch_size=1),
+        "environment": Environment(
+            devices=(
+                Device(id="GPU-1", name="NVIDIA H100 80GB HBM3", power_limit_w=700.0),
+                Device(id="GPU-2", name="NVIDIA H100 80GB HBM3", power_limit_w=700.0),
+                Device(id="cpu", name="AMD EPYC 9654"),
+            ),
+            software={"torch": "2.9.0"},
+        ),
+        "channels": (
+            Channel(id="gpu0.energy", component="gpu", device="GPU-1", method="counter", accuracy=0.04),
+            Channel(id="cpu.model", component="cpu", device="cpu", method="model", accuracy=0.5),
+        ),
+        "measurements": (measurement(),),
+        "findings": (
+            Finding(code="dram-not-measured", message="energy_uj may only be read by root"),
+            Finding(code="mig-shared", message="the GPU is shared", severity="degrades"),
+        ),
+        "quality": (Quality(metric="accuracy", value=0.62, source="lm-eval 0.4"),),
+        "provenance": Provenance(version="0.1.0", journal_sha256="ab" * 32),
+    }
+    return Record(**(fields | changes))
+
+
+def rating(**changes: object) -> Rating:
+    fields: dict[str, object] = {
+        "stars": 4,
+        "could_be": (3, 4),
+        "index": Estimate(value=0.62, random=0.01, systematic=0.025),
+        "energy_per_unit_j": Estimate(value=15.12, random=0.03, systematic=0.6),
+        "unit": "request",
+        "basis": "measured",
+        "status": "provisional",
+        "scheme": "2026.1",
+        "class_": "A",
+        "protocol": "aes-2025-02",
+    }
+    return Rating(**(fields | changes))
+
+
+TRAINING = record(stage="fine-tuning")
+
+
+def rows(text: str) -> dict[str, str]:
+    """The table, as a reader of GitHub's Markdown cuts it into cells."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        if line.startswith("|") and not line.startswith("|--"):
+            cells = re.split(r"(?<!\\)\|", line)
+            assert len(cells) == 4, line
+            found[html.unescape(cells[1].strip())] = html.unescape(cells[2].strip())
+    return found
+
+
+# --------------------------------------------------------------------------------------------------------- the section
+
+
+def test_the_section_tells_what_a_reader_needs():
+    text = section([(record(), rating())], label="label.svg")
+    assert text.startswith(
+        "## Energy rating\n\n![Energy rating of org/name for text-generation: 4 of 5 stars"
+    )
+    told = rows(text)
+    assert told["Model"] == "org/name, revision 0123abcd, 134,515,008 parameters, q4_1"
+    assert told["Rating"].startswith("★★★★ 4 of 5 stars, could be 3–4; index 0.620 ± 0.053")
+    assert told["Rating"].endswith("provisional")
+    assert told["Scheme"].startswith("2026.1, class A, protocol aes-2025-02, rated: 15.1 ± 1.2 J per request")
+    assert told["Energy per request, GPU"] == "15.1 ± 1.2 J; 4.20 ± 0.33 Wh per 1,000 requests"
+    assert told["Energy per token, GPU"] == "1.51 ± 0.12 J; 0.420 ± 0.033 Wh per 1,000 tokens"
+    assert told["Hardware"] == "2 × NVIDIA H100 80GB HBM3 (power limit 700 W), 1 × AMD EPYC 9654"
+    assert told["Measured"] == "GPU (energy counter)"
+    assert told["Not measured"] == "memory (energy_uj may only be read by root)"
+    assert told["Validity"].startswith("**degraded**")
+    assert told["Reservation"] == "mig-shared: the GPU is shared"
+    assert told["Quality, accuracy"] == "0.62 (source: lm-eval 0.4)"
+    assert told["Date"] == "2026-11-21T09:14:03Z"
+    assert told["Run"] == "20261121T091403Z-6f1c, energy-rating 0.1.0"
+    assert "`energy-rating summarise journal.jsonl`" in text
+    assert "ab" * 32 in text
+
+
+def test_what_was_estimated_never_looks_measured():
+    text = section([(record(), None)], label="label.svg")
+    for line in text.splitlines():
+        if "CPU" in line and "EPYC" not in line:
+            assert "**estimated**" in line.lower()
+    assert "**estimated** ≈ 1.5 ± 1.5 J" in rows(text)["Energy per request, CPU"]
+    only = measurement(
+        energy_j={"cpu": CPU}, energy_by_channel_j={"cpu.model": CPU}, methods={}, coverage={"cpu": 1.0}
+    )
+    text = section([(record(measurements=(only,)), None)], label="label.svg")
+    assert "estimated CPU energy 1.5 ± 1.5 J per request" in text.split("](")[0]
+    assert rows(text)["Measured"] == "nothing"
+    assert rows(text)["Not measured"].startswith("GPU; memory")
+
+
+def test_without_a_rating_every_reason_is_told():
+    told = rows(section([(record(), None)], label=None))
+    assert told["Rating"] == "**not rated**: no rating was made"
+    assert "Scheme" not in told
+    refused = rating(stars=None, could_be=None, index=None, reasons=("a GPU was shared", "no quality"))
+    text = section([(record(), refused)], label="x.svg")
+    assert rows(text)["Rating"] == "**not rated**: a GPU was shared; no quality"
+    assert "not rated (a GPU was shared; no quality)" in text.split("](")[0]
+
+
+def test_a_normalised_rating_says_so():
+    told = rows(section([(record(), rating(basis="normalised"))], label=None))
+    assert "**normalised**" in told["Rating"]
+    assert "(normalised)" in told["Scheme"]
+
+
+def test_a_training_run_tells_its_total_and_duration_and_emissions_only_when_given():
+    told = rows(section([(TRAINING, None)], label=None))
+    assert told["Total energy, GPU"] == "0.00420 ± 0.00033 kWh"
+    assert told["Total energy, CPU"].startswith("**estimated** ≈ 0.00042")
+    assert told["Duration"] == "1 h 30 min"
+    assert not any("mission" in name for name in told)
+    told = rows(section([(TRAINING, None)], label=None, emissions_g=0.000015, location="Québec, Canada"))
+    assert told["Emissions of the training"] == "0.000015 g CO2e, Québec, Canada (as given)"
+    assert "Total energy, GPU" not in rows(section([(record(), None)], label=None))
+
+
+def test_a_benchmark_shows_its_measured_window_and_a_training_the_one_that_counted():
+    half = measurement("measured", work={"image": 10})
+    told = rows(section([(record(measurements=(measurement(work={}), half)), None)], label=None))
+    assert "Energy per image, GPU" in told
+    epoch = measurement("epoch", work={"token": 10})
+    several = replace(TRAINING, measurements=(measurement(work={}), epoch))
+    assert "Energy per token, GPU, window epoch" in rows(section([(several, None)], label=None))
+
+
+def test_an_invalid_record_says_that_it_is():
+    bad = Finding(code="counter-stuck", message="stood still", severity="disqualifies", measurement="run")
+    told = rows(section([(record(findings=(bad,)), None)], label=None))
+    assert told["Validity"].startswith("**invalid**")
+    assert told["Not fit for a rating"] == "counter-stuck: stood still"
+
+
+def test_a_record_of_nothing_is_still_told():
+    empty = record(measurements=(), model=None, task=None, load=None, environment=Environment(), findings=())
+    text = section([(empty, None)], label="label.png")
+    told = rows(text)
+    assert told["Model"] == "model not named"
+    assert told["Measured"] == "nothing"
+    assert told["Hardware"] == "not recorded"
+    none = measurement(energy_j={}, energy_by_channel_j={}, methods={}, coverage={}, work={})
+    assert rows(section([(record(measurements=(none,)), None)], label=None))["Measured"] == "nothing"
+
+
+def test_several_records_stand_under_their_own_headings():
+    text = section([(TRAINING, None), (record(), rating())], label=None)
+    assert "\n### org/name, fine-tuning, text-generation\n" in text
+    assert "\n### org/name, inference, text-generation\n" in text
+
+
+def test_our_words_claim_no_more_than_they_may():
+    everything = section(
+        [(TRAINING, rating()), (record(), rating(stars=None, reasons=("x",)))], label="label.svg"
+    )
+    lower = everything.lower()
+    assert "certif" not in lower
+    assert "energy star" not in lower
+    assert "frugal" not in lower
+    assert not re.search(r"\de[+-]?\d", everything.split("Recompute")[0])
+
+
+@pytest.mark.parametrize("label", ["", "javascript:alert(1)", "data:image/svg+xml,x", "file:///etc/passwd"])
+def test_a_label_that_is_no_path_is_refused(label):
+    with pytest.raises(BadInput):
+        section([(record(), None)], label=label)
+
+
+def test_a_label_with_odd_characters_stays_one_link():
+    text = section([(record(), None)], label='my (new) "label"\n|x].svg')
+    assert "](my%20%28new%29%20%22label%22%0A%7Cx%5D.svg)" in text
+
+
+def test_no_record_is_refused():
+    with pytest.raises(BadInput, match="no record"):
+        section([], label=None)
+    with pytest.raises(BadInput, match="no record"):
+        update_card("# Hi\n", [])
+
+
+# ------------------------------------------------------------------------------------------------- strangers' strings
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "a | b || c \\| d",
+    "x\n\n# heading\n| a | b |",
+    "`code` ``more``",
+    "[text](javascript:alert(1)) ![x](https://evil.example/x.png)",
+    "https://evil.example www.evil.example me@evil.example",
+    "*bold* _under_ ~~gone~~ $$x$$ &lt; &#60;",
+    "\u202egnp.exe\u2066 \u200b\ufeff\x1b[31m\x07\x00\x85\u2028",
+    f"\n{START}\n{END}\n",
+    "-->\n<!--",
+    "```\n~~~",
+    "long " * 10_000,
+    "\ud800",
+]
+
+
+def hostile(text: str) -> Record:
+    return record(
+        run_id=text,
+        created=text,
+        model=Model(id=text, revision=text, dtype=text),
+        task=Task(name=text, protocol=text, unit=text),
+        environment=Environment(devices=(Device(id=text, name=text),), software={text: text}),
+        measurements=(measurement("epoch", work={text: 5}),),
+        findings=(
+            Finding(code=text, message=text, severity="degrades"),
+            Finding(code="dram-not-measured", message=text),
+        ),
+        quality=(Quality(metric=text, value=1.0, source=text),),
+        provenance=Provenance(version=text, journal_sha256=text),
+    )
+
+
+def check_harmless(text: str) -> None:
+    value = replace(hostile(text), stage="fine-tuning")
+    judged = rating(scheme=text, class_=text, protocol=text, unit=text)
+    refused = rating(stars=None, reasons=(text, text))
+    readme = "---\nlicense: mit\n---\n# Hi\n"
+    put = update_card(
+        readme, [value, value], ratings=[judged, refused], label="l.svg", emissions_g=None, location=text
+    )
+    rows(put)
+    mine = put[len(readme) :]
+    assert mine.count(START) == mine.count(END) == 1
+    assert not re.search(
+        "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u200b\u202a-\u202e\u2066-\u2069\ufeff]", mine
+    )
+    # No HTML but our <code>, and no code spans, links, pictures but ours.
+    inner = mine.split("\n", 1)[1].rsplit("\n", 2)[0]
+    assert set(re.findall(r"<[^>]*>", inner)) <= {"<code>", "</code>"}
+    assert len(re.findall("`", inner)) == 4
+    assert len(re.findall(r"[\[\]]", inner)) == 2
+    assert "://" not in inner
+    assert max(map(len, mine.splitlines())) < 8_000
+    assert update_card(put, [value, value], ratings=[judged, refused], label="l.svg") == put
+    assert remove_card(put) == readme
+
+    one = update_card(readme, [value], emissions_g=1.5, location=text)
+    found = HUB.match(one)
+    assert found
+    assert yaml.safe_load(found[2])["co2_eq_emissions"]["emissions"] == 1.5
+    assert update_card(one, [value], emissions_g=1.5, location=text) == one
+    assert remove_card(one) == readme
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_strangers_wrote_is_only_text(text):
+    check_harmless(text)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.text(max_size=30)
+    | st.text(st.sampled_from("<>|`[]()!*_~\\&#;:/@$-\n\r\t\u2028 ab\u202e"), max_size=40)
+)
+def test_whatever_strangers_wrote_is_only_text(text):
+    check_harmless(text)
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=60))
+def test_visible_text_is_read_as_it_was_written(text):
+    assert html.unescape(card._cell(text)) == " ".join(text.split())
+
+
+def test_a_model_that_the_hub_would_not_name_so_is_shown_as_code():
+    told = rows(section([(record(model=Model(id="a model/of mine/v2")), None)], label=None))
+    assert told["Model"].startswith("<code>a model/of mine/v2</code>")
+
+
+# -------------------------------------------------------------------------------------------------------- the metadata
+
+
+def test_emissions_are_of_training_only_and_only_when_known():
+    assert metadata(record(), 12.0) is None
+    assert metadata(record(stage="other"), 12.0) is None
+    assert metadata(TRAINING, None) is None
+    assert metadata(TRAINING, 12.0, "Québec, Canada") == {
+        "emissions": 12.0,
+        "source": "energy-rating 0.1.0, run 20261121T091403Z-6f1c, gpu measured, cpu estimated",
+        "training_type": "fine-tuning",
+        "geographical_location": "Québec, Canada",
+        "hardware_used": "2 × NVIDIA H100 80GB HBM3 (power limit 700 W), 1 × AMD EPYC 9654",
+    }
+    put = update_card("# Hi\n", [record()], emissions_g=5.0)
+    assert "co2_eq_emissions" not in put
+    assert not put.startswith("---")
+
+
+@pytest.mark.parametrize("grams", [0, 0.0, -1.0, float("nan"), float("inf"), 1e30, True, "5"])
+def test_emissions_that_are_no_amount_are_refused(grams):
+    with pytest.raises(BadInput, match="no amount of emissions"):
+        metadata(TRAINING, grams)
+
+
+@given(st.floats(min_value=1e-12, max_value=1e15))
+def test_the_hub_reads_the_grams_that_were_meant(grams):
+    found = HUB.match(update_card("# Hi\n", [TRAINING], emissions_g=grams))
+    assert found
+    written = strings(found[0])["co2_eq_emissions"]["emissions"]
+    # huggingface_hub.utils.endpoint_helpers._is_emission_within_threshold
+    seen = re.search(r"\d+\.\d+|\d+", written)
+    assert seen
+    assert float(seen[0]) == yaml.safe_load(found[2])["co2_eq_emissions"]["emissions"] == grams
+
+
+def test_one_figure_for_two_trainings_is_refused():
+    with pytest.raises(BadInput, match="2 training runs"):
+        update_card("# Hi\n", [TRAINING, TRAINING], emissions_g=5.0)
+
+
+def test_ratings_that_are_not_as_many_as_records_are_refused():
+    with pytest.raises(BadInput, match="2 ratings for 1 records"):
+        update_card("# Hi\n", [record()], ratings=[None, None])
+
+
+# ------------------------------------------------------------------------------------------------------------ the card
+
+
+@pytest.mark.parametrize("text", CARDS.values(), ids=CARDS.keys())
+def test_a_card_gets_a_section_and_keeps_everything_else(text):
+    put = update_card(text, [record()], ratings=[rating()], label="label.png")
+    assert is_insertion(text, put)
+    assert strings(put) == strings(text)
+    trained = update_card(put, [TRAINING], emissions_g=15.5)
+    assert strings(trained)["co2_eq_emissions"]["emissions"] == "15.5"
+    assert trained == update_card(text, [TRAINING], emissions_g=15.5)
+    assert trained == update_card(trained, [TRAINING], emissions_g=15.5)
+    # Of a run that is no longer told, the metadata is no longer told either.
+    assert update_card(trained, [record()], ratings=[rating()], label="label.png") == put
+    assert remove_card(trained) == remove_card(put) == remove_card(text) == text
+    assert update_card(text.encode(), [TRAINING], emissions_g=15.5) == trained.encode()
+    assert remove_card(trained.encode()) == text.encode()
+
+
+def test_under_environmental_impact_the_heading_is_one_deeper():
+    readme = "# Hi\n\n### Environmental Impact\n\n- **Hardware Type:** [More Information Needed]\n"
+    put = update_card(readme, [record()])
+    assert f"### Environmental Impact\n{START}\n\n#### Energy\n\n" in put
+    assert update_card(put, [record()]) == put
+    assert f"{START}\n\n## Energy rating\n\n" in update_card("# Hi\n", [record()])
+
+
+@pytest.mark.parametrize(("text", "told"), REFUSED.values(), ids=REFUSED.keys())
+def test_an_invalid_card_is_refused(text, told):
+    with pytest.raises(BadInput, match=told):
+        update_card(text, [record()])
+
+
+@settings(max_examples=300, deadline=None)
+@given(cards(), st.booleans(), st.booleans())
+def test_a_card_is_changed_without_a_trace_or_refused(text, training, overwrite):
+    arguments = {"emissions_g": 0.000015, "overwrite": overwrite, "label": "label.svg"}
+    try:
+        bare = remove_card(text)
+        put = update_card(text, [TRAINING if training else record()], **arguments)
+    except BadInput as error:
+        assert "\n" not in str(error)
+        return
+    assert update_card(put, [TRAINING if training else record()], **arguments) == put
+    assert remove_card(put) == bare
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=80))
+def test_any_bytes_are_changed_cleanly_or_refused(content):
+    try:
+        put = update_card(content, [TRAINING], emissions_g=1.0)
+    except BadInput:
+        return
+    assert remove_card(put) == content
+
+
+# ------------------------------------------------------------------------------------------------------------ the file
+
+
+@pytest.fixture
+def readme(tmp_path: Path) -> Path:
+    path = tmp_path / "README.md"
+    path.write_bytes(b"---\r\nlicense: mit\r\n---\r\n# Hi\r\n")
+    path.chmod(0o640)
+    return path
+
+
+def test_a_file_is_updated_and_restored_with_its_mode(readme):
+    before = readme.read_bytes()
+    assert card.update_card_file(readme, [TRAINING], emissions_g=5.0)
+    assert readme.read_bytes() == update_card(before, [TRAINING], emissions_g=5.0)
+    assert readme.stat().st_mode & 0o777 == 0o640
+    written = readme.stat().st_mtime_ns, readme.stat().st_ino
+    assert not card.update_card_file(readme, [TRAINING], emissions_g=5.0)
+    assert (readme.stat().st_mtime_ns, readme.stat().st_ino) == written
+    assert card.remove_card_file(readme)
+    assert readme.read_bytes() == before
+    assert not card.remove_card_file(readme)
+    assert list(readme.parent.iterdir()) == [readme]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"# Hi\n\xff\xfe\n", "README.md: line 2: the card is not UTF-8"),
+        ("# Hi\n".encode("utf-16"), "README.md: line 1: the card is not UTF-8"),
+        (b"---\na: [\n---\n", r"README.md: line \d: the front matter is not valid"),
+        (b"---\nco2_eq_emissions: 5\n---\n", "README.md: line 2: .*energy-rating did not write it"),
+        (f"{START}\n".encode(), "README.md: line 1: .*has no"),
+        (b"x" * ((16 << 20) + 1), "README.md: the card is larger than 16 MiB"),
+    ],
+    ids=["bytes", "UTF-16", "YAML", "theirs", "marker", "huge"],
+)
+def test_a_file_that_is_refused_is_left_alone(readme, content, told):
+    readme.write_bytes(content)
+    before = readme.stat()
+    with pytest.raises(BadInput, match=told) as caught:
+        card.update_card_file(readme, [TRAINING], emissions_g=5.0)
+    assert "\n" not in str(caught.value)
+    assert readme.read_bytes() == content
+    assert (readme.stat().st_mtime_ns, readme.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+    assert list(readme.parent.iterdir()) == [readme]
+
+
+def test_nothing_but_a_file_is_followed(readme):
+    link = readme.parent / "link.md"
+    link.symlink_to(readme)
+    os.mkfifo(readme.parent / "pipe.md")
+    for path, told in (
+        (link, "is a link"),
+        (readme.parent, "is not a file"),
+        (readme.parent / "pipe.md", "is not a file"),
+        (readme.parent / "none.md", "there is no such file"),
+    ):
+        for change in (
+            lambda path=path: card.update_card_file(path, [record()]),
+            lambda path=path: card.remove_card_file(path),
+        ):
+            with pytest.raises(BadInput, match=told):
+                change()
+    assert link.is_symlink()
+    assert START.encode() not in readme.read_bytes()
+
+
+@pytest.mark.parametrize("text", CARDS.values(), ids=CARDS.keys())
+def test_huggingface_hub_reads_what_it_read_before_and_ours(text):
+    hub = pytest.importorskip("huggingface_hub")
+    put = update_card(text, [TRAINING], emissions_g=0.000015)
+    try:
+        before = hub.ModelCard(text, ignore_metadata_errors=True).data.to_dict()
+    except ValueError:
+        return  # a key that clashes with its attributes
+    after = hub.ModelCard(put, ignore_metadata_errors=True).data.to_dict()
+    if text.startswith("\ufeff"):
+        put, before = put[1:], hub.ModelCard(text[1:]).data.to_dict()
+        after = hub.ModelCard(put).data.to_dict()
+    assert after.pop("co2_eq_emissions")["emissions"] == 0.000015
+    assert after == before

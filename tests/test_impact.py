@@ -1,0 +1,59 @@
+"""Energy to grams: the country's factor with its year, and no guess without a zone."""
+
+from __future__ import annotations
+
+import pytest
+from virtual import FakeDevice, VirtualClock, constant
+
+from energy_rating import BadInput, NotMeasured, measure
+from energy_rating.impact import footprint
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    clock = VirtualClock()
+    power, energy = constant(360)
+    gpu = FakeDevice(clock=clock, power=power, energy=energy)
+    cpu = FakeDevice(
+        clock=clock, power=lambda t: 40.0, energy=lambda t: 40.0 * t, component="cpu", device="package-0"
+    )
+    folder = tmp_path_factory.mktemp("run")
+    with measure("pre-training", output_dir=folder, sensors=[gpu, cpu], clock=clock, report=None) as run:
+        clock.sleep(9000)
+    return run.record
+
+
+def test_a_kilowatt_hour_in_france_is_what_the_table_says_of_france(record):
+    found = footprint(record, zone="FRA")
+    assert found.energy_j.value == pytest.approx(3.6e6, rel=0.001)
+    assert found.carbon_g.value == pytest.approx(found.intensity_g_per_kwh, rel=0.001)
+    assert 20 < found.intensity_g_per_kwh < 100
+    assert found.year >= 2021
+    assert (found.zone, found.zone_name) == ("FRA", "France")
+    assert found.components == ("gpu", "cpu")
+    assert found.missing == ("dram",)
+    assert found.pue is None
+
+
+def test_the_doubt_of_the_energy_is_the_doubt_of_the_carbon(record):
+    found = footprint(record, zone="fra")
+    assert found.carbon_g.sigma / found.carbon_g.value == pytest.approx(
+        found.energy_j.sigma / found.energy_j.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("zone", "says"),
+    [("France", "did you mean FRA"), ("XXX", "no carbon factor"), ("", "no carbon factor"), ("FRAA", "FRA")],
+)
+def test_an_unknown_zone_is_refused_with_help(record, zone, says):
+    with pytest.raises(BadInput, match=says):
+        footprint(record, zone=zone)
+
+
+def test_no_energy_has_no_carbon(tmp_path):
+    clock = VirtualClock()
+    with measure(output_dir=tmp_path, sensors=[], clock=clock, report=None) as run:
+        clock.sleep(1)
+    with pytest.raises(NotMeasured):
+        footprint(run.record, zone="FRA")
