@@ -20,7 +20,7 @@ from energy_rating.formats import read_journal
 from energy_rating.meter import Run, measure
 from energy_rating.records import MEASURED, Load, Model, Task
 from energy_rating.sampler import Clock
-from energy_rating.sensors import Sensor
+from energy_rating.sensors import Detection, Sensor
 from energy_rating.summary import STUDENT, window_energies
 from energy_rating.tasks import FOLDER, Protocol, TaskFile, read_items
 from energy_rating.workloads import Settings, Workload
@@ -120,7 +120,7 @@ def benchmark(
     *,
     model: Model,
     output_dir: Path | None = None,
-    sensors: Sequence[str | Sensor] | None = None,
+    sensors: Sequence[str | Sensor | Detection] | None = None,
     clock: Clock | None = None,
     sleep: Callable[[float], None] = time.sleep,
     progress: Callable[[Progress], None] = lambda _: None,

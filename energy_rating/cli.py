@@ -281,7 +281,7 @@ def benchmark(
         described = replace(described, id=model_id)
     _free_folder(output_dir)
     run = benchmarking.benchmark(
-        prepared, plan, model=described, output_dir=output_dir, progress=_progress(), report=None
+        prepared, plan, model=described, output_dir=output_dir, progress=progress_line(), report=None
     )
     record = run.record
     rating = rate(record, scheme=rules)
@@ -308,7 +308,7 @@ def _free_folder(folder: Path | None) -> None:
         raise BadInput("is a file, not a folder", "Name a folder for the run", place=folder)
 
 
-def _progress() -> Callable[[Any], None]:
+def progress_line() -> Callable[[Any], None]:
     """A line on standard error that moves; quiet when that is no terminal."""
     if not sys.stderr.isatty():
         return lambda _: None
@@ -319,7 +319,7 @@ def _progress() -> Callable[[Any], None]:
         minutes, seconds = divmod(int(now.elapsed_s), 60)
         line = f"  {now.phase:<14} [{bar:<{width}}] {now.share:4.0%}  {minutes}:{seconds:02d}"
         last = now.phase == "idle-after" and now.share >= 1
-        click.echo(f"\r{line:<70}" if not last else f"\r{'':<70}\r", nl=False, err=True)
+        click.echo(f"\r{'' if last else line:<70}" + ("\r" if last else ""), nl=False, err=True)
 
     return show
 

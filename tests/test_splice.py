@@ -24,13 +24,13 @@ VALUE = {
 OTHER = VALUE | {"emissions": 1234567.25}
 CONTENT = "## Energy rating\n\n| What | Value |\n|---|---|\n| Energy | 1 J |\n"
 
-# As huggingface_hub 2.4.0 has it, apart from a byte order mark before it, which the Hub's JavaScript takes for white space.
-HUB = re.compile(r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|$))")
+# As huggingface_hub 2.4.0 has it; but to JavaScript, in which the Hub runs it, a byte order mark is white space too.
+HUB = re.compile(r"^([\s\ufeff]*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|$))")
 
 
 def strings(text: str) -> object:
     """The metadata as the Hub finds it, with every scalar as text."""
-    found = HUB.match(text.removeprefix("\ufeff"))
+    found = HUB.match(text)
     if found is None:
         return {}
     return yaml.load(found[2], yaml.BaseLoader) or {}

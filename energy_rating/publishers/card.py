@@ -480,13 +480,13 @@ def update_card(
         raise BadInput(
             f"there are {len(ratings)} ratings for {len(records)} records", "Give one, or None, for each"
         )
+    level = splice.level_above(text)
     training = _training(records, emissions_g)
     value = metadata(training, emissions_g, location) if training is not None else None
     if value is None:
         text = splice.remove_key(text, KEY)
     else:
         text = splice.put_key(text, KEY, value, overwrite=overwrite)
-    level = splice.level_above(text)
     content = section(
         list(zip(records, ratings or [None] * len(records), strict=True)),
         label=label,

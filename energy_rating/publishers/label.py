@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,19 @@ from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
 from energy_rating.errors import BadInput
-from energy_rating.quantities import Estimate, rounded, significant
+from energy_rating.quantities import JOULES_PER_WH, Estimate, rounded, significant
 from energy_rating.rating import MOST_STARS, TRAINING, is_example
-from energy_rating.records import MEASURED, RUN, Component, Device, Measurement, Rating, Record, worst_method
+from energy_rating.records import (
+    MEASURED,
+    RUN,
+    Component,
+    Device,
+    Measurement,
+    Method,
+    Rating,
+    Record,
+    worst_method,
+)
 
 Origin = Literal["measured", "normalised", "indicative", "estimated"]
 Point = tuple[float, float]
@@ -31,7 +42,7 @@ NARROWEST_PX, WIDEST_PX = 100, 4000  # of a PNG
 
 # One dark blue and greys: on white and on the panel all text has a contrast of 6:1 or more (WCAG 2.2, 1.4.3 asks for 4.5:1).
 BLUE, INK, QUIET_INK = "#12305a", "#16202e", "#465264"
-PAPER, PANEL, RULE, HATCH = "#ffffff", "#edf1f7", "#c3ccd9", "#cfd6e1"
+PAPER, PANEL, RULE, HATCH = "#ffffff", "#edf1f7", "#c3ccd9", "#d8dee7"
 
 # The DejaVu fonts come with matplotlib and are the same everywhere. Verdana, which most machines have, is as wide.
 FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
@@ -101,9 +112,11 @@ class _Facts:
     energy: Estimate | None
     unit: str | None
     beside: tuple[tuple[str, Estimate], ...]
+    before: Estimate | None  # of a normalised figure: what was measured on the hardware that is named
     quality: str
     boundary: str
     hardware: str
+    power_limit: str | None
     software: str
     load: str
     day: str
@@ -122,7 +135,7 @@ class _Facts:
         """The energy in words: ``2.40 ± 0.20 J per request``."""
         if self.energy is None:
             return "no energy was measured"
-        told = "" if self.origin in (None, "measured") else f"{self.origin} "
+        told = "" if self.origin == "measured" else f"{self.origin} "
         return f"{told}{_Quantity(self.energy, 'J')} {self.per}"
 
     @property
@@ -130,8 +143,13 @@ class _Facts:
         return f"per {self.unit}" if self.unit else "in all"
 
     @property
+    def about(self) -> str:
+        """The sign of what is not measured, before a figure."""
+        return "≈ " if self.origin == "estimated" else ""
+
+    @property
     def scheme(self) -> str:
-        parts = [_clean(self.rating.scheme), self.rating.status, self.rating.basis]
+        parts = [_clean(self.rating.scheme), self.rating.status, self.origin if self.rating.basis else None]
         return ", ".join(part for part in parts if part)
 
     @property
@@ -147,9 +165,10 @@ class _Facts:
         """The facts that stand in for the picture."""
         status = f", {self.rating.status}" if self.rating.status else ""
         start = "Example, not a rating of anything real: energy rating" if self.example else "Energy rating"
+        done = "estimated" if self.origin == "estimated" else "measured" if self.energy else "recorded"
         return (
             f"{start} of {self.model}: {self.verdict}{status}; {self.figure} on {self.hardware}, "
-            f"scheme {_clean(self.rating.scheme)}, measured {self.day}"
+            f"scheme {_clean(self.rating.scheme)}, {done} {self.day}"
         )
 
     @property
@@ -159,7 +178,7 @@ class _Facts:
         if self.rating.reasons:
             facts.append("Reasons: " + "; ".join(_clean(reason, most=400) for reason in self.rating.reasons))
         if self.rating.stars is not None and self.rating.index is not None:
-            facts.append(f"Index: {_in_words(self.rating.index)} ({_interval(self.rating.index)})")
+            facts.append(f"Index: {_in_words(self.rating.index)}, {_interval(self.rating.index)}")
         facts += [f"Also {figure}" for figure in self.others()]
         facts += [f"{label}: {value}" for label, value in self.rows()]
         facts += [f"Quality: {self.quality}", f"Revision: {self.revision or 'not stated'}", NO_SEAL]
@@ -170,22 +189,23 @@ class _Facts:
         if self.energy is None:
             return
         if self.unit:
-            # 1,000 units of so many joules, in watt-hours.
-            yield f"{_Quantity(self.energy, 'Wh', 1 / 3.6)} per 1,000 {_plural(self.unit)}"
+            yield f"{self.about}{_Quantity(self.energy, 'Wh', 1000 / JOULES_PER_WH)} per 1,000 {_plural(self.unit)}"
         else:
-            yield f"{_Quantity(self.energy, 'Wh', 1 / 3600)} {self.per}"
+            yield f"{self.about}{_Quantity(self.energy, 'Wh', 1 / JOULES_PER_WH)} {self.per}"
+        if self.before is not None:
+            yield f"{_Quantity(self.before, 'J')} {self.per}, as measured on this hardware"
         for unit, energy in self.beside:
-            yield f"{_Quantity(energy, 'J')} per {unit}"
+            yield f"{self.about}{_Quantity(energy, 'J')} per {unit}"
 
     def rows(self) -> Iterator[tuple[str, str]]:
         yield "Task", self.task
         yield "Boundary", self.boundary
-        yield "Hardware", self.hardware
+        yield "Hardware", self.hardware + (f", {self.power_limit}" if self.power_limit else "")
         yield "Software", self.software
         yield "Load", self.load
         yield "Protocol", self.protocol
         yield "Scheme", self.scheme
-        yield "Measured", f"{self.day}, self-declared"
+        yield "Date", f"{self.day}, self-declared"
         yield "Journal", f"{self.journal} (SHA-256)"
 
 
@@ -193,11 +213,12 @@ def _facts(record: Record, rating: Rating) -> _Facts:
     measurement = _rated_measurement(record)
     component = _component(measurement, rating)
     unit = _unit(record, rating, measurement)
-    energy = rating.energy_per_unit_j
-    if energy is None and measurement is not None and component is not None:
-        energy = measurement.energy_j[component]
-        if unit is not None:
-            energy = energy.times(1 / measurement.work[unit])
+    own = None
+    if measurement is not None and component is not None:
+        own = measurement.energy_j[component]
+        amount = measurement.work.get(unit or "")
+        own = own.times(1 / amount) if amount else None if unit else own
+    energy = rating.energy_per_unit_j or own
     return _Facts(
         rating=rating,
         example=is_example(record),
@@ -209,10 +230,12 @@ def _facts(record: Record, rating: Rating) -> _Facts:
         origin=_origin(record, rating, measurement, component) if energy is not None else None,
         energy=energy,
         unit=_clean(unit, most=24) if unit else None,
+        before=own if rating.basis == "normalised" and energy is not own else None,
         beside=tuple(_beside(measurement, unit, energy)),
         quality=_quality(record),
         boundary=_boundary(record, measurement, component),
         hardware=_hardware(record, measurement, component),
+        power_limit=_power_limit(record, measurement, component),
         software=_software(record, measurement, component),
         load=_load(record),
         day=_clean(record.created[:10]),
@@ -252,16 +275,9 @@ def _unit(record: Record, rating: Rating, measurement: Measurement | None) -> st
 def _origin(
     record: Record, rating: Rating, measurement: Measurement | None, component: Component | None
 ) -> Origin:
-    methods = [
-        channel.method
-        for channel in record.channels
-        if measurement is not None
-        and channel.component == component
-        and channel.id in measurement.energy_by_channel_j
-    ]
-    if measurement is not None and component is not None and component in measurement.methods:
-        methods.append(measurement.methods[component])
-    return "estimated" if worst_method(methods) == "model" else rating.basis or "measured"
+    if measurement and component and _method(record, measurement, component) == "model":
+        return "estimated"
+    return "indicative" if is_example(record) else rating.basis or "measured"
 
 
 def _beside(
@@ -290,37 +306,41 @@ def _task(record: Record, unit: str | None) -> str:
 
 
 _COMPONENTS: Mapping[Component, str] = {
-    "gpu": "GPU",
-    "cpu": "CPU",
-    "dram": "memory",
-    "module": "module",
-    "host": "host",
-    "wall": "wall plug",
+    "gpu": "GPU only",
+    "cpu": "CPU only",
+    "dram": "memory only",
+    "module": "whole module",
+    "host": "whole host",
+    "wall": "at the wall plug",
 }
+_PARTS: Mapping[Component, str] = {"gpu": "GPU", "cpu": "CPU", "dram": "memory"}
 _HOW = {"counter": "by energy counter", "power": "by power readings", "model": "estimated by a model"}
 
 
 def _boundary(record: Record, measurement: Measurement | None, component: Component | None) -> str:
+    """What the figure holds and how it was had, and what it leaves out."""
     if measurement is None or component is None:
         return "nothing was measured"
-    methods = {
-        name: worst_method(
-            channel.method
-            for channel in record.channels
-            if channel.component == name and channel.id in measurement.energy_by_channel_j
-        )
-        or measurement.methods.get(name)
-        for name in _COMPONENTS
-        if name in measurement.energy_j
-    }
-    how = methods[component]
-    told = f"{_COMPONENTS[component]} only" + (f", {_HOW[how]}" if how else "")
-    rest = [
-        _COMPONENTS[name] + (" (estimated)" if method == "model" else "")
-        for name, method in methods.items()
-        if name != component
+    how = _method(record, measurement, component)
+    left_out = [
+        part + (" (estimated)" if _method(record, measurement, name) == "model" else "")
+        for name, part in _PARTS.items()
+        if component in _PARTS and name != component
     ]
-    return f"{told}; not in it: {', '.join(rest)}" if rest else told
+    told = f", {_HOW[how]}" if how else ""
+    return f"{_COMPONENTS[component]}{told}; not in it: {', '.join([*left_out, 'cooling (PUE)'])}"
+
+
+def _method(record: Record, measurement: Measurement, component: Component) -> Method | None:
+    """How the component's energy was had: the least direct of the ways."""
+    methods = [
+        channel.method
+        for channel in record.channels
+        if channel.component == component and channel.id in measurement.energy_by_channel_j
+    ]
+    if component in measurement.methods:
+        methods.append(measurement.methods[component])
+    return worst_method(methods)
 
 
 def _devices(
@@ -339,16 +359,23 @@ def _devices(
 
 
 def _hardware(record: Record, measurement: Measurement | None, component: Component | None) -> str:
-    kinds: dict[str, list[Device | None]] = {}
-    for device in _devices(record, measurement, component):
-        name = _clean(device.name) if device is not None else "device that is not named"
-        kinds.setdefault(name + (" (a part of it, MIG)" if device and device.mig else ""), []).append(device)
-    told = []
-    for name, devices in kinds.items():
-        limits = sorted({device.power_limit_w for device in devices if device and device.power_limit_w})
-        limit = "–".join(_plain(watts) for watts in dict.fromkeys((limits[0], limits[-1]))) if limits else ""
-        told.append(f"{len(devices)} × {name}" + (f", power limit {limit} W" if limit else ""))
+    kinds = Counter(
+        "device that is not named"
+        if device is None
+        else _clean(device.name) + (" (a part of it, MIG)" if device.mig else "")
+        for device in _devices(record, measurement, component)
+    )
+    told = [f"{count} × {name}" for name, count in kinds.items()]
     return "; ".join(told[:4]) or "hardware that is not named"
+
+
+def _power_limit(record: Record, measurement: Measurement | None, component: Component | None) -> str | None:
+    devices = _devices(record, measurement, component)
+    limits_w = [device.power_limit_w for device in devices if device and device.power_limit_w]
+    if not limits_w:
+        return None
+    ends = dict.fromkeys((_plain(min(limits_w)), _plain(max(limits_w))))
+    return f"power limit {'–'.join(ends)} W"
 
 
 # What a workload may run in, before what it is built on. The rest of an environment is the instrument's own.
@@ -397,26 +424,27 @@ def _could_be(rating: Rating) -> str | None:
 
 def _in_words(index: Estimate) -> str:
     """``0.60 of the reference: 40 % less energy``."""
-    share = _share(index.value)
-    if index.value >= 10:
-        return f"{share} times the reference energy"
-    percent = abs(round(100 * (index.value - 1)))
+    percent = round(100 * (index.value - 1)) if index.value < 10 else None
+    if percent is None:
+        return f"{_share(index.value)} times the reference energy"
     if percent == 0:
-        return f"{share} of the reference: the same energy"
-    return f"{share} of the reference: {percent} % {'less' if index.value < 1 else 'more'} energy"
+        told = "the same energy"
+    elif percent > 0:
+        told = f"{percent} % more energy"
+    else:
+        told = f"{-percent} % less energy" if percent > -100 else "over 99 % less energy"
+    return f"{_share(index.value)} of the reference: {told}"
 
 
 def _interval(index: Estimate) -> str:
+    if not index.sigma:
+        return "doubt not stated"
     low, high = index.interval()
     return f"95 % interval {_share(max(low, 0.0))} to {_share(high)}"
 
 
 def _share(value: float) -> str:
-    if value >= 1e6:
-        return f"{value:.2g}"
-    return (
-        f"{value:.2f}" if 0.1 <= value < 100 else significant(value, 2) if value >= 1e-6 else f"{value:.2g}"
-    )
+    return f"{value:.2f}" if 0.1 <= value < 10 else _plain(value, 3)
 
 
 # ---------------------------------------------------------------------------------------------------------- figures
@@ -538,10 +566,15 @@ def _draw_head(sheet: _Sheet, facts: _Facts) -> None:
 
 def _draw_name(sheet: _Sheet, facts: _Facts) -> None:
     sheet.move(28)
-    for line in sheet.letters.wrapped(facts.model, size=17, room=ROOM_PX, most=2, bold=True):
-        sheet.text(MARGIN_PX, line, size=17, bold=True)
-        sheet.move(21)
-    sheet.move(-3)
+    # In one line if that is possible; a long name is set smaller before it is cut.
+    for size, most in ((17.0, 1), (14.5, 1), (17.0, 2), (13.0, 3)):
+        lines = sheet.letters.wrapped(facts.model, size=size, room=ROOM_PX, most=most, bold=True)
+        if not lines[-1].endswith("…"):
+            break
+    for number, line in enumerate(lines):
+        sheet.move(size + 4 if number else 0)
+        sheet.text(MARGIN_PX, line, size=size, bold=True)
+    sheet.move(18)
     revision = f"revision {facts.revision}" if facts.revision else "revision not stated"
     sheet.text(MARGIN_PX, revision, size=11.5, colour=QUIET_INK)
     sheet.move(16)
@@ -553,7 +586,7 @@ STAR_PX, STAR_STEP_PX = 27.0, 64.0
 
 def _draw_stars(sheet: _Sheet, facts: _Facts) -> None:
     rating = facts.rating
-    sheet.move(42)
+    sheet.move(44)
     centres = [WIDTH_PX / 2 + (number - 2) * STAR_STEP_PX for number in range(MOST_STARS)]
     for number, x in enumerate(centres, start=1):
         _draw_star(sheet, x, sheet.y, facts.origin if number <= (rating.stars or 0) else None)
@@ -593,7 +626,7 @@ def _draw_reasons(sheet: _Sheet, rating: Rating) -> None:
     sheet.move(40)
     sheet.text(MARGIN_PX, "NOT RATED", size=26, bold=True, colour=BLUE)
     sheet.move(8)
-    for reason in rating.reasons[:MOST_REASONS]:
+    for reason in rating.reasons[:MOST_REASONS] or ("no reason is stated",):
         sheet.move(15)
         sheet.box(MARGIN_PX + 1, sheet.y - 6.5, 5, 5, fill=BLUE)
         text = _clean(reason, most=400)
@@ -616,7 +649,10 @@ def _draw_energy(sheet: _Sheet, facts: _Facts) -> None:
     sheet.move(23)
     badge = facts.origin.upper() if facts.origin else ""
     width = sheet.letters.width(badge, size=10.5, bold=True) + 16 if badge else 0
-    head = f"Energy {facts.per}" + (", whole run" if facts.window == RUN and facts.unit else "")
+    whole_run = ", whole run" if facts.window == RUN else ""
+    head = (
+        f"Energy {facts.per}{whole_run}" if facts.unit else "Energy of the run" if facts.energy else "Energy"
+    )
     sheet.text(left, head, size=12.5, bold=True, room=room - width - 8)
     if badge:
         marked = facts.origin != "measured"
@@ -661,8 +697,7 @@ def _draw_figure(sheet: _Sheet, facts: _Facts, left: float, room: float) -> None
     """The figure itself: large the value, smaller its doubt and unit, and what the doubt is."""
     assert facts.energy is not None
     value, doubt = _Quantity(facts.energy, "J").parts()
-    if facts.origin == "estimated":
-        value = f"≈ {value}"
+    value = f"{facts.about}{value}"
     large, small = 34.0, 18.0
     letters = sheet.letters
     while letters.width(value, size=large, bold=True) + letters.width(doubt, size=small) + 8 > room:
@@ -685,7 +720,7 @@ def _panel(top: float, height: float, origin: Origin | None) -> str:
         corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
         return (
             _box(*box, fill=PAPER)
-            + _shape(_hatching(corners, 9), stroke=HATCH, width=1)
+            + _shape(_hatching(corners, 10), stroke=HATCH, width=1)
             + _box(*box, stroke=INK, line_px=1.8, dashed=True)
         )
     if origin in ("normalised", "indicative"):

@@ -506,7 +506,7 @@ def put_section(text: str, content: str) -> str:
     places = _places(text)
     if places.start is not None and places.stop is not None:
         eol = _own_eol(text[places.start.end : places.start.after])
-        new = text[: places.start.after] + _between(content, eol) + text[places.stop.start :]
+        new = text[: places.start.end] + eol + _between(content, eol) + text[places.stop.start :]
     else:
         at = places.insert_at
         fresh = at == 0 or text[:at].endswith(("\n", "\r")) or text[:at] == "\ufeff"

@@ -193,7 +193,7 @@ def parse_counts(line: str, *, place: str) -> dict[str, Number]:
             raise BadInput("is not JSON", 'Such as {"token": 512}', place=place) from None
         return dict(check_count(unit, amount, place=place) for unit, amount in entry.items())
     words = line.split()
-    if not all("=" in word.strip("=") for word in words):
+    if not line.strip("= ") or not all("=" in word for word in words):  # a ruler, or prose
         return {}
     return dict(parse_count(word, place=place) for word in words)
 

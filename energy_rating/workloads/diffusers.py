@@ -1,0 +1,400 @@
+"""Texts to images with the ``diffusers`` library: a saved pipeline, run in this process, in eager mode as it comes.
+
+Weights are read from safetensors only, and code that comes with a model is never run. What is counted is what the pipeline
+gave: one image for each text, whatever is on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from energy_rating.errors import BadInput, EnergyRatingError
+from energy_rating.records import Number
+from energy_rating.workloads import drain_queues
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+
+INSTALL = 'Run: pip install "energy-rating[diffusers]"'
+
+HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
+
+KEPT_IMAGES = 4
+LONGEST_QUOTE = 200
+
+
+class PipelineFailed(EnergyRatingError):
+    """The pipeline could not be loaded, or broke off. It stays loaded if it was."""
+
+
+class Diffusers:
+    """A workload whose items are texts; each becomes one image.
+
+    The same item gives the same image, wherever it stands: every image starts from noise of the same seed. (Between devices,
+    library versions and batch sizes, sums are rounded differently.)
+    ``images`` holds the first few images of the last ``run``, as the pipeline gives them: all of them could fill the memory.
+    ``device`` says where the pipeline runs, once it is loaded: ``gpu`` or ``cpu``.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        dtype: Dtype = "float32",
+        device: str | None = None,
+        steps: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        batch_size: int = 1,
+        seed: int = 0,
+        local_files_only: bool = True,
+    ) -> None:
+        """Loads nothing yet.
+
+        Args:
+            model: the folder of a saved pipeline, or its id on the hub.
+            dtype: of the weights and of the arithmetic.
+            device: as torch names it; by default ``cuda`` if there is one, else ``cpu``.
+            steps: of denoising; by default as many as the pipeline takes by itself.
+            height: of the images in pixels; by default the pipeline's.
+            width: likewise.
+            batch_size: texts at a time.
+            seed: of the noise.
+            local_files_only: a pipeline that is not on this machine is not downloaded. A folder never needs the network.
+
+        Raises:
+            BadInput: a number is out of its range, or there is no such type.
+        """
+        given = {"steps": steps, "height": height, "width": width, "batch_size": batch_size}
+        for name, value in given.items():
+            if value is not None and value < 1:
+                raise BadInput(f"{value!r} is not at least 1", place=name)
+        if (height is None) != (width is None):  # with one of them, some pipelines ignore it
+            raise BadInput("one is given without the other", "Give both, or neither", place="height, width")
+        if dtype not in DTYPES:
+            raise BadInput(f"{dtype!r} is not a type", f"Types are: {', '.join(DTYPES)}", place="dtype")
+        self._model = model
+        self._dtype = dtype
+        self._device = device
+        self._batch_size = batch_size
+        self._seed = seed
+        self._local_files_only = local_files_only
+        asked = {"num_inference_steps": steps, "height": height, "width": width}
+        self._asked = {name: value for name, value in asked.items() if value is not None}
+        self._pipeline: Any = None
+        self._noise_device = ""
+        self.device = ""
+        self.images: tuple[Any, ...] = ()
+
+    # -- the three members
+
+    def load(self) -> None:
+        """Reads the pipeline and moves it to the device. Reads it anew if it was loaded already.
+
+        Raises:
+            BadInput: there is no such folder or device, or the pipeline takes no texts or not what it is asked for.
+            EnergyRatingError: a package is missing.
+            PipelineFailed: it could not be read, or does not fit on the device.
+        """
+        self.close()
+        source, name = _source(self._model), _name(self._model)
+        torch, diffusers, _ = _libraries()
+        device = _device(self._device, torch)
+        if self._local_files_only and not Path(source).is_dir():
+            source = _downloaded(source)
+        try:
+            with _silence():
+                pipeline = diffusers.DiffusionPipeline.from_pretrained(
+                    source,
+                    dtype=getattr(torch, self._dtype),
+                    local_files_only=Path(source).is_dir(),
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                )
+                pipeline.to(device)
+        except (
+            Exception
+        ) as error:  # there is no end of what a broken file, a missing library or a full device may raise
+            raise _failed_to_load(error, name) from error
+        _check_takes(pipeline, ("prompt", "generator", *self._asked), name)
+        pipeline.set_progress_bar_config(disable=True)
+        drain_queues()
+        self._pipeline, self._noise_device = pipeline, str(device)
+        self.device = "cpu" if device.type == "cpu" else "gpu"
+
+    def run(self, items: Sequence[str]) -> Mapping[str, Number]:
+        """Makes an image of each item and returns when the device has done everything it was asked to.
+
+        Returns:
+            ``request``, the items, and ``image``, those that the pipeline gave.
+
+        Raises:
+            BadInput: nothing is loaded, an item is no text, or the pipeline refuses what it is asked for.
+            PipelineFailed: it broke off.
+        """
+        if self._pipeline is None:
+            raise BadInput("no pipeline is loaded", "Call load() first")
+        for number, item in enumerate(items, start=1):
+            if not isinstance(item, str):
+                raise BadInput(f"{type(item).__name__} is no text", place=f"item {number}")
+        made = 0
+        kept: list[Any] = []
+        for start in range(0, len(items), self._batch_size):
+            images = self._make(items[start : start + self._batch_size], start + 1)
+            made += len(images)
+            kept += images[: KEPT_IMAGES - len(kept)]
+        drain_queues()
+        self.images = tuple(kept)
+        return {"request": len(items), "image": made}
+
+    def close(self) -> None:
+        """Lets go of the pipeline and of the device's memory."""
+        if self._pipeline is None:
+            return
+        self._pipeline = None
+        gc.collect()
+        torch = sys.modules["torch"]
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+    # -- one batch
+
+    def _make(self, prompts: Sequence[str], number: int) -> Sequence[Any]:
+        torch = sys.modules["torch"]
+        which = f"item {number}" if len(prompts) == 1 else f"items {number} to {number + len(prompts) - 1}"
+        noise = [torch.Generator(self._noise_device).manual_seed(self._seed) for _ in prompts]
+        try:
+            output = self._pipeline(prompt=list(prompts), generator=noise, **self._asked)
+        except (ValueError, TypeError) as error:  # how pipelines refuse their arguments
+            raise BadInput(f"the pipeline refuses it ({_reason(error)})", place=which) from error
+        except Exception as error:
+            raise PipelineFailed(
+                f"the pipeline broke off at {which}: {_reason(error)}",
+                "Lower batch_size, height and width if the device's memory is too small",
+            ) from error
+        images = getattr(output, "images", None)
+        if images is None:
+            raise BadInput(
+                f"{type(self._pipeline).__name__} gives no images",
+                "Name a text-to-image pipeline",
+                place=_name(self._model),
+            )
+        size = self._asked.get("width"), self._asked.get("height")
+        if (
+            None not in size and images and images[0].size != size
+        ):  # some round it to what their network can take
+            raise BadInput(
+                f"the pipeline makes images of {images[0].size}, not of {size} pixels",
+                "Ask for what it can make",
+                place="width, height",
+            )
+        return list(images)
+
+
+def random_pipeline(
+    folder: Path, *, size: int = 64, channels: Sequence[int] = (32, 64), text_layers: int = 2, seed: int = 0
+) -> Path:
+    """Writes a small Stable Diffusion pipeline of random weights; needs no network.
+
+    Random weights cost the energy of the architecture, and give no quality: what comes out is noise. It stands in where no
+    trained model can be had; figures of it say nothing about any model that people use. With the defaults: 7 MB, images of
+    64 × 64, 50 steps.
+
+    Args:
+        folder: where to; empty or not there yet.
+        size: height and width of the images, in pixels; a multiple of 8, and of 4 for each channel but the last.
+        channels: of the blocks of the UNet and of the autoencoder; multiples of 32.
+        text_layers: of the text encoder.
+        seed: of the weights.
+
+    Returns:
+        The folder.
+
+    Raises:
+        BadInput: the folder is not empty, or the size and the channels do not go together.
+        EnergyRatingError: a package is missing.
+    """
+    halvings = max(
+        3, 2 * (len(channels) - 1)
+    )  # by the autoencoder, then by the UNet; Stable Diffusion asks for three
+    if not channels or any(width < 32 or width % 32 for width in channels):
+        raise BadInput(f"{list(channels)} are not multiples of 32", place="channels")
+    if size < 1 or size % 2**halvings:
+        raise BadInput(f"{size} is not a multiple of {2**halvings}", place="size")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput("is there already", "Name a new or an empty folder", place=folder)
+    torch, diffusers, transformers = _libraries()
+    with _silence(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tokenizer = transformers.CLIPTokenizer(vocab=_letters(), merges=[], model_max_length=77)
+        text_encoder = transformers.CLIPTextModel(
+            transformers.CLIPTextConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=channels[0],
+                intermediate_size=4 * channels[0],
+                num_hidden_layers=text_layers,
+                num_attention_heads=channels[0] // 8,
+                max_position_embeddings=77,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+        blocks = len(channels)
+        autoencoder = diffusers.AutoencoderKL(
+            block_out_channels=tuple(channels),
+            down_block_types=("DownEncoderBlock2D",) * blocks,
+            up_block_types=("UpDecoderBlock2D",) * blocks,
+            latent_channels=4,
+            sample_size=size,
+        )
+        # As in Stable Diffusion, the block of the lowest resolution does without attention, if there are several.
+        plain = min(1, blocks - 1)
+        unet = diffusers.UNet2DConditionModel(
+            sample_size=size // 2 ** (blocks - 1),
+            layers_per_block=1,
+            block_out_channels=tuple(channels),
+            down_block_types=("CrossAttnDownBlock2D",) * (blocks - plain) + ("DownBlock2D",) * plain,
+            up_block_types=("UpBlock2D",) * plain + ("CrossAttnUpBlock2D",) * (blocks - plain),
+            cross_attention_dim=channels[0],
+            attention_head_dim=8,
+        )
+        pipeline = diffusers.StableDiffusionPipeline(
+            vae=autoencoder,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            unet=unet,
+            scheduler=diffusers.DDIMScheduler(clip_sample=False, set_alpha_to_one=False, steps_offset=1),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def _letters() -> dict[str, int]:
+    """A vocabulary without words: every byte, within a word and at its end (as CLIP's marks it), and the two marks."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    letters = sorted(ByteLevel.alphabet())
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    return {word: number for number, word in enumerate(words)}
+
+
+def _libraries() -> tuple[Any, Any, Any]:
+    """torch, diffusers and transformers."""
+    try:
+        import torch  # isort: skip  first: the others look for it
+        import diffusers
+        import transformers
+    except ModuleNotFoundError as error:
+        raise EnergyRatingError(f"{error.name} is not installed", INSTALL) from error
+    except ImportError as error:
+        raise EnergyRatingError(f"diffusers cannot be imported ({_reason(error)})", INSTALL) from error
+    return torch, diffusers, transformers
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Meanwhile without the libraries' progress bars and advice; what fails is raised all the same."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    before = [
+        (logging, logging.get_verbosity(), logging.is_progress_bar_enabled())
+        for logging in (of_diffusers, of_transformers)
+    ]
+    for logging, _, _ in before:
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for logging, verbosity, shown in before:
+            logging.set_verbosity(verbosity)
+            if shown:
+                logging.enable_progress_bar()
+
+
+def _source(model: str | Path) -> str:
+    """The folder, or the id on the hub."""
+    folder = Path(model)
+    if folder.is_dir():
+        if not (folder / "model_index.json").is_file():
+            raise BadInput("holds no pipeline", "Save it there with save_pretrained()", place=folder)
+        return str(folder)
+    if isinstance(model, Path) or not HUB_ID.fullmatch(model):
+        raise BadInput("there is no such folder", "Name the folder of a saved pipeline", place=folder)
+    return model
+
+
+def _downloaded(model: str) -> str:
+    """The folder where an earlier download from the hub is kept. (With diffusers' own search, something is sent even so.)"""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        index = try_to_load_from_cache(model, "model_index.json")
+    except ValueError:  # this is no id
+        index = None
+    if not isinstance(index, str):
+        raise BadInput(
+            "there is no such folder, and no such download from the hub",
+            "Name the folder of a saved pipeline, or allow the download: local_files_only=False",
+            place=model,
+        )
+    return str(Path(index).parent)
+
+
+def _device(name: str | None, torch: Any) -> Any:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BadInput(
+            f"{name!r} is no device", "Such as cpu, cuda or cuda:1, as torch names them", place="device"
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BadInput("torch finds no CUDA device here", "Leave it out, or take cpu", place="device")
+    return device
+
+
+def _check_takes(pipeline: Any, arguments: Sequence[str], name: str) -> None:
+    taken = inspect.signature(pipeline.__call__).parameters
+    for argument in arguments:
+        if argument not in taken:
+            raise BadInput(
+                f"{type(pipeline).__name__} takes no {argument}",
+                "Name a text-to-image pipeline" if argument == "prompt" else "Leave it to the pipeline",
+                place=name,
+            )
+
+
+def _name(model: str | Path) -> str:
+    return Path(model).name if Path(model).is_dir() else str(model)
+
+
+def _failed_to_load(error: Exception, name: str) -> PipelineFailed:
+    """The error, in words of ours where those of the library would lead astray."""
+    if "trust_remote_code" in str(error):
+        return PipelineFailed(
+            f"{name} brings code of its own, which is never run", "Name a pipeline of diffusers' own classes"
+        )
+    return PipelineFailed(
+        f"diffusers could not load {name}: {_reason(error)}",
+        "Check that it is whole, that its weights are safetensors, and that there is memory for it",
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a library says."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)[:LONGEST_QUOTE]

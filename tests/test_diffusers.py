@@ -1,0 +1,357 @@
+"""Texts to images: an image for each text, the same one for the same seed, and one line for whatever is wrong.
+
+A real pipeline with random weights, on the CPU; counts and sameness, never speed or joules.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from energy_rating.errors import BadInput, EnergyRatingError
+from energy_rating.workloads.diffusers import Diffusers, PipelineFailed, random_pipeline
+
+MISSING = [name for name in ("torch", "diffusers", "transformers") if importlib.util.find_spec(name) is None]
+
+needs_diffusers = pytest.mark.skipif(
+    bool(MISSING), reason=f'needs {", ".join(MISSING)}: pip install "energy-rating[diffusers]"'
+)
+# All in one process: the libraries take seconds to import.
+together = pytest.mark.xdist_group("diffusers")
+
+
+def one_line(error: BaseException) -> str:
+    text = str(error)
+    assert "\n" not in text
+    assert "Traceback" not in text
+    return text
+
+
+# -------------------------------------------------------------------------------------- without the libraries
+
+
+def test_the_packages_that_run_models_are_loaded_by_nobody_else() -> None:
+    code = """
+import sys, energy_rating.workloads.diffusers
+sys.exit(bool({"torch", "diffusers", "transformers"} & set(sys.modules)))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["torch", "diffusers", "transformers"])
+def test_a_missing_package_names_the_command_that_brings_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "model_index.json").write_text("{}", encoding="utf-8")
+    code = f"""
+import sys, types
+from pathlib import Path
+from energy_rating.errors import EnergyRatingError
+from energy_rating.workloads.diffusers import Diffusers, random_pipeline
+for package in ("torch", "diffusers", "transformers"):
+    sys.modules[package] = None if package == {name!r} else types.ModuleType(package)
+for use in (Diffusers({str(tmp_path)!r}).load, lambda: random_pipeline(Path({str(tmp_path / "new")!r}))):
+    try:
+        use()
+    except EnergyRatingError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (
+        done.stdout.splitlines()
+        == [f'{name} is not installed. Run: pip install "energy-rating[diffusers]"'] * 2
+    )
+
+
+def test_what_is_no_pipeline_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"absent: there is no such folder\. Name the folder of a saved"):
+        Diffusers(tmp_path / "absent").load()
+    with pytest.raises(BadInput, match=r"absent: there is no such folder"):
+        Diffusers(f"{tmp_path}/absent").load()
+    with pytest.raises(
+        BadInput, match=r"holds no pipeline\. Save it there with save_pretrained\(\)"
+    ) as caught:
+        Diffusers(tmp_path).load()
+    one_line(caught.value)
+
+
+@pytest.mark.parametrize("name", ["steps", "height", "width", "batch_size"])
+def test_numbers_out_of_range_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match=rf"^{name}: 0 is not at least 1$"):
+        Diffusers(tmp_path, **{name: 0})
+    with pytest.raises(
+        BadInput, match=r"^dtype: 'int4' is not a type\. Types are: float32, float16, bfloat16"
+    ):
+        Diffusers(tmp_path, dtype="int4")
+
+
+def test_a_random_pipeline_overwrites_nothing_and_says_what_does_not_go_together(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("kept", encoding="utf-8")
+    with pytest.raises(BadInput, match=r"is there already\. Name a new or an empty folder"):
+        random_pipeline(tmp_path)
+    with pytest.raises(BadInput, match="^size: 60 is not a multiple of 8$"):
+        random_pipeline(tmp_path / "new", size=60)
+    with pytest.raises(BadInput, match=r"^channels: \[32, 48\] are not multiples of 32$"):
+        random_pipeline(tmp_path / "new", channels=(32, 48))
+    with pytest.raises(BadInput, match="^channels"):
+        random_pipeline(tmp_path / "new", channels=())
+    assert not (tmp_path / "new").exists()
+
+
+# ----------------------------------------------------------------------------------------------- the real thing
+
+
+@pytest.fixture(scope="module")
+def network() -> list[str]:
+    """What this process asks of the network, from here on."""
+    seen: list[str] = []
+    asks = ("socket.connect", "socket.getaddrinfo", "socket.sendto")
+    sys.addaudithook(lambda event, _: seen.append(event) if event in asks else None)
+    return seen
+
+
+@pytest.fixture
+def calls(network: list[str]) -> list[str]:
+    """What one test asks of the network."""
+    network.clear()
+    return network
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory, network: list[str]) -> Path:
+    network.clear()
+    folder = random_pipeline(tmp_path_factory.mktemp("pipelines") / "tiny", size=16)
+    assert network == []
+    return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny: Path) -> Iterator[Diffusers]:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the steadiest, with other tests beside it
+    with closing(Diffusers(tiny, device="cpu", steps=2, batch_size=2)) as workload:
+        workload.load()
+        yield workload
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.slow
+@needs_diffusers
+@together
+def test_every_text_becomes_an_image(calls: list[str], loaded: Diffusers) -> None:
+    assert loaded.run(["a cat", "a dog", "雨"]) == {"request": 3, "image": 3}
+    assert [image.size for image in loaded.images] == [(16, 16)] * 3
+    assert loaded.device == "cpu"
+    assert loaded.run(["a cat"] * 5) == {"request": 5, "image": 5}
+    assert len(loaded.images) == 4
+    assert loaded.run([]) == {"request": 0, "image": 0}
+    assert loaded.images == ()
+    assert calls == []
+
+
+@pytest.mark.slow
+@needs_diffusers
+@together
+def test_the_same_text_and_seed_give_the_same_image_and_others_another(loaded: Diffusers, tiny: Path) -> None:
+    loaded.run(["a cat", "a dog", "a cat", "a dog"])
+    cat, dog, cat_again, dog_again = (image.tobytes() for image in loaded.images)
+    assert (cat, dog) == (cat_again, dog_again)
+    assert cat != dog
+    for seed, same in ((0, True), (1, False)):
+        with closing(Diffusers(str(tiny), device="cpu", steps=2, batch_size=2, seed=seed)) as another:
+            another.load()
+            another.run(["a cat", "a dog"])
+            assert (another.images[0].tobytes() == cat) is same
+
+
+@pytest.mark.slow
+@needs_diffusers
+@together
+def test_steps_size_and_type_are_what_was_asked_for_and_else_the_pipelines(tiny: Path) -> None:
+    with closing(Diffusers(tiny, dtype="bfloat16", steps=3, height=24, width=32)) as workload:
+        workload.load()
+        workload.run(["a cat"])
+        assert workload.images[0].size == (32, 24)
+        assert workload._pipeline.scheduler.num_inference_steps == 3
+        assert str(workload._pipeline.unet.dtype) == "torch.bfloat16"
+    with closing(Diffusers(tiny)) as workload:
+        workload.load()
+        workload.run(["a cat"])
+        assert workload.images[0].size == (16, 16)
+        assert workload._pipeline.scheduler.num_inference_steps == 50
+        assert str(workload._pipeline.unet.dtype) == "torch.float32"
+
+
+@pytest.mark.slow
+@needs_diffusers
+@together
+def test_nothing_is_printed_and_the_libraries_are_left_as_they_were(
+    tiny: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    def state() -> list[object]:
+        libraries = (of_diffusers, of_transformers)
+        return [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
+
+    before, noise = state(), torch.get_rng_state()
+    with closing(Diffusers(tiny, steps=1)) as workload:
+        workload.load()
+        workload.run(["a cat"])
+    random_pipeline(tiny.with_name("another"), size=16)
+    assert capfd.readouterr() == ("", "")
+    assert state() == before
+    assert torch.equal(torch.get_rng_state(), noise)
+
+
+@pytest.mark.slow
+@needs_diffusers
+@together
+def test_what_a_pipeline_refuses_is_told_by_item_and_the_next_run_works(
+    loaded: Diffusers, tiny: Path
+) -> None:
+    with pytest.raises(BadInput, match=r"^item 2: int is no text$"):
+        loaded.run(["a cat", 7])
+    assert loaded.run(["a cat"]) == {"request": 1, "image": 1}
+    with closing(Diffusers(tiny, steps=1, height=30, width=32)) as workload:
+        workload.load()
+        with pytest.raises(BadInput, match=r"^item 1: the pipeline refuses it \(.*divisible by 8") as caught:
+            workload.run(["a cat"])
+        one_line(caught.value)
+    with closing(Diffusers(tiny, steps=1, height=16, width=16)) as workload:
+        workload.load()
+        workload._asked["width"] = 24
+        make, workload._pipeline = workload._pipeline, lambda **asked: make(**{**asked, "width": 32})
+        with pytest.raises(BadInput, match=r"makes images of \(32, 16\), not of \(24, 16\) pixels"):
+            workload.run(["a cat"])
+    with pytest.raises(BadInput, match=r"^no pipeline is loaded\. Call load\(\) first$"):
+        workload.run(["a cat"])
+
+
+@pytest.mark.slow
+@needs_diffusers
+@together
+def test_a_pipeline_that_breaks_off_gives_one_error_that_says_where(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nSee documentation")
+
+    with closing(Diffusers(tiny, steps=1, batch_size=2)) as workload:
+        workload.load()
+        monkeypatch.setattr(workload._pipeline.unet, "forward", full)
+        with pytest.raises(
+            PipelineFailed, match=r"broke off at items 1 to 2: CUDA out of memory\. Tried.*Lower batch_size"
+        ) as caught:
+            workload.run(["a cat", "a dog", "a fish"])
+    assert "documentation" not in one_line(caught.value)
+
+
+@pytest.mark.slow
+@needs_diffusers
+@together
+def test_a_damaged_or_pickled_pipeline_is_one_error_and_code_in_it_is_not_run(
+    tiny: Path, tmp_path: Path
+) -> None:
+    cut = shutil.copytree(tiny, tmp_path / "cut")
+    weights = cut / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:10_000])
+    with pytest.raises(PipelineFailed, match=r"could not load cut: .*Check that it is whole") as caught:
+        Diffusers(cut).load()
+    one_line(caught.value)
+
+    pickled = shutil.copytree(tiny, tmp_path / "pickled")
+    for folder, name in (("text_encoder", "pytorch_model.bin"), ("unet", "diffusion_pytorch_model.bin")):
+        broken = shutil.copytree(tiny, tmp_path / f"pickled-{folder}")
+        next((broken / folder).glob("*.safetensors")).rename(broken / folder / name)
+        with pytest.raises(PipelineFailed, match=r"could not load pickled-.*safetensors") as caught:
+            Diffusers(broken).load()
+        one_line(caught.value)
+
+    for where in ("", "unet/"):
+        index = json.loads((tiny / "model_index.json").read_text(encoding="utf-8"))
+        index["unet" if where else "_class_name"] = ["theirs", "Theirs"]
+        (pickled / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+        ran = tmp_path / "ran"
+        (pickled / f"{where}theirs.py").write_text(f"open({str(ran)!r}, 'w').close()", encoding="utf-8")
+        with pytest.raises(PipelineFailed, match="brings code of its own, which is never run") as caught:
+            Diffusers(pickled).load()
+        one_line(caught.value)
+        assert not ran.exists()
+
+
+@pytest.mark.slow
+@needs_diffusers
+@together
+def test_a_pipeline_that_is_not_here_is_not_looked_for_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        BadInput, match=r"^no-such/pipeline: there is no such folder, and no such download.*local_files_only"
+    ) as caught:
+        Diffusers("no-such/pipeline").load()
+    one_line(caught.value)
+    with pytest.raises(BadInput, match=r"^no--such: there is no such folder"):
+        Diffusers("no--such").load()
+    assert calls == []
+
+
+@pytest.mark.slow
+@needs_diffusers
+@together
+def test_a_pipeline_that_was_downloaded_before_is_used_without_the_network(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[str]
+) -> None:
+    import huggingface_hub.constants
+
+    kept = tmp_path / "models--some--pipeline"  # as the hub's library keeps it
+    shutil.copytree(tiny, kept / "snapshots" / "0123")
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("0123", encoding="utf-8")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with closing(Diffusers("some/pipeline", steps=1)) as workload:
+        workload.load()
+        assert workload.run(["a cat"]) == {"request": 1, "image": 1}
+    assert calls == []
+
+
+@pytest.mark.slow
+@needs_diffusers
+@together
+def test_a_device_that_is_not_here_and_a_pipeline_without_texts_are_refused(
+    tiny: Path, tmp_path: Path
+) -> None:
+    import torch
+    from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+
+    with pytest.raises(BadInput, match=r"^device: 'toaster' is no device"):
+        Diffusers(tiny, device="toaster").load()
+    if not torch.cuda.is_available():
+        with pytest.raises(BadInput, match=r"^device: torch finds no CUDA device here"):
+            Diffusers(tiny, device="cuda").load()
+    unet = UNet2DModel(
+        sample_size=8,
+        block_out_channels=(32,),
+        down_block_types=("DownBlock2D",),
+        up_block_types=("UpBlock2D",),
+    )
+    DDPMPipeline(unet=unet, scheduler=DDPMScheduler()).save_pretrained(tmp_path / "texts")
+    with pytest.raises(BadInput, match=r"^texts: DDPMPipeline takes no prompt\. Name a text-to-image"):
+        Diffusers(tmp_path / "texts").load()
+
+
+def test_every_failure_is_an_error_of_this_package() -> None:
+    assert issubclass(PipelineFailed, EnergyRatingError)

@@ -1,0 +1,541 @@
+"""What a label shows, what it never shows, and that strangers' names can do nothing to it."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import unicodedata
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from energy_rating.errors import BadInput
+from energy_rating.publishers import label
+from energy_rating.quantities import Estimate
+from energy_rating.rating import rate
+from energy_rating.records import (
+    Channel,
+    Device,
+    Environment,
+    Load,
+    Measurement,
+    Model,
+    Provenance,
+    Quality,
+    Rating,
+    Record,
+    Task,
+)
+
+SVG = "{http://www.w3.org/2000/svg}"
+ENERGY = Estimate(value=90_000.0, random=400.0, systematic=3600.0)  # of 5,000 requests
+H100 = Device(
+    id="GPU-1", name="NVIDIA H100 80GB HBM3", driver="560.35.03", power_limit_w=700.0, memory_gb=85.52
+)
+REASONS = (
+    "the energies of question answering span 3,215× (14 models): the task mixes architectures and must be divided",
+    "sensors saw 93.1 % of the time; at least 99 % are asked for",
+    "outside the protocol: 32 requests at once; aes-2025-02 has 1",
+    "there are 2 repeats; at least 5 are asked for",
+    "12 s were measured; at least 60 s are asked for",
+)
+
+
+def a_record(**changes: Any) -> Record:
+    plain: dict[str, Any] = {
+        "run_id": "20261121T091403Z-6f1c",
+        "created": "2026-11-21T09:14:03Z",
+        "stage": "inference",
+        "environment": Environment(
+            devices=(H100, Device(id="cpu", name="a CPU")),
+            software={"python": "3.11.7", "torch": "2.9.1", "transformers": "5.0.0"},
+        ),
+        "channels": (
+            Channel(id="gpu0.energy", component="gpu", device="GPU-1", method="counter", accuracy=0.04),
+            Channel(id="cpu.model", component="cpu", device="cpu", method="model", accuracy=0.5),
+        ),
+        "measurements": (
+            Measurement(
+                name="measured",
+                n=5,
+                start_s=40.0,
+                duration_s=300.0,
+                work={"request": 5000, "token": 50_000},
+                energy_by_channel_j={"gpu0.energy": ENERGY, "cpu.model": ENERGY.times(0.1)},
+                energy_j={"gpu": ENERGY, "cpu": ENERGY.times(0.1)},
+                coverage={"gpu": 1.0, "cpu": 1.0},
+                validity="valid",
+            ),
+        ),
+        "findings": (),
+        "provenance": Provenance(version="0.1.0", journal_sha256="3f2a9c1b22aa" + "0" * 52),
+        "model": Model(id="org/name", revision="9c1b22aa77e0" + "0" * 28, dtype="float16"),
+        "task": Task(name="text-generation", protocol="aes-2025-02", unit="request"),
+        "load": Load(items=1000, batch_size=1, concurrency=1, max_new_tokens=10, seed=0),
+        "quality": (Quality(metric="accuracy", value=0.62, source="MMLU"),),
+    }
+    return Record(**(plain | changes))
+
+
+def a_rating(**changes: Any) -> Rating:
+    energy = ENERGY.times(1 / 5000)
+    plain: dict[str, Any] = {
+        "stars": 4,
+        "could_be": (4, 4),
+        "index": energy.times(1 / 30),
+        "energy_per_unit_j": energy,
+        "unit": "request",
+        "basis": "measured",
+        "status": "provisional",
+        "scheme": "2026.0-draft",
+        "class_": "A",
+        "protocol": "aes-2025-02",
+    }
+    return Rating(**(plain | changes))
+
+
+def not_rated(*reasons: str, **changes: Any) -> Rating:
+    none = {"stars": None, "could_be": None, "index": None, "basis": None, "status": None}
+    return a_rating(**none, reasons=reasons, **changes)
+
+
+def estimated() -> Record:
+    record = a_record()
+    return replace(record, channels=(replace(record.channels[0], method="model"), record.channels[1]))
+
+
+def an_example() -> Record:
+    return a_record(environment=Environment(devices=(replace(H100, name="Example GPU"),)))
+
+
+CASES: dict[str, tuple[Record, Rating]] = {
+    "rated": (a_record(), a_rating()),
+    "in doubt": (a_record(), a_rating(could_be=(3, 4))),
+    "not rated": (a_record(), not_rated(*REASONS)),
+    "estimated": (estimated(), a_rating()),
+    "normalised": (
+        a_record(),
+        a_rating(basis="normalised", energy_per_unit_j=Estimate(value=14.2, random=1)),
+    ),
+    "example": (an_example(), a_rating(basis="indicative")),
+    "bare": (
+        a_record(
+            environment=Environment(),
+            channels=(),
+            measurements=(),
+            model=None,
+            task=None,
+            load=None,
+            quality=(),
+        ),
+        not_rated(energy_per_unit_j=None, unit=None, protocol=None, class_=None),
+    ),
+    "long": (
+        a_record(
+            model=Model(id="an-organisation/" + "A-Name-That-Does-Not-End-" * 9, dtype="float16" * 9),
+            environment=Environment(
+                devices=tuple(
+                    replace(H100, id=f"GPU-{n}", name=f"NVIDIA {n} Superchip" * 5) for n in range(1, 9)
+                ),
+                software={"vllm": "0.9.1+" + "a1b2" * 20},
+            ),
+            task=Task(name="automatic-speech-recognition" * 4, protocol="p" * 90, unit="request"),
+            quality=tuple(Quality(metric="m" * 60, value=1 / 3, source="s" * 200) for _ in range(5)),
+        ),
+        a_rating(
+            stars=1, could_be=(1, 2), scheme="2026.0-draft-of-a-long-name-that-goes-on", class_="C" * 90
+        ),
+    ),
+}
+
+
+def root(record: Record, rating: Rating) -> ET.Element:
+    return ET.fromstring(label.svg(record, rating))
+
+
+def shown(record: Record, rating: Rating) -> str:
+    """What a reader sees, line by line joined."""
+    return " ".join(element.text or "" for element in root(record, rating).iter(f"{SVG}text"))
+
+
+def pixels(record: Record, rating: Rating, width_px: int = 800) -> Any:
+    import matplotlib.image
+
+    return matplotlib.image.imread(io.BytesIO(label.png(record, rating, width_px=width_px)))
+
+
+def stars(tree: ET.Element) -> list[str]:
+    return [
+        path.get("class", "") for path in tree.iter(f"{SVG}path") if path.get("class", "").startswith("star")
+    ]
+
+
+# ----------------------------------------------------------------------------------------------------- what it shows
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_as_many_stars_are_filled_as_were_earned_and_five_are_drawn(count: int) -> None:
+    tree = root(a_record(), a_rating(stars=count, could_be=(count, count)))
+    assert stars(tree) == ["star filled"] * count + ["star empty"] * (5 - count)
+    assert f"{count} of 5 stars" in shown(a_record(), a_rating(stars=count))
+    paths = [path for path in tree.iter(f"{SVG}path") if path.get("class")]
+    assert {path.get("fill") for path in paths[:count]} == {label.BLUE}
+    assert {path.get("fill") for path in paths[count:]} <= {label.PAPER}
+    assert {path.get("stroke") for path in paths} == {label.BLUE}
+
+
+def test_a_label_says_what_it_rests_on() -> None:
+    text = shown(*CASES["rated"])
+    for part in (
+        "Energy rating",
+        "org/name",
+        "revision 9c1b22aa77e0",
+        "text-generation, per request",
+        "provisional",
+        "scheme 2026.0-draft",
+        "0.60 of the reference: 40 % less energy",
+        "95 % interval 0.55 to 0.65",
+        "Energy per request MEASURED 18.0 ± 1.4 J 95 % interval",
+        "5.00 ± 0.39 Wh per 1,000 requests",
+        "1.80 ± 0.14 J per token",
+        "accuracy 0.62 (MMLU)",
+        "GPU only, by energy counter; not in it: CPU (estimated), memory, cooling (PUE)",
+        "1 × NVIDIA H100 80GB HBM3, power limit 700 W",
+        "transformers 5.0.0, torch 2.9.1, driver 560.35.03",
+        "float16, batch 1, concurrency 1, 1,000 items, at most 10 new tokens",
+        "aes-2025-02, class A",
+        "2026.0-draft, provisional, measured",
+        "2026-11-21, self-declared",
+        "3f2a9c1b22aa (SHA-256)",
+        "not a government or certification label",
+    ):
+        assert part in text
+
+
+def test_who_cannot_see_it_is_told_the_same() -> None:
+    tree = root(*CASES["in doubt"])
+    assert tree.get("role") == "img"
+    assert tree.get("aria-labelledby") == "t d"
+    named = {element.get("id"): element for element in tree}
+    assert named["t"].tag == f"{SVG}title"
+    assert named["t"].text == "Energy rating of org/name"
+    assert named["d"].tag == f"{SVG}desc"
+    told = named["d"].text or ""
+    for part in ("4 of 5 stars (could be 3–4), provisional", "18.0 ± 1.4 J per request", "GPU only", "H100"):
+        assert part in told
+    reasons = root(*CASES["not rated"]).findtext(f"{SVG}desc") or ""
+    assert all(reason in reasons for reason in REASONS)
+
+
+def test_stars_that_doubt_could_change_say_so() -> None:
+    assert "4 of 5 stars, could be 3–4" in shown(*CASES["in doubt"])
+    assert "could be" not in shown(*CASES["rated"])
+
+
+def test_what_is_not_rated_has_no_stars_and_says_why() -> None:
+    record, rating = CASES["not rated"]
+    text = shown(record, rating)
+    assert "NOT RATED" in text
+    assert stars(root(record, rating)) == []
+    assert all(reason in text for reason in REASONS[:3])
+    assert not any(reason in text for reason in REASONS[3:])
+    assert "+ 2 more in the card" in text
+    assert "more in the card" not in shown(record, not_rated(*REASONS[:3]))
+    assert "18.0" in text  # what was measured is shown all the same
+
+
+def test_measured_normalised_and_estimated_never_look_alike() -> None:
+    panels = {}
+    for name in ("rated", "normalised", "estimated"):
+        tree = root(*CASES[name])
+        words = " ".join(element.text or "" for element in tree.iter(f"{SVG}text"))
+        word = {"rated": "MEASURED"}.get(name, name.upper())
+        assert [mark for mark in ("MEASURED", "NORMALISED", "ESTIMATED") if mark in words] == [word]
+        shapes = [
+            element for element in tree if element.tag in (f"{SVG}rect", f"{SVG}path") and "star" not in words
+        ]
+        panels[name] = [(shape.tag, shape.get("fill"), shape.get("stroke-dasharray")) for shape in shapes]
+        fills = {path.get("fill") for path in tree.iter(f"{SVG}path") if path.get("class") == "star filled"}
+        assert fills == ({label.BLUE} if name == "rated" else {label.PAPER})
+    assert "stroke-dasharray" in label.svg(*CASES["estimated"])
+    assert "stroke-dasharray" not in label.svg(*CASES["rated"]) + label.svg(*CASES["normalised"])
+    drawn = [pixels(*CASES[name]) for name in ("rated", "normalised", "estimated")]
+    first = [picture[300:600, 100:].mean(axis=2) for picture in drawn]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert np.mean(np.abs(first[one] - first[other]) > 0.05) > 0.03
+
+
+def test_an_estimate_is_never_called_measured() -> None:
+    text = shown(*CASES["estimated"])
+    assert "ESTIMATED" in text
+    assert "≈ 18.0" in text
+    assert "estimated by a model" in text
+    assert "measured" not in text.lower()
+    assert "estimated 18.0 ± 1.4 J per request" in label.alt(*CASES["estimated"])
+
+
+def test_a_normalised_figure_stands_beside_the_measured_one() -> None:
+    assert "18.0 ± 1.4 J per request, as measured on this hardware" in shown(*CASES["normalised"])
+
+
+def test_an_example_says_so_across_the_label() -> None:
+    tree = root(*CASES["example"])
+    across = [element for element in tree.iter(f"{SVG}text") if element.get("transform")]
+    assert [element.text for element in across] == ["EXAMPLE"]
+    assert label.EXAMPLE in shown(*CASES["example"])
+    assert label.alt(*CASES["example"]).startswith("Example, ")
+    assert "EXAMPLE" not in label.svg(*CASES["rated"])
+
+
+def test_the_alternative_text_is_one_sentence() -> None:
+    assert label.alt(*CASES["in doubt"]) == (
+        "Energy rating of org/name: 4 of 5 stars (could be 3–4), provisional; 18.0 ± 1.4 J per request on "
+        "1 × NVIDIA H100 80GB HBM3, scheme 2026.0-draft, measured 2026-11-21"
+    )
+    assert "not rated" in label.alt(*CASES["not rated"])
+    assert "no energy was measured" in label.alt(*CASES["bare"])
+
+
+def test_what_was_not_measured_is_no_zero() -> None:
+    text = shown(*CASES["bare"])
+    assert "not measured" in text
+    assert not re.search(r"\b0(\.0+)? (m|k)?(J|Wh)\b", text)
+
+
+def test_a_component_that_was_not_the_gpu_is_named() -> None:
+    record = a_record()
+    only_cpu = replace(
+        record.measurements[0], energy_j={"cpu": ENERGY}, energy_by_channel_j={"cpu.model": ENERGY}
+    )
+    text = shown(replace(record, measurements=(only_cpu,)), not_rated("no", energy_per_unit_j=None))
+    assert "CPU only, estimated by a model; not in it: GPU" in text
+    assert "1 × a CPU" in text
+
+
+def test_a_label_goes_with_a_rating_as_it_is_worked_out() -> None:
+    record = a_record()
+    assert "NOT RATED" in shown(record, rate(record, scheme="2026.0-draft"))
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "words"),
+    [
+        (18.0, 1.4, "18.0 ± 1.4 J"),
+        (0.0312, 0.0026, "31.2 ± 2.6 mJ"),
+        (137_412.0, 11_833.0, "137 ± 12 kJ"),
+        (9_412.0, 120.0, "9410 ± 120 J"),
+        (2.5e-5, 2e-6, "25.0 ± 2.0 µJ"),
+        (18.0, 0.0, "18 J"),
+        (18.0, 1e-9, "18 J ± less than 0.01 %"),
+        (0.0, 0.0, "0 J"),
+        (2.0, 30.0, "2 ± 30 J"),
+    ],
+)
+def test_energies_are_written_for_people(value: float, half: float, words: str) -> None:
+    estimate = Estimate(value=value, random=half / 1.959963985)
+    assert str(label._Quantity(estimate, "J")) == words
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        (0.6, "0.60 of the reference: 40 % less energy"),
+        (1.8, "1.80 of the reference: 80 % more energy"),
+        (1.001, "1.00 of the reference: the same energy"),
+        (0.0012, "0.0012 of the reference: over 99 % less energy"),
+        (23.4, "23.4 times the reference energy"),
+    ],
+)
+def test_an_index_is_told_in_words(index: float, words: str) -> None:
+    assert words in shown(a_record(), a_rating(index=Estimate(value=index)))
+
+
+# ----------------------------------------------------------------------------------------------- what it never shows
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nobodys_seal_is_worn_and_nothing_is_fetched_or_run(name: str) -> None:
+    text = label.svg(*CASES[name])
+    assert not re.search("energy.?star|certified", text, re.IGNORECASE)
+    assert not re.search(r"<(script|style|image|foreignObject|use|a)\b|@import|url\(|href|\son\w+=", text)
+    assert set(re.findall(r"https?://[^\"<\s]+", text)) == {"http://www.w3.org/2000/svg"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_text_stands_out_from_what_is_behind_it(name: str) -> None:
+    for element in root(*CASES[name]).iter(f"{SVG}text"):
+        if element.get("transform"):
+            continue
+        colour = element.get("fill", "")
+        behind = (label.BLUE, label.INK) if colour == label.PAPER else (label.PAPER, label.PANEL, label.HATCH)
+        assert min(contrast(colour, other) for other in behind) >= 4.5
+    assert contrast(label.BLUE, label.PAPER) >= 4.5
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.2, relative luminance and contrast ratio."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+# ------------------------------------------------------------------------------------------------ names of strangers
+
+NASTY = [
+    "<script>alert(1)</script>",
+    "a&b<c>\"d'e",
+    "]]><!-- x --><![CDATA[",
+    "evil\u202etxt.exe\u2066\u200b",
+    "שלום עולם/مرحبا",
+    "🌟⭐★★★★★ five stars",
+    "组织/" + "模型" * 200,
+    "W" * 500,
+    "Z̷̙̅a̴̧̛l̵̡̾g̶̢̈o̵" + "\u0301" * 300,
+    "a\x00b\x1b[31mc\ud800\uffff\ue000",
+    "",
+    " \n\t\u2028 ",
+    "\ufdfd\ufdfa" * 30,
+    "1234567890-" * 30,
+]
+NAMES = st.one_of(
+    st.sampled_from(NASTY),
+    st.text(alphabet=st.characters(), max_size=150),
+    st.text(alphabet="W/-_. <&é漢", max_size=200),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(model=NAMES, device=NAMES, other=NAMES)
+@example(model=NASTY[0], device=NASTY[1], other=NASTY[2])
+@example(model=NASTY[3], device=NASTY[5], other=NASTY[9])
+def test_strangers_names_can_do_nothing_to_a_label(model: str, device: str, other: str) -> None:
+    record = a_record(
+        model=Model(id=model, revision=other, dtype=other),
+        environment=Environment(
+            devices=(replace(H100, name=device, driver=other),), software={other: other, "torch": other}
+        ),
+        task=Task(name=other, protocol=other, unit="request"),
+        quality=(Quality(metric=other, value=1.0, source=other),),
+        provenance=Provenance(version=other, journal_sha256=other),
+        created=other,
+    )
+    rating = a_rating(scheme=other, class_=other, protocol=other, could_be=(3, 4))
+    for made in (rating, not_rated(other, device, model, other, other, scheme=other)):
+        text = label.svg(record, made)
+        tree = ET.fromstring(text.encode())
+        tags = {element.tag.removeprefix(SVG) for element in tree.iter()}
+        assert tags <= {"svg", "title", "desc", "rect", "path", "text"}
+        attributes = {name for element in tree.iter() for name in element.attrib}
+        assert not any(name.startswith("on") or "href" in name for name in attributes)
+        assert len(text) < 40_000
+        read = [element.text or "" for element in tree.iter() if element.text and element.text.strip()]
+        for line in [*read, label.alt(record, made)]:
+            assert all(unicodedata.category(character)[0] != "C" for character in line), line
+            assert not set(line) & set("★☆⭐🌟✩✪")
+        overflow(tree)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_text_stays_within_the_margins(name: str) -> None:
+    tree = root(*CASES[name])
+    overflow(tree)
+    if name == "example":
+        return
+    # The same, as it is really drawn: beside the text there is nothing but paper.
+    picture = pixels(*CASES[name], width_px=400)
+    for side in (picture[70:-16, 3:22], picture[70:-16, -22:-3]):
+        assert side[..., :3].min() > 0.99
+
+
+def overflow(tree: ET.Element) -> None:
+    """Every line ends within the margins, and above the next one, by the widths of matplotlib's own renderer."""
+    height, base = float(tree.get("height", "0")), 0.0
+    for element in tree.iter(f"{SVG}text"):
+        if element.get("transform"):
+            continue
+        x, y, size = (float(element.get(name, "nan")) for name in ("x", "y", "font-size"))
+        width = float(element.get("textLength", "nan"))
+        if math.isnan(width):
+            width = drawn_width(element.text or "", size, element.get("font-weight") == "700")
+        left = x - {"start": 0.0, "middle": width / 2, "end": width}[element.get("text-anchor", "start")]
+        assert left >= label.MARGIN_PX - 0.5, element.text
+        assert left + width <= label.WIDTH_PX - label.MARGIN_PX + 0.5, element.text
+        base = max(base, y)
+    assert base < height - 8
+
+
+def drawn_width(text: str, size: float, bold: bool) -> float:
+    from matplotlib.ft2font import FT2Font, LoadFlags
+
+    font = FT2Font(str(label._font_folder() / label.FONTS[bold]))
+    # Laid out at a size at which no rounding shows.
+    font.set_size(size * 100, 72)
+    font.set_text(text, 0.0, flags=LoadFlags.NO_HINTING)
+    return font.get_width_height()[0] / 64 / 100
+
+
+# ------------------------------------------------------------------------------------------------------- the picture
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_values_give_the_same_bytes(name: str) -> None:
+    record, rating = CASES[name]
+    assert label.svg(record, rating) == label.svg(record, rating)
+    assert label.png(record, rating) == label.png(record, rating)
+
+
+@pytest.mark.parametrize("width_px", [400, 800])
+def test_a_png_has_its_width_and_text_on_it(width_px: int) -> None:
+    import resvg_py
+
+    record, rating = CASES["rated"]
+    picture = pixels(record, rating, width_px)
+    height = float(root(record, rating).get("height", "0"))
+    assert picture.shape[1] == width_px
+    assert picture.shape[0] == pytest.approx(height * width_px / label.WIDTH_PX, abs=1)
+    without = resvg_py.svg_to_bytes(
+        svg_string=label.svg(record, rating), skip_system_fonts=True, width=width_px
+    )
+    import matplotlib.image
+
+    blank = matplotlib.image.imread(io.BytesIO(bytes(without)))
+    dark, bare = (np.sum(image[..., :3].mean(axis=2) < 0.5) for image in (picture, blank))
+    assert dark - bare > 0.01 * picture.shape[0] * picture.shape[1]
+
+
+@pytest.mark.parametrize("width_px", [0, 99, 4001])
+def test_a_png_of_no_sensible_width_is_refused(width_px: int) -> None:
+    with pytest.raises(BadInput, match="Take 100 to 4000"):
+        label.png(*CASES["rated"], width_px=width_px)
+
+
+def test_stars_differ_without_colour() -> None:
+    picture = pixels(a_record(), a_rating(stars=3, could_be=(3, 3)), 400)[..., :3] @ [0.2126, 0.7152, 0.0722]
+    tree = root(a_record(), a_rating(stars=3, could_be=(3, 3)))
+    tops = [
+        re.match(r"M([\d.]+) ([\d.]+)L", path.get("d", ""))
+        for path in tree.iter(f"{SVG}path")
+        if path.get("class")
+    ]
+    middles = [
+        picture[int(float(top[2]) + label.STAR_PX), int(float(top[1]))] for top in tops if top is not None
+    ]
+    assert len(middles) == 5
+    assert max(middles[:3]) < 0.25
+    assert min(middles[3:]) > 0.95
+
+
+def test_the_fonts_come_with_matplotlib() -> None:
+    assert all((Path(label._font_folder()) / name).is_file() for name in label.FONTS)
