@@ -52,8 +52,10 @@ def of_measurement(
                 measurement=name,
             )
     mean_s = measurement.duration_s / measurement.n if measurement.n else 0.0
+    too_short: set[str] = set()
     for channel_id, period_s in used.items():
         if period_s and by_id[channel_id].method != "model" and mean_s < SHORTEST_IN_TICKS * period_s:
+            too_short.add(by_id[channel_id].component)
             yield Finding(
                 code="window-too-short",
                 message=f"windows of {mean_s * 1e3:.3g} ms are too short for a sensor that refreshes every "
@@ -67,7 +69,9 @@ def of_measurement(
             )
     for component, energy in measurement.energy_j.items():
         half = random_half_width(energy)
-        if energy.value > 0 and half > DOUBTFUL and measurement.methods.get(component) != "model":
+        if component in too_short or measurement.methods.get(component) == "model":
+            continue  # that is said already
+        if energy.value > 0 and half > DOUBTFUL:
             yield Finding(
                 code="doubtful",
                 message=f"{component}: the random doubt alone is ±{half:.0%} of the figure",

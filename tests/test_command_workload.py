@@ -18,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from energy_rating.errors import BadInput
+from energy_rating.records import Model
+from energy_rating.workloads import Settings, prepare
 from energy_rating.workloads.command import Command, CommandFailed, parse_counts
 
 PATIENCE_S = 20.0
@@ -155,6 +157,18 @@ def test_an_item_that_is_no_json_is_refused_by_its_number(item: str) -> None:
     one_line(caught.value)
 
 
+def test_it_is_prepared_from_the_command_of_the_settings(tmp_path: Path) -> None:
+    workload, model = prepare("command", "org/name", Settings(command=(sys.executable, "-c", "")))
+    assert model == Model(id="org/name")
+    workload.load()
+    assert workload.run(["One?"]) == {"request": 1}
+    assert prepare("command", str(tmp_path), Settings(command=("true",)))[1] == Model(id=tmp_path.name)
+    with pytest.raises(BadInput, match=r"^--command: no program is named\. Name it with --command"):
+        prepare("command", "org/name", Settings())
+    with pytest.raises(BadInput, match=r"^no-such-program: there is no such program"):
+        prepare("command", "org/name", Settings(command=("no-such-program",)))
+
+
 # ------------------------------------------------------------------------------------------------------ failures
 
 
@@ -256,6 +270,8 @@ def test_a_parent_that_is_killed_takes_the_program_with_it(tmp_path: Path, where
     path = tmp_path / "pid"
     code = f"""
 import sys, threading
+from energy_rating.records import Model
+from energy_rating.workloads import Settings, prepare
 from energy_rating.workloads.command import Command
 program = "import os, time; print(os.getpid(), file=open({str(path)!r}, 'w'), flush=True); time.sleep(60)"
 workload = Command([sys.executable, "-I", "-S", "-c", program])

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from energy_rating.errors import BadInput, EnergyRatingError
+from energy_rating.records import Model
+from energy_rating.workloads import Settings, prepare
 from energy_rating.workloads.diffusers import Diffusers, PipelineFailed, random_pipeline
 
 MISSING = [name for name in ("torch", "diffusers", "transformers") if importlib.util.find_spec(name) is None]
@@ -290,6 +292,33 @@ def test_a_damaged_or_pickled_pipeline_is_one_error_and_code_in_it_is_not_run(
             Diffusers(pickled).load()
         one_line(caught.value)
         assert not ran.exists()
+
+
+@pytest.mark.slow
+@needs_diffusers
+@together
+def test_it_is_prepared_with_what_its_files_say(loaded: Diffusers, tiny: Path, tmp_path: Path) -> None:
+    import torch
+
+    pipeline = loaded._pipeline
+    parameters = sum(
+        weights.numel()
+        for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder)
+        for weights in part.state_dict().values()
+    )
+    settings = Settings(dtype="bfloat16", batch_size=2, seed=5)
+    workload, model = prepare("diffusers", str(tiny), settings)
+    assert model == Model(id="tiny", parameters=parameters, dtype="bfloat16")
+    with closing(workload):
+        workload.load()
+        assert workload._pipeline.unet.dtype is torch.bfloat16
+    assert prepare("diffusers", str(tiny), Settings())[1].dtype == "float32"
+    with pytest.raises(BadInput, match=r"^no-such/pipeline: there is no such folder"):
+        prepare("diffusers", "no-such/pipeline", Settings())
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "model_index.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "unet" / "broken.safetensors").write_bytes(b"\x10")
+    assert prepare("diffusers", str(tmp_path), Settings())[1].parameters is None
 
 
 @pytest.mark.slow

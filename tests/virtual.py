@@ -115,12 +115,16 @@ class FakeDevice:
             )
         return tuple(found)
 
+    def tick_before(self, now: float) -> float:
+        """When the counter was last refreshed."""
+        return math.floor((now - self.phase_s) / self.tick_s + 1e-9) * self.tick_s + self.phase_s
+
     def read(self) -> Mapping[str, float | SensorFailed]:
         self.reads += 1
         if self.cost_s:
             self.clock.time += self.cost_s
         now = self.clock.time
-        tick = math.floor((now - self.phase_s) / self.tick_s + 1e-9) * self.tick_s + self.phase_s
+        tick = self.tick_before(now)
         values: dict[str, float | SensorFailed] = {}
         for channel in self.channels:
             kind = "energy" if channel.method == "counter" else "power"

@@ -286,8 +286,9 @@ def _beside(
     """The energy per token, image and so on, beside that per unit."""
     if measurement is None or energy is None or not unit or not measurement.work.get(unit):
         return
-    for other, amount in list(measurement.work.items())[:4]:
-        if other != unit and amount:
+    for other, amount in list(measurement.work.items())[:8]:
+        # What was read is counted too, and is no measure of what was made.
+        if amount and other != unit and not other.startswith("input_"):
             yield _clean(other, most=24), energy.times(measurement.work[unit] / amount)
 
 
@@ -308,12 +309,12 @@ def _task(record: Record, unit: str | None) -> str:
 _COMPONENTS: Mapping[Component, str] = {
     "gpu": "GPU only",
     "cpu": "CPU only",
-    "dram": "memory only",
+    "dram": "RAM only",
     "module": "whole module",
     "host": "whole host",
     "wall": "at the wall plug",
 }
-_PARTS: Mapping[Component, str] = {"gpu": "GPU", "cpu": "CPU", "dram": "memory"}
+_PARTS: Mapping[Component, str] = {"gpu": "GPU", "cpu": "CPU", "dram": "RAM"}
 _HOW = {"counter": "by energy counter", "power": "by power readings", "model": "estimated by a model"}
 
 
@@ -678,7 +679,7 @@ def _draw_energy(sheet: _Sheet, facts: _Facts) -> None:
         sheet.text(left, "not measured", size=24, bold=True, colour=BLUE, room=room)
     else:
         sheet.move(40)
-        _draw_figure(sheet, facts, left, room)
+        _draw_figure(sheet, facts.energy, facts.about, left, room)
         sheet.move(5)
         for other in list(facts.others())[:3]:
             sheet.move(16)
@@ -693,11 +694,10 @@ def _draw_energy(sheet: _Sheet, facts: _Facts) -> None:
     sheet.behind(behind, _panel(top, sheet.y - top, facts.origin))
 
 
-def _draw_figure(sheet: _Sheet, facts: _Facts, left: float, room: float) -> None:
+def _draw_figure(sheet: _Sheet, energy: Estimate, about: str, left: float, room: float) -> None:
     """The figure itself: large the value, smaller its doubt and unit, and what the doubt is."""
-    assert facts.energy is not None
-    value, doubt = _Quantity(facts.energy, "J").parts()
-    value = f"{facts.about}{value}"
+    value, doubt = _Quantity(energy, "J").parts()
+    value = f"{about}{value}"
     large, small = 34.0, 18.0
     letters = sheet.letters
     while letters.width(value, size=large, bold=True) + letters.width(doubt, size=small) + 8 > room:

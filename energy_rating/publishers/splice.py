@@ -634,6 +634,7 @@ _RULE = re.compile(r"(?:(?:\*[ ]*){3,}|(?:-[ ]*){3,}|(?:_[ ]*){3,})$")
 _ITEM = re.compile(r"([-+*]|(\d{1,9})[.)])( +|$)")
 
 _QUOTE = -1  # among the indents of list items
+_DEEPEST_LIST = 32  # what is nested deeper is taken for text of the deepest, lest a line of a million marks take hours
 
 
 class _Markdown:
@@ -671,6 +672,9 @@ class _Markdown:
             number += 1
 
     def _take(self, line: str, number: int) -> tuple[bool, bool]:
+        if line[:1].isalpha() and not (self._containers or self._fence or self._html):
+            self._paragraph = True  # as most lines are
+            return False, False
         position, matched = self._match_containers(line)
         unmatched = matched < len(self._containers)
         if unmatched:
@@ -694,7 +698,7 @@ class _Markdown:
                     self._close(matched)
                     self._hollow = False
                 return False, False
-            if bare[0] == ">":
+            if bare[0] == ">" and matched < _DEEPEST_LIST:
                 self._close(matched)
                 self._containers.append(_QUOTE)
                 position += indent + 1
@@ -702,7 +706,7 @@ class _Markdown:
                 self._hollow = False
             elif self._leaf(bare, matched, number, paragraph, unmatched and not opened):
                 return matched == 0, False
-            elif item := self._item(bare, paragraph and not unmatched):
+            elif matched < _DEEPEST_LIST and (item := self._item(bare, paragraph and not unmatched)):
                 self._close(matched)
                 width = len(item[1]) + (len(item[3]) if 1 <= len(item[3]) <= 4 else 1)
                 self._hollow = len(item[0]) == len(bare)

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import IO
 
 from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import Number
+from energy_rating.records import Model, Number
+from energy_rating.workloads import Settings, Workload
 
 SUCH_AS = "Such as token=512"
 
@@ -36,6 +37,19 @@ LONGEST_WAIT_S = 3600.0  # for one call of select; epoll counts milliseconds in 
 
 # It does nothing until its standard input ends, which is when the process that holds the other end is gone.
 GUARD = ("/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$1"', "guard")
+
+
+def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
+    """The workload for a program, found already; of its model nothing is known but the name that it is given here.
+
+    Raises:
+        BadInput: no program is named, there is none of that name, or it may not be executed.
+    """
+    if not settings.command:
+        raise BadInput("no program is named", "Name it with --command", place="--command")
+    workload = Command(settings.command)
+    workload.load()
+    return workload, Model(id=Path(model).name if Path(model).exists() else model)
 
 
 class CommandFailed(EnergyRatingError):

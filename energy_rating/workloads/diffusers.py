@@ -8,26 +8,48 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib.util
 import inspect
+import json
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import Number
-from energy_rating.workloads import drain_queues
+from energy_rating.records import Model, Number
+from energy_rating.workloads import Settings, Workload, drain_queues
 
-Dtype = Literal["float32", "float16", "bfloat16"]
-DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+DTYPES = ("float32", "float16", "bfloat16")
 
 INSTALL = 'Run: pip install "energy-rating[diffusers]"'
+
+NEEDED = ("torch", "diffusers", "transformers")
 
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 
 KEPT_IMAGES = 4
 LONGEST_QUOTE = 200
+LARGEST_HEADER = 100_000_000  # bytes, of a safetensors file; the format's own limit
+
+
+def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
+    """The workload for a saved pipeline, and what its files say of it.
+
+    Raises:
+        BadInput: there is no such pipeline on this machine, or no such type.
+        EnergyRatingError: a package is missing.
+    """
+    source = _source(model)
+    for package in NEEDED:
+        if importlib.util.find_spec(package) is None:
+            raise EnergyRatingError(f"{package} is not installed", INSTALL)
+    dtype = settings.dtype or DTYPES[0]
+    workload = Diffusers(model, dtype=dtype, batch_size=settings.batch_size, seed=settings.seed)
+    folder = Path(source if Path(source).is_dir() else _downloaded(source))
+    return workload, Model(id=_name(model), parameters=_parameters(folder), dtype=dtype)
 
 
 class PipelineFailed(EnergyRatingError):
@@ -47,7 +69,7 @@ class Diffusers:
         self,
         model: str | Path,
         *,
-        dtype: Dtype = "float32",
+        dtype: str = DTYPES[0],
         device: str | None = None,
         steps: int | None = None,
         height: int | None = None,
@@ -60,7 +82,7 @@ class Diffusers:
 
         Args:
             model: the folder of a saved pipeline, or its id on the hub.
-            dtype: of the weights and of the arithmetic.
+            dtype: of the weights and of the arithmetic: float32, float16 or bfloat16.
             device: as torch names it; by default ``cuda`` if there is one, else ``cpu``.
             steps: of denoising; by default as many as the pipeline takes by itself.
             height: of the images in pixels; by default the pipeline's.
@@ -376,6 +398,26 @@ def _check_takes(pipeline: Any, arguments: Sequence[str], name: str) -> None:
                 "Name a text-to-image pipeline" if argument == "prompt" else "Leave it to the pipeline",
                 place=name,
             )
+
+
+def _parameters(folder: Path) -> int | None:
+    """The weights of all components, by the headers of their files; None if one of them cannot be understood.
+
+    The format: eight bytes with the length of a JSON object, in which each tensor has its shape.
+    https://github.com/huggingface/safetensors#format
+    """
+    total = 0
+    # model.fp16.safetensors is the same weights again, in another type.
+    for path in (path for path in folder.glob("*/*.safetensors") if "." not in path.stem):
+        try:
+            with path.open("rb") as file:
+                header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), LARGEST_HEADER)))
+            total += sum(
+                math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
+            )
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+    return total or None
 
 
 def _name(model: str | Path) -> str:
