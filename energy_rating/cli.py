@@ -103,7 +103,8 @@ def measure(
     energy-rating measure --count token=51200 -- python generate.py
     """
     from energy_rating import meter
-    from energy_rating.command import parse_count, run_command
+    from energy_rating.command import run_command
+    from energy_rating.counts import parse_count
 
     if zone is not None:
         from energy_rating.impact import check_zone
@@ -198,7 +199,7 @@ def trace(journal: Path, output: Path) -> None:
 @click.option(
     "--command",
     "command_line",
-    help="For --workload command: the program; it gets the items on its standard input.",
+    help="For --workload command: the program, started once a batch; it gets the items on its standard input.",
 )
 @click.option("--model-id", help="The model's id for the record, such as org/name. Default: what MODEL says.")
 @click.option(
@@ -212,7 +213,9 @@ def trace(journal: Path, output: Path) -> None:
     metavar="FILE",
     help="Items, one a line, in place of the protocol's.",
 )
-@click.option("--repeats", type=click.IntRange(1, 1000), help="Repeats, in place of the protocol's number.")
+@click.option(
+    "--repeats", type=click.IntRange(1, 1000), help="Exactly so many repeats, in place of the protocol's."
+)
 @click.option(
     "--min-duration",
     type=click.FloatRange(0.0, 86400.0),
@@ -256,7 +259,7 @@ def benchmark(
     from dataclasses import replace
 
     from energy_rating import benchmark as benchmarking
-    from energy_rating.impact import footprint
+    from energy_rating.impact import check_zone, footprint
     from energy_rating.publishers import text
     from energy_rating.publishers.folder import publish
     from energy_rating.rating import load_scheme, rate
@@ -274,6 +277,8 @@ def benchmark(
         seed=seed,
     )
     rules = load_scheme(scheme)
+    if zone is not None:
+        check_zone(zone)
     settings = replace(plan.settings, command=tuple(shlex.split(command_line or "")))
     name = workload or benchmarking.default_workload(task, model)
     prepared, described = prepare(name, model, settings)
@@ -408,7 +413,7 @@ def card(
 ) -> None:
     """Writes or refreshes the section in a model card; every other byte stays as it is."""
     from energy_rating.formats import read_record
-    from energy_rating.impact import footprint
+    from energy_rating.impact import check_zone, footprint
     from energy_rating.publishers.card import TRAINING, remove_card_file, update_card_file
     from energy_rating.rating import rate as rated
 
@@ -422,6 +427,7 @@ def card(
         found = [read_record(path) for path in records]
         emissions_g, location = None, None
         if zone is not None:
+            check_zone(zone)
             for record in found:
                 if record.stage in TRAINING:
                     carbon = footprint(record, zone=zone)

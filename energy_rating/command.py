@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from energy_rating.counts import read_counts
 from energy_rating.errors import BadInput
 from energy_rating.meter import Run
 from energy_rating.records import Number
@@ -26,8 +26,6 @@ PASSED_ON = (
     signal.SIGCONT,
     signal.SIGWINCH,
 )
-
-LARGEST_COUNTS = 1 << 20  # bytes of a file of counts
 
 
 def run_command(
@@ -98,51 +96,3 @@ def _in_foreground() -> bool:
         return False
     finally:
         os.close(terminal)
-
-
-def read_counts(path: Path) -> dict[str, Number]:
-    """Counts from a file: ``{"token": 512}`` or lines of ``token=512``.
-
-    Raises:
-        BadInput: the file cannot be read, or holds something else.
-    """
-    try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST_COUNTS).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot be read ({type(error).__name__})", place=path.name) from error
-    if text.lstrip().startswith("{"):
-        try:
-            entry = json.loads(text)
-        except ValueError as error:
-            raise BadInput("is not JSON", place=path.name) from error
-        return dict(_one_count(str(unit), amount, path.name) for unit, amount in entry.items())
-    lines = [line.strip() for line in text.splitlines()]
-    return dict(parse_count(line, place=path.name) for line in lines if line and not line.startswith("#"))
-
-
-def parse_count(text: str, *, place: str) -> tuple[str, Number]:
-    """``token=512`` as unit and number.
-
-    Raises:
-        BadInput: it is not of that form.
-    """
-    unit, mark, number = text.partition("=")
-    if not mark:
-        raise BadInput(f"{text[:40]!r} is not of the form unit=number", "Such as token=512", place=place)
-    try:
-        amount: Number = int(number)
-    except ValueError:
-        try:
-            amount = float(number)
-        except ValueError:
-            raise BadInput(f"{number[:40]!r} is not a number", "Such as token=512", place=place) from None
-    return _one_count(unit.strip(), amount, place)
-
-
-def _one_count(unit: str, amount: object, place: str) -> tuple[str, Number]:
-    if not unit.isidentifier() or len(unit) > 60:
-        raise BadInput(f"{unit[:40]!r} is not a unit", "A unit is a word such as token or image", place=place)
-    if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount < float("inf"):
-        raise BadInput(f"{amount!r:.40} is not a number of at least 0", "Such as token=512", place=place)
-    return unit, amount

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "energy_rating"
 # Imports point upwards in this list only: a room may use rooms of lower floors, and the rooms named beside it.
 FLOORS = [
     ["errors", "quantities"],
-    ["records", "journal", "visible_devices", "gguf"],
+    ["records", "journal", "visible_devices", "gguf", "counts"],
     ["formats"],
     ["integration", "profiles", "environment", "sensors", "workloads", "tasks"],
     ["checks", "rating", "impact", "normalisation", "sampler", "survey"],
@@ -62,6 +62,8 @@ KNOWN_IN = {
     "resvg_py": {"publishers.label"},
     "xllamacpp": {"workloads"},
     "diffusers": {"workloads"},
+    "tokenizers": {"workloads"},
+    "huggingface_hub": {"workloads", "publishers"},
     "transformers": {"workloads", "integrations"},
 }
 

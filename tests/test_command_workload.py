@@ -17,10 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from energy_rating.counts import parse_counts
 from energy_rating.errors import BadInput
 from energy_rating.records import Model
 from energy_rating.workloads import Settings, prepare
-from energy_rating.workloads.command import Command, CommandFailed, parse_counts
+from energy_rating.workloads.command import Command, CommandFailed
 
 PATIENCE_S = 20.0
 

@@ -634,7 +634,9 @@ _RULE = re.compile(r"(?:(?:\*[ ]*){3,}|(?:-[ ]*){3,}|(?:_[ ]*){3,})$")
 _ITEM = re.compile(r"([-+*]|(\d{1,9})[.)])( +|$)")
 
 _QUOTE = -1  # among the indents of list items
-_DEEPEST_LIST = 32  # what is nested deeper is taken for text of the deepest, lest a line of a million marks take hours
+_DEEPEST_LIST = (
+    32  # what is nested deeper is taken for text of the deepest, lest a line of a million marks take hours
+)
 
 
 class _Markdown:

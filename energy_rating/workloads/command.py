@@ -14,18 +14,16 @@ import selectors
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from energy_rating.counts import parse_counts
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.records import Model, Number
 from energy_rating.workloads import Settings, Workload
-
-SUCH_AS = "Such as token=512"
 
 LONGEST_LINE = 1 << 16  # bytes; of what the program prints only the end is kept
 LONGEST_QUOTE = 200
@@ -189,63 +187,6 @@ class Command:
             for _ in range(LARGEST_PIPE // LONGEST_LINE):
                 kept = _kept(kept, os.read(out, LONGEST_LINE))
         return ended, kept
-
-
-# ------------------------------------------------------------------------------------------------------- counts
-
-
-def parse_counts(line: str, *, place: str) -> dict[str, Number]:
-    """Counts from one line: a JSON object of numbers, or words ``unit=number``. Empty if the line is neither.
-
-    Raises:
-        BadInput: it has that form, but something in it is no count.
-    """
-    if line.startswith("{"):
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            raise BadInput("is not JSON", 'Such as {"token": 512}', place=place) from None
-        return dict(check_count(unit, amount, place=place) for unit, amount in entry.items())
-    words = line.split()
-    if not line.strip("= ") or not all("=" in word for word in words):  # a ruler, or prose
-        return {}
-    return dict(parse_count(word, place=place) for word in words)
-
-
-def parse_count(text: str, *, place: str) -> tuple[str, Number]:
-    """``token=512`` as unit and number.
-
-    Raises:
-        BadInput: it is not of that form.
-    """
-    unit, mark, number = text.partition("=")
-    if not mark:
-        raise BadInput(f"{text[:40]!r} is not of the form unit=number", SUCH_AS, place=place)
-    try:
-        amount: Number = int(number)
-    except ValueError:
-        try:
-            amount = float(number)
-        except ValueError:
-            raise BadInput(f"{number[:40]!r} is not a number", SUCH_AS, place=place) from None
-    return check_count(unit.strip(), amount, place=place)
-
-
-def check_count(unit: str, amount: object, *, place: str) -> tuple[str, Number]:
-    """The unit and the number, which are a word and finite and not below zero.
-
-    Raises:
-        BadInput: they are not.
-    """
-    if not unit.isidentifier() or len(unit) > 60:
-        raise BadInput(f"{unit[:40]!r} is not a unit", "A unit is a word such as token or image", place=place)
-    if (
-        isinstance(amount, bool)
-        or not isinstance(amount, int | float)
-        or not 0 <= amount <= sys.float_info.max
-    ):
-        raise BadInput(f"{amount!r:.40} is not a number of at least 0", SUCH_AS, place=place)
-    return unit, amount
 
 
 # ---------------------------------------------------------------------------------------------------- processes

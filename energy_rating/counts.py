@@ -1,0 +1,88 @@
+"""Work as people and programs write it: ``token=512``, or ``{"token": 512}``. Text to numbers, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from energy_rating.errors import BadInput
+from energy_rating.records import Number
+
+SUCH_AS = "Such as token=512"
+LARGEST_COUNTS = 1 << 20  # bytes of a file of counts
+
+
+def read_counts(path: Path) -> dict[str, Number]:
+    """Counts from a file: ``{"token": 512}`` or lines of ``token=512``.
+
+    Raises:
+        BadInput: the file cannot be read, or holds something else.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST_COUNTS).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot be read ({type(error).__name__})", place=path.name) from error
+    if text.lstrip().startswith("{"):
+        try:
+            entry = json.loads(text)
+        except ValueError as error:
+            raise BadInput("is not JSON", place=path.name) from error
+        return dict(check_count(str(unit), amount, place=path.name) for unit, amount in entry.items())
+    lines = [line.strip() for line in text.splitlines()]
+    return dict(parse_count(line, place=path.name) for line in lines if line and not line.startswith("#"))
+
+
+def parse_counts(line: str, *, place: str) -> dict[str, Number]:
+    """Counts from one line: a JSON object of numbers, or words ``unit=number``. Empty if the line is neither.
+
+    Raises:
+        BadInput: it has that form, but something in it is no count.
+    """
+    if line.startswith("{"):
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            raise BadInput("is not JSON", 'Such as {"token": 512}', place=place) from None
+        return dict(check_count(unit, amount, place=place) for unit, amount in entry.items())
+    words = line.split()
+    if not line.strip("= ") or not all("=" in word for word in words):  # a ruler, or prose
+        return {}
+    return dict(parse_count(word, place=place) for word in words)
+
+
+def parse_count(text: str, *, place: str) -> tuple[str, Number]:
+    """``token=512`` as unit and number.
+
+    Raises:
+        BadInput: it is not of that form.
+    """
+    unit, mark, number = text.partition("=")
+    if not mark:
+        raise BadInput(f"{text[:40]!r} is not of the form unit=number", SUCH_AS, place=place)
+    try:
+        amount: Number = int(number)
+    except ValueError:
+        try:
+            amount = float(number)
+        except ValueError:
+            raise BadInput(f"{number[:40]!r} is not a number", SUCH_AS, place=place) from None
+    return check_count(unit.strip(), amount, place=place)
+
+
+def check_count(unit: str, amount: object, *, place: str) -> tuple[str, Number]:
+    """The unit and the number, which are a word and finite and not below zero.
+
+    Raises:
+        BadInput: they are not.
+    """
+    if not unit.isidentifier() or len(unit) > 60:
+        raise BadInput(f"{unit[:40]!r} is not a unit", "A unit is a word such as token or image", place=place)
+    if (
+        isinstance(amount, bool)
+        or not isinstance(amount, int | float)
+        or not 0 <= amount <= sys.float_info.max
+    ):
+        raise BadInput(f"{amount!r:.40} is not a number of at least 0", SUCH_AS, place=place)
+    return unit, amount
