@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from fake_nvml import Device, FakeNvml
+from virtual import FakeDevice, VirtualClock, constant
+
+from energy_rating import measure
 
 TOP = Path(__file__).parents[1]
 DOCUMENTS = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
@@ -53,6 +56,18 @@ def test_python_in_the_documents_runs(code, tmp_path):
 def workplace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workplace")
     (folder / "train.py").write_text("import time\ntime.sleep(1)\n")
+    (folder / "generate.py").write_text(
+        "import sys, time\nsys.stdin.read()\ntime.sleep(0.1)\nprint('token=20')\n"
+    )
+    (folder / "README.md").write_text("---\nlicense: mit\nlanguage: no\n---\n\n# A model\n")
+    # The run of the first example, which is Python and is run by the test above.
+    clock = VirtualClock()
+    power, energy = constant(300)
+    gpu = FakeDevice(clock=clock, power=power, energy=energy)
+    with measure(
+        "fine-tuning", output_dir=folder / "reports" / "run-1", sensors=[gpu], clock=clock, report=None
+    ):
+        clock.sleep(10)
     return folder
 
 
@@ -72,6 +87,10 @@ def test_commands_in_the_documents_run(text, workplace):
             timeout=60,
         )
         assert done.returncode == 0, f"{line}: {done.stderr}"
+        if "--remove" in words:
+            assert (
+                workplace / "README.md"
+            ).read_text() == "---\nlicense: mit\nlanguage: no\n---\n\n# A model\n"
 
 
 def test_links_in_the_documents_lead_somewhere():

@@ -382,6 +382,15 @@ def test_content_that_would_break_the_markers_is_refused(content):
         splice.put_section("# Hi\n", content)
 
 
+@pytest.mark.parametrize(
+    "text", ["* " * 50_000, "> " * 50_000, "- " * 50_000 + "x\n", "<a" + " b=c" * 50_000]
+)
+def test_a_hostile_body_is_read_soon(text):
+    since = time.process_time()
+    assert splice.remove_section(splice.put_section(text, CONTENT)) == text
+    assert time.process_time() - since < 5
+
+
 # ------------------------------------------------------------------------------------------- cards nobody thought of
 
 EOLS = st.sampled_from(["\n", "\n", "\n", "\r\n", "\r\n", "\r"])
