@@ -56,7 +56,7 @@ class ExampleModel:
         self.clock.sleep(6.0)
         self.draw(IDLE_W)
 
-    def run(self, items: object) -> dict[str, int]:
+    def run(self, items: object) -> dict[str, int]:  # noqa: ARG002  one request a call
         self.draw(BUSY_W + 9.0 * math.sin(self.clock.now() / 7.0) + 3.0 * math.sin(self.clock.now() / 61.0))
         self.clock.sleep(ITEM_S)
         self.draw(IDLE_W)
