@@ -6,6 +6,7 @@ only the device and the model are invented, and the word *example* is in every n
 
 from __future__ import annotations
 
+import functools
 import gzip
 import math
 import shutil
@@ -18,6 +19,7 @@ sys.path.insert(0, str(TOP / "tests"))
 
 from virtual import FakeDevice, VirtualClock  # noqa: E402
 
+from energy_rating import environment  # noqa: E402
 from energy_rating.benchmark import benchmark, planned  # noqa: E402
 from energy_rating.formats import write_whole  # noqa: E402
 from energy_rating.publishers.folder import publish  # noqa: E402
@@ -67,6 +69,8 @@ class ExampleModel:
 
 
 def main() -> None:
+    # No machine stands behind an example.
+    environment.describe = functools.partial(environment.describe, machine_ids=())
     clock = VirtualClock()
     model = ExampleModel(clock)
     device = Device(

@@ -56,7 +56,8 @@ def _system() -> dict[str, str]:
     system = {"python": sys.version.split()[0], "energy-rating": __version__}
     if hasattr(os, "uname"):
         uname = os.uname()
-        system[uname.sysname.lower()] = uname.release
+        # Version and no more: the rest of a release names the cloud, the distribution, or whoever built the kernel.
+        system[uname.sysname.lower()] = ".".join(uname.release.split("-")[0].split(".")[:2])
     else:
         system[sys.platform] = "unknown"
     return system

@@ -93,7 +93,9 @@ def test_python_this_package_and_the_kernel_are_always_named():
     software = describe().software
     assert software["python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")
     assert software["energy-rating"] == energy_rating.__version__
-    assert software[os.uname().sysname.lower()] == os.uname().release
+    kernel = software[os.uname().sysname.lower()]
+    assert os.uname().release.startswith(kernel)
+    assert kernel.replace(".", "").isdigit(), "the version, and not who built it"
 
 
 def test_loaded_libraries_have_the_version_that_was_installed():
