@@ -93,8 +93,10 @@ def summarise_journal(journal: Journal) -> Record:
         measurement, used = added.measurement(name, parts, channels, idle_w)
         findings += checks.of_measurement(measurement, channels, used)
         if name == MEASURED and added.repeats_alike:
-            for seen in added.seen.values():
-                findings += checks.of_repeats(name, seen.values)
+            for (number, channel_id), seen in added.seen.items():
+                # A model follows the load of the whole machine; only what was measured is expected to repeat itself.
+                if parts[number - 1].is_measured(channel_id):
+                    findings += checks.of_repeats(name, seen.values)
         measurements.append(measurement)
     if not any(measurement.energy_j for measurement in measurements):
         findings.append(checks.nothing_measured())
@@ -175,6 +177,12 @@ class _Part:
                         self.findings += checks.of_pair(
                             counters[0], counted, integrated, span.end_s - span.start_s
                         )
+
+    def is_measured(self, channel_id: str) -> bool:
+        """Whether a sensor stands behind the channel, and not a model."""
+        return any(
+            channel.id == channel_id and channel.method != "model" for channel in self.session.channels
+        )
 
     def energy(self, channel: Channel, span: Span) -> tuple[Estimate | None, float]:
         """What one channel says about a window: its energy, and the seconds that it saw."""

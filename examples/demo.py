@@ -18,10 +18,11 @@ from pathlib import Path
 from energy_rating import BadInput, EnergyRatingError, Measurement, Rating, Record, load, rate
 from energy_rating.benchmark import benchmark, planned
 from energy_rating.cli import progress_line
+from energy_rating.profiles import load_profile
 from energy_rating.publishers import text
 from energy_rating.publishers.folder import publish
 from energy_rating.quantities import Estimate, rounded, significant
-from energy_rating.rating import is_example
+from energy_rating.rating import is_example, load_scheme
 from energy_rating.records import Number
 from energy_rating.tasks import load_task
 from energy_rating.workloads.llama_cpp import LlamaCpp, prepared
@@ -134,6 +135,16 @@ def tell(
     findings(record)
     print("\nThe rating\n")
     print(textwrap.indent(text.rating(rating), "  "))
+    if rating.stars is None:
+        scheme = load_scheme(rating.scheme)
+        print()
+        say(
+            f"It would be rated if its GPU were measured on the scheme's reference device "
+            f"({load_profile(scheme.reference_device).name}) under a protocol of the scheme "
+            f"({', '.join(protocol.name for protocol in scheme.protocols)}), for at least "
+            f"{scheme.rules.shortest_s:.0f} s and {scheme.rules.fewest_repeats} repeats.",
+            "  ",
+        )
     recorded()
     print("\nLook at\n")
     print(text.files(Path(os.path.relpath(path)) for path in written))
