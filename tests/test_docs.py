@@ -19,14 +19,19 @@ TOP = Path(__file__).parents[1]
 DOCUMENTS = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
 
 
-def blocks(language: str) -> list[tuple[str, str]]:
-    found = []
-    for document in DOCUMENTS:
-        for number, text in enumerate(
-            re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), re.M | re.S)
-        ):
-            found.append(pytest.param(text, id=f"{document.name}-{number}"))
-    return found
+CARD = "---\nlicense: mit\nlanguage: no\n---\n\n# A model\n"
+
+
+def in_language(language: str, document: Path) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), re.M | re.S)
+
+
+def blocks(language: str) -> list[object]:
+    return [
+        pytest.param(text, id=f"{document.name}-{number}")
+        for document in DOCUMENTS
+        for number, text in enumerate(in_language(language, document))
+    ]
 
 
 # What the reader has and the documents do not show.
@@ -59,7 +64,7 @@ def workplace(tmp_path_factory):
     (folder / "generate.py").write_text(
         "import sys, time\nsys.stdin.read()\ntime.sleep(0.1)\nprint('token=20')\n"
     )
-    (folder / "README.md").write_text("---\nlicense: mit\nlanguage: no\n---\n\n# A model\n")
+    (folder / "README.md").write_text(CARD)
     # The run of the first example, which is Python and is run by the test above.
     clock = VirtualClock()
     power, energy = constant(300)
@@ -71,10 +76,10 @@ def workplace(tmp_path_factory):
     return folder
 
 
-@pytest.mark.xdist_group("readme")
-@pytest.mark.parametrize("text", blocks("bash"))
-def test_commands_in_the_documents_run(text, workplace):
-    for line in text.splitlines():
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_commands_in_the_documents_run(document, workplace):
+    for line in "\n".join(in_language("bash", document)).splitlines():
         words = shlex.split(line, comments=True)
         if not words or words[0] != "energy-rating":
             continue  # make is what runs this very test
@@ -84,13 +89,11 @@ def test_commands_in_the_documents_run(text, workplace):
             cwd=workplace,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=110,
         )
         assert done.returncode == 0, f"{line}: {done.stderr}"
         if "--remove" in words:
-            assert (
-                workplace / "README.md"
-            ).read_text() == "---\nlicense: mit\nlanguage: no\n---\n\n# A model\n"
+            assert (workplace / "README.md").read_text() == CARD
 
 
 def test_links_in_the_documents_lead_somewhere():
