@@ -20,6 +20,7 @@ from pathlib import Path
 DATA = Path(__file__).parents[2] / "shared" / "reference-data"
 JOULES_PER_REQUEST = 3.6  # of a watt-hour per 1000 queries
 FIRM_FROM = 20  # models
+FEWEST_MODELS = 7  # below, a class has no reference energy yet
 MIXED_FROM = 100.0  # highest over lowest: such a task mixes architectures
 
 # Their name of the task, and the Hub's.
@@ -153,7 +154,8 @@ def main() -> None:
     for anchor in anchors(data):
         title = " ".join(part for part in anchor.key if part)
         mixed = f", mixed ({anchor.span:.0f}×)" if anchor.span > MIXED_FROM else ""
-        print(f"\n# {title}: {anchor.status}, n = {anchor.n}, span {anchor.span:.3g}×{mixed}")
+        few = "" if anchor.n >= FEWEST_MODELS else ", too few models"
+        print(f"\n# {title}: {anchor.status}, n = {anchor.n}, span {anchor.span:.3g}×{mixed}{few}")
         print(f"e_ref_j = {anchor.e_ref_j:g}")
         print(f"centre_j = {digits(anchor.centre_j, 4):.10g}")
         print(f"lowest_j = {digits(min(anchor.energies_j), 4):.10g}")

@@ -36,9 +36,17 @@ MANY_REJECTED = 0.01
 
 
 def of_measurement(
-    measurement: Measurement, channels: Sequence[Channel], used: Mapping[str, float | None]
+    measurement: Measurement,
+    channels: Sequence[Channel],
+    used: Mapping[str, float | None],
+    *,
+    contiguous: bool,
 ) -> Iterator[Finding]:
-    """What is wrong with one measurement. ``used``: refresh period by id of the channels its energy came from."""
+    """What is wrong with one measurement.
+
+    ``used``: what each channel that its energy came from can tell apart, in seconds. ``contiguous``: its windows follow upon
+    each other, so that what is misplaced at an edge is not lost.
+    """
     name = measurement.name
     by_id = {channel.id: channel for channel in channels}
     for component, share in measurement.coverage.items():
@@ -50,6 +58,7 @@ def of_measurement(
                 remedy="Look for sensor-lost, gap and reset findings; measure again",
                 severity="disqualifies" if share < LEAST_COVERAGE else "degrades",
                 measurement=name,
+                channel=next((channel.id for channel in channels if channel.component == component), None),
             )
     mean_s = measurement.duration_s / measurement.n if measurement.n else 0.0
     too_short: set[str] = set()
@@ -58,12 +67,13 @@ def of_measurement(
             too_short.add(by_id[channel_id].component)
             yield Finding(
                 code="window-too-short",
-                message=f"windows of {mean_s * 1e3:.3g} ms are too short for a sensor that refreshes every "
+                message=f"windows of {mean_s * 1e3:.3g} ms are too short for a sensor that tells apart "
                 f"{period_s * 1e3:.3g} ms",
                 remedy=f"Put at least {SHORTEST_IN_TICKS * period_s:.2g} s of work into one window",
-                severity="disqualifies"
-                if measurement.duration_s < SHORTEST_IN_TICKS * period_s
-                else "degrades",
+                severity="degrades"
+                if mean_s >= period_s
+                or (contiguous and measurement.duration_s >= SHORTEST_IN_TICKS * period_s)
+                else "disqualifies",
                 measurement=name,
                 channel=channel_id,
             )
@@ -84,6 +94,17 @@ def of_measurement(
 def random_half_width(energy: Estimate) -> float:
     """Half the 95 % interval that random doubt alone makes, as a share of the value."""
     return Estimate(value=0.0, random=energy.random).half_width() / energy.value if energy.value else 0.0
+
+
+def summed_from_power(channel: Channel) -> Finding:
+    """A GPU without a counter."""
+    return Finding(
+        code="summed-from-power",
+        message=f"{channel.id}: its energy is summed up from power readings, which see only a part of the time",
+        remedy="A GPU and driver with an energy counter know it all",
+        severity="degrades",
+        channel=channel.id,
+    )
 
 
 def of_counter(channel: Channel, counter: Counter) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -122,7 +123,8 @@ def measure(
     if zone is not None and record is not None:
         _tell_carbon(record, zone)
     if as_json and record is not None:
-        _print_record(record)
+        with contextlib.suppress(BrokenPipeError):  # the reader went away; the command's own exit code stands
+            _print_record(record)
     if strict and code == 0 and (record is None or not _clean(record)):
         _tell("--strict: the figures are degraded; see the findings in the record")
         code = 1
@@ -414,7 +416,8 @@ def card(
     """Writes or refreshes the section in a model card; every other byte stays as it is."""
     from energy_rating.formats import read_record
     from energy_rating.impact import check_zone, footprint
-    from energy_rating.publishers.card import TRAINING, remove_card_file, update_card_file
+    from energy_rating.publishers.card import remove_card_file, update_card_file
+    from energy_rating.rating import TRAINING
     from energy_rating.rating import rate as rated
 
     if remove:
@@ -425,19 +428,17 @@ def card(
                 "there is no record to write from", "Name a record.json or the folder of a run", place=readme
             )
         found = [read_record(path) for path in records]
-        emissions_g, location = None, None
+        carbon = None
         if zone is not None:
             check_zone(zone)
             for record in found:
                 if record.stage in TRAINING:
                     carbon = footprint(record, zone=zone)
-                    emissions_g, location = carbon.carbon_g.value, carbon.zone_name
         changed = update_card_file(
             readme,
             found,
             ratings=[rated(record, scheme=scheme) for record in found],
-            emissions_g=emissions_g,
-            location=location,
+            impact=carbon,
             label=label,
             overwrite=overwrite,
         )
@@ -445,40 +446,56 @@ def card(
 
 
 @cli.command()
+@click.argument("name", required=False)
 @json_option
-def tasks(as_json: bool) -> None:
-    """The tasks that ship, with their protocols."""
+def tasks(name: str | None, as_json: bool) -> None:
+    """The tasks that ship, with their protocols; with NAME, one of them in full."""
     from energy_rating.formats import plain
     from energy_rating.publishers import text
     from energy_rating.tasks import load_task
     from energy_rating.tasks import tasks as known
 
-    found = [load_task(name) for name in known()]
+    if name is not None:
+        one = load_task(name)
+        _print(_dumped(plain(one)) if as_json else text.task(one))
+        return
+    found = [load_task(key) for key in known()]
     _print(_dumped(plain(found)) if as_json else text.tasks(found))
 
 
 @cli.command()
+@click.argument("name", required=False)
 @json_option
-def profiles(as_json: bool) -> None:
-    """The hardware profiles that ship."""
+def profiles(name: str | None, as_json: bool) -> None:
+    """The hardware profiles that ship; with NAME, one of them in full, each figure with its source."""
     from energy_rating.formats import plain
+    from energy_rating.profiles import load_profile
     from energy_rating.profiles import profiles as known
     from energy_rating.publishers import text
 
+    if name is not None:
+        one = load_profile(name)
+        _print(_dumped(plain(one)) if as_json else text.profile(one))
+        return
     found = known()
     _print(_dumped(plain(found)) if as_json else text.profiles(found))
 
 
 @cli.command()
+@click.argument("name", required=False)
 @json_option
-def schemes(as_json: bool) -> None:
-    """The rating schemes that ship."""
+def schemes(name: str | None, as_json: bool) -> None:
+    """The rating schemes that ship; with NAME, one of them in full, each class with its source."""
     from energy_rating.formats import plain
     from energy_rating.publishers import text
     from energy_rating.rating import load_scheme
     from energy_rating.rating import schemes as known
 
-    found = [load_scheme(name) for name in known()]
+    if name is not None:
+        one = load_scheme(name)
+        _print(_dumped(plain(one)) if as_json else text.scheme(one))
+        return
+    found = [load_scheme(key) for key in known()]
     _print(_dumped(plain(found)) if as_json else text.schemes(found))
 
 
@@ -518,11 +535,15 @@ def _dumped(value: object) -> str:
 
 def _print(text: str) -> None:
     """Prints to a terminal that may be anyone's: without control characters that strangers could have put into names."""
-    click.echo("".join(char if char.isprintable() or char == "\n" else "�" for char in text))
+    from energy_rating.publishers.strangers import for_terminal
+
+    click.echo(for_terminal(text))
 
 
 def _tell(line: str) -> None:
-    click.echo(f"energy-rating: {line}", err=True)
+    from energy_rating.publishers.strangers import for_terminal
+
+    click.echo(f"energy-rating: {for_terminal(line)}", err=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -541,7 +562,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(1)
     except EnergyRatingError as error:
-        _tell(f"error: {''.join(char if char.isprintable() else '�' for char in str(error))}")
+        _tell(f"error: {error}")
+        sys.exit(1)
+    except (ArithmeticError, ValueError) as error:
+        # A figure that nobody thought of: the type tells whoever mends it where to look.
+        said = " ".join(str(error).split())[:300]
+        _tell(f"error: unexpected {type(error).__name__}: {said or 'no more is known'}. Please report it")
         sys.exit(1)
     except BrokenPipeError:
         # The reader went away (`| head`): not an error, and nothing more can be said.

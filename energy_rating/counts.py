@@ -23,15 +23,19 @@ def read_counts(path: Path) -> dict[str, Number]:
         with path.open("rb") as file:
             text = file.read(LARGEST_COUNTS).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot be read ({type(error).__name__})", place=path.name) from error
+        raise BadInput(f"cannot be read ({type(error).__name__})", place="the file of counts") from error
     if text.lstrip().startswith("{"):
         try:
             entry = json.loads(text)
-        except ValueError as error:
-            raise BadInput("is not JSON", place=path.name) from error
-        return dict(check_count(str(unit), amount, place=path.name) for unit, amount in entry.items())
+        except (ValueError, RecursionError) as error:
+            raise BadInput("is not JSON", place="the file of counts") from error
+        return dict(
+            check_count(str(unit), amount, place="the file of counts") for unit, amount in entry.items()
+        )
     lines = [line.strip() for line in text.splitlines()]
-    return dict(parse_count(line, place=path.name) for line in lines if line and not line.startswith("#"))
+    return dict(
+        parse_count(line, place="the file of counts") for line in lines if line and not line.startswith("#")
+    )
 
 
 def parse_counts(line: str, *, place: str) -> dict[str, Number]:

@@ -15,11 +15,10 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 import tomllib
 import zlib
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
@@ -27,8 +26,10 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 from energy_rating import records
 from energy_rating.errors import BadInput
 from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, LONGEST_LINE, decoded
+from energy_rating.quantities import Estimate
 from energy_rating.records import (
     RECORD_SCHEMA,
+    RUN,
     Channel,
     Device,
     Environment,
@@ -48,6 +49,13 @@ if TYPE_CHECKING:
 
 RECORD_NAME = "record.json"
 LARGEST_RECORD = 64 << 20  # bytes; a record of a million windows of one name is a few kilobytes
+
+# A sum is the same sum in any order of adding, up to what floating point leaves; a doubt that follows from others likewise.
+SAME_SUM = 1e-6
+JUST_BELOW = 0.999
+
+# The readings of one channel stand in their order. A little disorder does little harm; more is no trace of one run.
+MOST_BACKWARDS_S = 5.0
 
 T = TypeVar("T")
 
@@ -81,14 +89,7 @@ def record_from_json(text: str | bytes, *, place: str | Path = "record") -> Reco
             place=place,
         )
     record: Record = _validated(Record, entry, place)
-    known = {channel.id for channel in record.channels}
-    for measurement in record.measurements:
-        for channel_id in measurement.energy_by_channel_j:
-            if channel_id not in known:
-                raise BadInput(
-                    f"channel {channel_id!r} is not among the record's channels",
-                    place=f"{place}: measurements.{measurement.name}.energy_by_channel_j",
-                )
+    _refuse_contradictions(record, place)
     return replace(
         record,
         measurements=tuple(
@@ -96,6 +97,56 @@ def record_from_json(text: str | bytes, *, place: str | Path = "record") -> Reco
             for measurement in record.measurements
         ),
     )
+
+
+def _refuse_contradictions(record: Record, place: str | Path) -> None:
+    """What stands twice in a record must say the same. Several channels of one device may: a resumed run may have found others."""
+    _refuse_doubles("channel", [channel.id for channel in record.channels], f"{place}: channels")
+    # A resumed run may find another machine, or another power limit, under the same id; that is told twice, and is no double.
+    _refuse_doubles("device", list(record.environment.devices), f"{place}: environment.devices")
+    names = [measurement.name for measurement in record.measurements]
+    _refuse_doubles("measurement", names, f"{place}: measurements")
+    if not names or names[0] != RUN:
+        raise BadInput(f"the first measurement must be {RUN!r}", place=f"{place}: measurements")
+    channels = {channel.id: channel for channel in record.channels}
+    for measurement in record.measurements:
+        where = f"{place}: measurements.{measurement.name}"
+        parts: dict[str, list[Estimate]] = {}
+        for channel_id, energy in measurement.energy_by_channel_j.items():
+            if channel_id not in channels:
+                raise BadInput(
+                    f"channel {channel_id!r} is not among the record's channels",
+                    place=f"{where}.energy_by_channel_j",
+                )
+            channel = channels[channel_id]
+            if energy.systematic < JUST_BELOW * channel.accuracy * energy.value:
+                raise BadInput(
+                    f"the systematic doubt of {channel_id} is less than its accuracy leaves",
+                    place=f"{where}.energy_by_channel_j",
+                )
+            parts.setdefault(channel.component, []).append(energy)
+        if set(parts) != set(measurement.energy_j):
+            raise BadInput("energy_j is not of the components of its channels", place=f"{where}.energy_j")
+        for component, energies in parts.items():
+            _refuse_unless_sum(measurement.energy_j[component], energies, f"{where}.energy_j.{component}")
+
+
+def _refuse_doubles(noun: str, values: Sequence[Hashable], place: str) -> None:
+    seen: set[Hashable] = set()
+    for value in values:
+        if value in seen:
+            name = value.id if isinstance(value, Device) else value
+            raise BadInput(f"the {noun} {str(name)[:80]!r} stands twice", place=place)
+        seen.add(value)
+
+
+def _refuse_unless_sum(energy: Estimate, parts: Sequence[Estimate], place: str) -> None:
+    if not math.isclose(energy.value, sum(part.value for part in parts), rel_tol=SAME_SUM):
+        raise BadInput("energy_j is not the sum of its channels", place=place)
+    # However the doubts of several channels hang together, they never become less than if nothing tied them.
+    for name in ("random", "systematic"):
+        if getattr(energy, name) < JUST_BELOW * math.hypot(*(getattr(part, name) for part in parts)):
+            raise BadInput(f"the {name} doubt is less than its channels leave", place=place)
 
 
 def read_record(path: str | Path) -> Record:
@@ -131,17 +182,17 @@ def write_whole(path: Path, content: bytes) -> None:
         BadInput: it cannot be written.
     """
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        # Not mkstemp: its 0600 would have to be widened again, and asking for the umask sets it for all threads of the program.
+        name = path.parent / f".{path.name[:40]}.{os.urandom(6).hex()}"
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp gives 0600; a result is for everyone whom the folder lets in.
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(path)
+            name.replace(path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            name.unlink(missing_ok=True)
             raise
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -154,12 +205,6 @@ def write_whole(path: Path, content: bytes) -> None:
             "Choose a folder that can be written to",
             place=path,
         ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 # --------------------------------------------------------------------------------------------------------- journals
@@ -318,13 +363,17 @@ class _Reading:
             elif kind == "open":
                 self._open[_whole(entry["open"])] = (str(entry["name"]), self._time(entry["t"]), {})
             elif kind == "count":
-                name, start, _ = self._open[_whole(entry["count"])]
-                self._open[_whole(entry["count"])] = (name, start, _work(entry["work"]))
+                key, work = _whole(entry["count"]), _work(entry["work"])
+                if key in self._open:  # a count that comes after its window was left tells nothing new
+                    name, start, _ = self._open[key]
+                    self._open[key] = (name, start, work)
                 self._time(entry["t"])
             elif kind == "close":
                 key = _whole(entry["close"])
                 name, start, _ = self._open.pop(key)
                 end = self._time(entry["t"])
+                if end < start:
+                    raise ValueError(f"closed at {end} s, before it was opened at {start} s")
                 span = Span(name=name, start_s=start, end_s=end, work=_work(entry["work"]))
                 self._spans.append((start, key, span))
             elif kind == "finding":
@@ -349,12 +398,17 @@ class _Reading:
         return time
 
     def _reading(self, entry: dict[str, Any]) -> None:
-        start = self._time(entry["t"])
-        end = start + _finite(entry["dt"])
+        start, took = _finite(entry["t"]), _finite(entry["dt"])
+        if took < 0:
+            raise ValueError("a reading cannot end before it began")
+        end = _finite(start + took)
+        readings = [(self._columns[channel_id], _finite(value)) for channel_id, value in entry["r"].items()]
+        for (starts, _, _), _ in readings:
+            if starts and start < starts[-1] - MOST_BACKWARDS_S:
+                raise ValueError(f"{start} s, after a reading at {starts[-1]} s")
+        # A line counts as a whole or not at all.
         self._last_s = max(self._last_s, end)
-        for channel_id, value in entry["r"].items():
-            starts, ends, values = self._columns[channel_id]
-            value = _finite(value)
+        for (starts, ends, values), value in readings:
             starts.append(start)
             ends.append(end)
             values.append(value)
@@ -436,9 +490,15 @@ def _files(value: object, place: str) -> dict[str, str]:
 
 
 def _finite(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"not a finite number: {value!r}")
-    return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("not a number")
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number beyond all floats
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number
 
 
 def _whole(value: object) -> int:

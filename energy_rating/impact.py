@@ -8,17 +8,20 @@ carbon, water, the embodied share.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from energy_rating.errors import BadInput, NotMeasured
 from energy_rating.quantities import JOULES_PER_KWH, Estimate, total
-from energy_rating.records import RUN, Measurement, Record
+from energy_rating.records import RUN, Measurement, Record, Validity, validity
 
-# What adds up to what was seen of a machine. A wall meter or a host figure holds all of it already, and stands alone.
-WHOLES = ("wall", "host")
-PARTS = ("module", "gpu", "cpu", "dram")
+# What adds up to what was seen of a machine. A wall meter, a host or a module figure holds its parts already, and stands alone.
+WHOLES = ("wall", "host", "module")
+PARTS = ("gpu", "cpu", "dram")
+
+# Below which share of the time that was seen a figure is said to be that part's.
+FULL_COVERAGE = 0.99
 
 SOURCE = "Our World in Data (Ember, Energy Institute) as shipped with CodeCarbon"
 
@@ -28,7 +31,8 @@ class Impact:
     """What an amount of energy comes to. Assumptions are fields, never folded into the energy.
 
     ``carbon_g`` is grams of CO2-equivalent, location-based; its doubt is the energy's alone: the factor's own is not published.
-    ``components`` are those whose energy is in it, ``missing`` those that were not measured.
+    ``components`` are those whose energy is in it, ``missing`` those that were not measured. ``coverage`` is the share (0 to 1)
+    of the time that each component's sensors saw, ``validity`` what the findings leave of the measurement.
     """
 
     measurement: str
@@ -41,8 +45,15 @@ class Impact:
     zone: str
     zone_name: str
     year: int
+    coverage: Mapping[str, float]
+    validity: Validity
     source: str = SOURCE
     pue: float | None = None
+
+    @property
+    def partly_seen(self) -> Mapping[str, float]:
+        """The components of which less than 99 % of the time was seen."""
+        return {name: share for name, share in self.coverage.items() if share < FULL_COVERAGE}
 
 
 def footprint(record: Record, *, zone: str, measurement: str = RUN) -> Impact:
@@ -67,22 +78,30 @@ def footprint(record: Record, *, zone: str, measurement: str = RUN) -> Impact:
         energy_j=energy,
         components=components,
         estimated=tuple(name for name in components if measured.methods.get(name) == "model"),
-        missing=tuple(
-            name
-            for name in ("gpu", "cpu", "dram")
-            if name not in components and not set(components) & {"wall", "host", "module"}
-        ),
+        missing=missing(components),
         carbon_g=energy.times(intensity / JOULES_PER_KWH),
         intensity_g_per_kwh=intensity,
         zone=str(factor["iso_code"]),
         zone_name=str(factor["country_name"]),
         year=int(factor["year"]),
+        coverage={name: measured.coverage.get(name, 1.0) for name in components},
+        validity=_worse(measured.validity, validity(record.findings_on(measurement))),
     )
 
 
 def check_zone(zone: str) -> None:
     """Raises ``BadInput`` where there is no factor for the zone: better before a long run than after it."""
     _factor(zone)
+
+
+def missing(components: Collection[str]) -> tuple[str, ...]:
+    """The parts of a machine that are not among these; none where a whole is, since it holds its parts."""
+    return () if set(components) & set(WHOLES) else tuple(name for name in PARTS if name not in components)
+
+
+def _worse(one: Validity, other: Validity) -> Validity:
+    order: tuple[Validity, ...] = get_args(Validity)
+    return max(one, other, key=order.index)
 
 
 def _components(measured: Measurement) -> tuple[str, ...]:

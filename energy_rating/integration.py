@@ -16,8 +16,10 @@ its first tick. Linear interpolation instead would misplace up to half a tick of
 
 *Registers* give watts, and are summed as trapezoids; a span without readings is not covered and adds nothing.
 
-Doubt (all 1 σ): a tick known to within a bracket of width w misplaces P·w/√12 joules; what L and R leave open is a third of their
-difference; power that moves from tick to tick may move within one as well. The gain of the sensor is systematic.
+Doubt (all 1 σ): a tick known to within a bracket of width w misplaces P·w/√12 joules. Power that moves by σ from tick to tick moves
+within one as well: between two known ticks, r and r′ away from the edge, the energy is that of a Brownian bridge, σ·√(r·r′). Power that
+moves faster than the ticks is not seen in them at all: for that, σ_P·τ/√12 with the σ_P of the device's register, or a tenth of the power where
+there is none. The gain of the sensor is systematic; so is what a register shows late at each edge, which has the same sign every time.
 """
 
 from __future__ import annotations
@@ -36,19 +38,34 @@ from energy_rating.records import Samples
 # a journal is written, so three missing lines are a gap.
 GAP_S = 3.5
 
+# A line shorter than this is a moment, a longer one the mean of its span.
+SPANS_FROM_S = 0.05
+
 # So long a register's first and last readings stand for the time before and after them.
 HOLD_S = 0.1
 
 # A counter that has not ticked for so many periods (and so many seconds) while being read is stuck, not idle: no GPU or CPU
 # package draws nothing. AMD cards do this for real (ROCm/amdsmi#38, ROCm/rocm_smi_lib#180).
-STUCK_TICKS = 20
-STUCK_S = 2.0
+STUCK_TICKS = 5
+STUCK_S = 0.5
 
 # Counters of GPUs refresh every 20 to 100 ms (Alumet and ML.ENERGY report so); where the samples do not tell, the longest.
 ASSUMED_PERIOD_S = 0.1
 
 # The instantaneous register of A100 and H100 averages 25 of every 100 ms (SC24, arXiv 2312.02741); the rest is unseen.
 UNSEEN_SHARE = 0.75
+
+# A square wave in step with the sampling is seen wrongly however long it lasts: this share of the unseen does not average out.
+IN_STEP = 0.3
+
+# What a register alone leaves open beside its gain, where no counter checks it: part-time sampling misses 5 % and more (as above).
+REGISTER_ONLY = 0.05
+
+# How much the power of a device may move within a tick where nothing shows it.
+MOVES = 0.1
+
+# The median of |x| of normal noise is this many standard deviations.
+MEDIAN_OF_NORMAL = 0.6745
 
 SQRT12 = math.sqrt(12.0)
 
@@ -93,6 +110,7 @@ class Counter:
         period_s: refresh period; None to learn it from the samples.
         wraps_at_j: range of the counter; None if it never wraps, so that going down is a reset.
         limit_w: no device draws more than this; a jump that would need more is a reset or a bad reading.
+        died_at_s: when the process that read it died; the next reading would have come a moment later.
     """
 
     def __init__(
@@ -103,6 +121,7 @@ class Counter:
         period_s: float | None = None,
         wraps_at_j: float | None = None,
         limit_w: float = math.inf,
+        died_at_s: float | None = None,
     ) -> None:
         self.accuracy = accuracy
         self.resets: list[float] = []
@@ -112,8 +131,14 @@ class Counter:
         self.last_s = samples.end_s[-1] if len(samples) else -math.inf
         self.gaps: list[tuple[float, float]] = []
         self.ticks: list[Tick] = []
+        self._resolution_s: float | None = None
         self._follow(samples, wraps_at_j, limit_w)
         self._times = [tick.time_s for tick in self.ticks]
+        if died_at_s is not None and died_at_s - self.last_s <= 2 * self.resolution_s:
+            self.last_s = max(self.last_s, died_at_s)
+        # Many windows share their ticks: what is known around a tick is worked out once.
+        self._powers: dict[tuple[int, int], float | None] = {}
+        self._unrests: dict[int, float] = {}
 
     def _follow(self, samples: Samples, wraps_at_j: float | None, limit_w: float) -> None:
         """Finds the ticks; unwraps, bridges resets, and notes where the counter stood still."""
@@ -167,10 +192,21 @@ class Counter:
             return 0.0
         return _slope(self.ticks[max(0, len(self.ticks) - 4)], self.ticks[-1])
 
-    def between(self, start_s: float, end_s: float, hint_w: float | None = None) -> Span | None:
+    @property
+    def resolution_s(self) -> float:
+        """The shortest time that the counter, as it was read, tells apart: its period, or the spacing of the ticks seen."""
+        if self._resolution_s is None:
+            spacings = [b - a for a, b in pairwise(self._times)]
+            self._resolution_s = max(self.period_s or ASSUMED_PERIOD_S, median(spacings) if spacings else 0.0)
+        return self._resolution_s
+
+    def between(
+        self, start_s: float, end_s: float, hint_w: float | None = None, register: Register | None = None
+    ) -> Span | None:
         """The energy from ``start_s`` to ``end_s``; None if the counter says nothing about that time.
 
-        ``hint_w`` is the mean power of that time from another source, for windows that hold no two ticks.
+        ``hint_w`` is the mean power of that time from another source, for windows that hold no two ticks; ``register`` the
+        power readings of the same device, which show how it moves within a tick.
         """
         seen_from, seen_to = max(start_s, self.first_s), min(end_s, self.last_s)
         for since, to in self.gaps:
@@ -179,24 +215,26 @@ class Counter:
             seen_to = since if since < seen_to <= to else seen_to
         if len(self.ticks) == 0 or seen_to <= seen_from:
             return None
-        first, last = self._at(seen_from, hint_w), self._at(seen_to, hint_w)
+        first, last = self._at(seen_from, hint_w, register), self._at(seen_to, hint_w, register)
         if first is None or last is None:
             return None
-        value = max(0.0, last[0] - first[0])
+        # Of a window much shorter than a tick the doubt may exceed the energy, and the difference fall below zero. It is left so:
+        # cutting it off here would make the sum of many such windows too large.
+        value = last[0] - first[0]
         return Span(
             energy=Estimate(
-                value=value, random=math.hypot(first[1], last[1]), systematic=self.accuracy * value
+                value=value, random=math.hypot(first[1], last[1]), systematic=self.accuracy * abs(value)
             ),
             covered_s=covered_s(seen_from, seen_to, self.gaps),
         )
 
-    def _at(self, edge: float, hint_w: float | None) -> tuple[float, float] | None:
+    def _at(self, edge: float, hint_w: float | None, register: Register | None) -> tuple[float, float] | None:
         """The energy at an edge and its random doubt (1 σ), both in joules; None without any power to go by."""
         ticks = self.ticks
         right = bisect_right(self._times, edge)  # ticks[right - 1] is the last before the edge
         left = right - 1
-        before = _slope_near(ticks, left, -1)
-        after = _slope_near(ticks, right, +1)
+        before = self._power_beside(left, -1)
+        after = self._power_beside(right, +1)
         if before is None and after is None:
             if hint_w is None:
                 return self._straight(left, right, edge)
@@ -208,34 +246,48 @@ class Counter:
         assert before is not None
         assert after is not None
         unrest = self._unrest_w(right)
-        sides: list[tuple[float, float]] = []
-        if left >= 0:
-            a = ticks[left]
-            reach = edge - a.time_s
-            sides.append(
-                (a.energy_j + before * reach, math.hypot(before * a.width_s / SQRT12, unrest * reach))
+        moves = register.unrest_w(edge) if register is not None else None
+        if moves is None:
+            moves = MOVES * (before + after) / 2
+        period = self.period_s if self.period_s is not None else ASSUMED_PERIOD_S
+        if left < 0 or right >= len(ticks):
+            tick, power = (ticks[left], before) if left >= 0 else (ticks[right], after)
+            reach = edge - tick.time_s
+            doubt = math.hypot(
+                power * tick.width_s / SQRT12,
+                unrest * math.sqrt(abs(reach) * (abs(reach) + period)),
+                moves * period / SQRT12,
             )
-        if right < len(ticks):
-            b = ticks[right]
-            reach = b.time_s - edge
-            sides.append((b.energy_j - after * reach, math.hypot(after * b.width_s / SQRT12, unrest * reach)))
-        if len(sides) == 1:
-            return sides[0]
-        (from_left, left_doubt), (from_right, right_doubt) = sides
-        apart = abs(from_left - from_right)
-        if apart <= 2 * math.hypot(left_doubt, right_doubt):
+            return tick.energy_j + power * reach, doubt
+        a, b = ticks[left], ticks[right]
+        since, until = edge - a.time_s, b.time_s - edge
+        from_left, from_right = a.energy_j + before * since, b.energy_j - after * until
+        left_doubt, right_doubt = before * a.width_s / SQRT12, after * b.width_s / SQRT12
+        bridge = math.hypot(
+            unrest * math.sqrt(max(since * until, 0.0)), moves * min(since + until, 2 * period) / SQRT12
+        )
+        if abs(from_left - from_right) <= 2 * math.hypot(left_doubt, right_doubt, unrest * (since + until)):
             # Both tell the same within their doubt: weigh them by it.
-            weight = right_doubt**2 + 1e-18
-            weight /= left_doubt**2 + right_doubt**2 + 2e-18
+            of_left = left_doubt**2 + (unrest * since) ** 2 + 1e-18
+            of_right = right_doubt**2 + (unrest * until) ** 2 + 1e-18
+            weight = of_right / (of_left + of_right)
             energy = weight * from_left + (1 - weight) * from_right
-            return energy, math.hypot(weight * left_doubt, (1 - weight) * right_doubt)
+            return energy, math.hypot(weight * left_doubt, (1 - weight) * right_doubt, bridge)
         energy, doubt = (
             max((from_left, left_doubt), (from_right, right_doubt))
             if after > before
             else min((from_left, left_doubt), (from_right, right_doubt))
         )
         inside = min(max(energy, a.energy_j), b.energy_j)
-        return inside, math.hypot(doubt, (energy - inside) / 3, self._straight_doubt(a, b, edge, inside))
+        return inside, math.hypot(
+            doubt, bridge, (energy - inside) / 3, self._straight_doubt(a, b, edge, inside)
+        )
+
+    def _power_beside(self, index: int, direction: int) -> float | None:
+        key = index, direction
+        if key not in self._powers:
+            self._powers[key] = _slope_near(self.ticks, index, direction)
+        return self._powers[key]
 
     def _straight(self, left: int, right: int, edge: float) -> tuple[float, float] | None:
         """Between two ticks with nothing else known, the power was constant."""
@@ -253,12 +305,17 @@ class Counter:
 
     def _unrest_w(self, index: int) -> float:
         """How much the power moves from tick to tick around an edge, 1 σ in watts."""
+        if index not in self._unrests:
+            self._unrests[index] = self._unrest_at(index)
+        return self._unrests[index]
+
+    def _unrest_at(self, index: int) -> float:
         ticks = self.ticks[max(0, index - 5) : index + 5]
         slopes = [_slope(a, b) for a, b in pairwise(ticks) if b.time_s > a.time_s]
         if len(slopes) < 3:
             return 0.0
         # The median keeps one step (which the two lines already follow) from counting as unrest.
-        return median(abs(b - a) for a, b in pairwise(slopes)) / math.sqrt(2)
+        return median(abs(b - a) for a, b in pairwise(slopes)) / (MEDIAN_OF_NORMAL * math.sqrt(2))
 
 
 def _slope(a: Tick, b: Tick) -> float:
@@ -295,30 +352,33 @@ def _slope_near(ticks: Sequence[Tick], index: int, direction: int) -> float | No
 
 
 def learned_period_s(samples: Samples) -> float | None:
-    """How often a counter ticks, from the readings themselves: the median spacing of ticks that were seen closely.
+    """How often a counter ticks, from the readings themselves: the longest row of ticks that were seen closely, end to end.
 
-    None unless at least four neighbouring ticks were bracketed to better than a quarter of their spacing.
+    A row is at least six ticks, each known to better than 0.6 of their spacing. None if there is no such row.
     """
-    found: list[float] = []
-    previous_tick: float | None = None
-    was_close = False
+    best: tuple[int, float] | None = None
+    row: list[tuple[float, float]] = []
+
+    def close_row() -> None:
+        nonlocal best
+        count = len(row) - 1
+        if count >= 5 and (best is None or count > best[0]):
+            best = count, (sum(row[-1]) - sum(row[0])) / 2 / count
+
     for index in range(1, len(samples)):
         if samples.values[index] == samples.values[index - 1]:
             continue
-        earliest, latest = samples.start_s[index - 1], samples.end_s[index]
-        time = (earliest + latest) / 2
-        if previous_tick is not None:
-            spacing = time - previous_tick
-            close = latest - earliest < spacing / 4
-            if close and was_close:
-                found.append(spacing)
-            was_close = close
-        else:
-            was_close = True
-        previous_tick = time
-    if len(found) < 4:
-        return None
-    return median(found)
+        tick = samples.start_s[index - 1], samples.end_s[index]
+        if row:
+            spacing = (sum(tick) - sum(row[-1])) / 2
+            typical = (sum(row[-1]) - sum(row[0])) / 2 / (len(row) - 1) if len(row) > 1 else spacing
+            if tick[1] - tick[0] < 0.6 * spacing and abs(spacing - typical) < 0.5 * typical:
+                row.append(tick)
+                continue
+            close_row()
+        row = [tick]
+    close_row()
+    return best[1] if best is not None else None
 
 
 class Register:
@@ -328,6 +388,8 @@ class Register:
         samples: readings in watts.
         accuracy: relative standard uncertainty of the gain.
         period_s: refresh period or, if longer, averaging span; None: not known.
+        lag_s: how old a value is on average when it is read.
+        unseen: the share of the time that the readings tell nothing about.
         limit_w: readings above are no power but a fault; they are left out and counted.
     """
 
@@ -337,10 +399,14 @@ class Register:
         *,
         accuracy: float,
         period_s: float | None = None,
+        lag_s: float = 0.0,
+        unseen: float = UNSEEN_SHARE,
         limit_w: float = math.inf,
     ) -> None:
         self.accuracy = accuracy
         self.period_s = period_s or 0.0
+        self.lag_s = lag_s
+        self._unseen = unseen
         self.rejected = 0
         times: list[float] = []
         watts: list[float] = []
@@ -348,13 +414,17 @@ class Register:
             if not 0 <= value <= limit_w:
                 self.rejected += 1
                 continue
+            start, end = start - lag_s, end - lag_s
             start = max(start, times[-1]) if times else start
+            if end - start < SPANS_FROM_S:
+                start = end = max(start, (start + end) / 2)
             times.append(start)
             watts.append(value)
             if end > start:
                 times.append(end)
                 watts.append(value)
         self.times, self.watts = times, watts
+        self._unrests: dict[int, float | None] = {}
         self.gaps = [(a, b) for a, b in pairwise(times) if b - a > GAP_S]
         gap_starts = {a for a, _ in self.gaps}
         self._sums = [0.0]
@@ -375,19 +445,38 @@ class Register:
         times = self.times
         if not times:
             return None
-        seen_from, seen_to = max(start_s, times[0] - HOLD_S), min(end_s, times[-1] + HOLD_S)
+        hold = HOLD_S + self.lag_s
+        seen_from, seen_to = max(start_s, times[0] - hold), min(end_s, times[-1] + hold)
         if seen_to <= seen_from:
             return None
         covered = covered_s(seen_from, seen_to, self.gaps)
         if covered <= 0:
             return None
         value = max(0.0, self._area(seen_to) - self._area(seen_from))
+        random_j, lasting_j = self._doubts_j(seen_from, seen_to)
         return Span(
             energy=Estimate(
-                value=value, random=self._doubt_j(seen_from, seen_to), systematic=self.accuracy * value
+                value=value, random=random_j, systematic=math.hypot(self.accuracy * value, lasting_j)
             ),
             covered_s=covered,
         )
+
+    def unrest_w(self, time: float) -> float | None:
+        """How much the readings around a time move, 1 σ in watts; None where there are too few."""
+        index = bisect_right(self.times, time)
+        if index not in self._unrests:
+            self._unrests[index] = self._unrest_at(index)
+        return self._unrests[index]
+
+    def _unrest_at(self, index: int) -> float | None:
+        watts = self.watts[max(0, index - 20) : index + 20]
+        if len(watts) < 8:
+            return None
+        # Of successive differences the middle one: a step, such as an edge's, is not unrest.
+        steps = sorted(abs(b - a) for a, b in pairwise(watts) if a != b)
+        if len(steps) < 4:
+            return 0.0
+        return steps[len(steps) // 2] / (MEDIAN_OF_NORMAL * math.sqrt(2))
 
     def mean_w(self, start_s: float, end_s: float) -> float | None:
         """Mean power over what was covered; None if nothing was."""
@@ -412,15 +501,18 @@ class Register:
         index = min(max(bisect_right(self.times, time) - 1, 0), len(self.times) - 1)
         return self.watts[index]
 
-    def _doubt_j(self, start_s: float, end_s: float) -> float:
+    def _doubts_j(self, start_s: float, end_s: float) -> tuple[float, float]:
+        """What noise and sampling leave open (random), and what has the same sign in every window (systematic)."""
         low = max(bisect_right(self.times, start_s) - 1, 0)
         high = min(bisect_right(self.times, end_s), len(self.times) - 1)
         steps = high - low
-        spacing = (end_s - start_s) / max(steps, 1)
+        duration = end_s - start_s
         # Successive differences tell noise apart from slow change (von Neumann's estimate of a variance).
         variance = (self._squares[high] - self._squares[low]) / (2 * steps) if steps > 0 else 0.0
-        unseen = math.sqrt(max(variance, 0.0) * UNSEEN_SHARE * spacing * (end_s - start_s))
+        unrest = math.sqrt(max(variance, 0.0) * self._unseen)
+        random_j = unrest * duration / math.sqrt(max(steps, 1))
+        in_step_j = IN_STEP * unrest * duration if duration > self.period_s else 0.0
         # An edge may fall anywhere in the register's period, which shows the new power late by up to as much.
-        lag = max(self.period_s, spacing)
+        lag = max(self.period_s, duration / max(steps, 1))
         edges = [abs(self._at(edge + lag) - self._at(edge - lag)) * lag / SQRT12 for edge in (start_s, end_s)]
-        return math.hypot(unseen, *edges)
+        return random_j, math.hypot(in_step_j, *edges)

@@ -30,7 +30,9 @@ import io
 import json
 import os
 import threading
+import weakref
 import zlib
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -81,6 +83,20 @@ def decoded(line: bytes, *, place: str) -> dict[str, Any]:
 
 # Lines kept in memory while the disk refuses them (about 12 MB).
 MOST_LINES_IN_MEMORY = 100_000
+THINNED_TO = 20  # beyond that, one reading of so many is kept
+
+
+# A forked child lets go of its parent's journals: its descriptor would keep the parent's lock alive after the parent.
+_OPEN: weakref.WeakSet[JournalFile] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    for journal in list(_OPEN):
+        journal.let_go()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 class JournalFile:
@@ -94,20 +110,23 @@ class JournalFile:
         self.path = path
         self._descriptor = descriptor
         self._lock = threading.Lock()
-        self._waiting: list[bytes] = []
+        self._waiting: deque[bytes] = deque()
         self._size = os.fstat(descriptor).st_size if descriptor is not None else 0
         self.trouble: str | None = None
         self.dropped = 0
+        _OPEN.add(self)
 
     def write(self, *entries: Mapping[str, Any]) -> None:
         """Appends the entries, in one write."""
         block = b"".join(encoded(entry) for entry in entries)
+        # Readings may be thinned out where there is no room; windows, findings and the end may not.
+        only_readings = all("r" in entry for entry in entries)
         with self._lock:
             if self._waiting or self._descriptor is None:
-                self._keep(block)
+                self._keep(block, only_readings)
                 self._flush()
             elif not self._append(block):
-                self._keep(block)
+                self._keep(block, only_readings)
 
     def _append(self, block: bytes) -> bool:
         assert self._descriptor is not None
@@ -124,21 +143,27 @@ class JournalFile:
                 os.ftruncate(self._descriptor, self._size)
         return False
 
-    def _keep(self, block: bytes) -> None:
-        if len(self._waiting) < MOST_LINES_IN_MEMORY:
-            self._waiting.append(block)
-        else:
+    def _keep(self, block: bytes, only_readings: bool) -> None:
+        if only_readings and len(self._waiting) >= MOST_LINES_IN_MEMORY:
             self.dropped += 1
+            if self.dropped % THINNED_TO:  # the counters among those that are kept bridge the rest
+                return
+        self._waiting.append(block)
 
     def _flush(self) -> None:
         if self._descriptor is None:
             return
         while self._waiting and self._append(self._waiting[0]):
-            self._waiting.pop(0)
-        if not self._waiting:
-            self.trouble = None
+            self._waiting.popleft()
+
+    def let_go(self) -> None:
+        """Closes the file without writing, and without the lock: its owner may be a thread that is not in this process."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def close(self) -> None:
+        """Writes what still can be written, and closes the file. May be called twice."""
         with self._lock:
             self._flush()
             if self._descriptor is not None:
@@ -151,6 +176,11 @@ class JournalFile:
         return io.BytesIO(b"".join([written, *self._waiting]))
 
     @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self._size
+
+    @property
     def whole_on_disk(self) -> bool:
         return self.path is not None and not self._waiting
 
@@ -160,27 +190,52 @@ def claim(folder: Path, *, resume: bool) -> tuple[Path, int, bool]:
 
     The journal is created exclusively, so of two runs that ask for one folder at the same time each gets its own.
     """
+    folder = folder.resolve()
     for number in range(1, 10_000):
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         candidate.mkdir(parents=True, exist_ok=True)
         path = candidate / JOURNAL_NAMES[0]
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         if resume and number == 1 and path.is_file():
-            descriptor = os.open(path, flags)
+            descriptor = _opened(path, flags)
             if _lock(descriptor):
                 _drop_torn_line(descriptor)
-                return candidate, descriptor, False
+                if _is_sound(path):
+                    return candidate, descriptor, False
             os.close(descriptor)
             continue
         if any((candidate / name).exists() for name in (*JOURNAL_NAMES, "record.json")):
             continue
         try:
-            descriptor = os.open(path, flags | os.O_EXCL, 0o644)
+            descriptor = _opened(path, flags | os.O_EXCL)
         except FileExistsError:
             continue
         _lock(descriptor)
         return candidate, descriptor, number > 1
     raise OSError(f"{folder} and all its siblings are taken")
+
+
+def _opened(path: Path, flags: int) -> int:
+    """Opens above the standard streams: where one of those is closed, its number would go to the journal."""
+    descriptor = os.open(path, flags, 0o644)
+    if descriptor > 2:
+        return descriptor
+    import fcntl
+
+    above = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(descriptor)
+    return above
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a journal can be read to its end: what is appended behind damage would never be read."""
+    with path.open("rb") as file:
+        try:
+            for line in iter(lambda: file.readline(LONGEST_LINE + 1), b""):
+                decoded(line, place=path.name)
+        except BadInput:
+            return False
+    return True
 
 
 def _lock(descriptor: int) -> bool:

@@ -13,6 +13,7 @@ import functools
 import inspect
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +36,7 @@ from energy_rating.records import (
     Window,
     stage_of,
 )
-from energy_rating.sampler import QUIET_LINE_S, Clock, MonotonicClock, Sampler
+from energy_rating.sampler import QUIET_LINE_S, Clock, MonotonicClock, Sampler, Ticker
 from energy_rating.sensors import Detection, Sensor
 from energy_rating.survey import detect
 from energy_rating.workloads import drain_queues
@@ -48,6 +49,10 @@ SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.005, 60.0
 
 # How long the user's program ever waits for a device: once at the start, once at the end.
 PATIENCE_S = 1.0
+
+# Beyond these, making the record takes more than a few seconds, and is left to whoever asks for it.
+MOST_WINDOWS_AT_ONCE = 20_000
+LARGEST_AT_ONCE = 64 << 20  # bytes of journal
 
 KINDS = tuple(sensors.kinds())
 
@@ -80,28 +85,42 @@ def local_rank(environ: Mapping[str, str] = os.environ) -> int:
     return 0
 
 
+def local_ranks(environ: Mapping[str, str] = os.environ) -> int:
+    """How many processes of this job run on this host, as their launcher tells it; 1 if nobody does."""
+    for name in (
+        "LOCAL_WORLD_SIZE",
+        "OMPI_COMM_WORLD_LOCAL_SIZE",
+        "MPI_LOCALNRANKS",
+        "SLURM_NTASKS_PER_NODE",
+    ):
+        if environ.get(name, "").isdigit():
+            return int(environ[name])
+    return 1
+
+
 # ------------------------------------------------------------------------------------------------------------- a run
 
 
 class _OpenWindow:
-    """A window while it is used as a context manager."""
+    """A window while it is used as a context manager; each use is a window of its own."""
 
-    __slots__ = ("_key", "_run", "_sync", "_window")
+    __slots__ = ("_keys", "_name", "_run", "_sync")
 
     def __init__(self, run: Run, name: str, sync: bool) -> None:
         self._run = run
+        self._name = name
         self._sync = sync
-        self._window = Window(name)
-        self._key: int | None = None
+        self._keys: list[int | None] = []
 
     def __enter__(self) -> Window:
-        self._key = self._run._enter(self._window, self._sync)
-        return self._window
+        window = Window(self._name)
+        self._keys.append(self._run._enter(window, self._sync))
+        return window
 
     def __exit__(self, *_: object) -> None:
-        if self._key is not None:
-            self._run._leave(self._key, self._sync)
-            self._key = None
+        key = self._keys.pop() if self._keys else None
+        if key is not None:
+            self._run._leave(key, self._sync)
 
 
 class Run:
@@ -136,6 +155,11 @@ class Run:
         self._report = report
         self._environ = environ
         self._pid = os.getpid()
+        self._lock = threading.RLock()  # windows: what is open, and the order of their lines in the journal
+        self._sampler: Sampler | None = None
+        self._ticker: Ticker | None = None
+        self._journal: JournalFile | None = None
+        self._zero: float | None = None
         self._state: str = "new"
         self.folder: Path | None = None
         self.run_id = ""
@@ -143,6 +167,7 @@ class Run:
         self._counted: dict[int, dict[str, Number]] = {}
         self._counted_s = 0.0
         self._next = 0
+        self._told_late: set[str] = set()
         self._record: Record | None = None
         self._trouble: EnergyRatingError | None = None
 
@@ -157,8 +182,23 @@ class Run:
             self._begin()
             self._state = "open"
         except Exception as error:  # the program that is to be measured goes on unmeasured, and is told
+            self._let_go()
             self._fail("could not start", error)
+        except BaseException:
+            self._let_go()
+            raise
         return self
+
+    def _let_go(self) -> None:
+        """Ends the sampler and closes the journal of a run that did not come to a start."""
+        if self._sampler is not None:
+            self._sampler.close()
+            self._sampler.abandon()
+        if self._ticker is not None:
+            self._ticker.finish(0.0)
+        if self._journal is not None:
+            with contextlib.suppress(OSError):
+                self._journal.close()
 
     def _begin(self) -> None:
         self._pid = os.getpid()
@@ -166,22 +206,16 @@ class Run:
         self.run_id = f"{started:%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
         rank = local_rank(self._environ)
         self._journal, findings = self._open_journal(rank)
+        detecting, of_ranks = self._for_rank(rank)
+        findings += of_ranks
         sampler = Sampler(
-            detect=functools.partial(_chosen, self._sensors) if rank == 0 else Detection,
+            detect=detecting,
             write=self._journal.write,
             clock=self._clock,
             period_s=self._period_s,
         )
         sampler.tick = self._note_counts
         self._sampler = sampler
-        if rank > 0:
-            findings.append(
-                Finding(
-                    code="another-rank-measures",
-                    message=f"this is local rank {rank}; local rank 0 measures the devices of this host",
-                    remedy="Add up the records of all hosts with: energy-rating merge",
-                )
-            )
         self._ticker = self._clock.repeat(sampler.step, PATIENCE_S)
         self._zero = self._clock.now()
         detection = sampler.open(self._zero)
@@ -211,25 +245,65 @@ class Run:
             *sampler.early(),
             {"open": 0, "name": RUN, "t": 0.0},
         )
+        sampler.release()
         self._open[0] = Window(RUN)
         self._next = 1
+
+    def _for_rank(self, rank: int) -> tuple[Callable[[], Detection], list[Finding]]:
+        """What this rank of a host's ranks measures, and what is to be said of that.
+
+        The first one measures all that it sees. Another one measures nothing, unless Slurm has given each task GPUs of its own,
+        which the first does not see.
+        """
+        of_its_own = "SLURM_GPUS_PER_TASK" in self._environ and "SLURM_LOCALID" in self._environ
+        if rank > 0 and of_its_own:
+            return functools.partial(_chosen, ["nvml"]), [
+                Finding(
+                    code="another-rank-measures",
+                    message=f"this is local rank {rank}: it measures its own GPUs, local rank 0 the rest of the host",
+                    remedy="Take the records of all ranks together",
+                )
+            ]
+        if rank > 0:
+            return Detection, [
+                Finding(
+                    code="another-rank-measures",
+                    message=f"this is local rank {rank}; local rank 0 measures the devices of this host",
+                    remedy="Its energy is in the folder of local rank 0, without the ending -rank",
+                )
+            ]
+        ranks = local_ranks(self._environ)
+        findings = []
+        if ranks > 1 and not of_its_own:
+            findings.append(
+                Finding(
+                    code="other-ranks-count-apart",
+                    message=f"{ranks} ranks run on this host: the energy is that of all, the counted work only this rank's",
+                    remedy=f"Count the work of all ranks here (this rank's times {ranks}, if they share it evenly)",
+                    severity="degrades",
+                )
+            )
+        return functools.partial(_chosen, self._sensors), findings
 
     def _open_journal(self, rank: int) -> tuple[JournalFile, list[Finding]]:
         findings: list[Finding] = []
         wanted = self._output_dir
         if wanted is not None and rank > 0:
-            wanted = wanted.with_name(f"{wanted.name}-rank{rank}")
+            wanted = wanted.resolve()
+            wanted = wanted.with_name(f"{wanted.name or 'run'}-rank{rank}")
         places: list[Path] = [] if wanted is None else [wanted]
         with contextlib.suppress(RuntimeError):  # nobody's home is known
             places.append(state_folder(self._environ) / self.run_id)
         for place in places:
             try:
-                folder, descriptor, sibling = claim(place.absolute(), resume=self._resume and place is wanted)
-            except OSError as error:
+                resume = self._resume and place is wanted
+                folder, descriptor, sibling = claim(place, resume=resume)
+            except (OSError, ValueError) as error:
                 findings.append(
                     Finding(
                         code="folder-refused",
-                        message=f"the folder asked for could not be used ({error.strerror or error})",
+                        message="the folder asked for could not be used "
+                        f"({getattr(error, 'strerror', None) or type(error).__name__})",
                         remedy="Name a folder that can be written to",
                     )
                 )
@@ -238,8 +312,12 @@ class Run:
                 findings.append(
                     Finding(
                         code="folder-occupied",
-                        message=f"the folder asked for holds another run; this one is in its sibling {folder.name}",
-                        remedy="Use resume=True to go on with the run that is there",
+                        message="the run that is there is still going on, or its journal is damaged; this one is in a sibling"
+                        if resume
+                        else "the folder asked for holds another run; this one is in a sibling of it",
+                        remedy="Take both records together"
+                        if resume
+                        else "Use resume=True to go on with the run that is there",
                     )
                 )
             self.folder = folder
@@ -258,26 +336,45 @@ class Run:
         """Closes the run, makes its record and says in one line what was measured. A second call does nothing."""
         if self._state != "open" or not self._mine():
             return
-        self._state = "stopped"
         try:
             self._end(raised)
         except Exception as error:  # the measured program's own outcome stands
             self._fail("could not end the run", error)
             return
+        finally:
+            self._state = "stopped"
+            self._let_go()
+        if self._is_large():
+            self._say(
+                f"the journal is large; make the record with: energy-rating summarise {self.folder or ''}".rstrip()
+            )
+            return
         self._judge()
 
+    def _is_large(self) -> bool:
+        """Whether making the record would hold up the end of the measured program noticeably."""
+        return self._next > MOST_WINDOWS_AT_ONCE or self._journal_file.size > LARGEST_AT_ONCE
+
+    @property
+    def _journal_file(self) -> JournalFile:
+        assert self._journal is not None
+        return self._journal
+
     def _end(self, raised: BaseException | None) -> None:
-        now = self._now()
-        for key in sorted(self._open, reverse=True):
-            if key != 0:
-                self.tell(
-                    "window-left-open",
-                    f"window {self._open[key].name!r} was still open when the run ended",
-                    "Leave every window before the run",
-                    "note",
-                    self._open[key].name,
-                )
-            self._close(key, now)
+        assert self._sampler is not None
+        assert self._ticker is not None
+        with self._lock:
+            now = self._now()
+            for key in sorted(self._open, reverse=True):
+                if key != 0:
+                    self.tell(
+                        "window-left-open",
+                        f"window {self._open[key].name!r} was still open when the run ended",
+                        "Leave every window before the run",
+                        "note",
+                        self._open[key].name,
+                    )
+                self._close(key, now)
         if raised is not None and not isinstance(raised, SystemExit | GeneratorExit):
             self.tell(
                 "body-raised",
@@ -294,25 +391,26 @@ class Run:
                 "degrades",
             )
         self._sampler.abandon()
-        if self._journal.trouble:
+        journal = self._journal_file
+        if journal.trouble or journal.dropped:
+            lost = f"; {journal.dropped} readings were thinned out" if journal.dropped else ""
             self.tell(
                 "disk-refuses",
-                f"the journal could not be written for a time ({self._journal.trouble})",
+                f"the journal could not be written for a time ({journal.trouble or 'no folder'}){lost}",
                 "Free some space, or name another folder",
-                "degrades" if self._journal.dropped else "note",
+                "degrades" if journal.dropped else "note",
             )
-        self._journal.write({"end": self._now()})
-        self._journal.close()
+        journal.write({"end": self._now()})
 
     def _judge(self) -> None:
         """Makes the record, where the judging half is at hand."""
         try:
             from energy_rating.summary import summarise_journal
 
-            if self._journal.whole_on_disk:
-                journal = read_journal(self._journal.path or "")
+            if self._journal_file.whole_on_disk:
+                journal = read_journal(self._journal_file.path or "")
             else:
-                journal = read_journal_from(self._journal.stream(), place="the journal in memory")
+                journal = read_journal_from(self._journal_file.stream(), place="the journal in memory")
             self._record = summarise_journal(journal)
             if self.folder is not None:
                 from energy_rating.formats import RECORD_NAME, write_record
@@ -321,7 +419,7 @@ class Run:
         except ModuleNotFoundError as error:
             self._trouble = EnergyRatingError(
                 f"the record needs {error.name}, which is not installed here",
-                f"Make it on any machine with: energy-rating summarise {self._journal.path}",
+                f"Make it on any machine with: energy-rating summarise {self._journal_file.path}",
             )
             self._say(str(self._trouble))
         except EnergyRatingError as error:
@@ -330,7 +428,7 @@ class Run:
         except Exception as error:  # the journal is there; the measured program's own outcome stands
             self._trouble = EnergyRatingError(
                 f"the record could not be made ({type(error).__name__}: {error})",
-                f"The journal is in {self._journal.path}",
+                f"The journal is in {self._journal_file.path}",
             )
             self._say(str(self._trouble))
         if self._record is not None:
@@ -355,7 +453,7 @@ class Run:
         return os.getpid() == self._pid
 
     def _now(self) -> float:
-        return round(self._clock.now() - self._zero, 6)
+        return round(self._clock.now() - self._zero, 6) if self._zero is not None else 0.0
 
     def __enter__(self) -> Run:
         return self.start()
@@ -374,12 +472,35 @@ class Run:
 
             return measured_async  # type: ignore[return-value]
 
+        if inspect.isasyncgenfunction(function):
+
+            @functools.wraps(function)
+            async def measured_stream(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with self._fresh():
+                    async for item in function(*args, **kwargs):
+                        yield item
+
+            return measured_stream
+
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def measured_generator(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with self._fresh():
+                    return (yield from function(*args, **kwargs))
+
+            return measured_generator
+
         @functools.wraps(function)
         def measured(*args: P.args, **kwargs: P.kwargs) -> R:
             with self._fresh():
                 return function(*args, **kwargs)
 
         return measured
+
+    def __reduce__(self) -> tuple[Callable[[], Run], tuple[()]]:
+        """In another process there is nothing of a run but its methods, which do nothing: it is measured where it began."""
+        return _inert, ()
 
     def _fresh(self) -> Run:
         return Run(
@@ -403,7 +524,7 @@ class Run:
         """A window for ``with``. ``sync``: the devices' queues (torch, jax, cupy) are drained at both edges."""
         return _OpenWindow(self, name if isinstance(name, str) else str(name), sync)
 
-    def count(self, **work: Number) -> None:
+    def count(self, /, **work: Number) -> None:
         """Counts work into every window that is open, the run itself among them."""
         if self._state == "open" and self._mine():
             for window in tuple(self._open.values()):
@@ -412,43 +533,70 @@ class Run:
     def _enter(self, window: Window, sync: bool) -> int | None:
         if self._state != "open" or not self._mine():
             return None
+        try:
+            return self._open_window(window, sync)
+        except Exception as error:  # a window that cannot be noted is no reason to end a training
+            self._fail("could not open a window", error)
+            return None
+
+    def _open_window(self, window: Window, sync: bool) -> int | None:
         if sync:
             self._drain(window)
         name = "".join(character if character.isprintable() else " " for character in window.name)[
             :200
         ].strip()
-        if name != window.name or not name or name == RUN:
-            window.name = f"{name}-window" if name == RUN else name or "window"
-            self.tell(
-                "window-renamed",
-                f"a window had to be called {window.name!r}",
-                "Give it a short printable name",
-            )
-        key, self._next = self._next, self._next + 1
-        self._open[key] = window
-        now = self._now()
-        self._sampler.edge(now + self._zero)
-        self._journal.write({"open": key, "name": window.name, "t": now})
+        with self._lock:
+            if self._state != "open" or self._sampler is None:
+                return None
+            if name != window.name or not name or name == RUN:
+                window.name = f"{name}-window" if name == RUN else name or "window"
+                self.tell(
+                    "window-renamed",
+                    f"a window had to be called {window.name!r}",
+                    "Give it a short printable name",
+                )
+            key, self._next = self._next, self._next + 1
+            now = self._now()
+            self._sampler.edge(self._clock.now())
+            self._journal_file.write({"open": key, "name": window.name, "t": now})
+            self._open[key] = window
         return key
 
     def _leave(self, key: int, sync: bool) -> None:
         if self._state != "open" or not self._mine() or key not in self._open:
             return
-        if sync:
-            self._drain(self._open[key])
-        now = self._now()
-        self._sampler.edge(now + self._zero)
-        self._close(key, now)
+        try:
+            if sync:
+                self._drain(self._open[key])
+            with self._lock:
+                if self._state != "open" or self._sampler is None or key not in self._open:
+                    return
+                self._sampler.edge(self._clock.now())
+                self._close(key, self._now())
+        except Exception as error:  # as above
+            self._fail("could not close a window", error)
 
     def _close(self, key: int, now: float) -> None:
         window = self._open.pop(key)
         self._counted.pop(key, None)
-        self._journal.write({"close": key, "t": now, "work": window.work})
+        self._journal_file.write({"close": key, "t": now, "work": window.closed(self._counted_late)})
         if window.faults():
             self.tell(
                 "count-refused",
                 f"counts that are no number of at least 0 were left out: {', '.join(window.faults()[:3])}",
                 "Count finite numbers, not below zero",
+                "degrades",
+                window.name,
+            )
+
+    def _counted_late(self, window: Window) -> None:
+        """Somebody counted into a window that was left already."""
+        if self._state == "open" and self._mine() and window.name not in self._told_late:
+            self._told_late.add(window.name)
+            self.tell(
+                "count-refused",
+                f"work was counted into {window.name!r} after it was left; it is in no figure",
+                "Count inside the with block",
                 "degrades",
                 window.name,
             )
@@ -473,8 +621,10 @@ class Run:
         for key, window in tuple(self._open.items()):
             work = dict(window.work)
             if work and self._counted.get(key) != work:
-                self._counted[key] = work
-                self._journal.write({"count": key, "t": self._now(), "work": work})
+                with self._lock:
+                    if key in self._open:
+                        self._counted[key] = work
+                        self._journal_file.write({"count": key, "t": self._now(), "work": work})
 
     def tell(
         self,
@@ -487,7 +637,8 @@ class Run:
         finding = Finding(
             code=code, message=message, remedy=remedy, severity=severity, measurement=measurement
         )
-        self._journal.write({"finding": plain(finding), "t": self._now()})
+        if self._journal is not None:
+            self._journal.write({"finding": plain(finding), "t": self._now()})
 
     # -- results
 
@@ -498,7 +649,7 @@ class Run:
     @property
     def journal(self) -> Path | None:
         """The journal's file; None while there is none, or when it is only in memory."""
-        return self._journal.path if self._state in ("open", "stopped") else None
+        return self._journal_file.path if self._state in ("open", "stopped") else None
 
     @property
     def record(self) -> Record:
@@ -507,6 +658,8 @@ class Run:
         Raises:
             NotMeasured: the run has not ended, or no record could be made; says why.
         """
+        if self._record is None and self._state == "stopped" and self._trouble is None:
+            self._judge()
         if self._record is None:
             if self._trouble is not None:
                 raise NotMeasured(self._trouble.message, self._trouble.remedy) from self._trouble
@@ -524,10 +677,12 @@ class Run:
 
         if self._state not in ("open", "stopped"):
             raise NotMeasured("the run has not started", "Call start(), or use it with the with statement")
-        return table(read_journal_from(self._journal.stream(), place="the journal"))
+        return table(read_journal_from(self._journal_file.stream(), place="the journal"))
 
 
 def _to_stderr(line: str) -> None:
+    if sys.stderr is None:
+        return
     print(f"energy-rating: {line}", file=sys.stderr, flush=True)
 
 
@@ -573,10 +728,25 @@ def measure(
             raise BadInput(
                 f"{item!r} is no kind of sensor", f"Kinds are: {', '.join(KINDS)}", place="sensors"
             )
+    if output_dir is not None and not os.fspath(output_dir):
+        raise BadInput("is empty", "Name a folder, or leave it out", place="output_dir")
+    model = os.fspath(model) if isinstance(model, os.PathLike) else model
+    for place, value, kinds in (
+        ("model", model, str | Model | None),
+        ("task", task, str | Task | None),
+        ("load", load, Load | None),
+        ("files", files, Mapping | None),
+    ):
+        if not isinstance(value, kinds):
+            raise BadInput(f"{type(value).__name__} is not what it takes", "See help(measure)", place=place)
+    if isinstance(model, Model) and not all(
+        isinstance(count, int | None) for count in (model.parameters, model.active_parameters)
+    ):
+        raise BadInput("parameters are counted in whole numbers", "Such as int(135e6)", place="model")
     return Run(
         stage_of(stage),
-        model=Model(id=model) if isinstance(model, str) else model,
-        task=Task(name=task) if isinstance(task, str) else task,
+        model=Model(id=_printable(model)) if isinstance(model, str) else model,
+        task=Task(name=_printable(task)) if isinstance(task, str) else task,
         load=load,
         files=files or {},
         output_dir=None if output_dir is None else Path(output_dir),
@@ -587,3 +757,14 @@ def measure(
         report=report,
         environ=os.environ,
     )
+
+
+def _printable(text: str) -> str:
+    """A text that UTF-8 can hold, whatever it came from."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _inert() -> Run:
+    run = measure(report=None)
+    run._state = "elsewhere"
+    return run

@@ -2,7 +2,8 @@
 
 Index = gross energy per unit of the component that the scheme names / the class's reference energy. The stars are those of the
 point value; what its 95 % interval allows stands beside them. Nothing is rated that was not measured on the reference device,
-under a protocol and at an operating point that the scheme knows.
+under a protocol and at an operating point that the scheme knows. Items that nobody can compare with the protocol's leave a
+rating *indicative*.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from energy_rating.records import (
     Channel,
     Component,
     Device,
+    Finding,
     Load,
     Measurement,
     Model,
@@ -37,6 +39,7 @@ from energy_rating.records import (
     Record,
     Stage,
     Status,
+    Validity,
     validity,
     worst_method,
 )
@@ -47,11 +50,19 @@ TRAINING: tuple[Stage, ...] = ("pre-training", "fine-tuning")
 
 MOST_STARS = 5
 
+WORST_LAST: tuple[Validity, ...] = ("valid", "degraded", "invalid")
+
+# How a record's provenance calls items that did not ship with the package.
+OWN_ITEMS = "items"
+
 # A ratio of two floats may come out a few units of the last digit above a threshold that it exactly meets.
 ROUNDING = 1e-9
 
 # Weights, and a fifth on top for activations and buffers: the rule by which the AI Energy Score divides text generation.
 MEMORY_PER_WEIGHT = 1.2
+
+# A card with a lower limit runs at lower clocks and uses less energy for the same work: it is another device than the reference.
+POWER_LIMIT_TOLERANCE = 0.05
 
 # Weights come in these numbers of bits; any other number in the name of a format means something else.
 WIDTHS = (1, 2, 3, 4, 5, 6, 8, 16, 32, 64)
@@ -62,8 +73,8 @@ WIDTHS = (1, 2, 3, 4, 5, 6, 8, 16, 32, 64)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """What may be rated at all: seconds, samples and repeats of the measurement, its coverage, and how many stars its
-    interval may touch."""
+    """What may be rated at all: seconds, samples and repeats of the measurement, its coverage, how many stars its interval may
+    touch, and how many models a class is made of."""
 
     __pydantic_config__ = STRICT
 
@@ -72,17 +83,19 @@ class Rules:
     fewest_repeats: int
     least_coverage: float
     widest_stars: int
+    fewest_models: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Protocol:
-    """A way of measuring that a scheme knows."""
+    """A way of measuring that a scheme knows. ``devices``: on how many it measures; None: on as many as the model needs."""
 
     __pydantic_config__ = STRICT
 
     name: str
     title: str
     url: str
+    devices: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +118,8 @@ class RatingClass:
     ``e_ref_j`` is the frozen constant, joules per ``unit`` with two significant digits; ``centre_j``, ``lowest_j``,
     ``highest_j`` and ``n`` describe the population that it came from. ``operating_point``: the lowest and highest value of
     each of ``items``, ``max_new_tokens``, ``in_flight`` (requests at once: batch × concurrency) and ``bits`` (of the weights).
+    ``tokens_per_request``: the fewest and the most that must have been counted; None: any number, and none at all.
+    ``items_sha256``: of the protocol's items, where it is known; what ran on others is indicative.
     """
 
     __pydantic_config__ = STRICT
@@ -123,6 +138,8 @@ class RatingClass:
     source: str
     url: str
     name: str | None = None
+    tokens_per_request: tuple[int, int] | None = None
+    items_sha256: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.lowest_j <= self.centre_j <= self.highest_j or self.e_ref_j <= 0:
@@ -130,8 +147,14 @@ class RatingClass:
         for key, (low, high) in self.operating_point.items():
             if key not in OPERATING_POINT:
                 raise ValueError(f"{key!r} is no part of an operating point: {', '.join(OPERATING_POINT)}")
-            if low > high:
-                raise ValueError(f"{key}: {low} is above {high}")
+            _refuse_reversed(key, low, high)
+        if self.tokens_per_request is not None:
+            _refuse_reversed("tokens_per_request", *self.tokens_per_request)
+
+
+def _refuse_reversed(key: str, low: int, high: int) -> None:
+    if low > high:
+        raise ValueError(f"{key}: {low} is above {high}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,6 +196,11 @@ class Scheme:
         for name in used:
             if name not in known:
                 raise ValueError(f"protocol {name!r} is not among the scheme's protocols")
+        for item in self.classes:
+            if item.n < self.rules.fewest_models:
+                raise ValueError(
+                    f"a class of {item.n} models is too small; fewest_models asks for {self.rules.fewest_models}"
+                )
         keys = [(item.protocol, item.task, item.name) for item in self.classes]
         for key in keys:
             if keys.count(key) > 1:
@@ -270,6 +298,10 @@ def rate(
     reasons += found.reasons
     if found.rated:
         reasons += _of_operating_point(record, found.rated)
+        if name in record:
+            reasons += _of_work(record, record[name], found.rated)
+        if not _knows_items(record, found.rated):
+            basis = "indicative"
 
     index = energy.times(1 / found.rated.e_ref_j) if energy and found.rated and not reasons else None
     could_be: tuple[int, int] | None = None
@@ -352,20 +384,45 @@ def _of_measurement(record: Record, measurement: Measurement, scheme: Scheme) ->
         if share < rules.least_coverage:
             yield f"sensors saw {_percent(share)} of the time; at least {_percent(rules.least_coverage)} are asked for"
         for channel in channels:
-            if channel.period_s and measurement.duration_s / channel.period_s < rules.fewest_samples:
+            if channel.method == "model":
+                continue
+            if channel.period_s is None:
+                yield f"{channel.id}: the record does not say how often the sensor refreshes"
+            elif measurement.duration_s / channel.period_s < rules.fewest_samples:
                 yield (
                     f"{channel.id} gave about {measurement.duration_s / channel.period_s:.0f} samples; "
                     f"at least {rules.fewest_samples} are asked for"
                 )
-    findings = [item for item in record.findings_on(measurement.name) if item.severity != "note"]
-    worst = {validity(findings), measurement.validity} - {"valid"}
-    if worst:
-        codes = ", ".join(dict.fromkeys(item.code for item in findings)) or "no finding says why"
-        yield f"the measurement is {'invalid' if 'invalid' in worst else 'degraded'}: {codes}"
+        for device in dict.fromkeys(channel.device for channel in channels):
+            several = [channel.id for channel in channels if channel.device == device]
+            if len(several) > 1:
+                yield (
+                    f"the energy of one device comes from several channels: {', '.join(several)}; "
+                    "a resumed run that changed its sensors is not rated"
+                )
+    yield from _of_validity(record, measurement, component)
     if measurement.duration_s < rules.shortest_s:
         yield (
             f"{significant(measurement.duration_s, 3)} s were measured; at least {rules.shortest_s:.0f} s are asked for"
         )
+
+
+def _of_validity(record: Record, measurement: Measurement, component: str) -> Iterator[str]:
+    """What findings say of this component. What befell another component's sensors says nothing about its energy."""
+    components = {channel.id: channel.component for channel in record.channels}
+    own: list[Finding] = []
+    others: list[Finding] = []
+    for finding in record.findings_on(measurement.name):
+        # A channel that the record does not know may have been this component's.
+        concerned = component if finding.channel is None else components.get(finding.channel, component)
+        (own if concerned == component else others).append(finding)
+    found, stored = validity(own), measurement.validity
+    worst = found
+    if WORST_LAST.index(stored) > max(WORST_LAST.index(found), WORST_LAST.index(validity(others))):
+        worst = stored
+    if worst != "valid":
+        codes = dict.fromkeys(item.code for item in own if item.severity != "note")
+        yield f"the measurement is {worst}: {', '.join(codes) or 'no finding says why'}"
 
 
 def _of_repeats(measurement: Measurement, scheme: Scheme) -> Iterator[str]:
@@ -378,9 +435,15 @@ def _of_devices(
 ) -> tuple[list[str], Basis]:
     """What is wrong with what it was measured on, and what the rating would rest on."""
     names = dict.fromkeys(channel.device for channel in _channels(record, measurement, scheme.component))
-    by_id = {device.id: device for device in record.environment.devices}
-    reasons = [f"the record does not say what device {name!r} is" for name in names if name not in by_id]
-    devices = [by_id[name] for name in names if name in by_id]
+    described = {device.id for device in record.environment.devices}
+    reasons = [f"the record does not say what device {name!r} is" for name in names if name not in described]
+    # A resumed run may describe one device twice, the second time with another limit: all that it says must hold.
+    devices = [device for device in record.environment.devices if device.id in names]
+    protocol = _protocol(record, scheme)
+    if protocol is not None and protocol.devices is not None and len(names) not in (0, protocol.devices):
+        reasons.append(
+            f"outside the protocol: measured on {len(names)} devices; {protocol.name} has {protocol.devices}"
+        )
     kinds = list(dict.fromkeys(device.name for device in devices))
     if len(kinds) > 1:
         reasons.append(f"measured on devices of more than one kind: {', '.join(kinds)}")
@@ -391,11 +454,30 @@ def _of_devices(
             basis = "indicative"
         elif profile is None or profile.key != scheme.reference_device:
             reasons.append(_other_device(device, scheme, known))
-        elif device.mig:
-            reasons.append(
-                f"{device.name} was divided (MIG); a part of the reference device is not the whole"
-            )
+        else:
+            reasons += _of_reference(device, profile)
     return reasons, basis
+
+
+def _of_reference(device: Device, profile: Profile) -> Iterator[str]:
+    """What keeps a device that is called like the reference from being the reference."""
+    if device.mig:
+        yield f"{device.name} was divided (MIG); a part of the reference device is not the whole"
+    if device.mig is None and device.memory_gb is None:
+        yield f"{device.name}: the record does not say whether the whole device was used"
+    limit = profile.figures.power_limit_w
+    if device.power_limit_w is None or limit is None:
+        return
+    if abs(device.power_limit_w - limit.value) > POWER_LIMIT_TOLERANCE * limit.value * (1 + ROUNDING):
+        yield (
+            f"{device.name} was limited to {significant(device.power_limit_w, 3)} W; "
+            f"the reference has {significant(limit.value, 3)} W"
+        )
+
+
+def _protocol(record: Record, scheme: Scheme) -> Protocol | None:
+    name = record.task.protocol if record.task is not None else None
+    return next((item for item in scheme.protocols if item.name == name), None)
 
 
 def _other_device(device: Device, scheme: Scheme, known: Sequence[Profile]) -> str:
@@ -554,3 +636,41 @@ def _of_operating_point(record: Record, rated: RatingClass) -> Iterator[str]:
             yield f"outside the protocol: the record does not say the {OPERATING_POINT[key]}; {rated.protocol} has {asked}"
         elif not low <= value <= high:
             yield f"outside the protocol: {value:,} {OPERATING_POINT[key]}; {rated.protocol} has {asked}"
+
+
+def _of_work(record: Record, measurement: Measurement, rated: RatingClass) -> Iterator[str]:
+    """Whether what was counted is what the protocol does: every item, in every repeat, and answers of its length."""
+    n, items = measurement.n, record.load.items if record.load is not None else None
+    amount = measurement.work.get(rated.unit)
+    if amount and items is not None and n and (amount < n * items or amount % (n * items)):
+        yield (
+            f"outside the protocol: counted {_count(amount)} {rated.unit}s in {n} repeats of {items:,} items; "
+            "each repeat takes all of them"
+        )
+    requests, tokens = measurement.work.get("request"), measurement.work.get("token")
+    if rated.tokens_per_request is None or not requests:
+        return
+    low, high = rated.tokens_per_request
+    asked = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    if not tokens:
+        yield f"outside the protocol: no tokens were counted; {rated.protocol} has {asked} a request"
+    elif not low <= tokens / requests <= high:
+        each = f"{tokens / requests:.4g}"
+        yield f"outside the protocol: {each} tokens a request; {rated.protocol} has {asked}"
+
+
+def _count(amount: float) -> str:
+    return f"{amount:,.0f}" if amount == int(amount) else f"{amount:,}"
+
+
+def _knows_items(record: Record, rated: RatingClass) -> bool:
+    """Whether it ran on the protocol's items, or on some that ship with the package; anybody's own lines are not those."""
+    files = record.provenance.files
+    hashes = {
+        name: sha256
+        for name, sha256 in files.items()
+        if name == OWN_ITEMS or (name.startswith("tasks/") and not name.endswith(".toml"))
+    }
+    if rated.items_sha256 is not None:
+        return bool(hashes) and set(hashes.values()) == {rated.items_sha256}
+    return bool(hashes) and OWN_ITEMS not in hashes

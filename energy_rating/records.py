@@ -5,8 +5,8 @@ Every noun is frozen except ``Window``, which is open while work is counted into
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -36,8 +36,11 @@ class Channel:
     """One number that a sensor gives.
 
     ``counter`` channels read joules that only grow (from an arbitrary start), ``power`` and ``model`` channels read watts.
-    ``accuracy`` is the relative standard uncertainty of the gain. ``period_s`` is how often the sensor refreshes the
+    ``accuracy`` is the relative standard uncertainty of the gain, 0 to 1. ``period_s`` is how often the sensor refreshes the
     number (None: not known beforehand); ``wraps_at_j`` is the range after which a counter starts again (None: never).
+
+    Raises:
+        ValueError: ``accuracy`` is no share, or a period or a range is not above zero.
     """
 
     __pydantic_config__ = STRICT
@@ -49,6 +52,11 @@ class Channel:
     accuracy: float
     period_s: float | None = None
     wraps_at_j: float | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_unless_share("accuracy", self.accuracy)
+        _refuse_unless_above_zero("period_s", self.period_s)
+        _refuse_unless_above_zero("wraps_at_j", self.wraps_at_j)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +124,11 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Model:
-    """The model that was run; ``parameters`` counts all, ``active_parameters`` those used for one token."""
+    """The model that was run; ``parameters`` counts all, ``active_parameters`` those used for one token.
+
+    Raises:
+        ValueError: one of them is not above zero. None is not known.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -125,6 +137,10 @@ class Model:
     parameters: int | None = None
     active_parameters: int | None = None
     dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_unless_above_zero("parameters", self.parameters)
+        _refuse_unless_above_zero("active_parameters", self.active_parameters)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +156,11 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Load:
-    """The operating point."""
+    """The operating point. None is not known.
+
+    Raises:
+        ValueError: one of the first four is not above zero.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -149,6 +169,12 @@ class Load:
     concurrency: int | None = None
     max_new_tokens: int | None = None
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_unless_above_zero("items", self.items)
+        _refuse_unless_above_zero("batch_size", self.batch_size)
+        _refuse_unless_above_zero("concurrency", self.concurrency)
+        _refuse_unless_above_zero("max_new_tokens", self.max_new_tokens)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,6 +206,10 @@ class Measurement:
     ``duration_s`` is the sum over its ``n`` windows, ``start_s`` the start of the first, since the start of the run.
     ``coverage`` is the share (0 to 1) of the duration that the component's sensors saw. ``methods`` says how each
     component was had (the worst of its channels); it follows from the record's channels and is not stored.
+
+    Raises:
+        ValueError: a number of windows, a duration, an amount of work or an energy is below zero or too large to reckon with,
+            or a coverage is no share.
     """
 
     __pydantic_config__ = STRICT
@@ -195,6 +225,19 @@ class Measurement:
     validity: Validity
     idle_j: Mapping[str, Estimate] | None = None
     methods: Mapping[str, Method] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _refuse_unless_amount("n", self.n)
+        _refuse_unless_amount("duration_s", self.duration_s)
+        for unit, amount in self.work.items():
+            _refuse_unless_amount(f"work.{unit}", amount)
+        for component, share in self.coverage.items():
+            _refuse_unless_share(f"coverage.{component}", share)
+        for name in ("energy_by_channel_j", "energy_j", "idle_j"):
+            energies: Mapping[str, Estimate] | None = getattr(self, name)
+            for key, energy in (energies or {}).items():
+                if energy.value < 0:
+                    raise ValueError(f"{name}.{key} cannot be below zero: {energy.value}")
 
     def energy_per(self, unit: str, component: str = "gpu") -> EnergyPerUnit:
         """Joules per ``unit`` of work, of one component.
@@ -309,43 +352,84 @@ def component_methods(energies: Iterable[str], channels: Sequence[Channel]) -> d
 class Window:
     """A named span with work counted into it. Open until it is left; opened by ``run.window(name)``."""
 
-    __slots__ = ("_faults", "name", "work")
+    __slots__ = ("_faults", "_late", "name", "work")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.work: dict[str, Number] = {}
         self._faults: list[str] = []
+        self._late: Callable[[Window], None] | None = None
 
-    def count(self, **work: Number) -> None:
+    def count(self, /, **work: Number) -> None:
         """Adds work of any unit: ``window.count(token=512, request=1)``.
 
-        A count that is no finite number ≥ 0 is left out and told as a finding; nothing is raised into the program
-        that is being measured.
+        A count that is no finite number ≥ 0 is left out and told as a finding, as is one that comes after the window was left;
+        nothing is raised into the program that is being measured.
         """
+        if self._late is not None:
+            self._late(self)
+            return
         for unit, amount in work.items():
             clean = _amount(amount)
-            if clean is None:
-                self._faults.append(f"{unit}={amount!r}"[:80])
+            total = None if clean is None else self.work.get(unit, 0) + clean
+            if total is None or total > MOST_WORK or not unit.isprintable() or len(unit) > LONGEST_UNIT:
+                if len(self._faults) < MOST_FAULTS:
+                    self._faults.append(_shown(unit, amount))
             else:
-                self.work[unit] = self.work.get(unit, 0) + clean
+                self.work[unit] = total
 
     def faults(self) -> tuple[str, ...]:
         """The counts that were left out, as ``unit=amount``."""
         return tuple(self._faults)
 
+    def closed(self, late: Callable[[Window], None]) -> Mapping[str, Number]:
+        """Ends the window and returns its work; ``late`` is called if anybody counts after that."""
+        self._late = late
+        return self.work
+
+
+MOST_WORK = 2**63
+LONGEST_UNIT = 60
+MOST_FAULTS = 10
+
 
 def _amount(amount: object) -> Number | None:
-    if isinstance(amount, bool):
-        return None
-    if not isinstance(amount, int | float):
-        # A NumPy or torch scalar is a number too; it says so by converting itself.
-        item = getattr(amount, "item", None)
-        amount = item() if callable(item) else None
+    try:
+        if not isinstance(amount, int | float):
+            # A NumPy or torch scalar is a number too; it says so by converting itself.
+            item = getattr(amount, "item", None)
+            amount = item() if callable(item) else None
         if isinstance(amount, bool) or not isinstance(amount, int | float):
             return None
-    if not math.isfinite(amount) or amount < 0:
+        return amount if 0 <= amount <= MOST_WORK else None
+    except Exception:  # whatever it is, it is no number, and says so as a finding
         return None
-    return amount
+
+
+def _shown(unit: str, amount: object) -> str:
+    try:
+        text = f"{unit}={amount!r:.60}" if isinstance(amount, str) else f"{unit}={amount!r}"[:80]
+    except Exception:  # an object that cannot even be shown
+        text = unit[:80]
+    return text.encode("utf-8", "replace").decode()
+
+
+def _refuse_unless_amount(name: str, value: Number) -> None:
+    """Raises ValueError unless a number is finite (as a float) and not below zero."""
+    if not 0 <= value <= sys.float_info.max:
+        raise ValueError(f"{name} is no finite number of at least 0: {str(value)[:40]}")
+
+
+def _refuse_unless_share(name: str, value: float) -> None:
+    """Raises ValueError unless a number lies between 0 and 1."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is no share between 0 and 1: {value}")
+
+
+def _refuse_unless_above_zero(name: str, value: Number | None) -> None:
+    """Raises ValueError unless a number is unknown, or finite and above zero."""
+    if value is not None and not 0 < value <= sys.float_info.max:
+        raise ValueError(f"{name} is not above 0: {str(value)[:40]}")
 
 
 def stage_of(name: str) -> Stage:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,7 +99,7 @@ class MonotonicClock:
 # Learning reads so often, for so many ticks or so long, whichever comes first.
 LEARN_STEP_S = 0.005
 LEARN_TICKS = 8
-LEARN_S = 1.2
+LEARN_S = 2.5
 
 # Counters slower or faster than this are polled plainly: the fast need no following, the slow are none that are known.
 FASTEST_FOLLOWED_S, SLOWEST_FOLLOWED_S = 0.03, 1.0
@@ -275,6 +276,7 @@ class Sampler:
         self._abandoned = False
         self._zero: float | None = None
         self._early: list[dict[str, Any]] = []
+        self._held: list[dict[str, Any]] | None = []  # until the journal has its header
         self._lock = threading.Lock()
         self._asleep_s = clock.asleep()
         self._last_edge_s = -1.0
@@ -293,6 +295,13 @@ class Sampler:
             lines = [line | {"t": round(line["t"] - (self._zero or 0.0), 6)} for line in self._early]
             self._early = []
             return lines
+
+    def release(self) -> None:
+        """The journal has its header: what came meanwhile is written, and all that comes from now on."""
+        with self._lock:
+            held, self._held = self._held or [], None
+            if held and not self._abandoned:
+                self._write(*held)
 
     def edge(self, now_s: float) -> None:
         """There was an edge: readings around it are kept."""
@@ -380,7 +389,7 @@ class Sampler:
     def _read(self, watched: _Watched) -> None:
         start = self._clock.now()
         try:
-            reading = watched.sensor.read()
+            reading = _clean(watched.sensor.read(), watched.methods)
         except SensorLost as error:
             self._lose(watched, error)
             return
@@ -450,6 +459,9 @@ class Sampler:
         with self._lock:
             if self._abandoned:
                 return
+            if self._held is not None:
+                self._held.append(entry)
+                return
         self._write(entry)
 
     def _since_zero(self, now_s: float) -> float:
@@ -478,6 +490,20 @@ class Sampler:
                 "Keep the machine awake while it measures",
                 "degrades",
             )
+
+
+def _clean(reading: Mapping[str, object], known: Mapping[str, str]) -> dict[str, float | SensorFailed]:
+    """A reading with nothing in it but what was promised: the channels that are known, finite numbers, or why not."""
+    clean: dict[str, float | SensorFailed] = {}
+    for channel in known:
+        value = reading.get(channel, SensorFailed("the sensor left it out"))
+        if isinstance(value, SensorFailed):
+            clean[channel] = value
+        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            clean[channel] = float(value)
+        else:
+            clean[channel] = SensorFailed("the sensor gave no finite number")
+    return clean
 
 
 def _summed(lines: Sequence[dict[str, Any]], methods: Mapping[str, str]) -> Iterator[dict[str, Any]]:

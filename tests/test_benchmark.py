@@ -110,6 +110,18 @@ def test_it_repeats_more_while_that_still_makes_it_surer_but_not_for_ever(clock,
     )
 
 
+def test_a_token_more_or_less_does_not_hide_how_much_repeats_differ(clock, tmp_path):
+    class Wordy(FakeModel):
+        def run(self, items):
+            work = super().run(items)
+            return work | {"token": work["token"] + self.items % 2}
+
+    record = go(clock, Wordy(clock, extra_w=(0.0, 200.0, -150.0)), tmp_path / "run").record
+    gpu = record["measured"].energy_j["gpu"]
+    assert gpu.random / gpu.value > 0.05
+    assert any(finding.code == "not-steady" for finding in record.findings)
+
+
 def test_a_budget_ends_it_early_and_says_so(clock, tmp_path):
     record = go(clock, FakeModel(clock), tmp_path / "run", budget_s=30.0).record
     assert record["measured"].n < 5

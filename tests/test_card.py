@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from test_splice import CARDS, HUB, REFUSED, cards, is_insertion, strings
 
 from energy_rating.errors import BadInput
-from energy_rating.publishers import card
+from energy_rating.impact import footprint
+from energy_rating.publishers import card, label, strangers
 from energy_rating.publishers.card import metadata, remove_card, section, update_card
 from energy_rating.publishers.splice import END, START
 from energy_rating.quantities import Estimate
@@ -121,7 +122,7 @@ def rows(text: str) -> dict[str, str]:
 def test_the_section_tells_what_a_reader_needs():
     text = section([(record(), rating())], label="label.svg")
     assert text.startswith(
-        "## Energy rating\n\n![Energy rating of org/name for text-generation: 4 of 5 stars"
+        "## Energy rating\n\n![Energy rating of org/name: 4 of 5 stars (could be 3–4), provisional; 15.1 ± 1.2 J per request on "
     )
     told = rows(text)
     assert told["Model"] == "org/name, revision 0123abcd, 134,515,008 parameters, q4_1"
@@ -152,9 +153,9 @@ def test_what_was_estimated_never_looks_measured():
         energy_j={"cpu": CPU}, energy_by_channel_j={"cpu.model": CPU}, methods={}, coverage={"cpu": 1.0}
     )
     text = section([(record(measurements=(only,)), None)], label="label.svg")
-    assert "estimated CPU energy 1.5 ± 1.5 J per request" in text.split("](")[0]
+    assert "estimated 1.5 ± 1.5 J per request (CPU only) on 1 × AMD EPYC 9654" in text.split("](")[0]
     assert rows(text)["Measured"] == "nothing"
-    assert rows(text)["Not measured"].startswith("GPU; memory")
+    assert rows(text)["Not measured"].startswith("GPU (the record does not say why); memory (energy_uj may")
 
 
 def test_without_a_rating_every_reason_is_told():
@@ -164,7 +165,7 @@ def test_without_a_rating_every_reason_is_told():
     refused = rating(stars=None, could_be=None, index=None, reasons=("a GPU was shared", "no quality"))
     text = section([(record(), refused)], label="x.svg")
     assert rows(text)["Rating"] == "**not rated**: a GPU was shared; no quality"
-    assert "not rated (a GPU was shared; no quality)" in text.split("](")[0]
+    assert "org/name: not rated, provisional; 15.1 ± 1.2 J per request" in text.split("](")[0]
 
 
 def test_a_normalised_rating_says_so():
@@ -175,8 +176,8 @@ def test_a_normalised_rating_says_so():
 
 def test_a_training_run_tells_its_total_and_duration_and_emissions_only_when_given():
     told = rows(section([(TRAINING, None)], label=None))
-    assert told["Total energy, GPU"] == "0.00420 ± 0.00033 kWh"
-    assert told["Total energy, CPU"].startswith("**estimated** ≈ 0.00042")
+    assert told["Total energy, GPU"] == "4.20 ± 0.33 Wh"
+    assert told["Total energy, CPU"] == "**estimated** ≈ 0.42 ± 0.41 Wh"
     assert told["Duration"] == "1 h 30 min"
     assert not any("mission" in name for name in told)
     told = rows(section([(TRAINING, None)], label=None, emissions_g=0.000015, location="Québec, Canada"))
@@ -191,6 +192,49 @@ def test_a_benchmark_shows_its_measured_window_and_a_training_the_one_that_count
     epoch = measurement("epoch", work={"token": 10})
     several = replace(TRAINING, measurements=(measurement(work={}), epoch))
     assert "Energy per token, GPU, window epoch" in rows(section([(several, None)], label=None))
+
+
+def test_the_headline_is_never_the_warm_up():
+    warm_up = measurement("warm-up", work={"request": 10}, duration_s=20.0)
+    load = measurement("load", work={"request": 10}, duration_s=900.0)
+    idle = measurement("idle-before", work={"request": 10}, duration_s=900.0)
+    short = measurement("a", work={"request": 1000}, duration_s=50.0)
+    long = measurement("b", work={"request": 2000}, duration_s=60.0)
+    run = measurement(work={})
+    told = rows(section([(record(measurements=(run, load, idle, warm_up, short, long)), None)], label=None))
+    assert told["Energy per request, GPU, window b"].startswith("7.56 ± 0.59 J")
+    assert not any("warm-up" in name or "window a" in name for name in told)
+
+
+def test_what_was_read_is_no_measure_of_what_was_made():
+    work = {"request": 1000, "input_token": 9000, "cached_token": 500, "token": 10000}
+    told = rows(section([(record(measurements=(measurement("measured", work=work),)), None)], label=None))
+    assert [name for name in told if name.endswith(", GPU")] == [
+        "Energy per request, GPU",
+        "Energy per token, GPU",
+    ]
+
+
+def test_an_interval_through_zero_is_told_by_its_upper_end():
+    wide = Estimate(value=1500.0, systematic=900.0)
+    run = measurement(
+        energy_j={"gpu": GPU, "cpu": wide}, energy_by_channel_j={"gpu0.energy": GPU, "cpu.model": wide}
+    )
+    told = rows(section([(record(measurements=(run,)), None)], label=None))
+    assert told["Energy per request, CPU"].startswith(
+        "**estimated** ≈ under 3.3 J; **estimated** ≈ under 0.91 Wh per"
+    )
+
+
+def test_without_a_gpu_the_component_that_took_most_stands_first():
+    dram = CPU.times(3)
+    run = measurement(
+        energy_j={"cpu": CPU, "dram": dram},
+        energy_by_channel_j={"cpu.model": CPU},
+        methods={"cpu": "model", "dram": "model"},
+    )
+    assert "≈" not in label.alt(record(measurements=(run,)), None)
+    assert "estimated 4.5 ± 4.4 J per request (RAM only)" in label.alt(record(measurements=(run,)), None)
 
 
 def test_an_invalid_record_says_that_it_is():
@@ -331,7 +375,13 @@ def test_whatever_strangers_wrote_is_only_text(text):
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=60))
 def test_visible_text_is_read_as_it_was_written(text):
-    assert html.unescape(card._cell(text)) == " ".join(text.split())
+    assert html.unescape(strangers.for_markdown(text)) == " ".join(text.split())
+
+
+def test_the_picture_is_described_as_the_label_describes_itself():
+    text = section([(record(), rating())], label="label.svg")
+    alt = text.partition("![")[2].partition("](")[0]
+    assert html.unescape(alt) == label.alt(record(), rating())
 
 
 def test_a_model_that_the_hub_would_not_name_so_is_shown_as_code():
@@ -348,7 +398,8 @@ def test_emissions_are_of_training_only_and_only_when_known():
     assert metadata(TRAINING, None) is None
     assert metadata(TRAINING, 12.0, "Québec, Canada") == {
         "emissions": 12.0,
-        "source": "energy-rating 0.1.0, run 20261121T091403Z-6f1c, gpu measured, cpu estimated",
+        "source": "energy-rating 0.1.0, run 20261121T091403Z-6f1c, gpu measured, cpu estimated, dram not measured, "
+        "degraded",
         "training_type": "fine-tuning",
         "geographical_location": "Québec, Canada",
         "hardware_used": "2 × NVIDIA H100 80GB HBM3 (power limit 700 W), 1 × AMD EPYC 9654",
@@ -356,6 +407,57 @@ def test_emissions_are_of_training_only_and_only_when_known():
     put = update_card("# Hi\n", [record()], emissions_g=5.0)
     assert "co2_eq_emissions" not in put
     assert not put.startswith("---")
+
+
+GPU_ONLY = replace(
+    TRAINING,
+    measurements=(
+        measurement(
+            energy_j={"gpu": GPU.times(6.84)},
+            energy_by_channel_j={"gpu0.energy": GPU.times(6.84)},
+            methods={"gpu": "counter"},
+            coverage={"gpu": 1.0},
+        ),
+    ),
+    findings=(),
+)
+
+
+def test_an_impact_is_told_with_its_doubt_its_factor_and_what_is_in_it():
+    impact = replace(footprint(GPU_ONLY, zone="FRA"), intensity_g_per_kwh=56.04, year=2023)
+    impact = replace(impact, carbon_g=impact.energy_j.times(56.04 / 3.6e6))
+    put = update_card("# Hi\n", [GPU_ONLY], impact=impact)
+    assert rows(put)["Emissions of the training"] == (
+        "1.61 ± 0.13 g CO2e (GPU only; France, 56 g/kWh, mean of 2023; not in it: CPU, memory, cooling)"
+    )
+    found = HUB.match(put)
+    assert found
+    assert yaml.safe_load(found[2])["co2_eq_emissions"] == {
+        "emissions": 1.61,
+        "source": "energy-rating 0.1.0, run 20261121T091403Z-6f1c, gpu measured, cpu not measured, dram not measured",
+        "training_type": "fine-tuning",
+        "geographical_location": "France",
+        "hardware_used": "2 × NVIDIA H100 80GB HBM3 (power limit 700 W), 1 × AMD EPYC 9654",
+    }
+    assert update_card(put, [GPU_ONLY], impact=impact) == put
+    assert remove_card(put) == "# Hi\n"
+
+
+def test_an_impact_that_was_partly_estimated_or_seen_or_is_degraded_says_so():
+    run = measurement(coverage={"gpu": 0.95, "cpu": 1.0}, validity="degraded")
+    impact = footprint(replace(TRAINING, measurements=(run,)), zone="FRA")
+    put = update_card("# Hi\n", [TRAINING], impact=impact)
+    told = rows(put)["Emissions of the training"]
+    assert told.startswith("**estimated** ≈ ")
+    assert "(GPU, CPU, **estimated**; France" in told
+    assert "not in it: memory, cooling; GPU: 95 % of the time seen; **degraded**)" in told
+    assert "gpu measured, cpu estimated, dram not measured, degraded" in put
+
+
+def test_an_invalid_measurements_emissions_are_not_written():
+    impact = footprint(replace(GPU_ONLY, measurements=(measurement(validity="invalid"),)), zone="FRA")
+    with pytest.raises(BadInput, match="'run' is invalid, and its emissions are not written"):
+        update_card("# Hi\n", [GPU_ONLY], impact=impact)
 
 
 @pytest.mark.parametrize("grams", [0, 0.0, -1.0, float("nan"), float("inf"), 1e30, True, "5"])

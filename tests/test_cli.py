@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import measure
 from energy_rating.cli import main
+
+REPORTS = Path(__file__).parents[1] / "reports"
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +152,140 @@ def test_help_names_the_first_steps(run_cli):
     code, out, _ = run_cli("--help")
     assert code == 0
     assert "energy-rating sensors" in out
+
+
+def test_columns_never_run_into_each_other(run_cli, tmp_path):
+    clock = VirtualClock()
+    power, energy = constant(300)
+    gpu = FakeDevice(clock=clock, power=power, energy=energy)
+    with measure("inference", output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None) as run:
+        with run.window("a-name-that-is-longer-than-its-column") as window:
+            clock.sleep(10.000118)
+            window.count(input_token=90, a_unit_with_a_very_long_name_that_fills_a_line=2)
+        for _ in range(120):
+            with run.window("short"):
+                clock.sleep(0.0005)
+        clock.sleep(4000)
+    code, out, _ = run_cli("summarise", tmp_path / "run" / "journal.jsonl")
+    assert code == 0
+    assert "1 h 6 min  gpu" in out
+    (line,) = (line for line in out.splitlines() if line.startswith("a-name"))
+    assert line.split()[1:4] == ["1", "10.0", "s"]
+    assert " 60.0 ms " in out
+    assert "input_token" not in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_a_run_is_told_in_one_line_by_what_counts_and_never_by_its_warm_up():
+    from energy_rating import load
+    from energy_rating.summary import headline, one_line
+
+    record = load(REPORTS / "example-gpu")
+    assert headline(record).name == "measured"
+    assert "20.4 ± 1.6 J/request (gpu)" in one_line(record)
+    assert "20.6" not in one_line(record)
+    assert "input_token" not in one_line(record)
+
+
+def test_an_invalid_trainings_emissions_are_refused_in_one_line(run_cli, folder, tmp_path):
+    entry = json.loads((folder / "record.json").read_text())
+    entry["stage"] = "pre-training"
+    (tmp_path / "README.md").write_text("# Hi\n")
+    (tmp_path / "good.json").write_text(json.dumps(entry))
+    assert run_cli("card", tmp_path / "README.md", tmp_path / "good.json", "--zone", "FRA")[0] == 0
+    put = (tmp_path / "README.md").read_text()
+    assert "g CO2e (GPU only; France, " in put
+    entry["findings"].append({"code": "x", "message": "y", "severity": "disqualifies", "measurement": "run"})
+    entry["measurements"][0]["validity"] = "invalid"
+    (tmp_path / "bad.json").write_text(json.dumps(entry))
+    code, _, err = run_cli("card", tmp_path / "README.md", tmp_path / "bad.json", "--zone", "FRA")
+    assert code == 1
+    assert "is invalid, and its emissions are not written" in err
+    assert len(err.splitlines()) == 1
+    assert (tmp_path / "README.md").read_text() == put
+    code, out, _ = run_cli("impact", tmp_path / "bad.json", "--zone", "FRA")
+    assert code == 0
+    assert "is invalid" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    "error", [OverflowError("too large\nto print"), ZeroDivisionError(), ValueError("\x1b[31m")]
+)
+def test_an_error_that_nobody_thought_of_is_one_line_and_exit_code_1(run_cli, folder, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("energy_rating.impact.footprint", fail)
+    code, out, err = run_cli("impact", folder, "--zone", "FRA")
+    assert (code, out) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert f"unexpected {type(error).__name__}" in err
+    assert "\x1b" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ("profiles", "nvidia-l4-24gb"),
+            (
+                "300.1 GB/s [epoch]",
+                "power limit       72 W [nvidia-bioir]",
+                "idle              not known",
+                "https://www.yobitel.com/knowledge-base/nvidia-l4",
+            ),
+        ),
+        (
+            ("schemes", "2026.0-draft"),
+            (
+                "30 J per request",
+                "AI Energy Score leaderboard, February 2025",
+                "Not rated",
+                "4 stars up to 0.707",
+            ),
+        ),
+        (("tasks", "text-generation"), ("aes-2025-02", "batch size        1", "questions.jsonl")),
+    ],
+)
+def test_one_entry_is_shown_in_full(run_cli, arguments, says):
+    code, out, _ = run_cli(*arguments)
+    assert code == 0
+    assert all(part in out for part in says), out
+    assert all(len(line) <= 80 or "http" in line for line in out.splitlines())
+    code, out, _ = run_cli(*arguments, "--json")
+    assert code == 0
+    assert isinstance(json.loads(out), dict)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [("profiles", "nvidia-l4"), ("schemes", "2026.0-draft"), ("tasks", "text-generation")],
+)
+def test_an_entry_that_is_not_there_is_one_line_with_help(run_cli, command, says):
+    code, out, err = run_cli(command, "nvidia-l4-text-generation")
+    assert (code, out) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert says in err
+
+
+def test_a_tiny_index_is_never_said_to_need_no_energy():
+    from energy_rating.publishers import text
+    from energy_rating.quantities import Estimate
+    from energy_rating.records import Rating
+
+    told = text.rating(
+        Rating(
+            stars=5,
+            could_be=(5, 5),
+            index=Estimate(value=1e-5, random=1e-7),
+            energy_per_unit_j=Estimate(value=0.0003, random=3e-6),
+            unit="request",
+            basis="measured",
+            status="firm",
+            scheme="2026.1",
+            class_=None,
+            protocol="p",
+        )
+    )
+    assert "over 99 % less energy" in told
+    assert "100 %" not in told

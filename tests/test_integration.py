@@ -139,6 +139,64 @@ def test_the_period_of_a_counter_is_learned_from_close_readings(tick):
     )
 
 
+def test_a_fast_counter_is_learned_from_readings_a_quarter_of_its_period_apart():
+    samples = counter_samples(lambda t: 300 * t, tick=0.02, phase=0.007, every=0.0052)
+    assert learned_period_s(samples) == pytest.approx(0.02, rel=0.02)
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.005, 0.013])
+def test_a_short_job_on_a_fast_counter_that_is_polled_slowly_is_right(phase):
+    def energy(t):
+        return 100 * t + 400 * min(max(t - 5.013, 0.0), 0.3)
+
+    learning = counter_samples(energy, tick=0.02, phase=phase, every=0.0052, until=1.0)
+    polled = counter_samples(energy, tick=0.02, phase=phase, every=0.1, until=9.0)
+    late = [index for index, start in enumerate(polled.start_s) if start > 1.0]
+    samples = Samples(
+        start_s=[*learning.start_s, *(polled.start_s[index] for index in late)],
+        end_s=[*learning.end_s, *(polled.end_s[index] for index in late)],
+        values=[*learning.values, *(polled.values[index] for index in late)],
+    )
+    span = Counter(samples, accuracy=0.04).between(5.013, 5.313)
+    assert span.energy.value == pytest.approx(150, rel=0.05)
+    assert abs(span.energy.value - 150) < 3 * span.energy.random
+
+
+def test_a_counter_that_has_stopped_ticking_is_not_taken_for_one_that_goes_on():
+    samples = counter_samples(lambda t: 300 * min(t, 10.0), every=0.02, until=12.0)
+    span = Counter(samples, accuracy=0.04).between(10.2, 11.8)
+    assert span is None or span.covered_s < 0.1
+
+
+def test_many_windows_shorter_than_a_tick_add_up_without_bias():
+    rng = random.Random(5)
+    counter = Counter(counter_samples(lambda t: 300 * t, phase=0.03, every=0.012), accuracy=0.0)
+    starts = [rng.uniform(2, 18) for _ in range(400)]
+    total = sum(counter.between(start, start + 0.003).energy.value for start in starts)
+    assert total == pytest.approx(400 * 0.9, rel=0.05)
+
+
+def test_noise_from_tick_to_tick_is_doubt():
+    rng = random.Random(8)
+    watts = [rng.gauss(300, 60) for _ in range(400)]
+    sums = [0.0]
+    for power in watts:
+        sums.append(sums[-1] + power * 0.05)
+
+    def energy(t):
+        index = min(int(t / 0.05), len(watts) - 1)
+        return sums[index] + watts[index] * (t - index * 0.05)
+
+    counter = Counter(counter_samples(energy, phase=0.02, every=0.012), accuracy=0.0)
+    inside = trials = 0
+    for _ in range(300):
+        start = rng.uniform(2, 15)
+        span = counter.between(start, start + 1.0)
+        inside += abs(span.energy.value - energy(start + 1.0) + energy(start)) <= 1.96 * span.energy.random
+        trials += 1
+    assert inside / trials > 0.85
+
+
 def test_no_period_is_learned_from_readings_as_slow_as_the_ticks():
     assert learned_period_s(counter_samples(lambda t: 300 * t, tick=0.1, every=0.1)) is None
 
@@ -193,6 +251,18 @@ def test_a_step_seen_by_a_register_is_right_within_its_doubt():
     truth = 100 * 5.03 + 400 * 4.97
     assert abs(span.energy.value - truth) < 3 * span.energy.random + 1e-9
     assert span.energy.value == pytest.approx(truth, rel=0.01)
+
+
+def test_a_register_that_shows_the_past_is_put_back_in_its_time():
+    def power(t):
+        return 100.0 if math.floor(t / 0.1) * 0.1 < 10.0 else 400.0
+
+    samples = register_samples(power, every=0.013)
+    late = Register(samples, accuracy=0.0, period_s=0.1).between(9.0, 10.0).energy.value
+    right = Register(samples, accuracy=0.0, period_s=0.1, lag_s=0.05).between(10.0, 11.0).energy
+    assert late == pytest.approx(100, rel=0.1)
+    assert right.value == pytest.approx(400, rel=0.05)
+    assert right.systematic > 0, "what an edge shows late has the same sign in every window"
 
 
 def test_a_gap_in_a_register_is_not_covered_and_adds_nothing():

@@ -320,23 +320,26 @@ def test_a_label_goes_with_a_rating_as_it_is_worked_out() -> None:
     assert "NOT RATED" in shown(record, rate(record, scheme="2026.0-draft"))
 
 
-@pytest.mark.parametrize(
-    ("value", "half", "words"),
-    [
-        (18.0, 1.4, "18.0 ± 1.4 J"),
-        (0.0312, 0.0026, "31.2 ± 2.6 mJ"),
-        (137_412.0, 11_833.0, "137 ± 12 kJ"),
-        (9_412.0, 120.0, "9410 ± 120 J"),
-        (2.5e-5, 2e-6, "25.0 ± 2.0 µJ"),
-        (18.0, 0.0, "18 J"),
-        (18.0, 1e-9, "18 J ± less than 0.01 %"),
-        (0.0, 0.0, "0 J"),
-        (2.0, 30.0, "2 ± 30 J"),
-    ],
-)
-def test_energies_are_written_for_people(value: float, half: float, words: str) -> None:
-    estimate = Estimate(value=value, random=half / 1.959963985)
-    assert str(label._Quantity(estimate, "J")) == words
+def test_an_interval_through_zero_is_told_by_its_upper_end() -> None:
+    wide = Estimate(value=10_000.0, systematic=20_000.0)
+    record = a_record()
+    only_cpu = replace(
+        record.measurements[0], energy_j={"cpu": wide}, energy_by_channel_j={"cpu.model": wide}
+    )
+    text = shown(replace(record, measurements=(only_cpu,)), not_rated("no", energy_per_unit_j=None))
+    assert "≈ under 9.9 J upper end of the 95 % interval" in text
+    assert "≈ under 2.8 Wh per 1,000 requests" in text
+    assert "±" not in text
+
+
+def test_the_label_shows_what_the_card_and_the_one_line_show() -> None:
+    record = a_record()
+    warm_up = replace(record.measurements[0], name="warm-up", duration_s=1.0, work={"request": 1})
+    run = replace(record.measurements[0], name="run", duration_s=400.0, work={})
+    epoch = replace(record.measurements[0], name="epoch", duration_s=200.0)
+    text = shown(replace(record, measurements=(run, warm_up, epoch)), not_rated("no", energy_per_unit_j=None))
+    assert "Energy per request, in epoch" in text
+    assert "18.0 ± 1.4 J" in text
 
 
 @pytest.mark.parametrize(
@@ -415,6 +418,7 @@ NAMES = st.one_of(
 @settings(max_examples=80, deadline=None)
 @given(model=NAMES, device=NAMES, other=NAMES)
 @example(model=NASTY[0], device=NASTY[1], other=NASTY[2])
+@example(model=NASTY[0], device=NASTY[0], other="\u00a800")
 @example(model=NASTY[3], device=NASTY[5], other=NASTY[9])
 def test_strangers_names_can_do_nothing_to_a_label(model: str, device: str, other: str) -> None:
     record = a_record(

@@ -358,6 +358,67 @@ def test_counter_and_power_that_disagree_are_told(clock, tmp_path):
     assert run.record["run"].energy_j["gpu"].value == pytest.approx(6000, rel=0.01), "the figure stays"
 
 
+def test_windows_shorter_than_what_the_readings_tell_apart_are_not_passed_off_as_valid(tmp_path):
+    clock = VirtualClock()
+
+    class Stepping:
+        """50 ms at 500 W inside each window, 30 ms at 100 W between them, and a counter like RAPL's read every 0.1 s."""
+
+        edges = [(1000.0, 100.0, 0.0)]
+
+        def power(self, t):
+            return next(edge[1] for edge in reversed(self.edges) if edge[0] <= t)
+
+        def energy(self, t):
+            since, watts, joules = next(edge for edge in reversed(self.edges) if edge[0] <= t)
+            return joules + watts * (t - since)
+
+        def draw(self, watts):
+            self.edges.append((clock.time, watts, self.energy(clock.time)))
+
+    load = Stepping()
+    cpu = FakeDevice(
+        clock=clock,
+        power=load.power,
+        energy=load.energy,
+        tick_s=0.001,
+        known_period=True,
+        component="cpu",
+        has_register=False,
+        device="package-0",
+    )
+    with measure(output_dir=tmp_path / "run", sensors=[cpu], clock=clock, report=None) as run:
+        clock.sleep(1)
+        for _ in range(100):
+            with run.window("step"):
+                load.draw(500.0)
+                clock.sleep(0.05)
+            load.draw(100.0)
+            clock.sleep(0.03)
+    step = run.record["step"]
+    assert step.validity == "invalid"
+    assert "window-too-short" in codes(run.record)
+
+
+def test_short_windows_that_follow_upon_each_other_are_usable_together(clock, tmp_path):
+    with a_run(clock, [device(clock)], tmp_path) as run:
+        clock.sleep(2)
+        for _ in range(200):
+            with run.window("step"):
+                clock.sleep(0.05)
+    step = run.record["step"]
+    assert step.energy_j["gpu"].value == pytest.approx(3000, rel=0.01)
+    assert step.validity == "degraded"
+
+
+def test_a_gpu_that_has_only_a_power_register_says_what_that_leaves_open(clock, tmp_path):
+    with a_run(clock, [device(clock, has_counter=False)], tmp_path) as run:
+        clock.sleep(10)
+    gpu = run.record["run"].energy_j["gpu"]
+    assert gpu.systematic / gpu.value > 0.06
+    assert "summed-from-power" in codes(run.record)
+
+
 def test_a_suspended_machine_is_told(clock, tmp_path):
     with a_run(clock, [device(clock)], tmp_path) as run:
         clock.sleep(5)

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from energy_rating.quantities import EnergyPerUnit, Estimate, rounded, scaled, significant, total
+from energy_rating.quantities import (
+    EnergyPerUnit,
+    Estimate,
+    duration,
+    rounded,
+    scaled,
+    significant,
+    total,
+    with_doubt,
+)
 
 positive = st.floats(1e-6, 1e9)
 shares = st.floats(0, 1)
@@ -107,6 +116,11 @@ def test_a_value_is_written_to_the_second_digit_of_its_doubt(value, doubt, text)
         (1.0, "1.00 J"),
         (0.0, "0 J"),
         (3.6e9, "3.60 GJ"),
+        (1e-9, "1.00 nJ"),
+        (2.5e-12, "2.50 pJ"),
+        (2.5e-15, "2.50e-15 J"),
+        (7e18, "7.00 EJ"),
+        (1e300, "1.00e+300 J"),
     ],
 )
 def test_figures_for_people_carry_a_prefix(value, text):
@@ -119,3 +133,58 @@ def test_the_interval_holds_the_value(a, b):
     low, high = a.interval()
     assert low <= a.value <= high
     assert a.half_width() == pytest.approx(1.959964 * a.sigma, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "words"),
+    [
+        (18.0, 1.4, "18.0 ± 1.4 J"),
+        (0.0312, 0.0026, "31.2 ± 2.6 mJ"),
+        (137_412.0, 11_833.0, "137 ± 12 kJ"),
+        (9_412.0, 120.0, "9410 ± 120 J"),
+        (2.5e-5, 2e-6, "25.0 ± 2.0 µJ"),
+        (1e-9, 1e-10, "1.00 ± 0.10 nJ"),
+        (18.0, 0.0, "18 J"),
+        (18.0, 1e-9, "18 J ± less than 0.01 %"),
+        (0.0, 0.0, "0 J"),
+        (2.0, 30.0, "under 32 J"),
+        (1.0, 0.94, "1.00 ± 0.94 J"),
+        (1.0, 0.999, "under 2.0 J"),
+        (1.0, 1.01, "under 2.1 J"),
+        (1e300, 1e299, "1.00e+300 ± 1.0e+299 J"),
+    ],
+)
+def test_energies_are_written_for_people(value, half, words):
+    assert with_doubt(Estimate(value=value, random=half / 1.959963985), "J") == words
+
+
+@given(st.floats(0, 1e300), st.floats(0, 1e300))
+def test_no_figure_is_longer_than_a_cell_and_none_says_less_than_nothing(value, sigma):
+    estimate = Estimate(value=value, random=sigma)
+    for text in (with_doubt(estimate, "J"), str(estimate), scaled(value, "J"), duration(value)):
+        assert len(text) <= 60
+        assert "-" not in text.replace("e-", "")
+
+
+@given(st.floats(1e-9, 1e9), st.floats(1, 1e3))
+def test_an_upper_end_is_never_told_too_low(value, times):
+    text = with_doubt(Estimate(value=value, random=value * times / 1.959963985), "J")
+    figure, unit = text.removeprefix("under ").split()
+    prefixes = {"": 1.0, "n": 1e-9, "µ": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+    assert float(figure) * prefixes[unit[:-1]] >= value * (1 + times) * (1 - 1e-7)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "0 s"),
+        (2e-4, "200 µs"),
+        (0.0123, "12.3 ms"),
+        (10.000118, "10.0 s"),
+        (119.7, "2 min 0 s"),
+        (332.0, "5 min 32 s"),
+        (5400.0, "1 h 30 min"),
+    ],
+)
+def test_times_for_people_have_a_unit_that_suits_them(seconds, words):
+    assert duration(seconds) == words

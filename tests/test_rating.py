@@ -60,6 +60,10 @@ def measured(energy_j: Estimate, **changes: Any) -> Measurement:
     return Measurement(**(plain | changes))
 
 
+def provenance(**files: str) -> Provenance:
+    return Provenance(version="0.1.0", journal_sha256="0" * 64, files=files)
+
+
 def a_record(energy_per_request_j: float = E_REF_J, doubt: float = 0.01, **changes: Any) -> Record:
     """A record that can be rated; ``doubt`` is relative, 1 σ."""
     joules = energy_per_request_j * REQUESTS
@@ -81,7 +85,7 @@ def a_record(energy_per_request_j: float = E_REF_J, doubt: float = 0.01, **chang
         ),
         "measurements": (measured(energy),),
         "findings": (),
-        "provenance": Provenance(version="0.1.0", journal_sha256="0" * 64),
+        "provenance": provenance(**{"tasks/text-generation.toml": "1" * 64, "tasks/texts.jsonl": "2" * 64}),
         "model": Model(id="org/name", parameters=134_515_008, dtype="float16"),
         "task": Task(name="text-generation", protocol="aes-2025-02", unit="request"),
         "load": Load(items=1000, batch_size=1, concurrency=1, max_new_tokens=10, seed=0),
@@ -112,6 +116,26 @@ def on(*devices: Device) -> Record:
             replace(channel, id=name, device=device.id) for name, device in zip(ids, devices, strict=True)
         ),
         measurements=(replace(measurement, energy_by_channel_j=dict.fromkeys(ids, share)),),
+    )
+
+
+def served(energy_per_request_j: float, record: Record | None = None) -> Record:
+    """A record of the other suite: 1,024 chats, 32 at once, answers of any length; on the devices of another record."""
+    record = a_record() if record is None else record
+    measurement = record.measurements[0]
+    ids = list(measurement.energy_by_channel_j)
+    energy = Estimate(value=energy_per_request_j * 5 * 1024)
+    measurement = replace(
+        measurement,
+        work={"request": 5 * 1024, "token": 900_000},
+        energy_by_channel_j=dict.fromkeys(ids, energy.times(1 / len(ids))),
+        energy_j={"gpu": energy},
+    )
+    return replace(
+        record,
+        measurements=(measurement,),
+        task=Task(name="lm-arena-chat", protocol="mlenergy-v3", unit="request"),
+        load=Load(items=1024, concurrency=32, max_new_tokens=4096),
     )
 
 
@@ -268,12 +292,17 @@ def test_under_a_published_scheme_a_class_is_as_firm_as_its_population() -> None
     assert (rating.status, rating.class_) == ("provisional", None)
 
 
-def test_several_devices_of_the_reference_kind_are_rated_together() -> None:
-    assert rated(on(*(replace(H100, id=f"GPU-{number}") for number in range(8)))).stars == 3
+def test_several_devices_of_the_reference_kind_are_rated_together_where_the_protocol_has_several() -> None:
+    eight = on(*(replace(H100, id=f"GPU-{number}") for number in range(8)))
+    assert rated(served(310.0, eight)).stars == 3
+    alone = rated(eight)
+    assert alone.reasons == ("outside the protocol: measured on 8 devices; aes-2025-02 has 1",)
 
 
 def test_a_format_that_stands_in_a_file_is_rated_like_the_value_it_holds() -> None:
-    record = a_record(18.0)
+    record = a_record(18.0, 0.05)
+    measurement = record.measurements[0]
+    record = replace(record, measurements=(replace(measurement, name="run", n=1), measurement))
     again = record_from_json(record_to_json(record))
     assert rating_to_json(rate(again)) == rating_to_json(rated(record))
 
@@ -284,6 +313,34 @@ def test_the_example_device_counts_as_the_reference_and_is_indicative() -> None:
     assert (rating.stars, rating.basis, rating.reasons) == (3, "indicative", ())
     assert is_example(on(example))
     assert not is_example(a_record())
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"tasks/text-generation.toml": "1" * 64},
+        {"tasks/text-generation.toml": "1" * 64, "items": "3" * 64},
+        {"tasks/texts.jsonl": "2" * 64, "items": "3" * 64},
+    ],
+)
+def test_anybodys_own_lines_are_never_the_protocols_items(files: dict[str, str]) -> None:
+    rating = rated(replace(a_record(), provenance=provenance(**files)))
+    assert (rating.stars, rating.basis) == (3, "indicative")
+
+
+def test_items_of_the_hash_that_a_scheme_states_are_the_protocols() -> None:
+    classes = tuple(replace(item, items_sha256="3" * 64) for item in SCHEME.classes)
+    stated = replace(SCHEME, classes=classes)
+
+    def basis(**files: str) -> str | None:
+        record = replace(a_record(), provenance=provenance(**files))
+        return rate(record, scheme=stated, profiles=PROFILES).basis
+
+    assert basis(items="3" * 64) == "measured"
+    assert basis(**{"tasks/texts.jsonl": "3" * 64}) == "measured"
+    assert basis(items="4" * 64) == basis(**{"tasks/texts.jsonl": "4" * 64}) == basis() == "indicative"
+    assert basis(**{"items": "4" * 64, "tasks/texts.jsonl": "3" * 64}) == "indicative"
 
 
 def test_five_stars_have_no_next() -> None:
@@ -313,11 +370,7 @@ def test_a_scheme_may_be_named_or_left_out() -> None:
 
 
 def test_the_classes_of_the_other_suite_are_rated_per_request_at_their_operating_point() -> None:
-    record = replace(
-        a_record(155.0),
-        task=Task(name="lm-arena-chat", protocol="mlenergy-v3", unit="request"),
-        load=Load(items=1024, concurrency=32, max_new_tokens=4096),
-    )
+    record = served(155.0)
     assert rated(record).stars == 4  # half of 310 J
     off = rated(replace(record, load=Load(items=1024, concurrency=256, max_new_tokens=4096)))
     assert off.reasons == (
@@ -328,10 +381,12 @@ def test_the_classes_of_the_other_suite_are_rated_per_request_at_their_operating
 def test_images_are_rated_by_the_image() -> None:
     record = replace(
         with_measurement(work={"request": REQUESTS, "image": 2 * REQUESTS}),
-        task=Task(name="text-to-image", protocol="mlenergy-v3", unit="image"),
-        load=Load(batch_size=8),
+        task=Task(name="text-to-image", protocol="aes-2025-02", unit="image"),
+        load=Load(items=1000, batch_size=1),
+        model=Model(id="org/name", dtype="float32"),
     )
     rating = rated(record)
+    assert rating.stars == 5
     assert rating.unit == "image"
     assert rating.energy_per_unit_j is not None
     assert rating.energy_per_unit_j.value == pytest.approx(E_REF_J / 2)
@@ -449,7 +504,52 @@ REASONS: dict[str, tuple[Callable[[], Record], str]] = {
         lambda: with_channel(period_s=10.0),
         "gpu0.energy gave about 30 samples; at least 60 are asked for",
     ),
-    "too few repeats": (lambda: with_measurement(n=4), "there are 4 repeats; at least 5 are asked for"),
+    "a sensor of unknown period": (
+        lambda: with_channel(period_s=None),
+        "gpu0.energy: the record does not say how often the sensor refreshes",
+    ),
+    "too few repeats": (
+        lambda: with_measurement(n=4, work={"request": 4000, "token": 40_000}),
+        "there are 4 repeats; at least 5 are asked for",
+    ),
+    "more counted than was done": (
+        lambda: with_measurement(work={"request": 7500, "token": 75_000}),
+        "outside the protocol: counted 7,500 requests in 5 repeats of 1,000 items",
+    ),
+    "less counted than was done": (
+        lambda: with_measurement(work={"request": 2500, "token": 25_000}),
+        "outside the protocol: counted 2,500 requests in 5 repeats of 1,000 items",
+    ),
+    "a part of a request": (
+        lambda: with_measurement(work={"request": 5000.5, "token": 50_005}),
+        "outside the protocol: counted 5,000.5 requests in 5 repeats of 1,000 items",
+    ),
+    "shorter answers": (
+        lambda: with_measurement(work={"request": REQUESTS, "token": REQUESTS}),
+        "outside the protocol: 1 tokens a request; aes-2025-02 has 10",
+    ),
+    "answers that nobody counted": (
+        lambda: with_measurement(work={"request": REQUESTS}),
+        "outside the protocol: no tokens were counted; aes-2025-02 has 10 a request",
+    ),
+    "sensors that changed on the way": (
+        lambda: replace(
+            with_measurement(
+                energy_by_channel_j=dict.fromkeys(["gpu0.energy", "gpu0.power"], Estimate(value=75_000.0))
+            ),
+            channels=(
+                a_record().channels[0],
+                replace(a_record().channels[0], id="gpu0.power", method="power"),
+            ),
+        ),
+        "the energy of one device comes from several channels: gpu0.energy, gpu0.power",
+    ),
+    "a class of few models": (
+        lambda: replace(
+            task("text-to-video", "mlenergy-v3"), load=Load(batch_size=4), model=Model(id="org/name")
+        ),
+        "videos are not rated yet: 4 models are too few for a reference energy",
+    ),
     "no measurement": (
         lambda: with_measurement(name="run"),
         "there is no measurement 'measured', which is what is rated; there is: 'run'",
@@ -490,6 +590,20 @@ REASONS: dict[str, tuple[Callable[[], Record], str]] = {
         "measured on NVIDIA H100 80GB HBM3 with 10.2 GB; this scheme's reference",
     ),
     "a divided reference": (lambda: on(replace(H100, mig=True)), "NVIDIA H100 80GB HBM3 was divided (MIG)"),
+    "a reference with a lower limit": (
+        lambda: on(replace(H100, power_limit_w=400.0)),
+        "NVIDIA H100 80GB HBM3 was limited to 400 W; the reference has 700 W",
+    ),
+    "a limit that was lowered for a resumed run": (
+        lambda: replace(
+            a_record(), environment=Environment(devices=(replace(H100, power_limit_w=400.0), H100))
+        ),
+        "NVIDIA H100 80GB HBM3 was limited to 400 W; the reference has 700 W",
+    ),
+    "perhaps a part of the reference": (
+        lambda: on(replace(H100, memory_gb=None)),
+        "NVIDIA H100 80GB HBM3: the record does not say whether the whole device was used",
+    ),
     "a device without a name": (
         lambda: replace(a_record(), environment=Environment()),
         "the record does not say what device 'GPU-1' is",
@@ -533,7 +647,7 @@ def test_a_reason_why_not_is_told(case: str) -> None:
     assert rating.stars is None
     assert [reason for reason in rating.reasons if reason.startswith(said)], rating.reasons
     if case not in ("no load", "a device without a name", "coverage unknown", "energy from nowhere"):
-        expected = 2 if case == "two kinds of device" else 1
+        expected = 3 if case == "two kinds of device" else 1  # the protocol has one device
         assert len(rating.reasons) == expected, rating.reasons
 
 
@@ -567,6 +681,44 @@ def test_a_machine_without_gpu_is_told_that_what_it_has_is_estimated() -> None:
 def test_a_note_stops_no_rating_and_a_finding_elsewhere_neither() -> None:
     assert rated(found("note")).stars == 3
     assert rated(found("disqualifies", "warm-up")).stars == 3
+
+
+@pytest.mark.parametrize("severity", ["degrades", "disqualifies"])
+def test_what_befell_the_sensor_of_another_component_stops_no_rating(severity: Any) -> None:
+    cpu = replace(a_record().channels[0], id="cpu0.energy", component="cpu", device="package-0")
+    reset = Finding(code="counter-reset", message="…", severity=severity, channel="cpu0.energy")
+    stored = "degraded" if severity == "degrades" else "invalid"
+    record = with_measurement(validity=stored)
+    record = replace(record, channels=(*record.channels, cpu), findings=(reset,))
+    assert rated(record).stars == 3
+    # The same of the GPU's own sensor, or of one that nobody knows, does.
+    for channel in ("gpu0.energy", "gpu9.energy", None):
+        own = replace(record, findings=(replace(reset, channel=channel),))
+        assert rated(own).reasons == (f"the measurement is {stored}: counter-reset",)
+
+
+def test_a_mark_that_no_finding_explains_stops_a_rating_whatever_befell_others() -> None:
+    cpu = replace(a_record().channels[0], id="cpu0.energy", component="cpu", device="package-0")
+    reset = Finding(code="counter-reset", message="…", severity="degrades", channel="cpu0.energy")
+    record = with_measurement(validity="invalid")
+    record = replace(record, channels=(*record.channels, cpu), findings=(reset,))
+    assert rated(record).reasons == ("the measurement is invalid: no finding says why",)
+
+
+@pytest.mark.parametrize("limit_w", [665.0, 700.0, 735.0, None])
+def test_a_limit_near_the_references_and_one_that_is_not_known_stop_no_rating(limit_w: float | None) -> None:
+    assert rated(on(replace(H100, power_limit_w=limit_w))).stars == 3
+
+
+def test_a_device_is_whole_if_its_memory_or_its_driver_says_so() -> None:
+    assert rated(on(replace(H100, memory_gb=None, mig=False))).stars == 3
+    assert rated(on(replace(H100, mig=None))).stars == 3
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 10])
+def test_every_repeat_may_take_the_items_several_times(rounds: int) -> None:
+    requests = rounds * REQUESTS
+    assert rated(with_measurement(work={"request": requests, "token": 10 * requests})).stars is not None
 
 
 def test_what_cannot_be_rated_keeps_its_measured_figure() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from energy_rating.rating import SCHEMES, Scheme, load_scheme, schemes
 
 # A published scheme never changes by a byte; a new vintage is a new file and a new line here.
 FROZEN = {
-    "2026.0-draft": "f03c96b9bcfb6d0355282ede7d6466fa5f75de74b8c8ddfb5678a4178da01a47",
+    "2026.0-draft": "0ad533852dab687d7d3712f6389eb182a0e8912b236cf0ea6614723ead2588a5",
 }
 
 DRAFT = (SCHEMES / "2026.0-draft.toml").read_text(encoding="utf-8")
@@ -63,6 +64,18 @@ def test_what_is_not_rated_says_why() -> None:
     assert "100×" in unrated["aes-2025-02", "automatic-speech-recognition", None]
     assert "3 models" in unrated["aes-2025-02", "text-generation", "B"]
     assert "5 models" in unrated["aes-2025-02", "text-generation", "C"]
+    assert "5 models" in unrated["mlenergy-v3", "text-to-image", None]
+    assert "4 models" in unrated["mlenergy-v3", "text-to-video", None]
+
+
+def test_no_class_is_rated_that_is_smaller_than_one_called_too_small() -> None:
+    scheme = load_scheme("2026.0-draft")
+    told = [
+        re.search(r"(\d+) models? (?:are|is) (?:too few|at hand)", item.reason) for item in scheme.unrated
+    ]
+    too_few = [int(found.group(1)) for found in told if found]
+    assert len(too_few) >= 6
+    assert max(too_few) < scheme.rules.fewest_models <= min(rated.n for rated in scheme.classes)
 
 
 def test_the_newest_published_scheme_is_the_default_and_a_draft_only_where_nothing_is_published(
@@ -103,6 +116,12 @@ def test_no_schemes_at_all_is_told(tmp_path: Path) -> None:
         ("centre_j = 30.18", "centre_j = 3018", "between the lowest and the highest"),
         ("items = [1000, 1000]", "item = [1000, 1000]", "no part of an operating point"),
         ("items = [1000, 1000]", "items = [1000, 1]", "1000 is above 1"),
+        (
+            "tokens_per_request = [10, 10]",
+            "tokens_per_request = [10, 1]",
+            "tokens_per_request: 10 is above 1",
+        ),
+        ("n = 24", "n = 6", "a class of 6 models is too small; fewest_models asks for 7"),
         ("ladder = [0.35", "ladder = [0.95", "must rise"),
         ('component = "gpu"', 'component = "gpus"', "component"),
         ('name = "mlenergy-v3"', 'name = "mlenergy-v4"', "not among the scheme's protocols"),
@@ -148,6 +167,8 @@ def test_the_reference_energies_follow_from_the_data(benchmark: ModuleType) -> N
     rated_here = {(item.protocol, item.task, item.name) for item in scheme.classes}
     explained = {(item.protocol, item.task, item.name) for item in scheme.unrated}
     assert set(anchors) <= rated_here | explained  # what the data carry is rated, or a reason says why not
+    assert scheme.rules.fewest_models == benchmark.FEWEST_MODELS
+    assert not {key for key, anchor in anchors.items() if anchor.n < benchmark.FEWEST_MODELS} & rated_here
     mixed = {key for key, anchor in anchors.items() if anchor.span > benchmark.MIXED_FROM}
     assert not mixed & rated_here
 

@@ -10,7 +10,6 @@ import math
 import os
 import re
 import stat
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import AnyStr
@@ -18,17 +17,22 @@ from urllib.parse import quote, urlsplit
 
 from energy_rating.errors import BadInput
 from energy_rating.formats import write_whole
+from energy_rating.impact import Impact, missing
+from energy_rating.publishers import label as labels
 from energy_rating.publishers import splice
+from energy_rating.publishers.strangers import for_markdown, for_plain_text
+from energy_rating.publishers.words import NAMES, grams, why_not_measured
 from energy_rating.quantities import (
     CONFIDENCE,
-    JOULES_PER_KWH,
     JOULES_PER_WH,
     Estimate,
+    duration,
     rounded,
     significant,
+    with_doubt,
 )
+from energy_rating.rating import MOST_STARS, TRAINING
 from energy_rating.records import (
-    COMPONENTS,
     MEASURED,
     RUN,
     Environment,
@@ -41,20 +45,16 @@ from energy_rating.records import (
     component_methods,
     validity,
 )
+from energy_rating.summary import headline, units
 
 KEY = "co2_eq_emissions"
 HEADING = "## Energy rating"
-TRAINING = ("pre-training", "fine-tuning")
-MOST_STARS = 5
 
 LARGEST_CARD = 16 << 20  # bytes
 
 # A whole year of the world's emissions is 6e16 g; what is larger is a slip of units.
 MOST_EMISSIONS_G = 1e16
 
-LONGEST = 300  # characters of one string of a record's
-
-_NAMES = {"gpu": "GPU", "cpu": "CPU", "dram": "memory", "module": "module", "host": "host", "wall": "wall"}
 _SENSED = {"counter": "energy counter", "power": "power register"}
 _VALIDITY: dict[Validity, str] = {
     "valid": "valid",
@@ -76,6 +76,7 @@ def section(
     label: str | None = None,
     heading: str = HEADING,
     emissions_g: float | None = None,
+    impact: Impact | None = None,
     location: str | None = None,
 ) -> str:
     """The section in Markdown, without its markers. The same records give the same text.
@@ -86,6 +87,7 @@ def section(
             described as the first record's.
         heading: the line that the section begins with; those within it are one level deeper.
         emissions_g: grams of CO2e of the one training run among the records; shown with it.
+        impact: the same, worked out by ``footprint``; shown with its doubt, its factor and what is in it.
         location: where that was.
 
     Raises:
@@ -93,16 +95,16 @@ def section(
     """
     if not records:
         raise BadInput("there is no record to write a section from", "Name at least one record")
-    training = _training([record for record, _ in records], emissions_g)
+    given = impact if impact is not None else emissions_g
+    training = _training([record for record, _ in records], given)
     parts = [heading]
     if label is not None:
-        parts.append(f"![{_cell(_alternative(*records[0]), 1000)}]({_link(label)})")
+        parts.append(f"![{for_markdown(labels.alt(*records[0]), 1000)}]({_link(label)})")
     deeper = "#" * min(len(heading) - len(heading.lstrip("#")) + 1, 6)
     for record, rating in records:
         if len(records) > 1:
             parts.append(f"{deeper} {_title(record)}")
-        given = emissions_g if record is training else None
-        rows = _rows(record, rating, given, location)
+        rows = _rows(record, rating, given if record is training else None, location)
         parts.append(
             "\n".join(["| What | Value |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)])
         )
@@ -115,21 +117,21 @@ def section(
 
 
 def _title(record: Record) -> str:
-    about = [_model(record), record.stage, _cell(record.task.name) if record.task else None]
+    about = [_model(record), record.stage, for_markdown(record.task.name) if record.task else None]
     return ", ".join(part for part in about if part)
 
 
 def _model(record: Record) -> str:
     if record.model is None:
         return "model not named"
-    name = _clean(record.model.id)
-    return _cell(name) if _MODEL_ID.fullmatch(name) else f"<code>{_cell(name)}</code>"
+    name = for_plain_text(record.model.id)
+    return for_markdown(name) if _MODEL_ID.fullmatch(name) else f"<code>{for_markdown(name)}</code>"
 
 
 def _rows(
-    record: Record, rating: Rating | None, emissions_g: float | None, location: str | None
+    record: Record, rating: Rating | None, emissions: Impact | float | None, location: str | None
 ) -> Iterator[tuple[str, str]]:
-    shown = _shown(record)
+    shown = headline(record)
     yield "Model", _about_model(record)
     yield "Task", _about_task(record)
     yield "Rating", _stars(rating)
@@ -140,14 +142,19 @@ def _rows(
     if record.stage in TRAINING and RUN in record:
         run = record[RUN]
         for component, energy in run.energy_j.items():
-            text = _energy(energy.times(1 / JOULES_PER_KWH), "kWh", _estimated(record, run, component))
-            yield f"Total energy, {_NAMES.get(component, component)}", text
-        yield "Duration", _duration(run.duration_s)
-    if emissions_g is not None:
-        where = f", {_cell(location)}" if location else ""
-        yield "Emissions of the training", f"{splice.decimal(emissions_g)} g CO2e{where} (as given)"
-    yield "Hardware", _cell(hardware(record.environment)) or "not recorded"
-    software = [f"{_cell(name)} {_cell(version)}" for name, version in record.environment.software.items()]
+            text = _energy(energy.times(1 / JOULES_PER_WH), "Wh", _estimated(record, run, component))
+            yield f"Total energy, {NAMES.get(component, component)}", text
+        yield "Duration", duration(run.duration_s)
+    if isinstance(emissions, Impact):
+        yield "Emissions of the training", _impact(emissions, location)
+    elif emissions is not None:
+        where = f", {for_markdown(location)}" if location else ""
+        yield "Emissions of the training", f"{splice.decimal(emissions)} g CO2e{where} (as given)"
+    yield "Hardware", for_markdown(hardware(record.environment)) or "not recorded"
+    software = [
+        f"{for_markdown(name)} {for_markdown(version)}"
+        for name, version in record.environment.software.items()
+    ]
     if software:
         yield "Software", ", ".join(software)
     yield from _how(record, shown)
@@ -157,29 +164,31 @@ def _rows(
     for finding in dict.fromkeys(finding for finding in found if finding.severity != "note"):
         yield _finding_name(finding), _finding(finding)
     for quality in record.quality:
-        text = f"{splice.decimal(quality.value)} (source: {_cell(quality.source)})"
-        yield f"Quality, {_cell(quality.metric)}", text
-    yield "Date", _cell(record.created)
-    yield "Run", f"{_cell(record.run_id)}, energy-rating {_cell(record.provenance.version)}"
+        text = f"{splice.decimal(quality.value)} (source: {for_markdown(quality.source)})"
+        yield f"Quality, {for_markdown(quality.metric)}", text
+    yield "Date", for_markdown(record.created)
+    yield "Run", f"{for_markdown(record.run_id)}, energy-rating {for_markdown(record.provenance.version)}"
 
 
 def _about_model(record: Record) -> str:
     model = record.model
     parts = [_model(record)]
     if model is not None:
-        parts.append(f"revision {_cell(model.revision)}" if model.revision else "revision not recorded")
+        parts.append(
+            f"revision {for_markdown(model.revision)}" if model.revision else "revision not recorded"
+        )
         if model.parameters:
             active = f" ({model.active_parameters:,} active)" if model.active_parameters else ""
             parts.append(f"{model.parameters:,} parameters{active}")
         if model.dtype:
-            parts.append(_cell(model.dtype))
+            parts.append(for_markdown(model.dtype))
     return ", ".join(parts)
 
 
 def _about_task(record: Record) -> str:
-    parts = [_cell(record.task.name) if record.task else "not named", f"stage: {record.stage}"]
+    parts = [for_markdown(record.task.name) if record.task else "not named", f"stage: {record.stage}"]
     if record.task and record.task.protocol:
-        parts.append(f"protocol: {_cell(record.task.protocol)}")
+        parts.append(f"protocol: {for_markdown(record.task.protocol)}")
     if record.load is not None:
         load = record.load
         told = {
@@ -196,41 +205,41 @@ def _stars(rating: Rating | None) -> str:
     if rating is None:
         return "**not rated**: no rating was made"
     if rating.stars is None:
-        reasons = [_cell(reason) for reason in rating.reasons] or ["no reason was given"]
+        reasons = [for_markdown(reason) for reason in rating.reasons] or ["no reason was given"]
         return f"**not rated**: {'; '.join(reasons)}"
     text = f"{'★' * rating.stars} {rating.stars} of {MOST_STARS} stars"
     if rating.could_be is not None and rating.could_be[0] != rating.could_be[1]:
         text += f", could be {rating.could_be[0]}–{rating.could_be[1]}"
     if rating.index is not None:
-        text += f"; index {_plus_minus(rating.index)} (energy over the class's reference)"
+        text += f"; index {_ratio(rating.index)} (energy over the class's reference)"
     if rating.basis is not None and rating.basis != "measured":
-        text += f"; **{rating.basis}**, not measured on the reference device"
+        text += f"; **{rating.basis}**"
     return text + ("; provisional" if rating.status == "provisional" else "")
 
 
 def _scheme(rating: Rating) -> str:
-    parts = [_cell(rating.scheme)]
+    parts = [for_markdown(rating.scheme)]
     if rating.class_ is not None:
-        parts.append(f"class {_cell(rating.class_)}")
+        parts.append(f"class {for_markdown(rating.class_)}")
     if rating.protocol is not None:
-        parts.append(f"protocol {_cell(rating.protocol)}")
+        parts.append(f"protocol {for_markdown(rating.protocol)}")
     if rating.energy_per_unit_j is not None and rating.unit is not None:
         basis = f" ({rating.basis})" if rating.basis else ""
-        parts.append(f"rated: {_plus_minus(rating.energy_per_unit_j)} J per {_cell(rating.unit)}{basis}")
+        parts.append(
+            f"rated: {with_doubt(rating.energy_per_unit_j, 'J')} per {for_markdown(rating.unit)}{basis}"
+        )
     return ", ".join(parts)
 
 
 def _energies(record: Record, shown: Measurement) -> Iterator[tuple[str, str]]:
-    window = "" if shown.name in (MEASURED, RUN) else f", window {_cell(shown.name)}"
+    window = "" if shown.name in (MEASURED, RUN) else f", window {for_markdown(shown.name)}"
     for component in shown.energy_j:
         estimated = _estimated(record, shown, component)
-        for unit, amount in shown.work.items():
-            if not amount:
-                continue
+        for unit in units(shown):
             each = shown.energy_per(unit, component)
             thousand = each.times(1000 / JOULES_PER_WH)
-            many = _PLURALS.get(unit, f"× {_cell(unit)}")
-            name = f"Energy per {_cell(unit)}, {_NAMES.get(component, component)}{window}"
+            many = _PLURALS.get(unit, f"× {for_markdown(unit)}")
+            name = f"Energy per {for_markdown(unit)}, {NAMES.get(component, component)}{window}"
             yield (
                 name,
                 f"{_energy(each, 'J', estimated)}; {_energy(thousand, 'Wh', estimated)} per 1,000 {many}",
@@ -238,12 +247,30 @@ def _energies(record: Record, shown: Measurement) -> Iterator[tuple[str, str]]:
 
 
 def _energy(energy: Estimate, unit: str, estimated: bool) -> str:
-    return f"{'**estimated** ≈ ' if estimated else ''}{_plus_minus(energy)} {unit}"
+    return f"{'**estimated** ≈ ' if estimated else ''}{with_doubt(energy, unit)}"
 
 
-def _plus_minus(energy: Estimate) -> str:
-    half = energy.half_width()
-    return f"{rounded(energy.value, half)} ± {significant(half, 2)}"
+def _ratio(index: Estimate) -> str:
+    half = index.half_width()
+    return f"{rounded(index.value, half)} ± {significant(half, 2)}"
+
+
+def _impact(impact: Impact, location: str | None) -> str:
+    """The grams with their doubt, what they are of, by what factor, and what is not in them."""
+    whose = ", ".join(
+        f"{NAMES[name]}, **estimated**" if name in impact.estimated else NAMES[name]
+        for name in impact.components
+    )
+    about = [
+        f"{whose} only" if impact.missing and len(impact.components) == 1 and not impact.estimated else whose,
+        f"{for_markdown(location or impact.zone_name)}, {impact.intensity_g_per_kwh:.0f} g/kWh, "
+        f"mean of {impact.year}",
+        f"not in it: {', '.join([*(NAMES[name] for name in impact.missing), 'cooling'])}",
+        *(f"{NAMES[name]}: {100 * seen:.3g} % of the time seen" for name, seen in impact.partly_seen.items()),
+        *([f"**{impact.validity}**"] if impact.validity != "valid" else []),
+    ]
+    mark = "**estimated** ≈ " if impact.estimated else ""
+    return f"{mark}{grams(impact.carbon_g)} CO2e ({'; '.join(about)})"
 
 
 def _how(record: Record, shown: Measurement | None) -> Iterator[tuple[str, str]]:
@@ -255,7 +282,7 @@ def _how(record: Record, shown: Measurement | None) -> Iterator[tuple[str, str]]
             continue
         seen = shown.coverage.get(component, 1.0)
         part = "" if seen >= 1 else f", {100 * seen:.1f} % of the time"
-        name = _NAMES.get(component, component)
+        name = NAMES.get(component, component)
         if method == "model":
             estimated.append(f"{name} (by a model{part})")
         else:
@@ -263,18 +290,12 @@ def _how(record: Record, shown: Measurement | None) -> Iterator[tuple[str, str]]
     yield "Measured", ", ".join(measured) or "nothing"
     if estimated:
         yield "**Estimated**", ", ".join(estimated)
-    had = set(shown.energy_j) if shown is not None else set()
-    # A whole module, host or wall socket holds its parts.
-    expected = () if had & {"module", "host", "wall"} else ("gpu", "cpu", "dram")
-    missing = [component for component in COMPONENTS if component in expected and component not in had]
-    if missing:
-        yield "Not measured", "; ".join(_missing(record, component) for component in missing)
-
-
-def _missing(record: Record, component: str) -> str:
-    name = _NAMES.get(component, component)
-    why = next((f.message for f in record.findings if f.code == f"{component}-not-measured"), None)
-    return f"{name} ({_cell(why)})" if why else name
+    left_out = missing(shown.energy_j if shown is not None else ())
+    if left_out:
+        yield (
+            "Not measured",
+            "; ".join(f"{NAMES[name]} ({for_markdown(why_not_measured(record, name))})" for name in left_out),
+        )
 
 
 def _finding_name(finding: Finding) -> str:
@@ -282,53 +303,15 @@ def _finding_name(finding: Finding) -> str:
 
 
 def _finding(finding: Finding) -> str:
-    return f"{_cell(finding.code)}: {_cell(finding.message, 500)}"
+    return f"{for_markdown(finding.code)}: {for_markdown(finding.message, 500)}"
 
 
 def _recompute(record: Record) -> str:
-    sha256 = _cell(record.provenance.journal_sha256)
+    sha256 = for_markdown(record.provenance.journal_sha256)
     return (
         "Recompute these figures from the run's journal with `energy-rating summarise journal.jsonl`; the SHA-256 of the "
         f"journal, uncompressed, is <code>{sha256}</code>."
     )
-
-
-def _alternative(record: Record, rating: Rating | None) -> str:
-    """The label in one sentence, for who cannot see it."""
-    name = _clean(record.model.id) if record.model else "a model that is not named"
-    task = f" for {_clean(record.task.name)}" if record.task else ""
-    if rating is None or rating.stars is None:
-        reasons = "; ".join(_clean(reason).rstrip(".") for reason in rating.reasons) if rating else ""
-        verdict = f"not rated ({reasons})" if reasons else "not rated"
-    else:
-        verdict = f"{rating.stars} of {MOST_STARS} stars"
-        if rating.could_be is not None and rating.could_be[0] != rating.could_be[1]:
-            verdict += f" (could be {rating.could_be[0]} to {rating.could_be[1]})"
-        verdict += f" under scheme {_clean(rating.scheme)}"
-        if rating.basis is not None and rating.basis != "measured":
-            verdict += f", {rating.basis}"
-    parts = [f"Energy rating of {name}{task}: {verdict}"]
-    shown = _shown(record)
-    if shown is not None:
-        unit = next((unit for unit, amount in shown.work.items() if amount), None)
-        component = next(iter(shown.energy_j), None)
-        if unit is not None and component is not None:
-            each = shown.energy_per(unit, component)
-            how = "estimated" if _estimated(record, shown, component) else "measured"
-            energy = f"{_plus_minus(each)} J per {_clean(unit)}"
-            parts.append(f"{how} {_NAMES.get(component, component)} energy {energy}")
-    if devices := hardware(record.environment):
-        parts.append(f"on {devices}")
-    return ", ".join(parts) + "."
-
-
-def _shown(record: Record) -> Measurement | None:
-    """The measurement that a reader wants: ``measured`` of a benchmark, else the run, else what counted work."""
-    if record.stage not in TRAINING and MEASURED in record:
-        return record[MEASURED]
-    # The first of a record is its run.
-    counted = (m for m in record.measurements if m.energy_j and any(m.work.values()))
-    return next(counted, next(iter(record.measurements), None))
 
 
 def _methods(record: Record, measurement: Measurement) -> dict[str, Method]:
@@ -346,7 +329,7 @@ def hardware(environment: Environment) -> str:
     """The devices, alike ones together: ``8 × NVIDIA H100 80GB HBM3 (power limit 700 W)``. Not escaped."""
     counts: dict[tuple[str, float | None], int] = {}
     for device in environment.devices:
-        kind = (_clean(device.name), device.power_limit_w)
+        kind = (for_plain_text(device.name), device.power_limit_w)
         counts[kind] = counts.get(kind, 0) + 1
     return ", ".join(
         f"{count} × {name}" + (f" (power limit {splice.decimal(limit)} W)" if limit is not None else "")
@@ -354,45 +337,11 @@ def hardware(environment: Environment) -> str:
     )
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{significant(seconds, 3)} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-
-
-# ------------------------------------------------------------------------------------------------- strangers' strings
-
-
-def _clean(text: str, longest: int = LONGEST) -> str:
-    """One line without controls, marks of direction and what else is not seen."""
-    kept = (
-        char if not char.isspace() else " " for char in text[: 4 * longest] if char.isspace() or _seen(char)
-    )
-    line = " ".join("".join(kept).split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
-
-
-def _seen(char: str) -> bool:
-    if char in "\u200c\u200d":  # joiners, which Persian, Hindi and emoji are written with
-        return True
-    return unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co") and ord(char) & 0xFFFE != 0xFFFE
-
-
-# Whatever means something in Markdown (GFM), in HTML or as the Hub's mathematics. As references they mean nothing anywhere,
-# not even to a parser that cuts a table into cells first.
-_SPECIAL = re.compile(r"[&<>|`\\*\[\]~$@]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=www)\.")
-
-
-def _cell(text: str, longest: int = LONGEST) -> str:
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", _clean(text, longest))
-
-
 def _link(path: str) -> str:
     parts = urlsplit(path)
     if not path or parts.scheme not in ("", "https", "http"):
         raise BadInput(
-            f"{_clean(path, 80)!r} cannot be linked as a label",
+            f"{for_plain_text(path, 80)!r} cannot be linked as a label",
             "Give a path relative to the card, as label.svg",
         )
     return quote(path, safe="/:%?=&+,;~@#")
@@ -402,25 +351,38 @@ def _link(path: str) -> str:
 
 
 def metadata(
-    record: Record, emissions_g: float | None, location: str | None = None
+    record: Record, emissions: Impact | float | None, location: str | None = None
 ) -> dict[str, str | float] | None:
     """What ``co2_eq_emissions`` is to map to; None where the record is of no training, or its emissions are not known.
 
-    The Hub counts grams of CO2e, of training only (hub-docs, model-cards-co2.md). As YAML they are a plain decimal.
+    The Hub counts grams of CO2e, of training only (hub-docs, model-cards-co2.md). As YAML they are a plain decimal: of an impact
+    with four digits, of a number as it was given.
 
     Raises:
-        BadInput: the emissions are no positive number.
+        BadInput: the emissions are no positive number, or those of an invalid measurement.
     """
-    if record.stage not in TRAINING or emissions_g is None:
+    if record.stage not in TRAINING or emissions is None:
         return None
+    emissions_g: float
+    if isinstance(emissions, Impact):
+        if emissions.validity == "invalid":
+            raise BadInput(
+                f"the measurement {emissions.measurement!r} is invalid, and its emissions are not written",
+                "Measure again, or write the card without --zone; see the findings in the record",
+                place="emissions",
+            )
+        emissions_g = float(significant(emissions.carbon_g.value, 4))
+        location = location or emissions.zone_name
+    else:
+        emissions_g = emissions
     _check_emissions(emissions_g)
     value: dict[str, str | float] = {
         "emissions": emissions_g,
-        "source": _source(record),
+        "source": _source(record, emissions if isinstance(emissions, Impact) else None),
         "training_type": record.stage,
     }
-    if location and _clean(location):
-        value["geographical_location"] = _clean(location)
+    if location and for_plain_text(location):
+        value["geographical_location"] = for_plain_text(location)
     devices = hardware(record.environment)
     if devices:
         value["hardware_used"] = devices
@@ -437,14 +399,18 @@ def _check_emissions(emissions_g: float) -> None:
         )
 
 
-def _source(record: Record) -> str:
-    """Says that the key is ours: ``splice`` knows it by these words."""
-    version = re.sub(r"[\s,]+", "-", _clean(record.provenance.version, 40)) or "unknown"
-    energies = [
-        f"{component} {'estimated' if _estimated(record, record[RUN], component) else 'measured'}"
-        for component in (record[RUN].energy_j if RUN in record else ())
-    ]
-    return ", ".join([f"energy-rating {version}", f"run {_clean(record.run_id, 80)}", *energies])
+def _source(record: Record, impact: Impact | None) -> str:
+    """What the figure rests on. Says that the key is ours: ``splice`` knows it by the first words."""
+    version = re.sub(r"[\s,]+", "-", for_plain_text(record.provenance.version, 40)) or "unknown"
+    run = next((measurement for measurement in record if measurement.name == RUN), None)
+    had = impact.components if impact is not None else tuple(run.energy_j) if run is not None else ()
+    parts = [f"energy-rating {version}", f"run {for_plain_text(record.run_id, 80)}"]
+    for component in had:
+        estimated = run is not None and _estimated(record, run, component)
+        parts.append(f"{component} {'estimated' if estimated else 'measured'}")
+    parts += [f"{component} not measured" for component in missing(had)]
+    sound = impact.validity if impact is not None else validity(record.findings_on(RUN))
+    return ", ".join([*parts, sound] if sound != "valid" else parts)
 
 
 # ----------------------------------------------------------------------------------------------------------- the card
@@ -456,6 +422,7 @@ def update_card(
     *,
     ratings: Sequence[Rating | None] | None = None,
     emissions_g: float | None = None,
+    impact: Impact | None = None,
     location: str | None = None,
     label: str | None = None,
     overwrite: bool = False,
@@ -468,6 +435,7 @@ def update_card(
         ratings: as many as records; None for one that was not rated.
         emissions_g: grams of CO2e of the one training run among the records. Without it, or without a training run,
             ``co2_eq_emissions`` is not written, and removed if it is ours.
+        impact: the same, worked out by ``footprint``: told with its doubt, its factor and what is in it.
         location: where that was, for example ``"Quebec, Canada"``.
         label: where the label's picture lies.
         overwrite: replace a ``co2_eq_emissions`` that somebody else wrote; ``remove_card`` restores it.
@@ -481,8 +449,9 @@ def update_card(
             f"there are {len(ratings)} ratings for {len(records)} records", "Give one, or None, for each"
         )
     level = splice.level_above(text)
-    training = _training(records, emissions_g)
-    value = metadata(training, emissions_g, location) if training is not None else None
+    given = impact if impact is not None else emissions_g
+    training = _training(records, given)
+    value = metadata(training, given, location) if training is not None else None
     if value is None:
         text = splice.remove_key(text, KEY)
     else:
@@ -492,6 +461,7 @@ def update_card(
         label=label,
         heading=HEADING if level is None else f"{'#' * min(level + 1, 6)} Energy",
         emissions_g=None if value is None else emissions_g,
+        impact=None if value is None else impact,
         location=location,
     )
     return _like(readme, splice.put_section(text, content))
@@ -506,9 +476,9 @@ def remove_card(readme: AnyStr) -> AnyStr:
     return _like(readme, splice.remove_section(splice.remove_key(_text(readme), KEY)))
 
 
-def _training(records: Sequence[Record], emissions_g: float | None) -> Record | None:
+def _training(records: Sequence[Record], emissions: Impact | float | None) -> Record | None:
     """The record that the emissions are of."""
-    if emissions_g is None:
+    if emissions is None:
         return None
     training = [record for record in records if record.stage in TRAINING]
     if len(training) > 1:
@@ -542,6 +512,7 @@ def update_card_file(
     *,
     ratings: Sequence[Rating | None] | None = None,
     emissions_g: float | None = None,
+    impact: Impact | None = None,
     location: str | None = None,
     label: str | None = None,
     overwrite: bool = False,
@@ -559,6 +530,7 @@ def update_card_file(
             records,
             ratings=ratings,
             emissions_g=emissions_g,
+            impact=impact,
             location=location,
             label=label,
             overwrite=overwrite,

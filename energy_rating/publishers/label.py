@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,18 @@ from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
 from energy_rating.errors import BadInput
-from energy_rating.quantities import JOULES_PER_WH, Estimate, rounded, significant
-from energy_rating.rating import MOST_STARS, TRAINING, is_example
+from energy_rating.publishers import words
+from energy_rating.publishers.strangers import for_picture
+from energy_rating.quantities import (
+    JOULES_PER_WH,
+    NEXT_TO_NO_DOUBT,
+    Estimate,
+    reaches_zero,
+    significant,
+    with_doubt,
+    with_doubt_in_parts,
+)
+from energy_rating.rating import MOST_STARS, is_example
 from energy_rating.records import (
     MEASURED,
     RUN,
@@ -31,6 +40,7 @@ from energy_rating.records import (
     Record,
     worst_method,
 )
+from energy_rating.summary import headline, lead, units
 
 Origin = Literal["measured", "normalised", "indicative", "estimated"]
 Point = tuple[float, float]
@@ -51,7 +61,6 @@ FAMILIES = "'DejaVu Sans', Verdana, Geneva, sans-serif"
 MOST_REASONS = 3
 HASH_DIGITS = 12
 REVISION_DIGITS = 12
-LONGEST_NAME = 120
 
 NO_SEAL = (
     "A self-declared rating, not a government or certification label. It can be recomputed from its journal."
@@ -89,9 +98,24 @@ def png(record: Record, rating: Rating, *, width_px: int = 2 * WIDTH_PX) -> byte
     )
 
 
-def alt(record: Record, rating: Rating) -> str:
+def alt(record: Record, rating: Rating | None) -> str:
     """The label in one sentence of plain text: what stands in for the picture. To be escaped where it is put."""
-    return _facts(record, rating).sentence
+    return _facts(record, rating or _UNRATED).sentence
+
+
+# What has not been rated, under whatever scheme.
+_UNRATED = Rating(
+    stars=None,
+    could_be=None,
+    index=None,
+    energy_per_unit_j=None,
+    unit=None,
+    basis=None,
+    status=None,
+    scheme="",
+    class_=None,
+    protocol=None,
+)
 
 
 # ------------------------------------------------------------------------------------------------------------ facts
@@ -136,7 +160,8 @@ class _Facts:
         if self.energy is None:
             return "no energy was measured"
         told = "" if self.origin == "measured" else f"{self.origin} "
-        return f"{told}{_Quantity(self.energy, 'J')} {self.per}"
+        whose = f" ({_COMPONENTS[self.component]})" if self.component not in (None, "gpu") else ""
+        return f"{told}{with_doubt(self.energy, 'J')} {self.per}{whose}"
 
     @property
     def per(self) -> str:
@@ -149,14 +174,18 @@ class _Facts:
 
     @property
     def scheme(self) -> str:
-        parts = [_clean(self.rating.scheme), self.rating.status, self.origin if self.rating.basis else None]
+        parts = [
+            for_picture(self.rating.scheme),
+            self.rating.status,
+            self.origin if self.rating.basis else None,
+        ]
         return ", ".join(part for part in parts if part)
 
     @property
     def protocol(self) -> str:
         parts = [
-            _clean(self.rating.protocol) if self.rating.protocol else "none named",
-            f"class {_clean(self.rating.class_)}" if self.rating.class_ else None,
+            for_picture(self.rating.protocol) if self.rating.protocol else "none named",
+            f"class {for_picture(self.rating.class_)}" if self.rating.class_ else None,
         ]
         return ", ".join(part for part in parts if part)
 
@@ -166,9 +195,10 @@ class _Facts:
         status = f", {self.rating.status}" if self.rating.status else ""
         start = "Example, not a rating of anything real: energy rating" if self.example else "Energy rating"
         done = "estimated" if self.origin == "estimated" else "measured" if self.energy else "recorded"
+        scheme = f", scheme {for_picture(self.rating.scheme)}" if self.rating.scheme else ""
         return (
-            f"{start} of {self.model}: {self.verdict}{status}; {self.figure} on {self.hardware}, "
-            f"scheme {_clean(self.rating.scheme)}, {done} {self.day}"
+            f"{start} of {self.model}: {self.verdict}{status}; {self.figure} on {self.hardware}{scheme}, "
+            f"{done} {self.day}"
         )
 
     @property
@@ -176,7 +206,9 @@ class _Facts:
         """All facts."""
         facts = [self.sentence]
         if self.rating.reasons:
-            facts.append("Reasons: " + "; ".join(_clean(reason, most=400) for reason in self.rating.reasons))
+            facts.append(
+                "Reasons: " + "; ".join(for_picture(reason, most=400) for reason in self.rating.reasons)
+            )
         if self.rating.stars is not None and self.rating.index is not None:
             facts.append(f"Index: {_in_words(self.rating.index)}, {_interval(self.rating.index)}")
         facts += [f"Also {figure}" for figure in self.others()]
@@ -189,13 +221,13 @@ class _Facts:
         if self.energy is None:
             return
         if self.unit:
-            yield f"{self.about}{_Quantity(self.energy, 'Wh', 1000 / JOULES_PER_WH)} per 1,000 {_plural(self.unit)}"
+            yield f"{self.about}{with_doubt(self.energy.times(1000 / JOULES_PER_WH), 'Wh')} per 1,000 {_plural(self.unit)}"
         else:
-            yield f"{self.about}{_Quantity(self.energy, 'Wh', 1 / JOULES_PER_WH)} {self.per}"
+            yield f"{self.about}{with_doubt(self.energy.times(1 / JOULES_PER_WH), 'Wh')} {self.per}"
         if self.before is not None:
-            yield f"{_Quantity(self.before, 'J')} {self.per}, as measured on this hardware"
+            yield f"{with_doubt(self.before, 'J')} {self.per}, as measured on this hardware"
         for unit, energy in self.beside:
-            yield f"{self.about}{_Quantity(energy, 'J')} per {unit}"
+            yield f"{self.about}{with_doubt(energy, 'J')} per {unit}"
 
     def rows(self) -> Iterator[tuple[str, str]]:
         yield "Task", self.task
@@ -210,7 +242,7 @@ class _Facts:
 
 
 def _facts(record: Record, rating: Rating) -> _Facts:
-    measurement = _rated_measurement(record)
+    measurement = headline(record)
     component = _component(measurement, rating)
     unit = _unit(record, rating, measurement)
     own = None
@@ -222,14 +254,14 @@ def _facts(record: Record, rating: Rating) -> _Facts:
     return _Facts(
         rating=rating,
         example=is_example(record),
-        model=_clean(record.model.id) if record.model else "a model that is not named",
+        model=for_picture(record.model.id) if record.model else "a model that is not named",
         revision=_revision(record),
         task=_task(record, unit),
-        window=measurement.name if measurement is not None else None,
+        window=for_picture(measurement.name, most=40) if measurement is not None else None,
         component=component,
         origin=_origin(record, rating, measurement, component) if energy is not None else None,
         energy=energy,
-        unit=_clean(unit, most=24) if unit else None,
+        unit=for_picture(unit, most=24) if unit else None,
         before=own if rating.basis == "normalised" and energy is not own else None,
         beside=tuple(_beside(measurement, unit, energy)),
         quality=_quality(record),
@@ -238,20 +270,13 @@ def _facts(record: Record, rating: Rating) -> _Facts:
         power_limit=_power_limit(record, measurement, component),
         software=_software(record, measurement, component),
         load=_load(record),
-        day=_clean(record.created[:10]),
-        journal=_clean(record.provenance.journal_sha256[:HASH_DIGITS]),
+        day=for_picture(record.created[:10]),
+        journal=for_picture(record.provenance.journal_sha256[:HASH_DIGITS]),
     )
 
 
-def _rated_measurement(record: Record) -> Measurement | None:
-    for name in (RUN,) if record.stage in TRAINING else (MEASURED, RUN):
-        if name in record:
-            return record[name]
-    return None
-
-
 def _component(measurement: Measurement | None, rating: Rating) -> Component | None:
-    """Whose energy is shown: the component that was rated, by its figure; else the GPU, else the first there is."""
+    """Whose energy is shown: the component that was rated, by its figure; else the one that is told first."""
     if measurement is None or not measurement.energy_j:
         return None
     had: list[Component] = [name for name in _COMPONENTS if name in measurement.energy_j]
@@ -261,15 +286,15 @@ def _component(measurement: Measurement | None, rating: Rating) -> Component | N
             each = measurement.energy_j[name].value / amount
             if math.isclose(each, rating.energy_per_unit_j.value, rel_tol=1e-9):
                 return name
-    return had[0]
+    return lead(measurement)
 
 
 def _unit(record: Record, rating: Rating, measurement: Measurement | None) -> str | None:
     if rating.energy_per_unit_j is not None:
         return rating.unit
-    work = measurement.work if measurement is not None else {}
-    wanted = (rating.unit, record.task.unit if record.task else None, *work)
-    return next((unit for unit in wanted if unit and work.get(unit)), None)
+    made = units(measurement) if measurement is not None else ()
+    wanted = (rating.unit, record.task.unit if record.task else None, *made)
+    return next((unit for unit in wanted if unit in made), None)
 
 
 def _origin(
@@ -286,10 +311,10 @@ def _beside(
     """The energy per token, image and so on, beside that per unit."""
     if measurement is None or energy is None or not unit or not measurement.work.get(unit):
         return
-    for other, amount in list(measurement.work.items())[:8]:
-        # What was read is counted too, and is no measure of what was made.
-        if amount and other != unit and not other.startswith("input_"):
-            yield _clean(other, most=24), energy.times(measurement.work[unit] / amount)
+    for other in units(measurement)[:8]:
+        if other != unit:
+            per = measurement.work[unit] / measurement.work[other]
+            yield for_picture(other, most=24), energy.times(per)
 
 
 def _revision(record: Record) -> str | None:
@@ -298,12 +323,12 @@ def _revision(record: Record) -> str | None:
         return None
     # A commit by its first digits; a branch or a tag by its name.
     is_hash = re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", revision) is not None
-    return revision[:REVISION_DIGITS] if is_hash else _clean(revision, most=40)
+    return revision[:REVISION_DIGITS] if is_hash else for_picture(revision, most=40)
 
 
 def _task(record: Record, unit: str | None) -> str:
-    name = _clean(record.task.name) if record.task else record.stage
-    return f"{name}, per {_clean(unit, most=24)}" if unit else name
+    name = for_picture(record.task.name) if record.task else record.stage
+    return f"{name}, per {for_picture(unit, most=24)}" if unit else name
 
 
 _COMPONENTS: Mapping[Component, str] = {
@@ -363,7 +388,7 @@ def _hardware(record: Record, measurement: Measurement | None, component: Compon
     kinds = Counter(
         "device that is not named"
         if device is None
-        else _clean(device.name) + (" (a part of it, MIG)" if device.mig else "")
+        else for_picture(device.name) + (" (a part of it, MIG)" if device.mig else "")
         for device in _devices(record, measurement, component)
     )
     told = [f"{count} × {name}" for name, count in kinds.items()]
@@ -388,17 +413,17 @@ def _software(record: Record, measurement: Measurement | None, component: Compon
     software = record.environment.software
     names = [name for name in _ENGINES if name in software]
     names = names or [name for name in software if name not in _INSTRUMENT]
-    told = [f"{_clean(name, most=24)} {_clean(software[name], most=24)}" for name in names[:3]]
+    told = [f"{for_picture(name, most=24)} {for_picture(software[name], most=24)}" for name in names[:3]]
     devices = _devices(record, measurement, component)
     drivers = dict.fromkeys(device.driver for device in devices if device and device.driver)
-    told += [f"driver {_clean(driver, most=24)}" for driver in list(drivers)[:1]]
+    told += [f"driver {for_picture(driver, most=24)}" for driver in list(drivers)[:1]]
     return ", ".join(told) or "not stated"
 
 
 def _load(record: Record) -> str:
     load, told = record.load, []
     if record.model and record.model.dtype:
-        told.append(_clean(record.model.dtype, most=24))
+        told.append(for_picture(record.model.dtype, most=24))
     if load is not None:
         told += [f"batch {load.batch_size:,}"] if load.batch_size is not None else []
         told += [f"concurrency {load.concurrency:,}"] if load.concurrency is not None else []
@@ -409,7 +434,7 @@ def _load(record: Record) -> str:
 
 def _quality(record: Record) -> str:
     told = [
-        f"{_clean(item.metric, most=40)} {_plain(item.value)} ({_clean(item.source, most=60)})"
+        f"{for_picture(item.metric, most=40)} {_plain(item.value)} ({for_picture(item.source, most=60)})"
         for item in record.quality[:2]
     ]
     if len(record.quality) > len(told):
@@ -425,16 +450,9 @@ def _could_be(rating: Rating) -> str | None:
 
 def _in_words(index: Estimate) -> str:
     """``0.60 of the reference: 40 % less energy``."""
-    percent = round(100 * (index.value - 1)) if index.value < 10 else None
-    if percent is None:
+    if index.value >= 10:
         return f"{_share(index.value)} times the reference energy"
-    if percent == 0:
-        told = "the same energy"
-    elif percent > 0:
-        told = f"{percent} % more energy"
-    else:
-        told = f"{-percent} % less energy" if percent > -100 else "over 99 % less energy"
-    return f"{_share(index.value)} of the reference: {told}"
+    return f"{_share(index.value)} of the reference: {words.change(index.value)}"
 
 
 def _interval(index: Estimate) -> str:
@@ -451,46 +469,6 @@ def _share(value: float) -> str:
 # ---------------------------------------------------------------------------------------------------------- figures
 
 
-@dataclass(frozen=True, slots=True)
-class _Quantity:
-    """An energy and its 95 % interval for a person: ``2.40 ± 0.20 J``, with one prefix for both."""
-
-    energy: Estimate
-    unit: str
-    factor: float = 1.0
-
-    def __str__(self) -> str:
-        value, doubt = self.parts()
-        return f"{value} {doubt}".replace("  ", " ")
-
-    def parts(self) -> tuple[str, str]:
-        """The value, and the rest: ``("2.40", "± 0.20 J")``."""
-        value, half = self.energy.value * self.factor, self.energy.half_width() * self.factor
-        size = max(abs(value), half)
-        _, scale, prefix = next((item for item in _PREFIXES if size >= item[0]), (0.0, 1.0, ""))
-        value, half = value / scale, half / scale
-        unit = f"{prefix}{self.unit}"
-        if half <= 0:
-            return _plain(value), unit
-        if half < 1e-4 * abs(value):
-            # Nothing that is known so well is measured by a sensor; it is told, and not in a dozen digits.
-            return _plain(value, 5), f"{unit} ± less than 0.01 %"
-        if not (1e-3 <= size / scale < 1e6):
-            return _plain(value), f"± {_plain(half, 2)} {unit}"
-        return rounded(value, half), f"± {significant(half, 2)} {unit}"
-
-
-# From so many on a prefix is taken: up to 9,999 J the joules stay whole ones.
-_PREFIXES = (
-    (1e10, 1e9, "G"),
-    (1e7, 1e6, "M"),
-    (1e4, 1e3, "k"),
-    (0.1, 1.0, ""),
-    (1e-4, 1e-3, "m"),
-    (1e-12, 1e-6, "µ"),
-)
-
-
 def _plain(value: float, digits: int = 4) -> str:
     """A number to so many digits, without the zeros at its end; in powers of ten where it would be longer than a line."""
     if value and not 1e-6 <= abs(value) < 1e9:
@@ -501,24 +479,6 @@ def _plain(value: float, digits: int = 4) -> str:
 
 def _plural(unit: str) -> str:
     return f"{unit[:-1]}ies" if re.search("[^aeiou]y$", unit) else f"{unit}s"
-
-
-def _clean(text: str, *, most: int = LONGEST_NAME) -> str:
-    """A stranger's text in one line: nothing that controls, hides, turns or stacks, no signs that could pass for stars."""
-    kept: list[str] = []
-    marks = 0
-    # Compatible forms become the plain letters that they stand for: wide, ligated and styled ones (Unicode, NFKC).
-    for character in unicodedata.normalize("NFKC", text[: 4 * most]):
-        category = unicodedata.category(character)
-        marks = marks + 1 if category.startswith("M") else 0
-        if category.startswith("Z") or character in "\t\n\r":
-            kept.append(" ")
-        elif category == "So" and character not in "©®°":
-            kept.append("□")
-        elif not category.startswith("C") and marks <= 2:
-            kept.append(character)
-    line = " ".join("".join(kept).split())
-    return (line if len(line) <= most else f"{line[: most - 1]}…") or "?"
 
 
 # ---------------------------------------------------------------------------------------------------------- drawing
@@ -551,7 +511,9 @@ def _draw_head(sheet: _Sheet, facts: _Facts) -> None:
     sheet.y = 41
     sheet.text(MARGIN_PX, "Energy rating", size=24, bold=True, colour=PAPER, room=210)
     sheet.y = 29 if facts.rating.status else 38
-    sheet.text(right, f"scheme {_clean(facts.rating.scheme)}", size=11, colour=PAPER, across="end", room=150)
+    sheet.text(
+        right, f"scheme {for_picture(facts.rating.scheme)}", size=11, colour=PAPER, across="end", room=150
+    )
     if facts.rating.status:
         width = sheet.letters.width(facts.rating.status, size=11, bold=True) + 16
         sheet.box(right - width, 36, width, 18, stroke=PAPER, round_px=9)
@@ -630,7 +592,7 @@ def _draw_reasons(sheet: _Sheet, rating: Rating) -> None:
     for reason in rating.reasons[:MOST_REASONS] or ("no reason is stated",):
         sheet.move(15)
         sheet.box(MARGIN_PX + 1, sheet.y - 6.5, 5, 5, fill=BLUE)
-        text = _clean(reason, most=400)
+        text = for_picture(reason, most=400)
         lines = sheet.letters.wrapped(text, size=11.5, room=ROOM_PX - 16, most=3)
         for number, line in enumerate(lines):
             sheet.move(15 if number else 0)
@@ -650,10 +612,9 @@ def _draw_energy(sheet: _Sheet, facts: _Facts) -> None:
     sheet.move(23)
     badge = facts.origin.upper() if facts.origin else ""
     width = sheet.letters.width(badge, size=10.5, bold=True) + 16 if badge else 0
-    whole_run = ", whole run" if facts.window == RUN else ""
-    head = (
-        f"Energy {facts.per}{whole_run}" if facts.unit else "Energy of the run" if facts.energy else "Energy"
-    )
+    window = "" if facts.window in (MEASURED, None) else f", in {facts.window}"
+    window = ", whole run" if facts.window == RUN else window
+    head = f"Energy {facts.per}{window}" if facts.unit else "Energy of the run" if facts.energy else "Energy"
     sheet.text(left, head, size=12.5, bold=True, room=room - width - 8)
     if badge:
         marked = facts.origin != "measured"
@@ -696,8 +657,12 @@ def _draw_energy(sheet: _Sheet, facts: _Facts) -> None:
 
 def _draw_figure(sheet: _Sheet, energy: Estimate, about: str, left: float, room: float) -> None:
     """The figure itself: large the value, smaller its doubt and unit, and what the doubt is."""
-    value, doubt = _Quantity(energy, "J").parts()
+    value, doubt, unit = with_doubt_in_parts(energy, "J")
     value = f"{about}{value}"
+    told = "95 % interval" if doubt else "doubt not stated"
+    if reaches_zero(energy):
+        told = "upper end of the 95 % interval"
+    doubt = f"{unit} {doubt}" if doubt == NEXT_TO_NO_DOUBT else f"{doubt} {unit}".strip()
     large, small = 34.0, 18.0
     letters = sheet.letters
     while letters.width(value, size=large, bold=True) + letters.width(doubt, size=small) + 8 > room:
@@ -705,7 +670,6 @@ def _draw_figure(sheet: _Sheet, energy: Estimate, about: str, left: float, room:
     sheet.text(left, value, size=large, bold=True, colour=BLUE)
     x = left + letters.width(value, size=large, bold=True) + 8
     sheet.text(x, doubt, size=small, colour=BLUE)
-    told = "95 % interval" if "±" in doubt else "doubt not stated"
     if x + letters.width(doubt, size=small) + 10 + letters.width(told, size=10.5) <= left + room:
         sheet.text(left + room, told, size=10.5, colour=QUIET_INK, across="end")
     else:
