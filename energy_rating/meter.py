@@ -536,7 +536,7 @@ class Run:
         try:
             return self._open_window(window, sync)
         except Exception as error:  # a window that cannot be noted is no reason to end a training
-            self._fail("could not open a window", error)
+            self._note_failure(window.name, error)
             return None
 
     def _open_window(self, window: Window, sync: bool) -> int | None:
@@ -574,7 +574,16 @@ class Run:
                 self._sampler.edge(self._clock.now())
                 self._close(key, self._now())
         except Exception as error:  # as above
-            self._fail("could not close a window", error)
+            self._note_failure("a window", error)
+
+    def _note_failure(self, name: str, error: Exception) -> None:
+        with contextlib.suppress(Exception):  # the journal itself may be what failed
+            self.tell(
+                "window-failed",
+                f"{name!r} could not be noted ({type(error).__name__}); it is in no figure",
+                "Please report this",
+                "degrades",
+            )
 
     def _close(self, key: int, now: float) -> None:
         window = self._open.pop(key)
