@@ -38,7 +38,7 @@ MANY_REJECTED = 0.01
 def of_measurement(
     measurement: Measurement,
     channels: Sequence[Channel],
-    used: Mapping[str, float | None],
+    used: Mapping[str, float],
     *,
     contiguous: bool,
 ) -> Iterator[Finding]:

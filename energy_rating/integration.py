@@ -25,7 +25,7 @@ there is none. The gain of the sensor is systematic; so is what a register shows
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -51,6 +51,9 @@ STUCK_S = 0.5
 
 # Counters of GPUs refresh every 20 to 100 ms (Alumet and ML.ENERGY report so); where the samples do not tell, the longest.
 ASSUMED_PERIOD_S = 0.1
+
+# So far around a window its readings are looked at to see how closely they follow.
+NEARBY_S = 0.5
 
 # The instantaneous register of A100 and H100 averages 25 of every 100 ms (SC24, arXiv 2312.02741); the rest is unseen.
 UNSEEN_SHARE = 0.75
@@ -131,10 +134,11 @@ class Counter:
         self.last_s = samples.end_s[-1] if len(samples) else -math.inf
         self.gaps: list[tuple[float, float]] = []
         self.ticks: list[Tick] = []
-        self._resolution_s: float | None = None
         self._follow(samples, wraps_at_j, limit_w)
         self._times = [tick.time_s for tick in self.ticks]
-        if died_at_s is not None and died_at_s - self.last_s <= 2 * self.resolution_s:
+        if died_at_s is not None and died_at_s - self.last_s <= 2 * max(
+            self.period_s or 0.0, ASSUMED_PERIOD_S
+        ):
             self.last_s = max(self.last_s, died_at_s)
         # Many windows share their ticks: what is known around a tick is worked out once.
         self._powers: dict[tuple[int, int], float | None] = {}
@@ -192,13 +196,14 @@ class Counter:
             return 0.0
         return _slope(self.ticks[max(0, len(self.ticks) - 4)], self.ticks[-1])
 
-    @property
-    def resolution_s(self) -> float:
-        """The shortest time that the counter, as it was read, tells apart: its period, or the spacing of the ticks seen."""
-        if self._resolution_s is None:
-            spacings = [b - a for a, b in pairwise(self._times)]
-            self._resolution_s = max(self.period_s or ASSUMED_PERIOD_S, median(spacings) if spacings else 0.0)
-        return self._resolution_s
+    def resolution_s(self, start_s: float, end_s: float) -> float:
+        """What the counter, as it was read around a window, tells apart: its period, or the spacing of the ticks seen then."""
+        period = self.period_s if self.period_s is not None else ASSUMED_PERIOD_S
+        first = bisect_left(self._times, start_s - NEARBY_S)
+        last = bisect_right(self._times, end_s + NEARBY_S) - 1
+        if last <= first:
+            return period
+        return max(period, (self._times[last] - self._times[first]) / (last - first))
 
     def between(
         self, start_s: float, end_s: float, hint_w: float | None = None, register: Register | None = None

@@ -222,6 +222,12 @@ class _Part:
         """What one channel says about a window: its energy, and the seconds that it saw."""
         return self.energy_between(channel, span.start_s, span.end_s)
 
+    def resolution_s(self, channel: Channel, span: Span) -> float:
+        """The shortest time that a channel's readings tell apart around a window."""
+        if channel.method == "counter":
+            return self.counters[channel.id].resolution_s(span.start_s, span.end_s)
+        return channel.period_s or 0.0
+
     def energy_between(self, channel: Channel, start_s: float, end_s: float) -> tuple[Estimate | None, float]:
         if channel.method == "counter":
             register = self._register_beside(channel)
@@ -256,9 +262,11 @@ class _Seen:
     systematic: float = 0.0
     covered_s: float = 0.0
     values: list[float] = field(default_factory=list)
+    resolutions_s: float = 0.0
 
-    def add(self, energy: Estimate | None, covered_s: float) -> None:
+    def add(self, energy: Estimate | None, covered_s: float, resolution_s: float) -> None:
         if energy is not None:
+            self.resolutions_s += resolution_s
             self.value += energy.value
             self.random_squared += energy.random**2
             self.systematic += energy.systematic
@@ -301,7 +309,10 @@ class _Sum:
             self.between_s += max(0.0, span.start_s - self.last_end_s)
         self.last_end_s = span.end_s
         for channel in part.session.channels:
-            self.seen.setdefault((part.number, channel.id), _Seen()).add(*part.energy(channel, span))
+            resolution_s = part.resolution_s(channel, span)
+            self.seen.setdefault((part.number, channel.id), _Seen()).add(
+                *part.energy(channel, span), resolution_s
+            )
 
     def rates(self, values: Sequence[float], unit: str | None) -> list[float]:
         """Joules of each window by its work: per ``unit`` where all windows counted it, else per second."""
@@ -321,7 +332,7 @@ class _Sum:
         channels: Sequence[Channel],
         idle_w: Mapping[Component, Estimate],
         unit: str | None,
-    ) -> tuple[Measurement, dict[str, float | None]]:
+    ) -> tuple[Measurement, dict[str, float]]:
         """The measurement, and the refresh period of each channel that its energy came from.
 
         Of each device one channel counts: its counter, unless its register saw more of the time; a device is never counted
@@ -331,7 +342,7 @@ class _Sum:
         covered: dict[Component, float] = {}
         wanted: dict[Component, float] = {}
         groups: dict[Component, dict[str, list[Estimate]]] = {}
-        used: dict[str, float | None] = {}
+        used: dict[str, float] = {}
         for part in parts:
             duration_s = self.duration_by_part_s.get(part.number, 0.0)
             if duration_s <= 0:
@@ -345,9 +356,7 @@ class _Sum:
                 if seen.covered_s <= 0:
                     continue
                 channel_id = part.renamed[best.id]
-                used[channel_id] = (
-                    part.counters[best.id].resolution_s if best.method == "counter" else best.period_s
-                )
+                used[channel_id] = seen.resolutions_s / len(seen.values)
                 energy = seen.estimate
                 if name == MEASURED and len(seen.values) == self.n:
                     energy = repeated(energy, self.rates(seen.values, unit))

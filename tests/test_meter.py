@@ -400,6 +400,16 @@ def test_windows_shorter_than_what_the_readings_tell_apart_are_not_passed_off_as
     assert "window-too-short" in codes(run.record)
 
 
+def test_a_short_window_in_a_long_quiet_run_is_judged_by_the_readings_around_it(clock, tmp_path):
+    with a_run(clock, [device(clock)], tmp_path) as run:
+        clock.sleep(1800)
+        with run.window("w"):
+            clock.sleep(2)
+        clock.sleep(1800)
+    assert run.record["w"].validity == "valid"
+    assert run.record["w"].energy_j["gpu"].value == pytest.approx(600, rel=0.01)
+
+
 def test_short_windows_that_follow_upon_each_other_are_usable_together(clock, tmp_path):
     with a_run(clock, [device(clock)], tmp_path) as run:
         clock.sleep(2)
