@@ -522,12 +522,13 @@ def headline(record: Record) -> Measurement | None:
     return next((measurement for measurement in record if measurement.name == RUN), None)
 
 
+# What does the work comes first: a figure for memory alone says little, however large it is.
+LEADING: tuple[Component, ...] = ("gpu", "module", "cpu", "host", "wall", "dram")
+
+
 def lead(measurement: Measurement) -> Component | None:
-    """The component that is told first: the GPU; without one, the component that took the most energy."""
-    had = [component for component in COMPONENTS if component in measurement.energy_j]
-    if not had or "gpu" in had:
-        return "gpu" if had else None
-    return max(had, key=lambda component: measurement.energy_j[component].value)
+    """The component that is told first: the GPU; without one, what else did the work."""
+    return next((component for component in LEADING if component in measurement.energy_j), None)
 
 
 def units(measurement: Measurement) -> tuple[str, ...]:
