@@ -65,7 +65,7 @@ T = TypeVar("T")
 
 def record_to_json(record: Record) -> str:
     """The text of ``record.json``: two spaces of indentation, keys in the order of the schema, one line end at the end."""
-    return json.dumps(_plain(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def record_from_json(text: str | bytes, *, place: str | Path = "record") -> Record:
@@ -88,7 +88,7 @@ def record_from_json(text: str | bytes, *, place: str | Path = "record") -> Reco
             "A newer version of energy-rating may read it",
             place=place,
         )
-    record: Record = _validated(Record, entry, place)
+    record: Record = validated(Record, entry, place)
     _refuse_contradictions(record, place)
     return replace(
         record,
@@ -337,10 +337,9 @@ class _Reading:
         self.place = place
         self.header: dict[str, Any] | None = None
         self._sessions: list[Session] = []
-        self._begin({})
+        self._begin()
 
-    def _begin(self, header: dict[str, Any]) -> None:
-        self._header = header
+    def _begin(self) -> None:
         self._channels: dict[str, Channel] = {}
         self._devices: list[Device] = []
         self._columns: dict[str, tuple[array[float], array[float], array[float]]] = {}
@@ -378,7 +377,7 @@ class _Reading:
                 self._spans.append((start, key, span))
             elif kind == "finding":
                 self._time(entry["t"])
-                self._findings.append(_validated(Finding, entry["finding"], place))
+                self._findings.append(validated(Finding, entry["finding"], place))
             elif kind == "channels":
                 self._time(entry["t"])
                 self._add_channels(entry["channels"], entry.get("devices", []), place)
@@ -431,17 +430,17 @@ class _Reading:
             self._close_session()
         if self.header is None:
             self.header = entry
-        self._begin(entry)
-        self._environment = _validated(Environment, entry["environment"], f"{place}: environment")
+        self._begin()
+        self._environment = validated(Environment, entry["environment"], f"{place}: environment")
         self._started = str(entry["started"])
         self._add_channels(entry["channels"], [], place)
 
     def _add_channels(self, channels: list[Any], devices: list[Any], place: str) -> None:
         for item in channels:
-            channel = _validated(Channel, item, f"{place}: channels")
+            channel = validated(Channel, item, f"{place}: channels")
             self._channels[channel.id] = channel
             self._columns[channel.id] = (array("d"), array("d"), array("d"))
-        self._devices += [_validated(Device, item, f"{place}: devices") for item in devices]
+        self._devices += [validated(Device, item, f"{place}: devices") for item in devices]
 
     def _close_session(self) -> None:
         for key, (name, start, work) in self._open.items():
@@ -519,10 +518,10 @@ def _work(value: object) -> dict[str, Number]:
 # ------------------------------------------------------------------------------------------- JSON to values, strictly
 
 
-def _plain(value: Any) -> Any:
-    """Dataclasses as JSON objects; what was derived or is absent is left out."""
+def plain(value: Any) -> Any:
+    """Any of this package's values as what ``json`` can write; what was derived or is absent is left out."""
     if is_dataclass(value) and not isinstance(value, type):
-        entry = {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+        entry = {item.name: plain(getattr(value, item.name)) for item in fields(value)}
         if isinstance(value, records.Measurement):
             del entry["methods"]
             if value.idle_j is None:
@@ -535,19 +534,10 @@ def _plain(value: Any) -> Any:
                 entry[key] = entry.pop(key)
         return entry
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
-
-
-def validated(kind: type[T], entry: object, place: str | Path) -> T:
-    """A value of this package from what JSON or TOML held.
-
-    Raises:
-        BadInput: a key is unknown or missing, or a value is not what it should be; names the place.
-    """
-    return _validated(kind, entry, place)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -579,11 +569,6 @@ def _refuse_dates(value: object, path: Path, where: str) -> None:
         raise BadInput("dates are written as text, in quotes", place=f"{path}: {where}")
 
 
-def plain(value: Any) -> Any:
-    """Any of this package's values as what ``json`` can write."""
-    return _plain(value)
-
-
 @functools.cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
@@ -591,7 +576,12 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _validated(kind: type[T], entry: object, place: str | Path) -> T:
+def validated(kind: type[T], entry: object, place: str | Path) -> T:
+    """A value of this package from what JSON or TOML held.
+
+    Raises:
+        BadInput: a key is unknown or missing, or a value is not what it should be; names the place.
+    """
     from pydantic import ValidationError
 
     if kind is Record and isinstance(entry, dict):
@@ -644,7 +634,7 @@ def _unknown_key(key: str, known: set[str]) -> str:
 
 
 def _optional(kind: type[T], entry: object, place: str) -> T | None:
-    return None if entry is None else _validated(kind, entry, place)
+    return None if entry is None else validated(kind, entry, place)
 
 
 def _json_object(text: str | bytes, place: str | Path) -> dict[str, Any]:

@@ -242,7 +242,6 @@ class Run:
                 "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
             },
             *({"finding": plain(finding), "t": 0.0} for finding in (*findings, *detection.findings)),
-            *sampler.early(),
             {"open": 0, "name": RUN, "t": 0.0},
         )
         sampler.release()

@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 from typing import Any, Protocol
 
@@ -275,8 +275,8 @@ class Sampler:
         self._closing = False
         self._abandoned = False
         self._zero: float | None = None
-        self._early: list[dict[str, Any]] = []
-        self._held: list[dict[str, Any]] | None = []  # until the journal has its header
+        # What is to be written, its time on the clock, until the journal has its header; None from then on.
+        self._held: list[dict[str, Any]] | None = []
         self._lock = threading.Lock()
         self._asleep_s = clock.asleep()
         self._last_edge_s = -1.0
@@ -289,19 +289,12 @@ class Sampler:
             self._zero = self._last_edge_s = zero_s
             return self.detection or Detection()
 
-    def early(self) -> list[dict[str, Any]]:
-        """The readings made before the run opened, as journal lines."""
-        with self._lock:
-            lines = [line | {"t": round(line["t"] - (self._zero or 0.0), 6)} for line in self._early]
-            self._early = []
-            return lines
-
     def release(self) -> None:
-        """The journal has its header: what came meanwhile is written, and all that comes from now on."""
+        """The journal has its header: what came before and meanwhile is written, and all that comes from now on."""
         with self._lock:
             held, self._held = self._held or [], None
             if held and not self._abandoned:
-                self._write(*held)
+                self._write(*map(self._since_zero, held))
 
     def edge(self, now_s: float) -> None:
         """There was an edge: readings around it are kept."""
@@ -373,13 +366,12 @@ class Sampler:
         self._watched = watched
         if late:
             channels = [plain(channel) for sensor in detection.sensors for channel in sensor.channels]
-            time_s = self._since_zero(now)
-            self._put({"channels": channels, "devices": plain(detection.devices), "t": time_s})
+            self._put({"channels": channels, "devices": plain(detection.devices), "t": now})
             for finding in detection.findings:
-                self._put({"finding": plain(finding), "t": time_s})
+                self._put({"finding": plain(finding), "t": now})
             self._tell(
                 "sensors-late",
-                f"the sensors answered only {time_s:.1f} s after the run had opened",
+                f"the sensors answered only {now - (self._zero or now):.1f} s after the run had opened",
                 "On NVIDIA machines persistence mode keeps the driver loaded: sudo nvidia-persistenced",
             )
 
@@ -433,52 +425,37 @@ class Sampler:
         quiet = now_s - self._last_edge_s > QUIET_AFTER_S and self._zero is not None
         if not quiet or self._closing:
             self._flush(watched)
-            self._emit(line)
+            self._put(line)
             watched.kept_s = now_s
             return
         watched.withheld.append(line)
         if now_s - watched.kept_s >= QUIET_LINE_S:
             for summed in _summed(watched.withheld, watched.methods):
-                self._emit(summed)
+                self._put(summed)
             watched.withheld = []
             watched.kept_s = now_s
 
     def _flush(self, watched: _Watched) -> None:
         for line in watched.withheld:
-            self._emit(line)
+            self._put(line)
         watched.withheld = []
 
-    def _emit(self, line: dict[str, Any]) -> None:
-        with self._lock:
-            if self._zero is None:
-                self._early.append(line)
-                return
-        self._put(line | {"t": self._since_zero(line["t"])})
-
     def _put(self, entry: dict[str, Any]) -> None:
+        """Writes an entry whose ``t`` is a time on the clock."""
         with self._lock:
-            if self._abandoned:
-                return
             if self._held is not None:
                 self._held.append(entry)
-                return
-        self._write(entry)
+            elif not self._abandoned:
+                self._write(self._since_zero(entry))
 
-    def _since_zero(self, now_s: float) -> float:
-        return round(now_s - (self._zero if self._zero is not None else now_s), 6)
+    def _since_zero(self, entry: dict[str, Any]) -> dict[str, Any]:
+        return entry | {"t": round(entry["t"] - (self._zero or 0.0), 6)}
 
     def _tell(
         self, code: str, message: str, remedy: str, severity: Severity = "note", channel: str | None = None
     ) -> None:
         finding = Finding(code=code, message=message, remedy=remedy, severity=severity, channel=channel)
-        entry = {"finding": plain(finding), "t": self._since_zero(self._clock.now())}
-        with self._lock:
-            if self._zero is None:
-                # Before the run is open there is no journal yet; what was found is told with the rest.
-                found = self.detection or Detection()
-                self.detection = replace(found, findings=(*found.findings, finding))
-                return
-        self._put(entry)
+        self._put({"finding": plain(finding), "t": self._clock.now()})
 
     def _note_suspension(self) -> None:
         asleep = self._clock.asleep()

@@ -153,6 +153,10 @@ class _Part:
         # What this session calls a channel, and what the record calls it: they differ only when a resumed run found another
         # device under the same name.
         self.renamed: dict[str, str] = {channel.id: channel.id for channel in session.channels}
+        # The channels of each device, the most direct first.
+        self.devices: dict[tuple[Component, str], list[Channel]] = {}
+        for channel in sorted(session.channels, key=lambda item: METHODS.index(item.method)):
+            self.devices.setdefault((channel.component, channel.device), []).append(channel)
         for channel in session.channels:
             limit_w = max(PLAUSIBLE_W, PLAUSIBLE_SHARE_OF_LIMIT * (limits.get(channel.device) or 0.0))
             samples = session.samples[channel.id]
@@ -182,9 +186,6 @@ class _Part:
                 )
                 self.registers[channel.id] = register
                 self.findings += checks.of_register(channel, register)
-        self.devices: dict[tuple[Component, str], list[Channel]] = {}
-        for channel in sorted(session.channels, key=lambda item: METHODS.index(item.method)):
-            self.devices.setdefault((channel.component, channel.device), []).append(channel)
         self._compare()
         for (component, _), channels in self.devices.items():
             if component == "gpu" and channels[0].method == "power":
@@ -192,11 +193,7 @@ class _Part:
 
     def _gain(self, channel: Channel) -> float:
         """What is uncertain about a register's energy for good: its gain, and what no counter checks where there is none."""
-        alone = all(
-            other.method != "counter"
-            for other in self.session.channels
-            if (other.component, other.device) == (channel.component, channel.device)
-        )
+        alone = self.devices[channel.component, channel.device][0].method != "counter"
         return math.hypot(channel.accuracy, REGISTER_ONLY) if alone else channel.accuracy
 
     def _compare(self) -> None:
@@ -257,7 +254,6 @@ class _Part:
 class _Seen:
     """What one channel saw of the windows of one name."""
 
-    value: float = 0.0
     random_squared: float = 0.0
     systematic: float = 0.0
     covered_s: float = 0.0
@@ -267,7 +263,6 @@ class _Seen:
     def add(self, energy: Estimate | None, covered_s: float, resolution_s: float) -> None:
         if energy is not None:
             self.resolutions_s += resolution_s
-            self.value += energy.value
             self.random_squared += energy.random**2
             self.systematic += energy.systematic
             self.covered_s += covered_s
@@ -275,7 +270,7 @@ class _Seen:
 
     @property
     def estimate(self) -> Estimate:
-        value = max(self.value, 0.0)
+        value = max(sum(self.values), 0.0)
         return Estimate(value=value, random=math.sqrt(self.random_squared), systematic=self.systematic)
 
 

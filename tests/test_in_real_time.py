@@ -234,7 +234,7 @@ def energy_rating(*arguments, env=None, **more):
 def test_measure_passes_the_exit_code_through_and_counts(tmp_path):
     fake = FakeNvml(devices=[Device(power="constant:300")])
     counts = tmp_path / "counts.json"
-    program = f"import time, json; time.sleep(2); json.dump({{'image': 4}}, open({str(counts)!r}, 'w')); raise SystemExit(3)"
+    program = f"import time, json; time.sleep(5); json.dump({{'image': 4}}, open({str(counts)!r}, 'w')); raise SystemExit(3)"
     done = energy_rating(
         *(
             "measure",
