@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, Literal
 
 from energy_rating import formats, hardware_profiles
 from energy_rating.errors import BadInput
@@ -23,6 +24,18 @@ EXAMPLE_DEVICE = "Example GPU"
 # A driver counts bytes, a data sheet rounds: 80 GB of HBM is 85.5e9 bytes, and error correction may take a sixteenth away
 # (24 GB of an L4 are 24.2e9). A slice of a divided GPU has half or less.
 MEMORY_TOLERANCE = 0.1
+
+# Loads that stress a device in the same way, so that one factor holds for all models among them.
+WorkloadClass = Literal["llm-serving", "llm-small-batch", "diffusion", "vision", "speech", "embedding"]
+
+# A factor from fewer models is a calibration (tier 2).
+FEWEST_MODELS = 5
+
+# Where a device is at home, in the order of the list. "integrated" shares the memory of the processor that it is built into.
+Kind = Literal["data-centre", "workstation", "consumer", "edge", "integrated", "example"]
+
+# Number formats of matrix arithmetic.
+Dtype = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp4", "int8"]
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -46,47 +59,111 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """One number of a device; ``source`` names one of its profile's sources."""
+    """One number of a device; ``source`` names one of its profile's sources.
+
+    ``lowest`` and ``highest`` are there where devices of this name differ, or where the source gives a range.
+    """
 
     __pydantic_config__ = STRICT
 
     value: float
     source: str
     note: str | None = None
+    lowest: float | None = None
+    highest: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.value) and self.value > 0):
             raise ValueError(f"a figure must be above zero: {self.value}")
+        lowest = self.value if self.lowest is None else self.lowest
+        highest = self.value if self.highest is None else self.highest
+        if not (0 < lowest <= self.value <= highest < math.inf):
+            raise ValueError(f"{self.value} does not lie between {lowest} and {highest}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """What is known of a device in numbers. Absent is not known. Peaks are dense, of matrix units where there are any."""
+    """What is known of a device in numbers. Absent is not known.
+
+    Memory is absent where it may be chosen with the device. Peaks are dense (without sparsity): ``fp32_tflops`` of the vector
+    units, all others of the matrix units where there are any, accumulating in 32 bits as frameworks do.
+    """
 
     __pydantic_config__ = STRICT
 
-    memory_gb: Figure
+    memory_gb: Figure | None = None
     bandwidth_gb_s: Figure | None = None
+    fp32_tflops: Figure | None = None
+    tf32_tflops: Figure | None = None
     bf16_tflops: Figure | None = None
     fp16_tflops: Figure | None = None
     fp8_tflops: Figure | None = None
+    fp4_tflops: Figure | None = None
+    int8_tops: Figure | None = None
     power_limit_w: Figure | None = None
     idle_w: Figure | None = None
     process_nm: Figure | None = None
+    die_mm2: Figure | None = None
+    year: Figure | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Driver:
-    """What the driver calls the device, exactly; ``source`` names one of the profile's sources."""
+    """What the driver calls the device, exactly; ``source`` names one of the profile's sources.
+
+    Where no name could be checked there is none: such a device cannot be recognised by itself, and ``note`` says so.
+    """
 
     __pydantic_config__ = STRICT
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    source: str | None = None
+    note: str | None = None
+
+    def __post_init__(self) -> None:
+        if any(not name.strip() for name in self.names):
+            raise ValueError("a name is empty")
+        if bool(self.names) != (self.source is not None):
+            raise ValueError("names need a source, and a source names")
+        if not (self.names or (self.note and self.note.strip())):
+            raise ValueError("a device without names needs a note that says why")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dtypes:
+    """The number formats in which the device multiplies matrices at its full rate. Any other is emulated, or refused."""
+
+    __pydantic_config__ = STRICT
+
+    native: tuple[Dtype, ...]
+    source: str
+    note: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.native or len(set(self.native)) != len(self.native):
+            raise ValueError("native dtypes are at least one, each once")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Embodied:
+    """What making one such device emits, by one account. Accounts of one device differ by up to 3.5×; all are kept.
+
+    ``kind`` is who says so: the manufacturer, a study of the real device, or a model fed with its data sheet.
+    """
+
+    __pydantic_config__ = STRICT
+
+    kg_co2e: float
+    kind: Literal["manufacturer", "study", "model"]
+    scope: str
+    method: str
     source: str
 
     def __post_init__(self) -> None:
-        if not self.names:
-            raise ValueError("at least one name is needed")
+        if not (math.isfinite(self.kg_co2e) and self.kg_co2e > 0):
+            raise ValueError(f"a figure must be above zero: {self.kg_co2e}")
+        if not (self.scope.strip() and self.method.strip()):
+            raise ValueError("an embodied figure without its scope and method says nothing")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,29 +172,53 @@ class Factor:
 
     ``value`` is the median over ``models`` of each model's median ratio over its ``rows``, ``spread`` the standard deviation
     of its natural logarithm between models. The finer form is ``value_at_full_use`` × u ^ ``use_exponent``, with u the mean
-    power over the power limit (``median_use`` in the data).
+    power over the power limit (``median_use`` in the data); ``value_at_full_reference_use`` is the same with the use of the
+    reference, for the way back. ``interval`` is f of the 90 % interval ×/÷ f. Tier 1 rests on at least five models; tier 2, a
+    calibration, on fewer, and has no finer form.
+
+    Raises:
+        ValueError: a number is not above zero, an interval is not above one, or the tier is not what its models allow.
     """
 
     __pydantic_config__ = STRICT
 
-    workload_class: str
+    workload_class: WorkloadClass
     reference: str
     value: float
-    spread: float
-    value_at_full_use: float
-    use_exponent: float
-    spread_with_use: float
-    median_use: float
+    interval: float
     models: int
     rows: int
-    tier: str
+    tier: Literal["1", "2"]
     evidence: str
     source: str
+    spread: float | None = None
+    value_at_full_use: float | None = None
+    value_at_full_reference_use: float | None = None
+    use_exponent: float | None = None
+    spread_with_use: float | None = None
+    median_use: float | None = None
+
+    def __post_init__(self) -> None:
+        finer = (self.value_at_full_use, self.use_exponent)
+        for value in (self.value, self.value_at_full_use, self.value_at_full_reference_use):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"a factor must be above zero: {value}")
+        if not (math.isfinite(self.interval) and self.interval > 1):
+            raise ValueError(f"a 90 % interval of ×/÷ {self.interval} is none")
+        if self.models < 1 or self.rows < self.models or (self.tier == "1") != (self.models >= FEWEST_MODELS):
+            raise ValueError(
+                f"{self.models} models in {self.rows} rows are not what tier {self.tier} rests on"
+            )
+        if (None in finer and finer != (None, None)) or (self.tier == "2" and finer != (None, None)):
+            raise ValueError("the form with the use of the device needs both numbers, and tier 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """One device. ``key`` is the name of its file; ``example`` marks one that does not exist."""
+    """One device. ``key`` is the name of its file; ``example`` marks one that does not exist.
+
+    ``dtypes`` is None where it is not known in which number formats the device computes.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -130,20 +231,47 @@ class Profile:
     driver: Driver
     figures: Figures
     sources: Mapping[str, Source]
+    kind: Kind | None = None
+    dtypes: Dtypes | None = None
+    embodied: tuple[Embodied, ...] = ()
     factors: tuple[Factor, ...] = ()
     example: bool = False
 
     def __post_init__(self) -> None:
-        cited = {self.driver.source, *(factor.source for factor in self.factors)}
-        for item in fields(Figures):
-            figure = getattr(self.figures, item.name)
-            if figure is not None:
-                cited.add(figure.source)
+        cited = {factor.source for factor in self.factors} | {entry.source for entry in self.embodied}
+        cited |= {figure.source for figure in self.known_figures().values()}
+        cited |= {self.driver.source} if self.driver.source is not None else set()
+        cited |= {self.dtypes.source} if self.dtypes is not None else set()
         unknown, unused = sorted(cited - set(self.sources)), sorted(set(self.sources) - cited)
         if unknown:
             raise ValueError(f"no source is called {', '.join(unknown)}")
         if unused:
             raise ValueError(f"nothing cites the source {', '.join(unused)}")
+
+    def known_figures(self) -> dict[str, Figure]:
+        """The figures that are known, by name, in their order."""
+        values = {item.name: getattr(self.figures, item.name) for item in fields(Figures)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def is_native(self, dtype: str) -> bool | None:
+        """Whether matrices of that dtype are multiplied natively; None where it is not known."""
+        return None if self.dtypes is None else dtype in self.dtypes.native
+
+    @property
+    def has_hbm(self) -> bool:
+        """Whether its memory is stacked beside the chip."""
+        return self.memory_kind.startswith("HBM")
+
+    @property
+    def embodied_kg(self) -> tuple[float, float] | None:
+        """The lowest and the highest account of what making it emits, in kg CO₂e; None where there is none."""
+        accounts = [entry.kg_co2e for entry in self.embodied]
+        return (min(accounts), max(accounts)) if accounts else None
+
+    def may_have(self, memory_gb: float | None) -> bool:
+        """Whether a device with that memory (10⁹ bytes, as the driver reports it; None: not known) can be this one."""
+        mine = self.figures.memory_gb
+        return mine is None or memory_gb is None or abs(memory_gb / mine.value - 1) <= MEMORY_TOLERANCE
 
 
 def profiles(folder: Path | None = None) -> tuple[Profile, ...]:
@@ -153,14 +281,16 @@ def profiles(folder: Path | None = None) -> tuple[Profile, ...]:
         BadInput: one cannot be read; says which and where.
     """
     found = tuple(read_profile(path) for path in sorted(_folder(folder).glob("*.toml")))
-    claimed: dict[tuple[str, float], str] = {}
+    claimed: dict[str, list[Profile]] = {}
     for profile in found:
-        for name in profile.driver.names:
-            other = claimed.setdefault((name, profile.figures.memory_gb.value), profile.key)
-            if other != profile.key:
-                raise BadInput(
-                    f"{name!r} is claimed by {other} too", place=f"{profile.key}.toml: driver.names"
-                )
+        for name in dict.fromkeys(profile.driver.names):
+            for other in claimed.setdefault(name, []):
+                if not _told_apart(profile, other):
+                    raise BadInput(
+                        f"{name!r} is claimed by {other.key} too, and their memory does not tell them apart",
+                        place=f"{profile.key}.toml: driver.names",
+                    )
+            claimed[name].append(profile)
     return found
 
 
@@ -200,14 +330,13 @@ def profile_for(
     """The profile of a device by the name its driver gives, or None: there is no guessing.
 
     ``memory_gb`` (10⁹ bytes, as the driver reports it) tells apart devices of one name; a device that reports another memory
-    than its profile's is not that device, but a part of it.
+    than its profile's is not that device, but a part of it. Without it a name that several devices bear says nothing.
     """
-    for profile in profiles() if among is None else among:
-        if device_name in profile.driver.names and (
-            memory_gb is None or abs(memory_gb / profile.figures.memory_gb.value - 1) <= MEMORY_TOLERANCE
-        ):
-            return profile
-    return None
+    known = profiles() if among is None else among
+    found = [
+        profile for profile in known if device_name in profile.driver.names and profile.may_have(memory_gb)
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def nearest(device_name: str, *, among: Sequence[Profile] | None = None) -> tuple[str, ...]:
@@ -226,3 +355,21 @@ def nearest(device_name: str, *, among: Sequence[Profile] | None = None) -> tupl
 
 def _folder(folder: Path | None) -> Path:
     return hardware_profiles() if folder is None else folder
+
+
+def profile_schema() -> dict[str, Any]:
+    """The JSON Schema of a profile's file, as published in ``docs/``."""
+    schema = formats.json_schema(Profile, PROFILE_SCHEMA)
+    # A profile is called like its file.
+    del schema["properties"]["key"]
+    schema["required"].remove("key")
+    schema["properties"]["schema"] = {"const": PROFILE_SCHEMA}
+    return schema
+
+
+def _told_apart(one: Profile, other: Profile) -> bool:
+    """Whether no memory that a driver reports fits both."""
+    if one.figures.memory_gb is None or other.figures.memory_gb is None:
+        return False
+    small, large = sorted((one.figures.memory_gb.value, other.figures.memory_gb.value))
+    return small * (1 + MEMORY_TOLERANCE) < large * (1 - MEMORY_TOLERANCE)
