@@ -4,6 +4,7 @@ EnergyRatingError
 ├── BadInput             a file, an option or an argument is wrong; says where
 ├── NotMeasured          a figure was asked for that the record does not hold
 ├── SensorUnavailable    a kind of sensor cannot be used on this machine
+│   └── HardwareAbsent   nor is there anything here that it could measure
 └── SensorFailed         a sensor did not answer this time
     └── SensorLost       a device is gone and will not come back in this run
 """
@@ -11,6 +12,8 @@ EnergyRatingError
 from __future__ import annotations
 
 from pathlib import Path
+
+LONGEST_PLACE, LONGEST_MESSAGE = 400, 1200
 
 
 class EnergyRatingError(Exception):
@@ -26,8 +29,8 @@ class EnergyRatingError(Exception):
 
     def __str__(self) -> str:
         text = self.message.rstrip(".")
-        line = f"{text}. {self.remedy}" if self.remedy else text
-        return " ".join(line.split())
+        line = " ".join((f"{text}. {self.remedy}" if self.remedy else text).split())
+        return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]}…"
 
 
 class BadInput(EnergyRatingError, ValueError):
@@ -39,7 +42,10 @@ class BadInput(EnergyRatingError, ValueError):
 
     def __str__(self) -> str:
         line = super().__str__()
-        return f"{self.place}: {line}" if self.place else line
+        # Keys of strangers' files are part of a place, and may be anything.
+        place = " ".join(self.place.split())
+        place = place if len(place) <= LONGEST_PLACE else f"{place[:LONGEST_PLACE]}…"
+        return f"{place}: {line}" if place else line
 
 
 class NotMeasured(EnergyRatingError, LookupError):
@@ -48,6 +54,10 @@ class NotMeasured(EnergyRatingError, LookupError):
 
 class SensorUnavailable(EnergyRatingError):
     """This kind of sensor cannot be used here. Other kinds may."""
+
+
+class HardwareAbsent(SensorUnavailable):
+    """There is no hardware of this kind here, nor a sign of it: nothing that a record needs to tell."""
 
 
 class SensorFailed(EnergyRatingError):

@@ -6,8 +6,12 @@ A sensor reads, it never sets. To add a kind, put a module here that has::
     def detect() -> Detection: ...       # what answers here
 
 and raises ``SensorUnavailable`` with reason and remedy where it cannot be used. Nothing else needs editing: the folder is the
-registry. A kind that only models says ``MODELLED = True``, and is
-asked only for what is not measured. A module without ``detect`` (such as ``replay``) is used only by hand.
+registry. A kind that only models says ``MODELLED = True``, one that measures what another kind measures too
+``FALLBACK = True``: both are asked last, and only for what is not measured yet. ``UNTRIED = True`` was never seen on its hardware
+(``WHAT``), and says so in the record. A module without ``detect`` (such as ``replay``) is used only by hand.
+
+A sensor may also tell what its first channel's device is like: ``condition()`` returns those keys of ``records.Condition`` that it
+knows and is asked every 10 s; ``users()``, which may take milliseconds, returns ``foreign_processes`` and is asked once a minute.
 """
 
 from __future__ import annotations
@@ -53,10 +57,19 @@ class Detection:
     findings: tuple[Finding, ...] = ()
 
 
+def names() -> tuple[str, ...]:
+    """The names of all kinds of sensor that look for devices by themselves. Loads none of them."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "replay"))
+
+
 def kinds() -> Iterator[str]:
-    """The names of all kinds of sensor that look for devices by themselves, measured ones before modelled ones."""
-    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "replay"]
-    return iter(sorted(names, key=lambda name: (name == "codecarbon", name)))
+    """The same, those that measure before those that model."""
+    return iter(sorted(names(), key=models))
+
+
+def models(name: str) -> bool:
+    """Whether that kind only models."""
+    return bool(getattr(kind(name), "MODELLED", False))
 
 
 def kind(name: str) -> ModuleType:

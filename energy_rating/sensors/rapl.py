@@ -216,7 +216,7 @@ def detect(
         if zone.package in mirrors and zone in opened:
             files.close(opened.pop(zone))
 
-    vendor, model = _vendor_and_model(cpuinfo)
+    vendor, model = vendor_and_model(cpuinfo)
     accuracy = ACCURACY.get(vendor, ACCURACY_UNKNOWN)
     packages = list(dict.fromkeys(zone.package for zone in zones if zone.package not in mirrors))
     channels = [
@@ -372,7 +372,7 @@ def _mirrors(
     return mirrors
 
 
-def _vendor_and_model(cpuinfo: Path) -> tuple[str, str]:
+def vendor_and_model(cpuinfo: Path) -> tuple[str, str]:
     """Who made the CPU and what it is called, as the kernel has it; ``unknown`` where it does not say."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()

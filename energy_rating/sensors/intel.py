@@ -1,0 +1,147 @@
+"""Intel GPUs: the energy counters that the drivers xe and i915 show through hwmon. Only reads files.
+
+What they show (the kernel's Documentation/ABI/testing/sysfs-driver-intel-xe-hwmon and -i915-hwmon, 2026-11-22), in microjoules::
+
+    xe        energy1_input   the card           -> intel0.energy
+              energy2_input   its package, a part of the card; taken where there is no figure of the card
+    i915      energy1_input   the whole device   -> intel0.energy
+    i915_gt0  energy1_input   one of its tiles, already counted
+
+The register behind it is 32 bits wide and the driver adds up what it moved since it was last read, so that one roll-over between
+two readings is caught, and only one. Its unit is 2⁻¹⁴ J (ENERGY_UNIT 0xe of drivers/gpu/drm/xe/xe_hwmon.c): 262 144 J, which is a
+quarter of an hour at 300 W. The sampler never reads more seldom than once a minute.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from energy_rating.errors import HardwareAbsent, SensorFailed, SensorUnavailable
+from energy_rating.hwmon import (
+    ASLEEP,
+    HWMON,
+    Attribute,
+    Files,
+    HwmonSensor,
+    Quantity,
+    chips,
+    number,
+    sleeps,
+    status_of,
+    text,
+    why_not,
+)
+from energy_rating.records import Channel, Component, Device, Finding
+from energy_rating.sensors import Detection
+
+COMPONENTS: tuple[Component, ...] = ("gpu",)
+WHAT = "Intel GPUs"
+UNTRIED = True
+
+# Intel states no accuracy. An assumption, 1 σ: that of RAPL, whose registers these are.
+ACCURACY = 0.05
+
+DRIVERS = ("xe", "i915")
+_SCOPES = {"energy1_input": "card", "energy2_input": "package"}
+
+DENIED_REMEDY = "Run: sudo chmod a+r /sys/class/hwmon/hwmon*/energy*_input"
+
+
+def detect(root: Path = HWMON, *, files: Files = os, environ: Mapping[str, str] = os.environ) -> Detection:
+    """One sensor for each Intel GPU that counts its energy. A GPU that sleeps is found, and read once it is awake.
+
+    Raises:
+        HardwareAbsent: there is none.
+        SensorUnavailable: there are some, and none can be read.
+    """
+    gpus = [(chip, name) for chip in chips(root) if (name := text(chip / "name")) in DRIVERS]
+    if not gpus:
+        raise HardwareAbsent("no Intel GPU that counts its energy was found")
+    sensors, devices, findings, refusals = [], [], [], []
+    for place, (chip, driver) in enumerate(gpus):
+        device = Path(os.path.realpath(chip / "device"))
+        limit_uw = None
+        if not sleeps(device):
+            limit_uw = number(chip / "power1_rated_max") or number(chip / "power1_max")
+        model = text(device / "device")
+        devices.append(
+            Device(
+                id=device.name if device.is_dir() else f"intel-gpu-{place}",
+                name=f"Intel GPU {model}".strip(),
+                driver=driver,
+                power_limit_w=limit_uw / 1e6 if limit_uw and limit_uw > 0 else None,
+            )
+        )
+        try:
+            sensor, scope = _sensor(place, chip, device, devices[-1].id, files)
+        except (OSError, SensorFailed) as error:
+            refusals.append((place, chip, error))
+            continue
+        sensors.append(sensor)
+        if scope == "package":
+            findings.append(
+                Finding(
+                    code="intel-package-only",
+                    message=f"Intel GPU {place} counts only its package, not the whole card with memory and regulators",
+                    severity="degrades",
+                    channel=sensor.channels[0].id,
+                )
+            )
+    if not sensors:
+        place, chip, cause = refusals[0]
+        denied = isinstance(cause, PermissionError)
+        raise SensorUnavailable(why_not(chip / "energy1_input", cause), DENIED_REMEDY if denied else "")
+    for place, chip, cause in refusals:
+        findings.append(
+            Finding(
+                code="gpu-not-measured",
+                message=f"Intel GPU {place} is not measured: {why_not(chip / 'energy1_input', cause)}",
+                remedy=DENIED_REMEDY if isinstance(cause, PermissionError) else "",
+                severity="degrades",
+            )
+        )
+    if environ.get("ZE_AFFINITY_MASK", "").strip() and len(gpus) > 1:
+        findings.append(
+            Finding(
+                code="gpu-list-unknown",
+                message=f"all {len(gpus)} Intel GPUs are counted, also those that ZE_AFFINITY_MASK hides",
+                remedy="Take energy_by_channel_j of the GPUs that were used",
+                severity="degrades",
+            )
+        )
+    return Detection(sensors=tuple(sensors), devices=tuple(devices), findings=tuple(findings))
+
+
+def _sensor(place: int, chip: Path, device: Path, device_id: str, files: Files) -> tuple[HwmonSensor, str]:
+    """The sensor of one GPU, and whether it counts the card or only its package."""
+    status = status_of(device, files)
+    refusal: Exception = SensorFailed("it counts no energy")
+    for name, scope in _SCOPES.items():
+        try:
+            quantity = Quantity([[Attribute(chip / name, files)]])
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            refusal = error
+            continue
+        try:
+            # Opening a file wakes nobody; reading it does.
+            if status is None or status.read() not in ASLEEP:
+                quantity.read()
+        except SensorFailed as error:
+            quantity.close()
+            refusal = error
+            continue
+        channel = Channel(
+            id=f"intel{place}.energy",
+            component="gpu",
+            device=device_id,
+            method="counter",
+            accuracy=ACCURACY,
+        )
+        return HwmonSensor([channel], {channel.id: quantity}, status), scope
+    if status is not None:
+        status.close()
+    raise refusal
