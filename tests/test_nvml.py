@@ -648,3 +648,308 @@ def test_the_binding_is_not_imported_before_it_is_needed() -> None:
         [sys.executable, "-c", program], env={"PYTHONPATH": path}, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+# How a reading is made
+
+
+def test_the_buffer_is_made_once_and_old_values_never_come_again(
+    machine: Machine, detected: Detected
+) -> None:
+    machine(Device(power="constant:300"))
+    (sensor,) = detected().sensors
+    assert sensor.read()["gpu0.power"] == pytest.approx(300)
+    batch = sensor._batch  # type: ignore[attr-defined]
+    # A driver that says that all is well and fills in nothing.
+    batch._function = lambda *_: 0
+    for value in sensor.read().values():
+        assert isinstance(value, SensorFailed)
+        assert "unknown error" in str(value)
+
+
+class _Shorter(pynvml._PrintableStructure):  # type: ignore[misc]
+    """A field's value as another version of NVML might lay it out."""
+
+    _fields_ = pynvml.c_nvmlFieldValue_t._fields_[2:]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"c_nvmlFieldValue_t": _Shorter},
+        {"c_nvmlFieldValue_t": None},
+        {"_nvmlGetFunctionPointer": 13},
+        {"_nvmlGetFunctionPointer": lambda name: None},
+    ],
+    ids=["another structure", "no structure", "no function", "no pointer"],
+)
+@pytest.mark.parametrize("faults", [[], ["unknown@100.6..101"]], ids=["well", "failing"])
+def test_where_the_binding_is_another_version_its_own_function_is_called(
+    machine: Machine, detected: Detected, other: dict[str, Any], faults: list[str]
+) -> None:
+    machine(Device(power="constant:300", faults=faults))
+    binding = Binding(nvmlDeviceGetFieldValues=pynvml.nvmlDeviceGetFieldValues, **other)
+    binding.c_nvmlFieldValue_t = other.get("c_nvmlFieldValue_t", pynvml.c_nvmlFieldValue_t)
+    (sensor,) = detected(lambda: binding).sensors
+    assert sensor._batch is None  # type: ignore[attr-defined]
+    assert sensor.read()["gpu0.power"] == pytest.approx(300)
+    if faults:
+        assert all(isinstance(value, SensorFailed) for value in spoil(sensor).values())
+
+
+def test_one_field_that_fails_leaves_the_other(machine: Machine, detected: Detected) -> None:
+    machine(Device(power="constant:300", faults=[from_now("power_unsupported", for_s=0.5)]))
+    (sensor,) = detected().sensors
+    reading = spoil(sensor)
+    assert isinstance(reading["gpu0.energy"], float)
+    assert "does not support" in str(reading["gpu0.power"])
+    assert recover(sensor)["gpu0.power"] == pytest.approx(300)
+
+
+# Modules: Grace Hopper, Grace Blackwell
+
+SUPERCHIP: dict[str, Any] = {
+    "name": "NVIDIA GH200 480GB",
+    "power": "constant:200",
+    "module_power": "constant:450",
+    "counter_period_s": 0.02,
+    "power_period_s": 0.02,
+    "average_period_s": 0.02,
+    "energy_scopes": ("gpu", "module"),
+    "instant_scopes": ("gpu", "module"),
+    "average_scopes": ("gpu", "module"),
+}
+
+
+def watts_counted(sensor: Sensor, channel: str) -> float:
+    """The mean power that a counter tells, over half a second."""
+    t0, first = time.monotonic(), sensor.read()[channel]
+    time.sleep(0.5)
+    t1, last = time.monotonic(), sensor.read()[channel]
+    assert isinstance(first, float)
+    assert isinstance(last, float)
+    return (last - first) / (t1 - t0)
+
+
+def components(detection: Detection) -> dict[str, str]:
+    return {channel.id: channel.component for sensor in detection.sensors for channel in sensor.channels}
+
+
+def test_a_module_is_a_component_of_its_own_and_never_added_to_its_gpu(
+    machine: Machine, detected: Detected
+) -> None:
+    fake = machine(Device(**SUPERCHIP))
+    detection = detected()
+    (sensor,) = detection.sensors
+    assert components(detection) == {
+        "gpu0.energy": "gpu",
+        "gpu0.power": "gpu",
+        "module0.energy": "module",
+        "module0.power": "module",
+    }
+    assert {channel.device for channel in sensor.channels[2:]} == {f"{fake.uuid(0)}:module"}
+    assert [device.id for device in detection.devices] == [fake.uuid(0), f"{fake.uuid(0)}:module"]
+    assert codes(detection) == []
+    reading = sensor.read()
+    assert reading["gpu0.power"] == pytest.approx(200)
+    assert reading["module0.power"] == pytest.approx(450)
+    assert watts_counted(sensor, "gpu0.energy") == pytest.approx(200, rel=0.15)
+    assert watts_counted(sensor, "module0.energy") == pytest.approx(450, rel=0.15)
+
+
+def test_a_plain_counter_that_is_the_whole_modules_is_not_called_the_gpus(
+    machine: Machine, detected: Detected
+) -> None:
+    machine(Device(**SUPERCHIP | {"counter_scope": "module"}))
+    detection = detected()
+    finding = only(detection.findings, "module-scope")
+    assert (finding.channel, finding.severity) == ("module0.energy", "note")
+    (sensor,) = detection.sensors
+    # The same number with the scope of the GPU is its own.
+    assert watts_counted(sensor, "gpu0.energy") == pytest.approx(200, rel=0.15)
+    assert watts_counted(sensor, "module0.energy") == pytest.approx(450, rel=0.15)
+
+
+@pytest.mark.parametrize(("whose", "watts"), [("module", 450), ("gpu", 200)])
+def test_where_no_scope_tells_whose_a_counter_is_its_rate_does(
+    machine: Machine, detected: Detected, tmp_path: Path, whose: str, watts: float
+) -> None:
+    machine(Device(**SUPERCHIP | {"counter_scope": whose, "energy_scopes": ("none",)}))
+    detection = detected(XDG_CACHE_HOME=str(tmp_path))
+    channel = {"module": "module0.energy", "gpu": "gpu0.energy"}[whose]
+    assert components(detection) == {
+        channel: whose,
+        "gpu0.power": "gpu",
+        "module0.power": "module",
+    }
+    assert watts_counted(detection.sensors[0], channel) == pytest.approx(watts, rel=0.15)
+    assert ("module-scope" in codes(detection)) is (whose == "module")
+    # What took half a second to find out is remembered.
+    before = machine.library.calls()
+    assert components(detected(XDG_CACHE_HOME=str(tmp_path))) == components(detection)
+    assert machine.library.calls() - before < 30
+
+
+def test_whose_a_counter_is_that_fits_neither_power_is_not_guessed(
+    machine: Machine, detected: Detected
+) -> None:
+    machine(Device(**SUPERCHIP | {"energy_scopes": ("none",), "faults": ["counter_frozen@1"]}))
+    detection = detected()
+    assert components(detection)["module0.energy"] == "module"
+    assert "could not be told" in only(detection.findings, "module-scope").message
+
+
+def test_where_only_the_module_answers_nothing_is_called_the_gpus(
+    machine: Machine, detected: Detected
+) -> None:
+    only_module = {"energy_scopes": ("module",), "instant_scopes": ("module",), "average_scopes": ("module",)}
+    machine(Device(**SUPERCHIP | only_module | {"counter_scope": "module"}))
+
+    def whole_power(handle: Any) -> int:
+        return 450_000
+
+    detection = detected(lambda: Binding(nvmlDeviceGetPowerUsage=whole_power))
+    assert components(detection) == {"module0.energy": "module", "module0.power": "module"}
+    assert "nothing of its own" in only(detection.findings, "module-scope").message
+    assert detection.sensors[0].read()["module0.power"] == pytest.approx(450)
+
+
+def test_a_driver_that_passes_over_the_scope_makes_no_module(machine: Machine, detected: Detected) -> None:
+    machine(Device(**SUPERCHIP | {"module_power": "constant:200"}))
+    assert components(detected()) == {"gpu0.energy": "gpu", "gpu0.power": "gpu"}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "modules"), [(("0", "0"), ["module0"]), (("0", "1"), ["module0", "module1"])]
+)
+def test_two_gpus_of_one_module_count_it_once(
+    machine: Machine, tmp_path: Path, worlds: ExitStack, nodes: tuple[str, ...], modules: list[str]
+) -> None:
+    machine(Device(**SUPERCHIP), Device(**SUPERCHIP))
+    for number, node in enumerate(nodes, start=1):
+        folder = tmp_path / "devices" / f"0000:{number:02x}:00.0"
+        folder.mkdir(parents=True)
+        (folder / "numa_node").write_text(f"{node}\n")
+    detection = detect({}, pci=tmp_path)
+    for sensor in detection.sensors:
+        worlds.callback(sensor.close)
+    found = [name for name, component in components(detection).items() if component == "module"]
+    assert found == [f"{module}.{what}" for module in modules for what in ("energy", "power")]
+
+
+# GPUs that sleep
+
+
+def a_bus(folder: Path, *statuses: str) -> Path:
+    """What the kernel tells of display devices that NVIDIA's driver holds, and of a sound device beside them."""
+    driver = folder / "drivers" / "nvidia"
+    for number, status in enumerate((*statuses, "suspended"), start=1):
+        device = driver / f"0000:{number:02x}:00.0"
+        (device / "power").mkdir(parents=True)
+        (device / "class").write_text("0x030000\n" if number <= len(statuses) else "0x040300\n")
+        (device / "power" / "runtime_status").write_text(f"{status}\n")
+    (driver / "bind").write_text("")
+    return folder
+
+
+def test_a_gpu_that_sleeps_is_not_woken(machine: Machine, tmp_path: Path) -> None:
+    machine(Device())
+    loads = []
+
+    def load() -> ModuleType:
+        loads.append(1)
+        return load_pynvml()
+
+    with pytest.raises(SensorUnavailable, match="the GPU sleeps") as told:
+        detect({}, load, pci=a_bus(tmp_path, "suspended"))
+    assert "0000:01:00.0/power/control" in told.value.remedy
+    assert loads == []
+    assert machine.library.touched(0) == 0
+
+
+def test_a_gpu_that_sleeps_among_others_is_left_alone_and_keeps_its_place(
+    machine: Machine, tmp_path: Path, worlds: ExitStack
+) -> None:
+    fake = machine(Device(), Device(power="constant:120"), Device())
+    detection = detect(
+        {"CUDA_VISIBLE_DEVICES": "0,1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+        pci=a_bus(tmp_path, "suspended", "active", "active"),
+    )
+    for sensor in detection.sensors:
+        worlds.callback(sensor.close)
+    (sensor,) = detection.sensors
+    assert sensor.read()["gpu1.power"] == pytest.approx(120)
+    assert [device.id for device in detection.devices] == [fake.uuid(1)]
+    finding = only(detection.findings, "gpu-asleep")
+    assert "not measured" in finding.message
+    assert finding.severity == "note"
+    assert machine.library.touched(0) == 0
+
+
+@pytest.mark.parametrize("status", ["active", "resuming", "unsupported"])
+def test_a_gpu_that_is_awake_is_measured_as_ever(
+    machine: Machine, tmp_path: Path, worlds: ExitStack, status: str
+) -> None:
+    machine(Device())
+    detection = detect({}, pci=a_bus(tmp_path, status))
+    worlds.callback(detection.sensors[0].close)
+    assert components(detection) == {"gpu0.energy": "gpu", "gpu0.power": "gpu"}
+
+
+# What the GPU is like
+
+
+def test_a_gpu_tells_its_condition(machine: Machine, detected: Detected) -> None:
+    machine(
+        Device(
+            temperature_c=40,
+            temperature_at=["71@0..1000"],
+            sm_clock_at=["1410@0..1000"],
+            power_limit_at=["350@0..1000"],
+            throttle=["0x24"],
+            persistence=False,
+        )
+    )
+    (sensor,) = detected().sensors
+    assert sensor.condition() == {  # type: ignore[attr-defined]
+        "temperature_c": 71,
+        "sm_clock_mhz": 1410,
+        "power_limit_w": 350.0,
+        "throttled_by": ["sw-power-cap", "sw-thermal"],
+        "idle": False,
+        "persistence": False,
+    }
+
+
+def test_what_a_driver_does_not_tell_of_the_condition_is_absent(machine: Machine, detected: Detected) -> None:
+    machine(Device(throttle=[1]))
+    binding = Binding(
+        nvmlDeviceGetTemperature=3,
+        nvmlDeviceGetCurrentClocksEventReasons=None,  # older drivers have the older name
+        nvmlDeviceGetPersistenceMode=999,
+    )
+    (sensor,) = detected(lambda: binding).sensors
+    told = sensor.condition()  # type: ignore[attr-defined]
+    assert set(told) == {"sm_clock_mhz", "power_limit_w", "throttled_by", "idle"}
+    assert told["idle"] is True
+    sensor.close()
+    assert sensor.condition() == {}  # type: ignore[attr-defined]
+    assert sensor.users() == {}  # type: ignore[attr-defined]
+
+
+def test_processes_that_are_not_the_runs_own_are_counted(
+    machine: Machine, tmp_path: Path, worlds: ExitStack
+) -> None:
+    own, child, other = os.getpid(), 4_000_001, 4_000_002
+    (tmp_path / "self" / "ns").mkdir(parents=True)
+    (tmp_path / "self" / "ns" / "pid").symlink_to("pid:[4026531836]")
+    for pid, parent in ((own, 1), (child, own), (other, 1), (1, 0)):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (python) S {parent} 1 1 0 -1\n")
+    machine(Device(pids=[own, child, f"{other}@0..1000"]))
+    (sensor,) = detect({}, proc=tmp_path).sensors
+    worlds.callback(sensor.close)
+    assert sensor.users() == {"foreign_processes": 1}  # type: ignore[attr-defined]
+    (nobody,) = detect({}, proc=tmp_path / "container").sensors
+    worlds.callback(nobody.close)
+    assert nobody.users() == {}  # type: ignore[attr-defined]

@@ -7,8 +7,6 @@ and where an upgrade changes it this kind of sensor is unavailable rather than w
 
 from __future__ import annotations
 
-import csv
-import logging
 import math
 import os
 import threading
@@ -24,6 +22,7 @@ from energy_rating.records import Channel, Component, Device, Finding
 from energy_rating.sensors import Detection, Reading
 
 COMPONENTS: tuple[Component, ...] = ("cpu", "dram")
+MODELLED = True
 
 STAT = Path("/proc/stat")
 CPUINFO = Path("/proc/cpuinfo")
@@ -242,6 +241,7 @@ def _check(tdp_w: float, dram_w: float) -> None:
 
 def _tdp_w(model: str) -> float | None:
     """Watts of the CPU that CodeCarbon takes this one for; None if it knows none."""
+    import csv
     from importlib.resources import files
 
     from codecarbon.core.cpu import TDP
@@ -298,13 +298,15 @@ def _memory_bytes(meminfo: Path) -> int:
 _quiet = threading.local()
 
 
-def _heard(_record: logging.LogRecord) -> bool:
+def _heard(_record: object) -> bool:
     return not getattr(_quiet, "now", False)
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
     """Nothing that CodeCarbon logs meanwhile, in this thread, is heard; whoever uses it elsewhere keeps its log."""
+    import logging
+
     logging.getLogger("codecarbon").addFilter(_heard)  # once: adding it again changes nothing
     _quiet.now = True
     try:

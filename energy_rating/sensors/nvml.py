@@ -2,24 +2,32 @@
 
 Which GPUs CUDA shows is ``visible_devices``' matter; when to read, and what the readings are worth, the meter's and the
 judging half's. What a GPU can tell is found by asking it, never from its architecture: a counter is missing on cards before
-Volta, but on many virtual GPUs of later ones too. Energy is the GPU board's, or on Grace Hopper possibly the whole module's
-(the scopes of field 191 would tell; not looked at yet).
+Volta, but on many virtual GPUs of later ones too.
 
-Initialising NVML and asking a GPU may wake a laptop's GPU that sleeps (``power/runtime_status`` in sysfs says
-``suspended``), which costs about half a second and 10 W; nothing is done about that yet.
+Energy is the GPU board's. Superchips (Grace Hopper, Grace Blackwell) tell the whole module's beside it, as a component of its own
+that is never added to its parts; there the plain counter may be the module's too, and is compared before it is called a GPU's.
+
+A laptop's GPU that sleeps is never woken to be looked at, which would cost half a second and 10 W: what sysfs calls
+``suspended`` is left alone, and where all GPUs sleep NVML is not even initialised.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from energy_rating import probe, processes
 from energy_rating.errors import SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.records import Channel, Device, Finding, Method
+from energy_rating.records import Channel, Component, Device, Finding, Method
 from energy_rating.sensors import Detection, Reading
 from energy_rating.visible_devices import PresentGpu, VisibleGpus, visible_gpus
 
@@ -41,25 +49,74 @@ MAX_POWER_W = 10_000.0
 # The same of a counter: 2⁶³ mJ are 300 000 years at 1 kW.
 MAX_ENERGY_MJ = 2**63
 
+_Field = tuple[int, int]
+_Call = Callable[[Any], int]
+_Source = _Field | _Call
+
 # Fields of nvmlDeviceGetFieldValues as (id, scope), nvml.h: 83 counts mJ, 191 the same with a scope; 186 is the momentary
-# power and 185 its average over 1 s, in mW. Scope 0 is the GPU.
+# power and 185 its average over 1 s, in mW. Scope 0 is the GPU, scope 1 the module that it is on.
 _COUNTER = (83, 0)
 _SCOPED_COUNTER = (191, 0)
 _INSTANT = (186, 0)
 _AVERAGED = (185, 0)
 _PROBED = (_COUNTER, _SCOPED_COUNTER, _INSTANT, _AVERAGED)
+_MODULE_COUNTER = (191, 1)
+_MODULE_INSTANT = (186, 1)
+_MODULE_AVERAGED = (185, 1)
+_MODULE_PROBED = (_MODULE_COUNTER, _MODULE_INSTANT, _MODULE_AVERAGED)
+_PAIRS = ((_SCOPED_COUNTER, _MODULE_COUNTER), (_INSTANT, _MODULE_INSTANT), (_AVERAGED, _MODULE_AVERAGED))
+_COUNTERS = (_COUNTER, _SCOPED_COUNTER, _MODULE_COUNTER)
+# What these are called where people read them.
+_NAMES: Mapping[_Field, str] = {
+    _COUNTER: "energy (field 83)",
+    _SCOPED_COUNTER: "energy with scope GPU (field 191)",
+    _INSTANT: "momentary power (field 186)",
+    _AVERAGED: "power averaged over 1 s (field 185)",
+    _MODULE_COUNTER: "energy of the module (field 191)",
+    _MODULE_INSTANT: "momentary power of the module (field 186)",
+    _MODULE_AVERAGED: "averaged power of the module (field 185)",
+}
+_WHOSE = "whose energy the counter counts"  # what is remembered of a GPU on a module
+
+# Whose energy a counter counts is told by comparing its rate with the powers: for so long or so many ticks, whichever comes
+# first (a counter ticks every 20 to 100 ms), and within this share. The whole opening of a run has a second.
+COMPARED_S, COMPARED_TICKS, COMPARED_STEP_S = 0.6, 4, 0.005
+COMPARED_WITHIN = 0.2
+# A power that is this close to the module's is the module's.
+ALMOST_MODULE = 0.95
 
 # nvmlValueType_t: the member of the union that holds the value.
 _MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 _SM_CLOCK = 1  # NVML_CLOCK_SM
+_GPU_TEMPERATURE = 0  # NVML_TEMPERATURE_GPU
+
+# nvmlFieldValue_t (nvml.h): field, scope, time stamp, latency, type, return code, value; 40 bytes on every 64-bit system.
+# Type and return code are taken as one number of 64 bits, of which the type is the lower half: where all is well it is the type.
+_FIELD_VALUE, _FIELD_VALUE_SIZE = "24xQQ", 40
+_OF_UNSIGNED, _OF_UNSIGNED_64 = 1, 3  # nvmlValueType_t, with NVML_SUCCESS
+_UNKNOWN_ERROR = 999  # nvmlReturn_t
+
+# nvmlClocksEventReasons (nvml.h): why the clocks are not higher.
+_IDLE = 0x1
+_REASONS = (
+    (0x2, "applications-clocks"),
+    (0x4, "sw-power-cap"),
+    (0x8, "hw-slowdown"),
+    (0x10, "sync-boost"),
+    (0x20, "sw-thermal"),
+    (0x40, "hw-thermal"),
+    (0x80, "hw-power-brake"),
+    (0x100, "display-clock"),
+)
+
+# Where the kernel tells of PCI devices and of the drivers that hold them (Documentation/ABI/testing/sysfs-bus-pci).
+PCI = Path("/sys/bus/pci")
 _NOT_SUPPORTED, _NO_PERMISSION, _FUNCTION_NOT_FOUND = 3, 4, 13  # nvmlReturn_t
+
+_ASLEEP = "asleep at "  # in place of the UUID of a GPU that must not be asked for it
 
 _RESET = "Reset the GPU or reboot, and look for 'Xid' in the kernel log"
 _NEW_DRIVER = "Update the NVIDIA driver"
-
-_Field = tuple[int, int]
-_Call = Callable[[Any], int]
-_Source = _Field | _Call
 
 
 class _Reason(NamedTuple):
@@ -131,19 +188,34 @@ def load_pynvml() -> ModuleType:
 
 
 def detect(
-    environ: Mapping[str, str] = os.environ, load: Callable[[], ModuleType] = load_pynvml
+    environ: Mapping[str, str] = os.environ,
+    load: Callable[[], ModuleType] = load_pynvml,
+    *,
+    pci: Path = PCI,
+    proc: Path = processes.PROC,
 ) -> Detection:
     """One sensor for each physical GPU that CUDA shows to a process with this environment.
 
-    Channels are ``gpu{n}.energy`` and ``gpu{n}.power``, n being the place among the visible GPUs. A GPU that tells neither
-    gets a finding and no sensor.
+    Channels are ``gpu{n}.energy`` and ``gpu{n}.power``, n being the place among the visible GPUs; on a superchip also
+    ``module{n}.energy`` and ``module{n}.power``, once for each module. A GPU that tells nothing gets a finding and no sensor.
 
     Raises:
-        SensorUnavailable: no driver, no GPU, or none visible to this process.
+        SensorUnavailable: no driver, no GPU, none visible to this process, or all of them sleep.
     """
-    driver = _Driver(load())
+    held = _held_by_driver(pci)
+    asleep = {address for address, status in held.items() if status == "suspended"}
+    if asleep and len(asleep) == len(held):
+        raise SensorUnavailable(
+            "the GPU sleeps, and is not woken to be measured" if len(held) == 1 else "all GPUs sleep",
+            "Start the GPU's work before the measurement, or keep it awake meanwhile: "
+            f"echo on | sudo tee /sys/bus/pci/devices/{min(asleep)}/power/control",
+        )
+    driver = _Driver(load(), environ=environ, pci=pci, proc=proc)
     try:
-        present, unanswered, count = driver.present()
+        if asleep:
+            present, unanswered, count = driver.present_at(held)
+        else:
+            present, unanswered, count = driver.present()
         visible = visible_gpus(environ, present)
         if not visible.uuids:
             raise _none_visible(environ, visible, unanswered, count)
@@ -158,9 +230,74 @@ def detect(
     said = [finding for gpu in found for finding in gpu.findings]
     return Detection(
         sensors=sensors,
-        devices=tuple(gpu.device for gpu in found),
+        devices=tuple(device for gpu in found for device in gpu.devices),
         findings=(*_about_the_list(environ, visible, unanswered), *said),
     )
+
+
+def _held_by_driver(pci: Path) -> dict[str, str]:
+    """The display devices that NVIDIA's driver holds, by PCI address in order, and whether they are awake.
+
+    Reading these files wakes nothing. Devices that were given to a virtual machine have another driver.
+    """
+    held = {}
+    with contextlib.suppress(OSError):
+        for device in sorted((pci / "drivers" / "nvidia").iterdir()):
+            # Beside the devices stand the driver's own files (bind, module, …), which have no class.
+            with contextlib.suppress(OSError):
+                if (device / "class").read_text().startswith("0x03"):
+                    held[device.name] = (device / "power" / "runtime_status").read_text().strip()
+    return held
+
+
+class _Batch:
+    """Several fields of one GPU in one call to the driver, with a buffer and a function that are fetched once.
+
+    The binding's own function makes a new array at every call and fills it item by item, which takes several times as long as the
+    call itself. One thread at a time may use it.
+
+    Raises:
+        LookupError: the binding, its structure or this machine is not as expected; its own function has to do.
+    """
+
+    def __init__(self, nvml: ModuleType, handle: Any, fields: Sequence[_Field]) -> None:
+        kind = getattr(nvml, "c_nvmlFieldValue_t", None)
+        expected = {"valueType": 24, "nvmlReturn": 28, "value": 32}
+        if (
+            sys.byteorder != "little"
+            or kind is None
+            or ctypes.sizeof(kind) != _FIELD_VALUE_SIZE
+            or any(getattr(getattr(kind, name, None), "offset", None) != at for name, at in expected.items())
+        ):
+            raise LookupError("another version of the binding")
+        try:
+            self._function = nvml._nvmlGetFunctionPointer("nvmlDeviceGetFieldValues")
+        except nvml.NVMLError:
+            raise LookupError("an old driver") from None
+        if not hasattr(self._function, "argtypes"):  # every function of a loaded library has them
+            raise LookupError("another version of the binding")
+        self._buffer = bytearray(len(fields) * _FIELD_VALUE_SIZE)
+        values = (kind * len(fields)).from_buffer(self._buffer)
+        for value, (number, scope) in zip(values, fields, strict=True):
+            value.fieldId, value.scopeId, value.nvmlReturn = number, scope, _UNKNOWN_ERROR
+        # Before each call everything is as in the beginning: what the driver leaves out is an error and never an old value.
+        self._blank = bytes(self._buffer)
+        self._values = values
+        self._arguments = (handle, ctypes.c_int32(len(fields)), ctypes.byref(values))
+        self._unpack = struct.Struct("<" + _FIELD_VALUE * len(fields)).unpack
+
+    def ask(self) -> tuple[int, Sequence[int]]:
+        """Calls the driver: what it returns, and of each field return code and type in one (see _FIELD_VALUE), and the value's bytes."""
+        self._buffer[:] = self._blank
+        return self._function(*self._arguments), self._unpack(self._buffer)
+
+    def refusal(self, place: int) -> int:
+        """The return code of the field at that place."""
+        return int(self._values[place].nvmlReturn)
+
+    def number(self, place: int) -> float:
+        """The value of the field at that place, in thousandths, whatever its type."""
+        return _milli(self._values[place])
 
 
 class NvmlGpu:
@@ -171,22 +308,40 @@ class NvmlGpu:
         driver: _Driver,
         handle: Any,
         label: str,
+        uuid: str,
         channels: tuple[Channel, ...],
         sources: Mapping[str, _Source],
+        answering: Mapping[str, str],
     ) -> None:
         self._driver = driver
         self._handle = handle
         self._label = label
+        self._uuid = uuid
         self._channels = channels
+        self._answering = answering
         self._methods: dict[str, Method] = {channel.id: channel.method for channel in channels}
         self._fields = {name: source for name, source in sources.items() if isinstance(source, tuple)}
         self._calls = {name: source for name, source in sources.items() if not isinstance(source, tuple)}
+        self._batch: _Batch | None = None
+        if self._fields:
+            with contextlib.suppress(LookupError):
+                self._batch = _Batch(driver.nvml, handle, tuple(self._fields.values()))
+        # Of each field the channel, and what its number may be (in thousandths): see _implausible.
+        self._bounds = [
+            (name, *((0, MAX_ENERGY_MJ - 1) if self._methods[name] == "counter" else (1, MAX_POWER_W * 1000)))
+            for name in self._fields
+        ]
         self._closed = False
         driver.users += 1
 
     @property
     def channels(self) -> tuple[Channel, ...]:
         return self._channels
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """What each channel is read from, and what else of this GPU answers."""
+        return self._answering
 
     def read(self) -> Reading:
         """Joules and watts by channel, or the SensorFailed that says why one did not answer.
@@ -201,26 +356,88 @@ class NvmlGpu:
             raise SensorLost(
                 f"{self._label} belongs to the parent process", "Measure in the process that started"
             )
-        nvml = self._driver.nvml
         readings: dict[str, float | SensorFailed] = {}
-        if self._fields:
-            try:
-                values = nvml.nvmlDeviceGetFieldValues(self._handle, list(self._fields.values()))
-            except nvml.NVMLError as error:
-                readings.update(dict.fromkeys(self._fields, self._failure(error.value)))
+        batch = self._batch
+        if batch is not None:
+            code, answers = batch.ask()
+            if code:
+                readings = dict.fromkeys(self._fields, self._failure(code))
             else:
-                for channel, value in zip(self._fields, values, strict=True):
-                    readings[channel] = (
-                        self._number(channel, _milli(value))
-                        if value.nvmlReturn == 0
-                        else self._failure(value.nvmlReturn)
-                    )
+                place = 0
+                for channel, low, high in self._bounds:
+                    of, number = answers[place], answers[place + 1]
+                    if of == _OF_UNSIGNED_64 and low <= number <= high:
+                        readings[channel] = number / 1000
+                    elif of == _OF_UNSIGNED and low <= number & 0xFFFFFFFF <= high:
+                        readings[channel] = (number & 0xFFFFFFFF) / 1000
+                    elif refusal := batch.refusal(place // 2):
+                        readings[channel] = self._failure(refusal)
+                    else:  # of another type, or no number that can be
+                        readings[channel] = self._number(channel, batch.number(place // 2))
+                    place += 2
+        elif self._fields:
+            self._read_plainly(readings)
+        if self._calls:
+            self._read_calls(readings)
+        return readings
+
+    def _read_plainly(self, readings: dict[str, float | SensorFailed]) -> None:
+        """The fields, through the binding's own function."""
+        nvml = self._driver.nvml
+        try:
+            values = nvml.nvmlDeviceGetFieldValues(self._handle, list(self._fields.values()))
+        except nvml.NVMLError as error:
+            readings.update(dict.fromkeys(self._fields, self._failure(error.value)))
+            return
+        for channel, value in zip(self._fields, values, strict=True):
+            readings[channel] = (
+                self._number(channel, _milli(value))
+                if value.nvmlReturn == 0
+                else self._failure(value.nvmlReturn)
+            )
+
+    def _read_calls(self, readings: dict[str, float | SensorFailed]) -> None:
+        """What no field tells has a call of its own."""
         for channel, call in self._calls.items():
             try:
                 readings[channel] = self._number(channel, call(self._handle))
-            except nvml.NVMLError as error:
+            except self._driver.nvml.NVMLError as error:
                 readings[channel] = self._failure(error.value)
-        return readings
+
+    def condition(self) -> Mapping[str, object]:
+        """What the GPU is like now: °C, MHz, W, and what holds its clocks down. What it does not tell is absent."""
+        if self._closed or os.getpid() != self._driver.pid:
+            return {}
+        ask, nvml, handle = self._driver.or_none, self._driver.nvml, self._handle
+        limit_mw = ask(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+        persistence = ask(nvml.nvmlDeviceGetPersistenceMode, handle)
+        # Drivers before 535 know the reasons by their older name.
+        reasons = ask(nvml.nvmlDeviceGetCurrentClocksEventReasons, handle)
+        if reasons is None:
+            reasons = ask(nvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle)
+        told = {
+            "temperature_c": ask(nvml.nvmlDeviceGetTemperature, handle, _GPU_TEMPERATURE),
+            "sm_clock_mhz": ask(nvml.nvmlDeviceGetClockInfo, handle, _SM_CLOCK),
+            "power_limit_w": limit_mw / 1000 if limit_mw else None,
+            "throttled_by": None if reasons is None else [name for bit, name in _REASONS if reasons & bit],
+            "idle": None if reasons is None else bool(reasons & _IDLE),
+            "persistence": None if persistence is None else bool(persistence),
+        }
+        return {key: value for key, value in told.items() if value is not None}
+
+    def users(self) -> Mapping[str, object]:
+        """How many processes compute on the GPU that are not this run's; nothing where that cannot be told.
+
+        Takes milliseconds (4.5 ms on a laptop's RTX 4090, flightlessmango/MangoHud#2104), so it is not to be asked often.
+        """
+        if self._closed or os.getpid() != self._driver.pid:
+            return {}
+        running = self._driver.or_none(self._driver.nvml.nvmlDeviceGetComputeRunningProcesses, self._handle)
+        if running is None:
+            return {}
+        pids = [one.pid for one in running]
+        count = processes.foreign(pids, proc=self._driver.proc, environ=self._driver.environ)
+        return {} if count is None else {"foreign_processes": count}
 
     def close(self) -> None:
         """Lets go of the GPU; the last one of a detection shuts NVML down. Closing twice is harmless."""
@@ -242,10 +459,10 @@ class NvmlGpu:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
-    """What became of one visible GPU."""
+    """What became of one visible GPU. ``devices`` are itself, where something is known of it, and the module that it stands for."""
 
     sensor: NvmlGpu | None
-    device: Device
+    devices: tuple[Device, ...]
     findings: tuple[Finding, ...]
 
 
@@ -256,6 +473,21 @@ class _Probe:
     counter: _Source | _Reason
     power: _Source | _Reason
     instant: _Source | _Reason
+    module: _Module | None = None
+    answering: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Module:
+    """Where the energy and the power of the module that a GPU is on can be read, and what is to be said of the plain counter.
+
+    ``took_counter``: the GPU's plain counter is the module's (None: it may be, and counts as such).
+    """
+
+    counter: _Source | _Reason
+    power: _Source | _Reason
+    power_period_s: float
+    took_counter: bool | None
 
 
 class _Driver:
@@ -264,10 +496,17 @@ class _Driver:
     NVML counts initialisations itself, so that other users in the process keep theirs.
     """
 
-    def __init__(self, nvml: ModuleType) -> None:
+    def __init__(self, nvml: ModuleType, *, environ: Mapping[str, str], pci: Path, proc: Path) -> None:
         self.nvml = nvml
+        self.environ = environ
+        self.proc = proc
         self.pid = os.getpid()
         self.users = 0
+        self._pci = pci
+        self._addresses: dict[
+            str, str
+        ] = {}  # of GPUs that must not be looked for by UUID, since that wakes others
+        self._modules: set[str] = set()  # those that have their channels
         try:
             nvml.nvmlInit()
         except nvml.NVMLError as error:
@@ -295,75 +534,114 @@ class _Driver:
         gpus, unanswered = [], []
         for place in range(count):
             try:
-                handle = nvml.nvmlDeviceGetHandleByIndex(place)
-                uuid = nvml.nvmlDeviceGetUUID(handle)
+                gpus.append(self._present(nvml.nvmlDeviceGetHandleByIndex(place)))
             except nvml.NVMLError as error:
                 unanswered.append((place, error.value))
-                continue
-            mig = self._mig(handle)
-            gpus.append(
-                PresentGpu(
-                    uuid=uuid,
-                    name=self._or_none(nvml.nvmlDeviceGetName, handle) or "NVIDIA GPU",
-                    mig=mig,
-                    slices=self._slices(handle) if mig else (),
-                )
-            )
         return gpus, unanswered, count
+
+    def present_at(self, held: Mapping[str, str]) -> tuple[list[PresentGpu], list[tuple[int, int]], int]:
+        """The same where some of the devices sleep: the others are taken by their PCI addresses, which wakes nothing else.
+
+        A GPU that sleeps has its address in place of a UUID.
+        """
+        gpus, unanswered = [], []
+        for place, (address, status) in enumerate(held.items()):
+            if status == "suspended":
+                gpus.append(PresentGpu(uuid=_ASLEEP + address, name="NVIDIA GPU"))
+                continue
+            try:
+                gpu = self._present(self.nvml.nvmlDeviceGetHandleByPciBusId(address))
+            except self.nvml.NVMLError as error:
+                unanswered.append((place, error.value))
+                continue
+            gpus.append(gpu)
+            self._addresses[gpu.uuid] = address
+        return gpus, unanswered, len(held)
+
+    def _present(self, handle: Any) -> PresentGpu:
+        uuid = self.nvml.nvmlDeviceGetUUID(handle)
+        mig = self._mig(handle)
+        return PresentGpu(
+            uuid=uuid,
+            name=self.or_none(self.nvml.nvmlDeviceGetName, handle) or "NVIDIA GPU",
+            mig=mig,
+            slices=self._slices(handle) if mig else (),
+        )
 
     def open(self, number: int, gpu: PresentGpu) -> _Found:
         """The sensor of that GPU, what it is, and what has to be said about it."""
         label = f"GPU {number} ({gpu.name})"
+        if gpu.uuid.startswith(_ASLEEP):
+            asleep = Finding(
+                code="gpu-asleep",
+                message=f"GPU {number} sleeps and was not woken; should it wake later, it is not measured",
+                remedy="Start its work before the measurement",
+            )
+            return _Found(sensor=None, devices=(), findings=(asleep,))
         try:
             # From here on by UUID: places may change while we look.
-            handle = self.nvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
+            handle = (
+                self.nvml.nvmlDeviceGetHandleByPciBusId(self._addresses[gpu.uuid])
+                if gpu.uuid in self._addresses
+                else self.nvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
+            )
         except self.nvml.NVMLError as error:
             device = Device(id=gpu.uuid, name=gpu.name, mig=gpu.mig)
-            return _Found(sensor=None, device=device, findings=(_not_measured(label, _explain(error.value)),))
+            return _Found(
+                sensor=None, devices=(device,), findings=(_not_measured(label, _explain(error.value)),)
+            )
         device = self._device(handle, gpu)
-        probe = self._probe(handle)
+        found = self._probe(handle, device)
         energy_id, power_id = f"gpu{number}.energy", f"gpu{number}.power"
-        momentary = not isinstance(probe.instant, _Reason)
+        momentary = not isinstance(found.instant, _Reason)
         channels: list[Channel] = []
         sources: dict[str, _Source] = {}
         findings: list[Finding] = []
-        if not isinstance(probe.counter, _Reason):
+        if not isinstance(found.counter, _Reason):
             # How often a counter is refreshed stands nowhere (20 to 100 ms); it is learned from the trace.
             channels.append(_channel(energy_id, gpu, "counter", None))
-            sources[energy_id] = probe.counter
-        if not isinstance(probe.power, _Reason):
+            sources[energy_id] = found.counter
+        if not isinstance(found.power, _Reason):
             period_s = INSTANT_PERIOD_S if momentary else AVERAGED_PERIOD_S
             channels.append(_channel(power_id, gpu, "power", period_s))
-            sources[power_id] = probe.power
-        elif not channels:
-            return _Found(sensor=None, device=device, findings=(_not_measured(label, probe.power),))
-        if isinstance(probe.counter, _Reason):
+            sources[power_id] = found.power
+        own = tuple(channels)
+        if found.module is not None and self._is_new_module(handle):
+            findings += self._module_channels(number, gpu, found.module, channels, sources, alone=not own)
+        if not channels:
+            assert isinstance(found.power, _Reason)
+            return _Found(sensor=None, devices=(device,), findings=(_not_measured(label, found.power),))
+        if not own:
+            pass  # the module's finding says it
+        elif isinstance(found.counter, _Reason):
             kind = "momentary power" if momentary else "power averaged over 1 s"
             findings.append(
                 Finding(
                     code="no-energy-counter",
-                    message=f"{label} has no energy counter ({probe.counter.message}); its {kind} is summed up",
-                    remedy=probe.counter.remedy,
+                    message=f"{label} has no energy counter ({found.counter.message}); its {kind} is summed up",
+                    remedy=found.counter.remedy,
                     channel=power_id,
                 )
             )
-        if isinstance(probe.power, _Reason):
+        if not own:
+            pass
+        elif isinstance(found.power, _Reason):
             findings.append(
                 Finding(
                     code="no-power-reading",
-                    message=f"{label} tells no power ({probe.power.message}), so that its counter goes unchecked",
-                    remedy=probe.power.remedy,
+                    message=f"{label} tells no power ({found.power.message}), so that its counter goes unchecked",
+                    remedy=found.power.remedy,
                     channel=energy_id,
                 )
             )
-        elif isinstance(probe.instant, _Reason):
+        elif isinstance(found.instant, _Reason):
             findings.append(
                 Finding(
                     code="averaged-power",
-                    message=f"{label} tells only its power averaged over 1 s ({probe.instant.message})",
+                    message=f"{label} tells only its power averaged over 1 s ({found.instant.message})",
                     remedy=_NEW_DRIVER,
                     # With a counter the power serves the edges of windows and the cross-check only.
-                    severity="degrades" if isinstance(probe.counter, _Reason) else "note",
+                    severity="degrades" if isinstance(found.counter, _Reason) else "note",
                     channel=power_id,
                 )
             )
@@ -387,16 +665,82 @@ class _Driver:
                     channel=channels[0].id,
                 )
             )
-        sensor = NvmlGpu(self, handle, f"gpu{number}", tuple(channels), sources)
-        return _Found(sensor=sensor, device=device, findings=tuple(findings))
+        answering = {
+            **{name: _described(source) for name, source in sources.items()},
+            **found.answering,
+        }
+        sensor = NvmlGpu(self, handle, f"gpu{number}", gpu.uuid, tuple(channels), sources, answering)
+        devices = [device]
+        if len(own) < len(channels):
+            devices.append(Device(id=channels[-1].device, name=f"{gpu.name} module", driver=device.driver))
+        return _Found(sensor=sensor, devices=tuple(devices), findings=tuple(findings))
 
-    def _probe(self, handle: Any) -> _Probe:
+    def _module_channels(
+        self,
+        number: int,
+        gpu: PresentGpu,
+        module: _Module,
+        channels: list[Channel],
+        sources: dict[str, _Source],
+        *,
+        alone: bool,
+    ) -> Iterator[Finding]:
+        """Adds the module's channels to those of its GPU, and says what they are."""
+        names: list[str] = []
+        both: tuple[tuple[Method, _Source | _Reason, float | None], ...] = (
+            ("counter", module.counter, None),
+            ("power", module.power, module.power_period_s),
+        )
+        for method, source, period_s in both:
+            if not isinstance(source, _Reason):
+                names.append(f"module{number}.{'energy' if method == 'counter' else 'power'}")
+                channels.append(_channel(names[-1], gpu, method, period_s, "module"))
+                sources[names[-1]] = source
+        about = "its energy and power are the whole module's: GPU, CPU and memory together"
+        if alone:
+            message = f"GPU {number} ({gpu.name}) tells nothing of its own; {about}"
+        elif module.took_counter:
+            message = (
+                f"the energy counter of GPU {number} ({gpu.name}) is the whole module's, and counts as such"
+            )
+        elif module.took_counter is None:
+            message = (
+                f"whether the energy counter of GPU {number} ({gpu.name}) is its own or the whole module's could not "
+                "be told; it counts as the module's"
+            )
+        else:
+            return
+        yield Finding(
+            code="module-scope",
+            message=message,
+            remedy="Take the module's figure as what it is",
+            channel=names[0],
+        )
+
+    def _is_new_module(self, handle: Any) -> bool:
+        """Whether no other GPU of this module has its channels yet.
+
+        Every GPU on a superchip reports the same module (two Blackwells share a Grace); PCI devices of one NUMA node are on one.
+        Where the kernel does not say which, one module is taken to be all there is: too little is the smaller harm.
+        """
+        node = ""
+        with contextlib.suppress(self.nvml.NVMLError, OSError):
+            info = self.nvml.nvmlDeviceGetPciInfo(handle)
+            # sysfs writes addresses in lower case, with four digits for the domain.
+            address = f"{info.domain:04x}:{info.bus:02x}:{info.device:02x}.0"
+            node = (self._pci / "devices" / address / "numa_node").read_text().strip()
+        if node in self._modules:
+            return False
+        self._modules.add(node)
+        return True
+
+    def _probe(self, handle: Any, device: Device) -> _Probe:
         nvml = self.nvml
         read_counter: _Call = nvml.nvmlDeviceGetTotalEnergyConsumption
         before = self._ask("counter", read_counter, handle)
-        fields = self._ask_fields(handle)
+        fields = self._ask_fields(handle, _PROBED)
         after = self._ask("counter", read_counter, handle)
-        field = fields[_COUNTER]
+        plain = fields[_COUNTER]
         counter: _Source | _Reason
         if isinstance(before, _Reason) or isinstance(after, _Reason):
             refusal = next(answer for answer in (before, after) if isinstance(answer, _Reason))
@@ -404,18 +748,151 @@ class _Driver:
             counter = next(answering, refusal)
         else:
             # As a field the counter comes in one call with the power; taken only if it is seen to be the same counter.
-            same = isinstance(field, float) and before <= field <= after
+            same = isinstance(plain, float) and before <= plain <= after
             counter = _COUNTER if same else read_counter
 
+        power: _Source | _Reason
+        read_power: _Call = nvml.nvmlDeviceGetPowerUsage
         instant = fields[_INSTANT]
         if isinstance(instant, float):
-            return _Probe(counter=counter, power=_INSTANT, instant=_INSTANT)
-        read_power: _Call = nvml.nvmlDeviceGetPowerUsage
-        usage = self._ask("power", read_power, handle)
-        if isinstance(usage, float):
-            return _Probe(counter=counter, power=read_power, instant=instant)
-        averaged = _AVERAGED if isinstance(fields[_AVERAGED], float) else usage
-        return _Probe(counter=counter, power=averaged, instant=instant)
+            power = _INSTANT
+        elif isinstance(usage := self._ask("power", read_power, handle), float):
+            power = read_power
+        else:
+            power = _AVERAGED if isinstance(fields[_AVERAGED], float) else usage
+        found = _Probe(
+            counter=counter,
+            power=power,
+            instant=_INSTANT if isinstance(instant, float) else instant,
+            answering=_answering(fields),
+        )
+        # Asked apart from the others: an older driver may refuse the whole call for a scope that it does not know.
+        scoped = self._ask_fields(handle, _MODULE_PROBED)
+        if not any(isinstance(answer, float) for answer in scoped.values()):
+            return found
+        return self._with_module(handle, device, found, fields, scoped)
+
+    def _with_module(
+        self,
+        handle: Any,
+        device: Device,
+        found: _Probe,
+        fields: Mapping[_Field, float | _Reason],
+        scoped: Mapping[_Field, float | _Reason],
+    ) -> _Probe:
+        """A GPU on a module: what is its own, and what the module's."""
+        # A driver that passes over the scope answers the same to all; a module draws more than its GPU.
+        again = self._ask_fields(handle, _PROBED)
+        if all(
+            _between(fields[own], scoped[whole], again[own])
+            for own, whole in _PAIRS
+            if isinstance(scoped[whole], float)
+        ):
+            return found
+        instant, averaged = scoped[_MODULE_INSTANT], scoped[_MODULE_AVERAGED]
+        whole_power: _Source | _Reason = instant if isinstance(instant, _Reason) else _MODULE_INSTANT
+        if isinstance(instant, _Reason) and not isinstance(averaged, _Reason):
+            whole_power = _MODULE_AVERAGED
+        power = found.power
+        if not isinstance(power, tuple | _Reason) and isinstance(whole_power, tuple):
+            # nvmlDeviceGetPowerUsage does not say whose power it tells.
+            usage = self._ask("power", power, handle)
+            whole = self._now(handle, whole_power)
+            if isinstance(usage, float) and whole is not None and usage > ALMOST_MODULE * whole:
+                power = _Reason("its power reading is the whole module's")
+        counter: _Source | _Reason = found.counter
+        whole_counter: _Source | _Reason = (
+            _MODULE_COUNTER if isinstance(scoped[_MODULE_COUNTER], float) else _Reason("it has none")
+        )
+        took: bool | None = False
+        if not isinstance(counter, _Reason):
+            took = self._counts_module(handle, device, counter, power, whole_power)
+            if took is not False:
+                if isinstance(whole_counter, _Reason):
+                    whole_counter = counter
+                counter = _Reason("its counter is the whole module's")
+                # The same with a scope is its own where it tells another number.
+                if found.counter != _SCOPED_COUNTER and self._apart(handle, found.counter, _SCOPED_COUNTER):
+                    counter = _SCOPED_COUNTER
+        module = _Module(
+            counter=whole_counter,
+            power=whole_power,
+            power_period_s=INSTANT_PERIOD_S if whole_power == _MODULE_INSTANT else AVERAGED_PERIOD_S,
+            took_counter=took,
+        )
+        return _Probe(
+            counter=counter,
+            power=power,
+            instant=found.instant,
+            module=module,
+            answering={**found.answering, **_answering(scoped)},
+        )
+
+    def _apart(self, handle: Any, one: _Source | _Reason, other: _Field) -> bool | None:
+        """Whether two counters show different numbers; None where one of them does not answer."""
+        before, between, after = (self._now(handle, source) for source in (one, other, one))
+        if before is None or between is None or after is None:
+            return None
+        return not before <= between <= after
+
+    def _now(self, handle: Any, source: _Source | _Reason) -> float | None:
+        """What a source says at this moment, in thousandths; None if nothing."""
+        if isinstance(source, _Reason):
+            return None
+        if not isinstance(source, tuple):
+            answer = self._ask("power", source, handle)
+        else:
+            answer = self._ask_fields(handle, (source,))[source]
+        return answer if isinstance(answer, float) else None
+
+    def _counts_module(
+        self,
+        handle: Any,
+        device: Device,
+        counter: _Source,
+        power: _Source | _Reason,
+        whole_power: _Source | _Reason,
+    ) -> bool | None:
+        """Whether a counter is the whole module's (as on GH200, ml-energy/zeus#172); None where that cannot be told."""
+        of_module, of_gpu = (self._apart(handle, counter, one) for one in (_MODULE_COUNTER, _SCOPED_COUNTER))
+        if of_module is False and of_gpu is True:
+            return True
+        if of_module is True and (of_gpu is False or counter == _SCOPED_COUNTER):
+            return False
+        if isinstance(power, _Reason):
+            return True  # only the module tells anything
+        known = probe.recall(device.id, device.driver, environ=self.environ)
+        if known is not None and known.sources.get(_WHOSE) in ("gpu", "module"):
+            return known.sources[_WHOSE] == "module"
+        told = self._compared(handle, counter, power, whole_power)
+        if told is not None:
+            whose = {_WHOSE: "module" if told else "gpu"}
+            probe.remember(device.id, device.driver, sources=whose, environ=self.environ)
+        return told
+
+    def _compared(
+        self, handle: Any, counter: _Source, power: _Source, whole_power: _Source | _Reason
+    ) -> bool | None:
+        """Whether a counter grows as the module's power says, and not as the GPU's. Takes up to COMPARED_S."""
+        ticks: list[tuple[float, float]] = []
+        powers: list[tuple[float, float]] = []
+        last: float | None = None
+        until = time.monotonic() + COMPARED_S
+        while time.monotonic() < until and len(ticks) <= COMPARED_TICKS:
+            now_s, milli = time.monotonic(), self._now(handle, counter)
+            own, whole = self._now(handle, power), self._now(handle, whole_power)
+            if own is not None and whole is not None:
+                powers.append((own, whole))
+            if milli is not None and last is not None and milli != last:
+                ticks.append((now_s, milli))
+            last = milli if milli is not None else last
+            time.sleep(COMPARED_STEP_S)
+        if len(ticks) < 3 or not powers:
+            return None
+        rate = (ticks[-1][1] - ticks[0][1]) / (ticks[-1][0] - ticks[0][0])
+        own, whole = (sum(values) / len(powers) for values in zip(*powers, strict=True))
+        like_own, like_whole = (abs(rate / one - 1) < COMPARED_WITHIN for one in (own, whole))
+        return like_whole if like_own != like_whole else None
 
     def _ask(self, method: Method, call: _Call, handle: Any) -> float | _Reason:
         """The number, in thousandths, or why there is none."""
@@ -426,31 +903,31 @@ class _Driver:
         fault = _implausible(method, milli)
         return _Reason(fault) if fault else float(milli)
 
-    def _ask_fields(self, handle: Any) -> dict[_Field, float | _Reason]:
+    def _ask_fields(self, handle: Any, wanted: Sequence[_Field]) -> dict[_Field, float | _Reason]:
         try:
-            values: Sequence[Any] = self.nvml.nvmlDeviceGetFieldValues(handle, list(_PROBED))
+            values: Sequence[Any] = self.nvml.nvmlDeviceGetFieldValues(handle, list(wanted))
         except self.nvml.NVMLError as error:
-            return dict.fromkeys(_PROBED, _explain(error.value))
+            return dict.fromkeys(wanted, _explain(error.value))
         answers: dict[_Field, float | _Reason] = {}
-        for field, value in zip(_PROBED, values, strict=True):
-            method: Method = "counter" if field in (_COUNTER, _SCOPED_COUNTER) else "power"
+        for one, value in zip(wanted, values, strict=True):
+            method: Method = "counter" if one in _COUNTERS else "power"
             if value.nvmlReturn != 0:
-                answers[field] = _explain(value.nvmlReturn)
+                answers[one] = _explain(value.nvmlReturn)
             elif fault := _implausible(method, _milli(value)):
-                answers[field] = _Reason(fault)
+                answers[one] = _Reason(fault)
             else:
-                answers[field] = float(_milli(value))
+                answers[one] = float(_milli(value))
         return answers
 
     def _device(self, handle: Any, gpu: PresentGpu) -> Device:
         nvml = self.nvml
-        limit_mw = self._or_none(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
-        clock_mhz = self._or_none(nvml.nvmlDeviceGetMaxClockInfo, handle, _SM_CLOCK)
-        memory = self._or_none(nvml.nvmlDeviceGetMemoryInfo, handle)
+        limit_mw = self.or_none(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+        clock_mhz = self.or_none(nvml.nvmlDeviceGetMaxClockInfo, handle, _SM_CLOCK)
+        memory = self.or_none(nvml.nvmlDeviceGetMemoryInfo, handle)
         return Device(
             id=gpu.uuid,
             name=gpu.name,
-            driver=self._or_none(nvml.nvmlSystemGetDriverVersion),
+            driver=self.or_none(nvml.nvmlSystemGetDriverVersion),
             power_limit_w=limit_mw / 1000 if limit_mw else None,
             clock_mhz=float(clock_mhz) if clock_mhz else None,
             memory_gb=memory.total / 1e9 if memory is not None and memory.total else None,
@@ -469,23 +946,51 @@ class _Driver:
     def _slices(self, handle: Any) -> tuple[str, ...]:
         nvml = self.nvml
         names = []
-        for place in range(self._or_none(nvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
+        for place in range(self.or_none(nvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
             # Places may be empty, and inside a container other people's slices are hidden.
             with contextlib.suppress(nvml.NVMLError):
                 names.append(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)))
         return tuple(names)
 
-    def _or_none(self, call: Callable[..., Any], *arguments: Any) -> Any:
+    def or_none(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """What the driver answers; None where it refuses, whatever for."""
         try:
             return call(*arguments)
         except self.nvml.NVMLError:
             return None
 
 
-def _channel(name: str, gpu: PresentGpu, method: Method, period_s: float | None) -> Channel:
+def _channel(
+    name: str, gpu: PresentGpu, method: Method, period_s: float | None, component: Component = "gpu"
+) -> Channel:
     return Channel(
-        id=name, component="gpu", device=gpu.uuid, method=method, accuracy=ACCURACY, period_s=period_s
+        id=name,
+        component=component,
+        device=gpu.uuid if component == "gpu" else f"{gpu.uuid}:{component}",
+        method=method,
+        accuracy=ACCURACY,
+        period_s=period_s,
     )
+
+
+def _between(before: float | _Reason, answer: float | _Reason, after: float | _Reason) -> bool:
+    """Whether an answer is one of the number that was read before and after it."""
+    if isinstance(before, _Reason) or isinstance(answer, _Reason) or isinstance(after, _Reason):
+        return False
+    return min(before, after) <= answer <= max(before, after)
+
+
+def _described(source: _Source) -> str:
+    """What a channel is read from, in words."""
+    return _NAMES[source] if isinstance(source, tuple) else "a call of its own"
+
+
+def _answering(answers: Mapping[_Field, float | _Reason]) -> dict[str, str]:
+    """Which fields answer, and why the others do not."""
+    return {
+        _NAMES[one]: "answers" if isinstance(answer, float) else answer.message
+        for one, answer in answers.items()
+    }
 
 
 def _milli(value: Any) -> float:

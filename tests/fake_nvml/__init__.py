@@ -103,6 +103,9 @@ class Device:
     mig: int | Literal["off", "unsupported"] = "off"
     pids: Sequence[int | str] = ()
     throttle: Sequence[int | str] = ()
+    temperature_at: Sequence[str] = ()
+    sm_clock_at: Sequence[str] = ()
+    power_limit_at: Sequence[str] = ()
 
     gain: float = 1
     seed: int = 1
@@ -263,6 +266,10 @@ class Library:
         """How many readings of devices were asked for since `load()`."""
         return int(self._library.fake_nvml_calls())
 
+    def touched(self, device: int) -> int:
+        """How many calls of any kind were about that device since `load()`."""
+        return int(self._library.fake_nvml_touched(device))
+
     def now(self) -> float:
         """Seconds since the epoch, as the library sees it."""
         return float(self._library.fake_nvml_now())
@@ -404,6 +411,7 @@ def _library() -> ctypes.CDLL:
                 f"another {SONAME} is already in this process; use environment() and a subprocess"
             )
         library.fake_nvml_calls.restype = ctypes.c_ulonglong
+        library.fake_nvml_touched.restype = ctypes.c_ulonglong
         library.fake_nvml_now.restype = ctypes.c_double
         _loaded = library
     return _loaded

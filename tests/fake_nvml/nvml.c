@@ -28,6 +28,7 @@
  *                               MIG-<instance + 1, 8 hex digits>-0000-4000-8000-<index, 12 hex digits>
  *   pids = PID[@FROM[..TO]] …   compute processes on it
  *   throttle = BITS[@FROM[..TO]] …   clocks event reasons
+ *   temperature_at = °C@FROM[..TO] …   sm_clock_at = MHZ@…   power_limit_at = W@…     in place of the constant then
  *
  * What it draws (power, module_power, memory_power, gpu_base_power, one per scope):
  *   constant:P
@@ -128,7 +129,7 @@ typedef struct {
     double power_limit_w, power_limit_default_w, power_limit_min_w, power_limit_max_w;
     double temperature_c, utilisation_percent, sm_clock_mhz, sm_clock_max_mhz, mem_clock_mhz, mem_clock_max_mhz;
     int persistence, c2c, mig;
-    Spans pids, throttle, faults;
+    Spans pids, throttle, temperature_at, sm_clock_at, power_limit_at, faults;
     Profile profile[SCOPES];
     double gain, seed;
     double counter_period_s, counter_phase_s, counter_jitter_s, counter_window_s;
@@ -153,6 +154,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_int users;               /* nvmlInit less nvmlShutdown */
 static atomic_uint generation;         /* one more at each full shutdown: a call that hung across it gives up */
 static atomic_ullong readings;
+static atomic_ullong touched[MAX_DEVICES];     /* calls about each device, of any kind: a sleeping one would be woken */
 
 static void take(void) { pthread_mutex_lock(&lock); }
 static void give(void) { pthread_mutex_unlock(&lock); }
@@ -170,6 +172,7 @@ static double clock_s(clockid_t id)
 
 double fake_nvml_now(void) { return clock_s(CLOCK_MONOTONIC) - config.epoch; }
 unsigned long long fake_nvml_calls(void) { return atomic_load(&readings); }
+unsigned long long fake_nvml_touched(int device) { return atomic_load(&touched[device]); }
 
 static void sleep_s(double s)
 {
@@ -460,6 +463,7 @@ static const Key DEVICE_KEYS[] = {
     N(power_limit_min_w), N(power_limit_max_w), N(temperature_c), N(utilisation_percent), N(sm_clock_mhz),
     N(sm_clock_max_mhz), N(mem_clock_mhz), N(mem_clock_max_mhz), D(WORD, persistence, NO_YES), D(WORD, c2c, NO_YES),
     D(MIG, mig, NULL), D(SPANS, pids, NULL), D(SPANS, throttle, NULL), D(SPANS, faults, FAULTS),
+    D(SPANS, temperature_at, NULL), D(SPANS, sm_clock_at, NULL), D(SPANS, power_limit_at, NULL),
     P("power", GPU), P("module_power", MODULE), P("memory_power", MEMORY), P("gpu_base_power", GPU_BASE),
     N(gain), N(seed), N(counter_period_s), N(counter_phase_s), N(counter_jitter_s), N(counter_window_s),
     D(UNSIGNED, counter_start_mj, NULL), D(WORD, counter_scope, SCOPE_NAMES),
@@ -671,12 +675,14 @@ void fake_nvml_reset(void)
     atomic_store(&users, 0);
     atomic_fetch_add(&generation, 1);
     atomic_store(&readings, 0);
+    for (int i = 0; i < MAX_DEVICES; i++) atomic_store(&touched[i], 0);
     give();
 }
 
 static int enter(Device *d, int instance, Call *call)
 {
     unsigned born = atomic_load(&generation);
+    atomic_fetch_add(&touched[d->index], 1);
     spend(1e-6 * d->latency_us);
     while (hangs(d, born)) sleep_s(1e-3);
     if (atomic_load(&generation) != born) return UNINITIALIZED;
@@ -908,13 +914,20 @@ int nvmlDeviceGetComputeInstanceId(void *handle, unsigned *id)
 
 /* ---- what it does ------------------------------------------------------------------------------------- */
 
+/* What a schedule says at a moment; else the constant. */
+static double scheduled(const Spans *spans, double t, double constant)
+{
+    const Span *s = active(spans, 0, t);
+    return s ? s->value : constant;
+}
+
 #define STATE(function, type, value) \
     int function(void *handle, type *out) { READING(handle); *out = (type)(value); return SUCCESS; }
 STATE(nvmlDeviceGetPerformanceState, unsigned, 0)
 STATE(nvmlDeviceGetPowerState, unsigned, 0)
 STATE(nvmlDeviceGetPowerManagementMode, unsigned, 1)
 STATE(nvmlDeviceGetPowerManagementLimit, unsigned, 1000 * d->power_limit_w)
-STATE(nvmlDeviceGetEnforcedPowerLimit, unsigned, 1000 * d->power_limit_w)
+STATE(nvmlDeviceGetEnforcedPowerLimit, unsigned, 1000 * scheduled(&d->power_limit_at, call.t, d->power_limit_w))
 STATE(nvmlDeviceGetPowerManagementDefaultLimit, unsigned, 1000 * d->power_limit_default_w)
 STATE(nvmlDeviceGetSupportedClocksEventReasons, unsigned long long, 0x1ff)
 int nvmlDeviceGetSupportedClocksThrottleReasons(void *, unsigned long long *)
@@ -944,7 +957,7 @@ int nvmlDeviceGetCurrentClocksThrottleReasons(void *, unsigned long long *)
 int nvmlDeviceGetClockInfo(void *handle, unsigned type, unsigned *mhz)
 {
     READING(handle);
-    *mhz = (unsigned)(type == 2 ? d->mem_clock_mhz : d->sm_clock_mhz);
+    *mhz = (unsigned)(type == 2 ? d->mem_clock_mhz : scheduled(&d->sm_clock_at, call.t, d->sm_clock_mhz));
     return type < 4 ? SUCCESS : INVALID_ARGUMENT;
 }
 
@@ -958,7 +971,7 @@ int nvmlDeviceGetMaxClockInfo(void *handle, unsigned type, unsigned *mhz)
 int nvmlDeviceGetTemperature(void *handle, unsigned sensor, unsigned *celsius)
 {
     READING(handle);
-    *celsius = (unsigned)d->temperature_c;
+    *celsius = (unsigned)scheduled(&d->temperature_at, call.t, d->temperature_c);
     return sensor == 0 ? SUCCESS : INVALID_ARGUMENT;
 }
 
@@ -968,7 +981,7 @@ int nvmlDeviceGetTemperatureV(void *handle, Temperature *out)
 {
     READING(handle);
     if (out->version != 0x100000C) return VERSION_MISMATCH;
-    out->celsius = (int)d->temperature_c;
+    out->celsius = (int)scheduled(&d->temperature_at, call.t, d->temperature_c);
     return out->sensor == 0 ? SUCCESS : INVALID_ARGUMENT;
 }
 
