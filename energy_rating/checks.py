@@ -6,12 +6,17 @@ A finding says what is wrong, where, and what to do. *note*: good to know. *degr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from statistics import mean, stdev
+from typing import NamedTuple
 
+from energy_rating.formats import Session, Span
 from energy_rating.integration import Counter, Register
 from energy_rating.quantities import Estimate
-from energy_rating.records import RUN, Channel, Finding, Measurement
+from energy_rating.records import MEASURED, RUN, Channel, Condition, Finding, Measurement, Severity
 
 # What a rating asks for, and below which share a figure no longer stands for its window at all.
 FULL_COVERAGE = 0.99
@@ -30,6 +35,25 @@ DOUBTFUL = 0.20
 
 # pyperf's warnings (pyperf docs, "How to get reproducible benchmark results"): σ from 10 % of the mean, a value 50 % off.
 UNSTEADY, FAR_OFF = 0.10, 0.50
+
+# What holds a GPU's clocks down (nvmlClocksEventReasons, nvml.h), by what it means to a figure: a power limit belongs to the device
+# that was measured; heat and brakes are those of one machine on one day; settings are somebody's.
+POWER_CAP = frozenset({"sw-power-cap"})
+TOO_HOT = frozenset({"hw-slowdown", "sw-thermal", "hw-thermal", "hw-power-brake"})
+SETTINGS = frozenset({"applications-clocks", "sync-boost", "display-clock"})
+
+# Leakage grows with temperature, so repeats want to begin alike (within 2 °C after a cool-down); this much apart is worth telling.
+TEMPERATURE_DRIFT_C = 10.0
+
+# Limits are told in mW; less than this is rounding.
+SAME_LIMIT_W = 0.5
+
+# A setting of clocks that somebody changed shows in the clocks by more than this, lasts several looks, and is not changed often.
+CLOCKS_APART, FEWEST_LOOKS, MOST_CHANGES = 0.05, 2, 3
+
+# A step time within 5 % of a small multiple or part of a sensor's period may keep step with it (measurement of part-time sensors: SC24,
+# arXiv 2312.02741), unless it varies: with 10 % of jitter the error averages out.
+IN_STEP, MOST_IN_STEP, MOST_JITTER, FEWEST_STEPS = 0.05, 5, 0.05, 10
 
 # Rejected readings of a register that are more than an accident.
 MANY_REJECTED = 0.01
@@ -149,7 +173,8 @@ def of_pair(
     if duration_s < COMPARED_FROM_S or counted.value <= 0 or integrated.value <= 0:
         return
     apart = integrated.value / counted.value - 1
-    if abs(apart) > DISAGREES:
+    # What the power readings leave open themselves is no disagreement.
+    if abs(apart) > DISAGREES and abs(integrated.value - counted.value) > integrated.random:
         yield Finding(
             code="counter-disagrees-with-power",
             message=f"{channel.id} counted {counted.value:.4g} J where its power adds up to {integrated.value:.4g} J "
@@ -158,6 +183,183 @@ def of_pair(
             severity="disqualifies" if abs(apart) > DISAGREES_BADLY else "degrades",
             channel=channel.id,
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Look:
+    """A device's condition, and for how many seconds of some windows it was the nearest that is known."""
+
+    condition: Condition
+    held_s: float
+
+
+def of_conditions(session: Session) -> Iterator[Finding]:
+    """What the devices' conditions say about the windows of each name; a condition stands for the time that is nearest to it."""
+    if not session.conditions:
+        return
+    windows: dict[str, list[Span]] = {}
+    for span in session.spans:
+        windows.setdefault(span.name, []).append(span)
+    by_device: dict[str, str] = {}
+    for channel in session.channels:
+        by_device.setdefault(channel.device, channel.id)
+    devices = [(by_device[name], told) for name, told in session.conditions.items() if name in by_device]
+    for name, spans in windows.items():
+        for judge in _JUDGES:
+            said = [
+                (channel_id, one)
+                for channel_id, told in devices
+                if (one := judge(name, spans, told)) is not None
+            ]
+            if said:
+                # One finding for all of them: the gravest, and how many there are.
+                channel_id, (code, severity, message, remedy, _) = max(said, key=lambda item: item[1].weight)
+                more = f" (and {len(said) - 1} more of {len(devices)})" if len(said) > 1 else ""
+                yield Finding(
+                    code=code,
+                    message=f"{channel_id.partition('.')[0]}{more}: {message}",
+                    remedy=remedy,
+                    severity=severity,
+                    measurement=name,
+                    channel=channel_id,
+                )
+
+
+class _Said(NamedTuple):
+    """What is to be said of one device; ``weight`` orders several."""
+
+    code: str
+    severity: Severity
+    message: str
+    remedy: str
+    weight: float
+
+
+_Told = Sequence[tuple[float, Condition]]
+
+
+def _looks(told: _Told, spans: Sequence[Span], has: Callable[[Condition], object]) -> list[_Look]:
+    """The conditions that say something of these windows, oldest first."""
+    known = [(t, condition) for t, condition in told if has(condition) is not None]
+    if not known:
+        return []
+    # Half-way between two looks the later one takes over.
+    borders = [(s + t) / 2 for (s, _), (t, _) in pairwise(known)]
+    held: dict[int, float] = {}
+    for span in spans:
+        first, last = bisect_right(borders, span.start_s), bisect_left(borders, span.end_s)
+        for place in range(first, max(first, last) + 1):
+            low = max(span.start_s, borders[place - 1]) if place > 0 else span.start_s
+            high = min(span.end_s, borders[place]) if place < len(borders) else span.end_s
+            held[place] = held.get(place, 0.0) + max(0.0, high - low)
+    return [_Look(condition=known[place][1], held_s=seconds) for place, seconds in sorted(held.items())]
+
+
+def _at_work(told: _Told, spans: Sequence[Span]) -> list[_Look]:
+    """The looks at a device that was not idle."""
+    return [look for look in _looks(told, spans, lambda one: one.throttled_by) if not look.condition.idle]
+
+
+def _share(looks: Sequence[_Look], reasons: frozenset[str]) -> tuple[float, list[str]]:
+    """The share of the time for which one of the reasons held, and which ones did."""
+    whole = sum(look.held_s for look in looks)
+    found = {reason for look in looks for reason in reasons.intersection(look.condition.throttled_by or ())}
+    seconds = sum(look.held_s for look in looks if reasons.intersection(look.condition.throttled_by or ()))
+    return seconds / whole if whole > 0 else 0.0, sorted(found)
+
+
+def _capped(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
+    share, _ = _share(_at_work(told, spans), POWER_CAP)
+    if not share:
+        return None
+    return _Said(
+        "throttled", "note", f"its power limit held the clocks down for {share:.0%} of {name!r}", "", share
+    )
+
+
+def _heated(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
+    share, reasons = _share(_at_work(told, spans), TOO_HOT)
+    if not share:
+        return None
+    return _Said(
+        "throttled",
+        "degrades",
+        f"heat or the hardware held the clocks down for {share:.0%} of {name!r} ({', '.join(reasons)})",
+        "See to its cooling and its power supply, and measure again",
+        share,
+    )
+
+
+def _limit_changed(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
+    limits = [
+        look.condition.power_limit_w or 0.0 for look in _looks(told, spans, lambda one: one.power_limit_w)
+    ]
+    if not limits or max(limits) - min(limits) <= SAME_LIMIT_W:
+        return None
+    return _Said(
+        "power-limit-changed",
+        "degrades",
+        f"its power limit was changed in {name!r}, between {min(limits):.0f} and {max(limits):.0f} W",
+        "Let nobody set limits while measuring",
+        max(limits) - min(limits),
+    )
+
+
+def _clocks_changed(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
+    """A setting may be named now and then only, where power or heat are felt first; those looks say nothing about it."""
+    looks = [
+        (bool(SETTINGS.intersection(one.throttled_by or ())), one.sm_clock_mhz)
+        for one in (look.condition for look in _at_work(told, spans))
+        if one.sm_clock_mhz and not (POWER_CAP | TOO_HOT).intersection(one.throttled_by or ())
+    ]
+    held, free = ([mhz for setting, mhz in looks if setting is kind] for kind in (True, False))
+    changes = sum(a[0] is not b[0] for a, b in pairwise(looks))
+    if min(len(held), len(free)) < FEWEST_LOOKS or changes > MOST_CHANGES:
+        return None
+    apart = abs(max(held) / max(free) - 1)
+    if apart <= CLOCKS_APART:
+        return None
+    return _Said(
+        "clocks-changed",
+        "degrades",
+        f"its clocks were set in {name!r}: up to {max(held):.0f} MHz while held, {max(free):.0f} MHz else",
+        "Let nobody set clocks while measuring",
+        apart,
+    )
+
+
+def _drifted(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
+    looks = _looks(told, spans, lambda one: one.temperature_c)
+    if name != MEASURED or not looks:
+        return None
+    start, end = looks[0].condition.temperature_c or 0.0, looks[-1].condition.temperature_c or 0.0
+    if abs(end - start) <= TEMPERATURE_DRIFT_C:
+        return None
+    return _Said(
+        "temperature-drift",
+        "note",
+        f"it went from {start:.0f} to {end:.0f} °C in {name!r}",
+        "Warm up longer",
+        abs(end - start),
+    )
+
+
+def _shared(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
+    looks = _looks(told, spans, lambda one: one.foreign_processes)
+    most = max((look.condition.foreign_processes or 0 for look in looks), default=0)
+    if not most:
+        return None
+    others = "a process that is" if most == 1 else f"{most} processes that are"
+    return _Said(
+        "shared-gpu",
+        "disqualifies",
+        f"{others} not this run's used it too, in {name!r} or near; the energy is that of all",
+        "See who it is with nvidia-smi, and measure when the GPU is free",
+        float(most),
+    )
+
+
+_JUDGES = (_shared, _heated, _capped, _limit_changed, _clocks_changed, _drifted)
 
 
 def of_repeats(name: str, energies_j: Sequence[float]) -> Iterator[Finding]:
@@ -174,6 +376,47 @@ def of_repeats(name: str, energies_j: Sequence[float]) -> Iterator[Finding]:
             severity="degrades",
             measurement=name,
         )
+
+
+def of_steps(
+    name: str, durations_s: Sequence[float], channel: Channel, period_s: float | None
+) -> Iterator[Finding]:
+    """Whether windows of one length keep step with the sensor, which then sees the same part of each of them every time.
+
+    A sensor that looks for 25 of every 100 ms (A100, H100) is off by up to 60 % where power swings with exactly its period, by
+    34 % at half of it and by some per cent at small multiples (simulated with 100/400 W square waves), for however long it lasts.
+    Whether a GPU's energy counter is fed by such a sensor nobody has told.
+    """
+    if period_s is None or channel.component != "gpu" or channel.method == "model":
+        return
+    if len(durations_s) < FEWEST_STEPS:
+        return
+    step_s = mean(durations_s)
+    if stdev(durations_s) > MOST_JITTER * step_s:
+        return
+    ratio = step_s / period_s if step_s >= period_s else period_s / step_s
+    nearest = round(ratio)
+    if nearest > MOST_IN_STEP or abs(ratio / nearest - 1) > IN_STEP:
+        return
+    part = (
+        "its period",
+        "half its period",
+        "a third of its period",
+        "a quarter of its period",
+        "a fifth of its period",
+    )
+    beat = (
+        part[0] if nearest == 1 else f"{nearest} of its periods" if step_s > period_s else part[nearest - 1]
+    )
+    yield Finding(
+        code="in-step",
+        message=f"each {name!r} took {step_s * 1e3:.3g} ms, {beat}: {channel.id} "
+        f"(every {period_s * 1e3:.3g} ms) may see the same part of every one",
+        remedy="Change the batch size or add a short pause of varying length, and compare",
+        severity="degrades" if channel.method == "power" else "note",
+        measurement=name,
+        channel=channel.id,
+    )
 
 
 def interrupted(name: str, at_s: float) -> Finding:

@@ -31,24 +31,40 @@ from energy_rating.records import (
     RECORD_SCHEMA,
     RUN,
     Channel,
+    Condition,
     Device,
     Environment,
     Finding,
     Load,
     Model,
     Number,
+    Quality,
     Record,
     Samples,
     Stage,
     Task,
     component_methods,
+    plain,
 )
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
 RECORD_NAME = "record.json"
-LARGEST_RECORD = 64 << 20  # bytes; a record of a million windows of one name is a few kilobytes
+
+# What a stranger's file may be at most. A record of a million windows of one name is a few kilobytes, one of 20,000 names 15 MB;
+# the values are counted before they are parsed, because an empty list takes 20 times the memory of its text.
+LARGEST_RECORD = 16 << 20  # bytes
+MOST_VALUES = 1_000_000
+LARGEST_TOML = 256 << 10  # bytes; the largest that ships has a tenth of it
+MOST_DOTS = 2_000  # in one line of TOML: the time for a dotted key grows with the square of its length
+
+# Journals shrink to a tenth or so; deflate can make a thousandth of zeros. Beyond so many bytes, what grows more is no journal.
+MOST_GROWTH = 200
+GROWS_FREELY = 64 << 20
+
+# Seconds, joules, watts and units of work of a journal: the squares of what is larger could not be added up. Work goes to 2⁶³.
+MOST = 1e20
 
 # A sum is the same sum in any order of adding, up to what floating point leaves; a doubt that follows from others likewise.
 SAME_SUM = 1e-6
@@ -76,7 +92,7 @@ def record_from_json(text: str | bytes, *, place: str | Path = "record") -> Reco
     """
     if len(text) > LARGEST_RECORD:
         raise BadInput(f"the file is larger than {LARGEST_RECORD >> 20} MiB", place=place)
-    entry = _json_object(text, place)
+    entry = json_object(text, place)
     schema = entry.get("schema")
     if schema == JOURNAL_SCHEMA:
         raise BadInput(
@@ -168,10 +184,21 @@ def write_record(record: Record, path: Path) -> None:
 
 def record_schema() -> dict[str, Any]:
     """The JSON Schema of a record, as published in ``docs/``."""
-    schema = _adapter(Record).json_schema()
-    schema["$id"] = RECORD_SCHEMA
+    schema = json_schema(Record, RECORD_SCHEMA)
     # How a component was had follows from the channels and is not stored.
     del schema["$defs"]["Measurement"]["properties"]["methods"]
+    return schema
+
+
+def json_schema(kind: Any, name: str) -> dict[str, Any]:
+    """The JSON Schema of a class; ``name`` is what its files say that they are."""
+    schema = {**_adapter(kind).json_schema(), "$id": name}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def condition_schema() -> dict[str, Any]:
+    """The JSON Schema of what a journal's ``condition`` line holds for each device, as published in ``docs/``."""
+    schema = _adapter(Condition).json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -236,6 +263,9 @@ class Session:
     findings: tuple[Finding, ...]
     last_s: float
     ended: bool
+    quality: tuple[Quality, ...] = ()
+    # Of each device, when it was in what condition, oldest first.
+    conditions: Mapping[str, Sequence[tuple[float, Condition]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -291,43 +321,65 @@ def read_journal_from(file: IO[bytes], *, place: str | Path) -> Journal:
     stream: IO[bytes] = file
     if start == b"\x1f\x8b":
         stream = cast(IO[bytes], gzip.GzipFile(fileobj=file))
+    packed = file if stream is not file else None
     reading = _Reading(place=str(place))
     digest = hashlib.sha256()
     damage: str | None = None
     number = 0
     try:
-        for number, line in _numbered_lines(stream):
+        for number, line in _numbered_lines(stream, packed, place):
             digest.update(line)
             reading.take(decoded(line, place=f"{place}: line {number}"), number)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         damage = f"line {number + 1}: the compressed file is cut short or damaged"
     except BadInput as error:
-        if number <= 1:
+        if number <= 1 or isinstance(error, _Bomb):
             raise
         # A torn last line is what a killed process leaves; the session says by itself that it did not end.
-        rest = line + stream.read(1)
+        try:
+            rest = line + stream.read(1)
+        except (EOFError, zlib.error, gzip.BadGzipFile):  # the packing is damaged too, right behind the line
+            rest = line
         torn = error.message == "the line is cut short" and rest == line
         damage = None if torn else f"line {number}: {error.message}"
         digest.update(rest[len(line) :])
-        _feed(digest, stream)
+        _feed(digest, stream, packed, place)
     if reading.header is None:
         raise BadInput("the file is empty", "A journal begins with its header", place=place)
     return reading.journal(sha256=digest.hexdigest(), damage=damage)
 
 
-def _feed(digest: Any, stream: IO[bytes]) -> None:
+def _feed(digest: Any, stream: IO[bytes], packed: IO[bytes] | None, place: str | Path) -> None:
+    size = 0
     try:
         while block := stream.read(1 << 20):
+            size += len(block)
+            _refuse_bomb(size, packed, place)
             digest.update(block)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return  # what cannot be unpacked has no bytes to add
 
 
-def _numbered_lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    number = 0
+def _numbered_lines(
+    stream: IO[bytes], packed: IO[bytes] | None, place: str | Path
+) -> Iterator[tuple[int, bytes]]:
+    number = size = 0
     while line := stream.readline(LONGEST_LINE + 1):
         number += 1
+        size += len(line)
+        if packed is not None:
+            _refuse_bomb(size, packed, place)
         yield number, line
+
+
+class _Bomb(BadInput):
+    """A packed file that is not worth unpacking to its end."""
+
+
+def _refuse_bomb(size: int, packed: IO[bytes] | None, place: str | Path) -> None:
+    """Raises where so many bytes came out of a packed file that has been read up to here."""
+    if packed is not None and size > GROWS_FREELY and size > MOST_GROWTH * packed.tell():
+        raise _Bomb(f"unpacked, the file grows more than {MOST_GROWTH}-fold, as no journal does", place=place)
 
 
 class _Reading:
@@ -346,6 +398,8 @@ class _Reading:
         self._open: dict[int, tuple[str, float, dict[str, Number]]] = {}
         self._spans: list[tuple[float, int, Span]] = []
         self._findings: list[Finding] = []
+        self._quality: list[Quality] = []
+        self._conditions: dict[str, list[tuple[float, Condition]]] = {}
         self._last_s = 0.0
         self._ended = False
 
@@ -360,7 +414,7 @@ class _Reading:
             elif kind == "schema":
                 self._session(entry, place)
             elif kind == "open":
-                self._open[_whole(entry["open"])] = (str(entry["name"]), self._time(entry["t"]), {})
+                self._open[_whole(entry["open"])] = (_word(entry["name"]), self._time(entry["t"]), {})
             elif kind == "count":
                 key, work = _whole(entry["count"]), _work(entry["work"])
                 if key in self._open:  # a count that comes after its window was left tells nothing new
@@ -378,6 +432,14 @@ class _Reading:
             elif kind == "finding":
                 self._time(entry["t"])
                 self._findings.append(validated(Finding, entry["finding"], place))
+            elif kind == "quality":
+                self._time(entry["t"])
+                self._quality.append(validated(Quality, entry["quality"], place))
+            elif kind == "condition":
+                now = self._time(entry["t"])
+                for device, told in entry["condition"].items():
+                    condition = validated(Condition, told, f"{place}: condition")
+                    self._conditions.setdefault(device, []).append((now, condition))
             elif kind == "channels":
                 self._time(entry["t"])
                 self._add_channels(entry["channels"], entry.get("devices", []), place)
@@ -428,11 +490,13 @@ class _Reading:
                 raise BadInput(_unknown_key(key, allowed), place=f"{place}: {key}"[:200])
         if self.header is not None:
             self._close_session()
+        for key in ("run_id", "stage", "started"):
+            _word(entry[key])
         if self.header is None:
             self.header = entry
         self._begin()
         self._environment = validated(Environment, entry["environment"], f"{place}: environment")
-        self._started = str(entry["started"])
+        self._started = entry["started"]
         self._add_channels(entry["channels"], [], place)
 
     def _add_channels(self, channels: list[Any], devices: list[Any], place: str) -> None:
@@ -459,6 +523,8 @@ class _Reading:
                 },
                 spans=tuple(span for _, _, span in self._spans),
                 findings=tuple(self._findings),
+                quality=tuple(self._quality),
+                conditions=self._conditions,
                 last_s=self._last_s,
                 ended=self._ended,
             )
@@ -495,9 +561,15 @@ def _finite(value: object) -> float:
         number = float(value)
     except OverflowError:  # a whole number beyond all floats
         number = math.inf
-    if not math.isfinite(number):
-        raise ValueError("not a finite number")
+    if not -MOST < number < MOST:  # nor is NaN
+        raise ValueError("not a finite number, or beyond all measure")
     return number
+
+
+def _word(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
 
 
 def _whole(value: object) -> int:
@@ -518,43 +590,31 @@ def _work(value: object) -> dict[str, Number]:
 # ------------------------------------------------------------------------------------------- JSON to values, strictly
 
 
-def plain(value: Any) -> Any:
-    """Any of this package's values as what ``json`` can write; what was derived or is absent is left out."""
-    if is_dataclass(value) and not isinstance(value, type):
-        entry = {item.name: plain(getattr(value, item.name)) for item in fields(value)}
-        if isinstance(value, records.Measurement):
-            del entry["methods"]
-            if value.idle_j is None:
-                del entry["idle_j"]
-        if isinstance(value, Record):
-            order = ("schema", "run_id", "created", "stage", "model", "task", "load")
-            entry = {key: entry.pop(key) for key in order} | entry
-            # The schema's order: what was measured, what is to be said of it, what else is known, where it came from.
-            for key in ("measurements", "findings", "quality", "provenance"):
-                entry[key] = entry.pop(key)
-        return entry
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    return value
-
-
 def read_toml(path: Path) -> dict[str, Any]:
     """What a TOML file of plain values says.
 
     Raises:
         BadInput: it cannot be read, is not TOML, or holds what no JSON could (a bare date).
     """
+    content = _read_bytes(path, LARGEST_TOML)
+    if len(content) > LARGEST_TOML:
+        raise BadInput(f"the file is larger than {LARGEST_TOML >> 10} KiB", place=path)
     try:
-        entry = tomllib.loads(path.read_text(encoding="utf-8"))
+        # As text files are read: TOML knows no line end but a line feed, with or without a carriage return before it.
+        text = content.decode().replace("\r\n", "\n").replace("\r", "\n")
+        if any(line.count(".") > MOST_DOTS for line in text.split("\n")):
+            raise BadInput(f"a line has more than {MOST_DOTS} dots", place=path)
+        entry = tomllib.loads(text)
+        _refuse_dates(entry, path, "")
     except UnicodeDecodeError as error:
         raise BadInput("is not UTF-8 text", place=path) from error
-    except OSError as error:
-        raise BadInput(*_why_not_open(error), place=path) from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"is not TOML: {error}", place=path) from None
-    _refuse_dates(entry, path, "")
+    except BadInput:
+        raise
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # besides what is no TOML: a number of thousands of digits, deep nesting
+        raise BadInput(f"is not TOML: {str(error)[:200]}", place=path) from None
     return entry
 
 
@@ -587,9 +647,27 @@ def validated(kind: type[T], entry: object, place: str | Path) -> T:
     if kind is Record and isinstance(entry, dict):
         _refuse_stored_methods(entry, place)
     try:
-        return cast(T, _adapter(cast(Any, kind)).validate_json(json.dumps(entry), strict=True))
+        text = json.dumps(entry, allow_nan=False)
+    except ValueError:  # 1e999 is a number to JSON, and infinite to a float
+        where = ".".join(_not_finite(entry))
+        raise BadInput("a number is not finite", place=f"{place}: {where}"[:300]) from None
+    except RecursionError:
+        raise BadInput("is nested too deeply", place=place) from None
+    try:
+        return cast(T, _adapter(cast(Any, kind)).validate_json(text, strict=True))
     except ValidationError as error:
         raise _bad_input(error, kind, place) from None
+
+
+def _not_finite(value: object) -> tuple[str, ...]:
+    """The way to the first number that is not finite; there is one."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        if isinstance(inner, float) and not math.isfinite(inner):
+            return (str(key),)
+        if isinstance(inner, dict | list) and (found := _not_finite(inner)):
+            return (str(key), *found)
+    return ()
 
 
 def _refuse_stored_methods(entry: dict[str, Any], place: str | Path) -> None:
@@ -637,8 +715,19 @@ def _optional(kind: type[T], entry: object, place: str) -> T | None:
     return None if entry is None else validated(kind, entry, place)
 
 
-def _json_object(text: str | bytes, place: str | Path) -> dict[str, Any]:
-    """A JSON object without doubled keys, NaN or infinities."""
+def json_object(text: str | bytes, place: str | Path) -> dict[str, Any]:
+    """A JSON object without doubled keys, NaN or infinities.
+
+    Raises:
+        BadInput: it is none, or has more than a million values.
+    """
+    if isinstance(text, bytes):
+        try:
+            text = text.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise BadInput("is not UTF-8 text", place=place) from None
+    if text.count(",") + text.count("[") + text.count("{") > MOST_VALUES:
+        raise BadInput(f"there are more than {MOST_VALUES:,} values", place=place)
 
     def no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entry: dict[str, Any] = {}

@@ -16,6 +16,8 @@ The kinds of line, told apart by their first key:
 ``count``      work counted so far into a window that is still open, written once a second while it changes
 ``close``      a window was left, with its work
 ``finding``    something to be told
+``condition``  how hot, fast and throttled each device is, and who else uses it: when the run opens, every 10 s, at its end
+``quality``    how good the answers were, and who says so
 ``channels``   channels and devices that answered only after the session had begun
 ``end``        the session ended in order
 =============  =====================================================================================================
@@ -46,6 +48,13 @@ JOURNAL_NAMES = ("journal.jsonl", "journal.jsonl.gz")
 LONGEST_LINE = 1 << 20
 
 
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+_STRICT = json.JSONDecoder(parse_constant=_no_constant)  # one for all lines: making it costs more than a line
+
+
 def encoded(entry: Mapping[str, Any]) -> bytes:
     """One line, with its checksum and its line end.
 
@@ -73,7 +82,11 @@ def decoded(line: bytes, *, place: str) -> dict[str, Any]:
     if rest[:8] != b"%08x" % zlib.crc32(body):
         raise BadInput("the line does not match its checksum", place=place)
     try:
-        entry = json.loads(body)
+        entry = _STRICT.decode(body.decode())
+        if (
+            b"\\ud" in body or b"\\uD" in body
+        ):  # half a pair of surrogates is no text, and could not be written again
+            json.dumps(entry, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise BadInput(f"the line is not JSON ({type(error).__name__})", place=place) from error
     if not isinstance(entry, dict) or not entry:
@@ -196,7 +209,8 @@ def claim(folder: Path, *, resume: bool) -> tuple[Path, int, bool]:
         candidate.mkdir(parents=True, exist_ok=True)
         path = candidate / JOURNAL_NAMES[0]
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        if resume and number == 1 and path.is_file():
+        # Through a link, lines would go to a file outside the folder.
+        if resume and number == 1 and path.is_file() and not path.is_symlink():
             descriptor = _opened(path, flags)
             if _lock(descriptor):
                 _drop_torn_line(descriptor)

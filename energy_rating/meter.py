@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import math
 import os
 import sys
 import threading
@@ -19,27 +20,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from energy_rating import environment, sensors
+from energy_rating import environment, probe, sensors
 from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
-from energy_rating.formats import plain, read_journal, read_journal_from
 from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JournalFile, claim, state_folder
 from energy_rating.records import (
     RUN,
+    Device,
     Finding,
     Load,
     Model,
     Number,
+    Quality,
     Record,
     Severity,
     Stage,
     Task,
     Window,
+    plain,
     stage_of,
 )
-from energy_rating.sampler import QUIET_LINE_S, Clock, MonotonicClock, Sampler, Ticker
+from energy_rating.sampler import QUIET_LINE_S, Clock, Models, MonotonicClock, Sampler, Ticker
 from energy_rating.sensors import Detection, Sensor
-from energy_rating.survey import detect
-from energy_rating.workloads import drain_queues
+from energy_rating.survey import InTurn, detect
 
 if TYPE_CHECKING:
     import pandas
@@ -54,15 +56,19 @@ PATIENCE_S = 1.0
 MOST_WINDOWS_AT_ONCE = 20_000
 LARGEST_AT_ONCE = 64 << 20  # bytes of journal
 
-KINDS = tuple(sensors.kinds())
+# The slowest counters are refreshed every 100 ms (measured: A100, RTX 3090, SC24 data), and read just after.
+ONE_UPDATE_S = 0.12
+
+# A counter's period that differs by less from what is remembered is the same.
+SAME_PERIOD = 0.02
+
+KINDS = sensors.names()
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _chosen(given: Sequence[str | Sensor | Detection] | None) -> Detection:
-    if given is None:
-        return detect()
+def _chosen(given: Sequence[str | Sensor | Detection]) -> Detection:
     names = [item for item in given if isinstance(item, str)]
     found = [detect(names)] if names else []
     for item in given:
@@ -75,6 +81,12 @@ def _chosen(given: Sequence[str | Sensor | Detection] | None) -> Detection:
         devices=tuple(device for one in found for device in one.devices),
         findings=tuple(finding for one in found for finding in one.findings),
     )
+
+
+def _remembered_s(device: Device) -> float | None:
+    """How often an earlier run found this device's counter to tick."""
+    known = probe.recall(device.id, device.driver)
+    return known.period_s if known is not None else None
 
 
 def local_rank(environ: Mapping[str, str] = os.environ) -> int:
@@ -206,13 +218,15 @@ class Run:
         self.run_id = f"{started:%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
         rank = local_rank(self._environ)
         self._journal, findings = self._open_journal(rank)
-        detecting, of_ranks = self._for_rank(rank)
+        detecting, models, of_ranks = self._for_rank(rank)
         findings += of_ranks
         sampler = Sampler(
             detect=detecting,
+            models=models,
             write=self._journal.write,
             clock=self._clock,
             period_s=self._period_s,
+            hint=_remembered_s,
         )
         sampler.tick = self._note_counts
         self._sampler = sampler
@@ -248,7 +262,7 @@ class Run:
         self._open[0] = Window(RUN)
         self._next = 1
 
-    def _for_rank(self, rank: int) -> tuple[Callable[[], Detection], list[Finding]]:
+    def _for_rank(self, rank: int) -> tuple[Callable[[], Detection], Models | None, list[Finding]]:
         """What this rank of a host's ranks measures, and what is to be said of that.
 
         The first one measures all that it sees. Another one measures nothing, unless Slurm has given each task GPUs of its own,
@@ -256,21 +270,29 @@ class Run:
         """
         of_its_own = "SLURM_GPUS_PER_TASK" in self._environ and "SLURM_LOCALID" in self._environ
         if rank > 0 and of_its_own:
-            return functools.partial(_chosen, ["nvml"]), [
-                Finding(
-                    code="another-rank-measures",
-                    message=f"this is local rank {rank}: it measures its own GPUs, local rank 0 the rest of the host",
-                    remedy="Take the records of all ranks together",
-                )
-            ]
+            return (
+                functools.partial(_chosen, ["nvml", "amdsmi", "intel"]),
+                None,
+                [
+                    Finding(
+                        code="another-rank-measures",
+                        message=f"this is local rank {rank}: it measures its own GPUs, local rank 0 the rest of the host",
+                        remedy="Take the records of all ranks together",
+                    )
+                ],
+            )
         if rank > 0:
-            return Detection, [
-                Finding(
-                    code="another-rank-measures",
-                    message=f"this is local rank {rank}; local rank 0 measures the devices of this host",
-                    remedy="Its energy is in the folder of local rank 0, without the ending -rank",
-                )
-            ]
+            return (
+                Detection,
+                None,
+                [
+                    Finding(
+                        code="another-rank-measures",
+                        message=f"this is local rank {rank}; local rank 0 measures the devices of this host",
+                        remedy="Its energy is in the folder of local rank 0, without the ending -rank",
+                    )
+                ],
+            )
         ranks = local_ranks(self._environ)
         findings = []
         if ranks > 1 and not of_its_own:
@@ -282,7 +304,10 @@ class Run:
                     severity="degrades",
                 )
             )
-        return functools.partial(_chosen, self._sensors), findings
+        if self._sensors is not None:
+            return functools.partial(_chosen, self._sensors), None, findings
+        in_turn = InTurn()
+        return in_turn.measuring, in_turn, findings
 
     def _open_journal(self, rank: int) -> tuple[JournalFile, list[Finding]]:
         findings: list[Finding] = []
@@ -381,6 +406,7 @@ class Run:
                 "The figures are what was measured until then",
                 "note",
             )
+        learned = self._sampler.learned()
         self._sampler.close()
         if not self._ticker.finish(PATIENCE_S):
             self.tell(
@@ -400,10 +426,15 @@ class Run:
                 "degrades" if journal.dropped else "note",
             )
         journal.write({"end": self._now()})
+        for device, period_s in learned:
+            known_s = _remembered_s(device)
+            if known_s is None or abs(known_s - period_s) > SAME_PERIOD * period_s:
+                probe.remember(device.id, device.driver, period_s)
 
     def _judge(self) -> None:
         """Makes the record, where the judging half is at hand."""
         try:
+            from energy_rating.formats import read_journal, read_journal_from
             from energy_rating.summary import summarise_journal
 
             if self._journal_file.whole_on_disk:
@@ -529,6 +560,30 @@ class Run:
             for window in tuple(self._open.values()):
                 window.count(**work)
 
+    def note(self, name: str, start_s: float, end_s: float, work: Mapping[str, Number] | None = None) -> None:
+        """A window that is over: what somebody else timed, such as the server of a model.
+
+        ``start_s`` and ``end_s`` are seconds of the run's clock (``time.monotonic()``, which is the same in every process of a
+        machine). Times before the run or in the future become those of the run. Readings are dense for a minute after an
+        edge; a window that is noted later than that is known as well as one reading a second tells.
+        """
+        if self._state != "open" or not self._mine():
+            return
+        try:
+            window = Window(name if isinstance(name, str) else str(name))
+            window.count(**(work or {}))
+            with self._lock:
+                now, zero = self._now(), self._zero or 0.0
+                if not start_s <= end_s < math.inf:
+                    raise ValueError("a window ends after it began")
+                start = min(max(round(start_s - zero, 6), 0.0), now)
+                end = min(max(round(end_s - zero, 6), start), now)
+                key = self._open_window(window, sync=False, at=start)
+                if key is not None:
+                    self._close(key, end)
+        except Exception as error:  # as below
+            self._note_failure(str(name), error)
+
     def _enter(self, window: Window, sync: bool) -> int | None:
         if self._state != "open" or not self._mine():
             return None
@@ -538,7 +593,7 @@ class Run:
             self._note_failure(window.name, error)
             return None
 
-    def _open_window(self, window: Window, sync: bool) -> int | None:
+    def _open_window(self, window: Window, sync: bool, at: float | None = None) -> int | None:
         if sync:
             self._drain(window)
         name = "".join(character if character.isprintable() else " " for character in window.name)[
@@ -555,7 +610,7 @@ class Run:
                     "Give it a short printable name",
                 )
             key, self._next = self._next, self._next + 1
-            now = self._now()
+            now = self._now() if at is None else at
             self._sampler.edge(self._clock.now())
             self._journal_file.write({"open": key, "name": window.name, "t": now})
             self._open[key] = window
@@ -610,6 +665,8 @@ class Run:
             )
 
     def _drain(self, window: Window) -> None:
+        from energy_rating.workloads import drain_queues  # here, since few ask for it
+
         try:
             drain_queues()
         except Exception as error:  # it is the user's own failure, and the user's next call will raise it
@@ -648,6 +705,11 @@ class Run:
         if self._journal is not None:
             self._journal.write({"finding": plain(finding), "t": self._now()})
 
+    def judged(self, quality: Quality) -> None:
+        """Writes down how good the answers were, for the record; nothing here finds that out."""
+        if self._state == "open" and self._mine() and self._journal is not None:
+            self._journal.write({"quality": plain(quality), "t": self._now()})
+
     # -- results
 
     def elapsed_s(self) -> float:
@@ -676,11 +738,35 @@ class Run:
             )
         return self._record
 
+    def so_far(self) -> Record:
+        """The record up to now, while the run goes on: what was measured of its closed windows, and of the open ones.
+
+        Waits at most one update of the sensors, so that what was drawn before the last edge is counted. It is worked out anew from the
+        journal each time (about a second for an hour of one GPU); for every step of a training, look at the record afterwards.
+
+        Raises:
+            NotMeasured: the run has not started.
+        """
+        if self._state == "stopped":
+            return self.record
+        if self._state != "open":
+            raise NotMeasured("the run has not started", "Call start(), or use it with the with statement")
+        from energy_rating.formats import read_journal_from
+        from energy_rating.summary import summarise_journal
+
+        if isinstance(self._clock, MonotonicClock):
+            threading.Event().wait(ONE_UPDATE_S)
+        # A reading that is being written at this moment is there whole or not at all.
+        return summarise_journal(
+            read_journal_from(self._journal_file.stream(), place="the journal"), going_on=True
+        )
+
     def trace(self) -> pandas.DataFrame:
         """The readings so far as a table: one row a reading of a channel, power in watts beside it.
 
         Columns: ``time_s``, ``channel``, ``component``, ``device``, ``method``, ``value`` (joules or watts), ``power_w``.
         """
+        from energy_rating.formats import read_journal_from
         from energy_rating.publishers.trace import table
 
         if self._state not in ("open", "stopped"):

@@ -8,10 +8,10 @@ deviation, in the unit of the value (GUM, JCGM 100:2008, section 5).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import NormalDist
 
 JOULES_PER_KWH = 3.6e6
 JOULES_PER_WH = 3.6e3
@@ -49,7 +49,7 @@ class Estimate:
 
     def half_width(self, confidence: float = CONFIDENCE) -> float:
         """Half the width of the interval that holds the truth with this confidence (normal law)."""
-        return NormalDist().inv_cdf(0.5 + confidence / 2) * self.sigma
+        return _quantile(confidence) * self.sigma
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """Lower and upper end of the interval that holds the truth with this confidence."""
@@ -113,6 +113,14 @@ class EnergyPerUnit(Estimate):
     def __str__(self) -> str:
         origin = f"{self.component}, estimated" if self.estimated else self.component
         return f"{Estimate.__str__(self)} J ({origin})"
+
+
+@functools.cache
+def _quantile(confidence: float) -> float:
+    # Imported here: a run that is only measured never asks, and the module takes longer to load than this package.
+    from statistics import NormalDist
+
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
 def total(estimates: Iterable[Estimate], *, same_sensor: bool) -> Estimate:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal, get_args
 
 from energy_rating.errors import BadInput, NotMeasured
 from energy_rating.quantities import STRICT, EnergyPerUnit, Estimate
@@ -21,6 +21,10 @@ Method = Literal["counter", "power", "model"]
 Severity = Literal["note", "degrades", "disqualifies"]
 Validity = Literal["valid", "degraded", "invalid"]
 Number = int | float
+
+# Where a figure's doubt mostly comes from: the gain of an uncalibrated sensor, ticks at the windows' edges, time that a sensor does not
+# see, repeats that differ, or a model in a sensor's place.
+Doubt = Literal["sensor gain", "edges", "part-time sampling", "repeats", "model"]
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 COMPONENTS: tuple[Component, ...] = get_args(Component)
@@ -126,6 +130,8 @@ class Environment:
 class Model:
     """The model that was run; ``parameters`` counts all, ``active_parameters`` those used for one token.
 
+    ``trainable_parameters`` are those that a training changes (fewer than all with adapters such as LoRA, or frozen layers).
+
     Raises:
         ValueError: one of them is not above zero. None is not known.
     """
@@ -137,10 +143,12 @@ class Model:
     parameters: int | None = None
     active_parameters: int | None = None
     dtype: str | None = None
+    trainable_parameters: int | None = None
 
     def __post_init__(self) -> None:
         _refuse_unless_above_zero("parameters", self.parameters)
         _refuse_unless_above_zero("active_parameters", self.active_parameters)
+        _refuse_unless_above_zero("trainable_parameters", self.trainable_parameters)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,8 +166,12 @@ class Task:
 class Load:
     """The operating point. None is not known.
 
+    ``request_rate`` in requests a second, where they come by themselves; ``max_num_seqs``: how many the engine takes at once;
+    ``reasoning``: whether the model was asked to think first. ``settings``: what else was asked of the engine, by name. These
+    four are not stored where nothing was asked.
+
     Raises:
-        ValueError: one of the first four is not above zero.
+        ValueError: one of the numbers but the seed is not above zero.
     """
 
     __pydantic_config__ = STRICT
@@ -169,12 +181,18 @@ class Load:
     concurrency: int | None = None
     max_new_tokens: int | None = None
     seed: int | None = None
+    request_rate: float | None = None
+    max_num_seqs: int | None = None
+    reasoning: bool | None = None
+    settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _refuse_unless_above_zero("items", self.items)
         _refuse_unless_above_zero("batch_size", self.batch_size)
         _refuse_unless_above_zero("concurrency", self.concurrency)
         _refuse_unless_above_zero("max_new_tokens", self.max_new_tokens)
+        _refuse_unless_above_zero("request_rate", self.request_rate)
+        _refuse_unless_above_zero("max_num_seqs", self.max_num_seqs)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,6 +204,31 @@ class Quality:
     metric: str
     value: float
     source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """What a device was like at one moment. None: not told.
+
+    ``throttled_by`` is what held its clocks down (``sw-power-cap``, ``sw-thermal``, ``hw-slowdown``, …), of which nothing is to be
+    made where it was ``idle``. ``foreign_processes`` counts those that computed on it and were not this run's.
+
+    Raises:
+        ValueError: a number of processes is below zero.
+    """
+
+    __pydantic_config__ = STRICT
+
+    temperature_c: float | None = None
+    sm_clock_mhz: float | None = None
+    power_limit_w: float | None = None
+    throttled_by: tuple[str, ...] | None = None
+    idle: bool | None = None
+    persistence: bool | None = None
+    foreign_processes: int | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_unless_amount("foreign_processes", self.foreign_processes or 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -204,8 +247,9 @@ class Measurement:
     """The windows of one name, added up. A component that was not measured is absent, never zero.
 
     ``duration_s`` is the sum over its ``n`` windows, ``start_s`` the start of the first, since the start of the run.
-    ``coverage`` is the share (0 to 1) of the duration that the component's sensors saw. ``methods`` says how each
-    component was had (the worst of its channels); it follows from the record's channels and is not stored.
+    ``coverage`` is the share (0 to 1) of the duration that the component's sensors saw. ``doubt_from`` names the largest
+    contributor to each component's doubt. ``methods`` says how each component was had (the worst of its channels); it follows
+    from the record's channels and is not stored.
 
     Raises:
         ValueError: a number of windows, a duration, an amount of work or an energy is below zero or too large to reckon with,
@@ -224,6 +268,7 @@ class Measurement:
     coverage: Mapping[str, float]
     validity: Validity
     idle_j: Mapping[str, Estimate] | None = None
+    doubt_from: Mapping[str, Doubt] = field(default_factory=dict)
     methods: Mapping[str, Method] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -314,11 +359,22 @@ Status = Literal["firm", "provisional"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WouldBe:
+    """What the stars of a record that is *not rated* would be, if nothing were missing. Never a rating: it has a type of its own."""
+
+    stars: int
+    could_be: tuple[int, int]
+    index: Estimate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rating:
     """Stars under one scheme, or every reason why there are none.
 
     ``index`` is energy over the class's reference energy (0.6: 40 % less); ``could_be`` the fewest and the most stars that the
-    95 % interval of the index allows. ``stars`` None means not rated, and ``reasons`` says why.
+    95 % interval of the index allows. ``stars`` None means not rated, and ``reasons`` says why; ``would_be`` is there only
+    where it was asked for, nothing but a better measurement is missing, and ``stars`` is None. ``interval_95`` is that of the
+    index where ``index`` alone does not tell it: a normalised figure's is a factor up and down.
     """
 
     stars: int | None
@@ -332,6 +388,12 @@ class Rating:
     class_: str | None
     protocol: str | None
     reasons: tuple[str, ...] = ()
+    would_be: WouldBe | None = None
+    interval_95: tuple[float, float] | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.stars is not None and self.would_be is not None:
+            raise ValueError("what is rated has no stars that it would have")
 
 
 def worst_method(methods: Iterable[Method]) -> Method | None:
@@ -389,6 +451,7 @@ class Window:
 
 
 MOST_WORK = 2**63
+MOST_NUMBER = 1e20  # of parameters, items, seconds between readings, joules of a counter's range
 LONGEST_UNIT = 60
 MOST_FAULTS = 10
 
@@ -428,8 +491,8 @@ def _refuse_unless_share(name: str, value: float) -> None:
 
 def _refuse_unless_above_zero(name: str, value: Number | None) -> None:
     """Raises ValueError unless a number is unknown, or finite and above zero."""
-    if value is not None and not 0 < value <= sys.float_info.max:
-        raise ValueError(f"{name} is not above 0: {str(value)[:40]}")
+    if value is not None and not 0 < value <= MOST_NUMBER:
+        raise ValueError(f"{name} is not above 0, or beyond all measure: {str(value)[:40]}")
 
 
 def stage_of(name: str) -> Stage:
@@ -442,3 +505,35 @@ def stage_of(name: str) -> Stage:
         if stage == name:
             return stage
     raise BadInput(f"{name!r} is not a stage", f"Stages are: {', '.join(STAGES)}", place="stage")
+
+
+def plain(value: Any) -> Any:
+    """Any of this package's values as what ``json`` can write; what was derived or is absent is left out."""
+    if is_dataclass(value) and not isinstance(value, type):
+        entry = {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+        if isinstance(value, Measurement):
+            del entry["methods"]
+            if value.idle_j is None:
+                del entry["idle_j"]
+            if not value.doubt_from:
+                del entry["doubt_from"]  # records from before say nothing of it
+        if isinstance(value, Model) and value.trainable_parameters is None:
+            del entry[
+                "trainable_parameters"
+            ]  # of inference there is none, and a record from before has no such key
+        if isinstance(value, Load):
+            for key in ("request_rate", "max_num_seqs", "reasoning", "settings"):
+                if entry[key] in (None, {}):
+                    del entry[key]
+        if isinstance(value, Record):
+            order = ("schema", "run_id", "created", "stage", "model", "task", "load")
+            entry = {key: entry.pop(key) for key in order} | entry
+            # The schema's order: what was measured, what is to be said of it, what else is known, where it came from.
+            for key in ("measurements", "findings", "quality", "provenance"):
+                entry[key] = entry.pop(key)
+        return entry
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return value

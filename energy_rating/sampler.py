@@ -7,23 +7,47 @@ readings become energy is ``integration``'s.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import itertools
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, Protocol
 
 from energy_rating.errors import SensorFailed, SensorLost
-from energy_rating.formats import plain
-from energy_rating.records import Channel, Finding, Severity
+from energy_rating.records import Channel, Condition, Device, Finding, Severity, plain
 from energy_rating.sensors import Detection, Sensor
 
-# Quiet journals: from a minute after the last edge on, one line a second is kept.
+# Quiet journals: from a minute after the last edge on, one line a second is kept, of power beside a counter one in ten. So a week
+# of 8 GPUs fits in 200 MB.
 QUIET_AFTER_S = 60.0
 QUIET_LINE_S = 1.0
+QUIET_POWER_S = 10.0
+
+# Sensors that are read one after the other within so long share a line of the journal: its span says how long it took.
+TOGETHER_S = 0.001
+
+# With more sensors than this, the thread wakes on a grid only, so that it reads several each time: a wake-up costs as much as
+# several readings.
+MANY_SENSORS = 4
+GRAIN_S = 0.01
+
+# With more sensors than can be read so often each, twice around every tick, only every second, third … tick is bracketed. What a
+# window of one device loses in sharpness, the sum over many does not.
+MOST_READINGS_PER_S = 320
+
+# How hot and how throttled a device is changes slowly, and costs calls.
+CONDITION_S = 10.0
+CONDITION_TAKES_S = 0.02
+LATEST_CONDITION_S = 1.0
+# Who uses a device takes milliseconds to ask for.
+USERS_S = 60.0
+
+# The end of a run waits so long for models that are still being loaded.
+MODELS_PATIENCE_S = 0.7
 
 # A model of power by load needs so much time to know the load (the kernel counts it in hundredths of a second).
 SHORTEST_MODEL_S = 0.1
@@ -57,7 +81,9 @@ class _Thread:
 
     def __init__(self, step: Callable[[float], float | None], patience_s: float) -> None:
         self._step = step
-        self._wake = threading.Event()
+        # A lock that nobody gives back until the end: waiting for it costs half of what waiting for an event does.
+        self._ended = threading.Lock()
+        self._ended.acquire()
         self._stepped = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="energy-rating", daemon=True)
         self._thread.start()
@@ -69,10 +95,11 @@ class _Thread:
             self._stepped.set()
             if due is None:
                 return
-            self._wake.wait(max(0.0, due - time.monotonic()))
+            self._ended.acquire(timeout=max(0.0, due - time.monotonic()))
 
     def finish(self, patience_s: float) -> bool:
-        self._wake.set()
+        with contextlib.suppress(RuntimeError):  # given back before
+            self._ended.release()
         self._thread.join(patience_s)
         return not self._thread.is_alive()
 
@@ -125,7 +152,7 @@ class Pace:
     after the expected time bracket each tick closely at two readings a tick, instead of the hundreds that polling would need.
     """
 
-    def __init__(self, channels: Sequence[Channel], period_s: float) -> None:
+    def __init__(self, channels: Sequence[Channel], period_s: float, hint_s: float | None = None) -> None:
         counters = [channel for channel in channels if channel.method == "counter"]
         slowest = max(
             (channel.period_s or 0.0 for channel in channels if channel.method == "model"), default=0.0
@@ -134,6 +161,7 @@ class Pace:
         self._counter = next((channel.id for channel in counters if channel.period_s is None), None)
         self._following = False
         self._learning = self._counter is not None
+        self._hint_s = hint_s  # the period that an earlier run learned of this device
         self._learn_until = -1.0
         self._ticks: list[tuple[float, float]] = []
         self._last: tuple[float, float] | None = None  # start of the last reading, and its value
@@ -175,23 +203,37 @@ class Pace:
             self._learn_until = end_s + LEARN_S
         if ticked:
             self._ticks.append((low, end_s))
+        times = [(low + high) / 2 for low, high in self._ticks]
+        spacings = [b - a for a, b in itertools.pairwise(times)]
+        if self._hint_s is not None and len(spacings) >= 2:
+            if all(abs(spacing - self._hint_s) < 0.1 * self._hint_s + LEARN_STEP_S for spacing in spacings):
+                self._learning = False
+                self._ticks = []
+                return self._begin_to_follow(self._hint_s, times[-1], end_s)
+            self._hint_s = None
         if len(self._ticks) < LEARN_TICKS and end_s < self._learn_until:
             return end_s + LEARN_STEP_S
         self._learning = False
-        times = [(low + high) / 2 for low, high in self._ticks]
-        spacings = [b - a for a, b in itertools.pairwise(times)]
         self._ticks = []
         if len(spacings) >= 3:
-            period = median(spacings)
+            period = sorted(spacings)[len(spacings) // 2]
             steady = sum(abs(spacing - period) < 0.2 * period + LEARN_STEP_S for spacing in spacings)
             if steady >= 0.7 * len(spacings) and FASTEST_FOLLOWED_S <= period <= SLOWEST_FOLLOWED_S:
                 # Over all ticks the brackets' errors divide by their number.
                 count = max(1, round((times[-1] - times[0]) / period))
-                self._tick_s = self._learned_s = (times[-1] - times[0]) / count
-                self._following = True
-                self._guard_s = 2 * NARROWEST_GUARD_S
-                return self._expect_after(times[-1], end_s)
+                return self._begin_to_follow((times[-1] - times[0]) / count, times[-1], end_s)
         return end_s + self.period_s
+
+    def _begin_to_follow(self, tick_s: float, last_tick: float, now_s: float) -> float:
+        self._tick_s = self._learned_s = tick_s
+        self._following = True
+        self._guard_s = 2 * NARROWEST_GUARD_S
+        return self._expect_after(last_tick, now_s)
+
+    @property
+    def learned_s(self) -> float | None:
+        """The period of the counter's ticks, where it is being followed."""
+        return self._tick_s if self._following else None
 
     @property
     def _stride_s(self) -> float:
@@ -237,23 +279,89 @@ class Pace:
         return self._expect_after(expected + missed_s, end_s)
 
 
-@dataclass(slots=True)
+class Models(Protocol):
+    """What models the rest, once the sensors that measure are being read. ``survey.InTurn`` is one."""
+
+    def modelling(self) -> Detection:
+        """The models, and what is to be said of what is not measured. May take long."""
+
+    def unmodelled(self) -> Detection:
+        """What is to be said where there was no time for that."""
+
+
+@dataclass(slots=True, eq=False)
 class _Watched:
-    """One sensor with its pace, what is due, and what was already said about it."""
+    """One sensor with its pace, what is due, what was already said about it, and what quiet times withheld."""
 
     sensor: Sensor
     pace: Pace
     due_s: float
-    methods: dict[str, str]
+    methods: Mapping[str, str]
+    device: Device | None
+    modelled: bool  # its readings are means since the reading before
+    quiet: _Quiet
     told: set[str]
-    withheld: list[dict[str, Any]]
-    kept_s: float
     read_s: float
 
-    @property
-    def modelled(self) -> bool:
-        """Whether its readings are means since the reading before, as those of models are."""
-        return all(method == "model" for method in self.methods.values())
+
+class _Quiet:
+    """The readings of one sensor in quiet times: whole for a second, then thinned to the last counters and mean powers."""
+
+    def __init__(self, methods: Mapping[str, str]) -> None:
+        self._counters = [name for name, method in methods.items() if method == "counter"]
+        self._registers = [name for name, method in methods.items() if method != "counter"]
+        self._power_s = QUIET_POWER_S if self._counters else QUIET_LINE_S
+        self._lines: list[dict[str, Any]] = []
+        self._areas: dict[str, tuple[float, float]] = {}  # joules over seconds, by channel
+        self._since_s: float | None = None  # when the means began
+        self._until_s = 0.0
+
+    def withhold(self, line: dict[str, Any]) -> None:
+        self._lines.append(line)
+
+    def thinned(self, now_s: float) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """The last second's counters as one line and, every so often, the powers' means as another."""
+        if not self._lines:
+            return None, None
+        last = self._lines[-1]
+        values = {name: last["r"][name] for name in self._counters if name in last["r"]}
+        counters = {"t": last["t"], "dt": last["dt"], "r": values} if values else None
+        self._add_up()
+        self._lines = []
+        due = self._since_s is not None and now_s - self._since_s >= self._power_s - QUIET_LINE_S / 2
+        return counters, self._means() if due else None
+
+    def whole(self) -> list[dict[str, Any]]:
+        """All that is withheld: the means until the last second, and that second as it was read."""
+        means = self._means()
+        lines, self._lines = self._lines, []
+        return [means, *lines] if means else lines
+
+    def _add_up(self) -> None:
+        first, last = self._lines[0], self._lines[-1]
+        if self._since_s is None:
+            self._since_s = first["t"]
+        self._until_s = last["t"] + last["dt"]
+        for name in self._registers:
+            told = [(line["t"], line["dt"], line["r"][name]) for line in self._lines if name in line["r"]]
+            area, seconds = self._areas.get(name, (0.0, 0.0))
+            for (t, dt, p), following in itertools.zip_longest(told, told[1:]):
+                # A register's reading stands until the next one; a model's is the mean of its own span.
+                width = following[0] - t if following is not None and dt < QUIET_LINE_S / 4 else dt
+                power = (p + following[2]) / 2 if following is not None and dt < QUIET_LINE_S / 4 else p
+                area, seconds = area + power * width, seconds + width
+            if told and seconds == 0:
+                area, seconds = told[0][2] * 1e-6, 1e-6
+            if told:
+                self._areas[name] = area, seconds
+
+    def _means(self) -> dict[str, Any] | None:
+        if self._since_s is None:
+            return None
+        means = {name: round(area / seconds, 3) for name, (area, seconds) in sorted(self._areas.items())}
+        line = {"t": self._since_s, "dt": round(self._until_s - self._since_s, 6), "r": means}
+        self._since_s, self._areas = None, {}
+        return line if means else None
 
 
 class Sampler:
@@ -266,12 +374,25 @@ class Sampler:
         write: Callable[..., None],
         clock: Clock,
         period_s: float,
+        models: Models | None = None,
+        hint: Callable[[Device], float | None] = lambda _: None,
     ) -> None:
         self._detect = detect
+        self._models = models
+        self._hint = hint
         self._write = write
         self._clock = clock
         self._period_s = period_s
         self._watched: list[_Watched] | None = None
+        self._queue: list[tuple[float, int, _Watched]] = []  # a heap: what is due when
+        self._number = itertools.count()  # the order of what is due at the same time
+        self._grain_s = 0.0
+        self._arrived: deque[tuple[Detection, float]] = deque()  # models, and since when they are of use
+        self._loader: threading.Thread | None = None
+        self._batch: list[dict[str, Any]] = []
+        self._withholding = False
+        self._thinned_s = 0.0
+        self._condition_s = self._users_s = -math.inf
         self._closing = False
         self._abandoned = False
         self._zero: float | None = None
@@ -295,6 +416,30 @@ class Sampler:
             held, self._held = self._held or [], None
             if held and not self._abandoned:
                 self._write(*map(self._since_zero, held))
+        if self._models is not None:
+            self._loader = threading.Thread(
+                target=self._load_models, name="energy-rating-models", daemon=True
+            )
+            self._loader.start()
+
+    def _load_models(self) -> None:
+        """Beside the sampler's thread, which must not wait: loading takes long, and nothing here talks to a device."""
+        assert self._models is not None
+        since_s = self._clock.now()
+        try:
+            detection = self._models.modelling()
+        except Exception as error:  # the measured program goes on
+            reason = f"looking for models failed with {type(error).__name__}"
+            detection = Detection(findings=(Finding(code="models-failed", message=reason),))
+        self._arrived.append((detection, since_s))
+
+    def learned(self) -> list[tuple[Device, float]]:
+        """The devices whose counters are being followed, and how often those tick, in seconds."""
+        return [
+            (watched.device, period_s)
+            for watched in self._watched or ()
+            if watched.device is not None and (period_s := watched.pace.learned_s) is not None
+        ]
 
     def edge(self, now_s: float) -> None:
         """There was an edge: readings around it are kept."""
@@ -328,85 +473,150 @@ class Sampler:
         assert self._watched is not None
         closing = self._closing
         self._note_suspension()
-        for watched in tuple(self._watched):
-            if watched.due_s <= self._clock.now() or (closing and self._has_news(watched)):
-                self._read(watched)
+        if closing:
+            self._await_models()
+        while self._arrived:
+            self._add_models(*self._arrived.popleft())
+        if closing:
+            for watched in tuple(self._watched):
+                if watched.due_s <= self._clock.now() or self._has_news(watched):
+                    self._read(watched)
+        else:
+            self._read_due()
+        self._write_batch()
+        self._thin_out()
+        self._note_conditions(closing)
         if self.tick is not None and not self._abandoned:
             self.tick(self._clock.now())
         if closing:
+            self._write_whole()
             for watched in self._watched:
-                self._flush(watched)
                 watched.sensor.close()
             self._watched = []
             return None
-        return min([now_s + QUIET_LINE_S, *(watched.due_s for watched in self._watched)])
+        latest = now_s + QUIET_LINE_S
+        return min(latest, self._queue[0][0]) if self._queue else latest
+
+    def _read_due(self) -> None:
+        while self._queue and self._queue[0][0] <= self._clock.now():
+            watched = heapq.heappop(self._queue)[2]
+            if self._read(watched):
+                self._enqueue(watched)
+
+    def _enqueue(self, watched: _Watched) -> None:
+        due = watched.due_s
+        if self._grain_s:
+            due = math.ceil(due / self._grain_s) * self._grain_s
+        heapq.heappush(self._queue, (due, next(self._number), watched))
 
     def _begin(self) -> None:
         detection = self._detect()
         now = self._clock.now()
-        watched = [
-            _Watched(
-                sensor=sensor,
-                pace=Pace(sensor.channels, self._period_s),
-                due_s=now,
-                methods={channel.id: channel.method for channel in sensor.channels},
-                told=set(),
-                withheld=[],
-                kept_s=now,
-                read_s=now,
-            )
-            for sensor in detection.sensors
-        ]
-        for one in watched:
-            if one.modelled:
-                one.due_s = now + one.pace.period_s  # its first mean needs some time to be of
         with self._lock:
             self.detection = detection
             late = self._zero is not None
-        self._watched = watched
+        self._watched = []
+        self._watch(detection, now)
         if late:
-            channels = [plain(channel) for sensor in detection.sensors for channel in sensor.channels]
-            self._put({"channels": channels, "devices": plain(detection.devices), "t": now})
-            for finding in detection.findings:
-                self._put({"finding": plain(finding), "t": now})
+            self._announce(detection, now)
             self._tell(
                 "sensors-late",
                 f"the sensors answered only {now - (self._zero or now):.1f} s after the run had opened",
                 "On NVIDIA machines persistence mode keeps the driver loaded: sudo nvidia-persistenced",
             )
 
+    def _watch(self, detection: Detection, since_s: float) -> None:
+        assert self._watched is not None
+        if len(detection.sensors) > MANY_SENSORS:
+            self._grain_s = GRAIN_S
+        period_s = max(self._period_s, 2 * len(detection.sensors) / MOST_READINGS_PER_S)
+        devices = {device.id: device for device in detection.devices}
+        for sensor in detection.sensors:
+            device = devices.get(sensor.channels[0].device) if sensor.channels else None
+            methods = {channel.id: channel.method for channel in sensor.channels}
+            watched = _Watched(
+                sensor=sensor,
+                pace=Pace(
+                    sensor.channels,
+                    period_s,
+                    self._hint(device) if device is not None else None,
+                ),
+                due_s=since_s,
+                methods=methods,
+                device=device,
+                modelled=all(method == "model" for method in methods.values()),
+                quiet=_Quiet(methods),
+                told=set(),
+                read_s=since_s,
+            )
+            if watched.modelled:
+                watched.due_s = since_s + watched.pace.period_s  # its first mean needs some time to be of
+            self._watched.append(watched)
+            self._enqueue(watched)
+
+    def _announce(self, detection: Detection, now_s: float) -> None:
+        """Channels that were not there when the journal got its header, and what is to be said."""
+        channels = [plain(channel) for sensor in detection.sensors for channel in sensor.channels]
+        if channels or detection.devices:
+            self._put({"channels": channels, "devices": plain(detection.devices), "t": now_s})
+        for finding in detection.findings:
+            self._put({"finding": plain(finding), "t": now_s})
+
+    def _add_models(self, detection: Detection, since_s: float) -> None:
+        self._models = None
+        self._announce(detection, self._clock.now())
+        self._watch(detection, since_s)
+
+    def _await_models(self) -> None:
+        if self._loader is not None and self._models is not None:
+            self._loader.join(MODELS_PATIENCE_S)
+            if self._loader.is_alive():
+                self._arrived.append((self._models.unmodelled(), self._clock.now()))
+
     def _has_news(self, watched: _Watched) -> bool:
         return not watched.modelled or self._clock.now() - watched.read_s >= SHORTEST_MODEL_S
 
-    def _read(self, watched: _Watched) -> None:
+    def _read(self, watched: _Watched) -> bool:
+        """Reads a sensor; False if it is lost."""
         start = self._clock.now()
+        reading: Mapping[str, float | SensorFailed]
         try:
-            reading = _clean(watched.sensor.read(), watched.methods)
+            reading = watched.sensor.read()
+            values = {
+                key: value
+                for key, value in reading.items()
+                if type(value) is float and value - value == 0.0 and key in watched.methods
+            }
+            if len(values) < len(watched.methods) or len(reading) > len(values):
+                reading = _clean(reading, watched.methods)
+                values = {key: value for key, value in reading.items() if isinstance(value, float)}
         except SensorLost as error:
             self._lose(watched, error)
-            return
+            return False
         except SensorFailed as error:
-            reading = dict.fromkeys(watched.methods, error)
+            reading, values = dict.fromkeys(watched.methods, error), {}
         except Exception as error:  # a defect in a sensor must not end the others, nor the program
-            reading = dict.fromkeys(
-                watched.methods, SensorFailed(f"the sensor failed with {type(error).__name__}")
-            )
+            failed = SensorFailed(f"the sensor failed with {type(error).__name__}")
+            reading, values = dict.fromkeys(watched.methods, failed), {}
         end = self._clock.now()
+        if len(values) < len(watched.methods):
+            for key, value in reading.items():
+                if not isinstance(value, float):
+                    self._tell_failure(watched, key, value)
         watched.due_s = watched.pace.next_s(start, end, reading)
         if watched.modelled:
             start = watched.read_s
         watched.read_s = end
-        values = {key: round(value, 6) for key, value in reading.items() if isinstance(value, float)}
-        for key, value in reading.items():
-            if not isinstance(value, float):
-                self._tell_failure(watched, key, value)
         if values:
             self._keep(watched, {"t": start, "dt": round(end - start, 6), "r": values}, end)
-        if reading and all(isinstance(value, SensorLost) for value in reading.values()):
+        elif reading and all(isinstance(value, SensorLost) for value in reading.values()):
             self._lose(watched, next(value for value in reading.values() if isinstance(value, SensorLost)))
+            return False
+        return True
 
     def _lose(self, watched: _Watched, error: SensorLost) -> None:
-        self._flush(watched)
+        for line in watched.quiet.whole():
+            self._put(line)
         if self._watched is not None:
             self._watched = [other for other in self._watched if other is not watched]
         for channel in watched.methods:
@@ -420,25 +630,86 @@ class Sampler:
             watched.told.add(reason)
             self._tell("reading-failed", reason, error.remedy, "note", channel)
 
-    def _keep(self, watched: _Watched, line: dict[str, Any], now_s: float) -> None:
-        """Writes a reading; in quiet times only one a second, with the mean of the registers in between."""
-        quiet = now_s - self._last_edge_s > QUIET_AFTER_S and self._zero is not None
-        if not quiet or self._closing:
-            self._flush(watched)
-            self._put(line)
-            watched.kept_s = now_s
-            return
-        watched.withheld.append(line)
-        if now_s - watched.kept_s >= QUIET_LINE_S:
-            for summed in _summed(watched.withheld, watched.methods):
-                self._put(summed)
-            watched.withheld = []
-            watched.kept_s = now_s
+    # -- what is kept of it
 
-    def _flush(self, watched: _Watched) -> None:
-        for line in watched.withheld:
-            self._put(line)
-        watched.withheld = []
+    def _keep(self, watched: _Watched, line: dict[str, Any], now_s: float) -> None:
+        """Takes a reading to the journal, or withholds it in quiet times."""
+        if not self._closing and now_s - self._last_edge_s > QUIET_AFTER_S and self._zero is not None:
+            watched.quiet.withhold(line)
+            self._withholding = True
+            return
+        if self._withholding:
+            self._write_whole()
+        if watched.modelled:
+            self._put(line)  # its span is its own
+            return
+        if self._batch and line["t"] + line["dt"] - self._batch[0]["t"] > TOGETHER_S:
+            self._write_batch()
+        self._batch.append(line)
+
+    def _write_batch(self) -> None:
+        """What was read together, as one line."""
+        if len(self._batch) == 1:
+            self._put(self._batch[0])
+        elif self._batch:
+            start, last = self._batch[0]["t"], self._batch[-1]
+            values = {key: value for line in self._batch for key, value in line["r"].items()}
+            self._put({"t": start, "dt": round(last["t"] + last["dt"] - start, 6), "r": values})
+        self._batch = []
+
+    def _thin_out(self) -> None:
+        """In quiet times once a second: one line with all counters, one with the mean powers that are due."""
+        now = self._clock.now()
+        if not self._withholding or now - self._thinned_s < QUIET_LINE_S or self._watched is None:
+            return
+        self._thinned_s = now
+        thinned = [watched.quiet.thinned(now) for watched in self._watched]
+        self._put_together([counters for counters, _ in thinned if counters is not None])
+        self._put_together([means for _, means in thinned if means is not None])
+
+    def _put_together(self, lines: Sequence[dict[str, Any]]) -> None:
+        if lines:
+            start = min(line["t"] for line in lines)
+            end = max(line["t"] + line["dt"] for line in lines)
+            values = {key: value for line in lines for key, value in line["r"].items()}
+            self._put({"t": start, "dt": round(end - start, 6), "r": values})
+
+    def _write_whole(self) -> None:
+        """Quiet times are over: what they withheld is written as it was read."""
+        self._withholding = False
+        for watched in self._watched or ():
+            for line in watched.quiet.whole():
+                self._put(line)
+
+    def _note_conditions(self, closing: bool) -> None:
+        """When the run opens, every ten seconds and at its end: what the devices are like, and less often who else uses them."""
+        now = self._clock.now()
+        if self._watched is None or self._zero is None:
+            return
+        since = now - self._condition_s
+        if not closing and since < CONDITION_S:
+            return
+        # Not in the way of a reading that is due: there is time after it.
+        due = self._queue[0][0] if self._queue else math.inf
+        if not closing and due - now < CONDITION_TAKES_S and since < CONDITION_S + LATEST_CONDITION_S:
+            return
+        self._condition_s = now
+        ask_users = closing or now - self._users_s >= USERS_S
+        if ask_users:
+            self._users_s = now
+        found: dict[str, Any] = {}
+        for watched in self._watched:
+            told: dict[str, Any] = {}
+            for name in ("condition", "users") if ask_users else ("condition",):
+                ask = getattr(watched.sensor, name, None)
+                if ask is not None:
+                    with contextlib.suppress(Exception):  # it is no reading: what is not told is absent
+                        answer = plain(Condition(**ask()))
+                        told |= {key: value for key, value in answer.items() if value is not None}
+            if told:
+                found[watched.sensor.channels[0].device] = told
+        if found:
+            self._put({"condition": found, "t": now})
 
     def _put(self, entry: dict[str, Any]) -> None:
         """Writes an entry whose ``t`` is a time on the clock."""
@@ -481,22 +752,3 @@ def _clean(reading: Mapping[str, object], known: Mapping[str, str]) -> dict[str,
         else:
             clean[channel] = SensorFailed("the sensor gave no finite number")
     return clean
-
-
-def _summed(lines: Sequence[dict[str, Any]], methods: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Several readings as one: counters as last read, registers as their mean over the time between."""
-    last = lines[-1]
-    counters = {key: value for key, value in last["r"].items() if methods[key] == "counter"}
-    if counters:
-        yield {"t": last["t"], "dt": last["dt"], "r": counters}
-    start, end = lines[0]["t"], last["t"] + last["dt"]
-    means: dict[str, float] = {}
-    for key in {key for line in lines for key in line["r"] if methods[key] != "counter"}:
-        times = [line["t"] for line in lines if key in line["r"]]
-        watts = [line["r"][key] for line in lines if key in line["r"]]
-        area = sum(
-            (b - a) * (p + q) / 2 for a, b, p, q in zip(times, times[1:], watts, watts[1:], strict=False)
-        )
-        means[key] = round(area / (times[-1] - times[0]) if times[-1] > times[0] else watts[0], 6)
-    if means:
-        yield {"t": start, "dt": round(end - start, 6), "r": dict(sorted(means.items()))}

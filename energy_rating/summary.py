@@ -12,7 +12,9 @@ from energy_rating import __version__, checks
 from energy_rating.formats import Journal, Session, Span, read_journal
 from energy_rating.impact import missing
 from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register
+from energy_rating.quality import is_accuracy
 from energy_rating.quantities import (
+    EnergyPerUnit,
     Estimate,
     duration,
     reaches_zero,
@@ -29,10 +31,12 @@ from energy_rating.records import (
     RUN,
     Channel,
     Component,
+    Doubt,
     Finding,
     Measurement,
     Number,
     Provenance,
+    Quality,
     Record,
     component_methods,
     validity,
@@ -83,20 +87,24 @@ def summarise(journal: str | Path) -> Record:
     return summarise_journal(read_journal(journal))
 
 
-def summarise_journal(journal: Journal) -> Record:
-    """The record of a journal that has been read. The same journal gives the same record, byte for byte."""
+def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
+    """The record of a journal that has been read. The same journal gives the same record, byte for byte.
+
+    ``going_on``: the run has not ended yet, and that is no fault of it.
+    """
     parts = [_Part(session, number) for number, session in enumerate(journal.sessions, start=1)]
     channels = _distinct(parts)
     findings = [finding for part in parts for finding in part.findings]
+    findings += [finding for part in parts for finding in checks.of_conditions(part.session)]
     sums: dict[str, _Sum] = {RUN: _Sum()}
     for part in parts:
         for span in part.session.spans:
             sums.setdefault(span.name, _Sum()).add(part, span)
-            if not span.closed:
+            if not span.closed and not going_on:
                 findings.append(checks.interrupted(span.name, span.end_s))
     for part in parts:
         runs = [span for span in part.session.spans if span.name == RUN]
-        if not part.session.ended and all(span.closed for span in runs):
+        if not part.session.ended and not going_on and all(span.closed for span in runs):
             findings.append(checks.ended_early(opened=bool(runs)))
     if journal.damage is not None:
         findings.append(checks.damaged(journal.damage))
@@ -106,6 +114,9 @@ def summarise_journal(journal: Journal) -> Record:
     for name, added in sums.items():
         measurement, used = added.measurement(name, parts, channels, idle_w, unit)
         findings += checks.of_measurement(measurement, channels, used, contiguous=added.contiguous)
+        for channel in channels:
+            if channel.id in used:
+                findings += checks.of_steps(name, added.durations_s, channel, channel.period_s)
         if name == MEASURED:
             for (number, channel_id), seen in added.seen.items():
                 # A model follows the load of the whole machine; only what was measured is expected to repeat itself.
@@ -135,6 +146,7 @@ def summarise_journal(journal: Journal) -> Record:
             for measurement in measurements
         ),
         findings=tuple(findings),
+        quality=tuple(dict.fromkeys(quality for part in parts for quality in part.session.quality)),
         provenance=Provenance(version=__version__, journal_sha256=journal.sha256, files=journal.files),
     )
 
@@ -181,7 +193,8 @@ class _Part:
                     period_s=channel.period_s,
                     # A register holds a value for its period, and is read at any moment of it; a model tells of the span.
                     lag_s=0.0 if modelled else (channel.period_s or 0.0) / 2,
-                    unseen=0.0 if modelled else UNSEEN_SHARE,
+                    # Only GPUs' registers are known to look for a part of the time.
+                    unseen=UNSEEN_SHARE if channel.component == "gpu" and not modelled else 0.0,
                     limit_w=limit_w,
                 )
                 self.registers[channel.id] = register
@@ -193,7 +206,10 @@ class _Part:
 
     def _gain(self, channel: Channel) -> float:
         """What is uncertain about a register's energy for good: its gain, and what no counter checks where there is none."""
-        alone = self.devices[channel.component, channel.device][0].method != "counter"
+        alone = (
+            channel.component == "gpu"
+            and self.devices[channel.component, channel.device][0].method != "counter"
+        )
         return math.hypot(channel.accuracy, REGISTER_ONLY) if alone else channel.accuracy
 
     def _compare(self) -> None:
@@ -202,9 +218,11 @@ class _Part:
             registers = [channel for channel in channels if channel.method == "power"]
             for span in self.session.spans:
                 if span.name == RUN and counters and registers:
-                    counted, _ = self.energy(counters[0], span)
-                    integrated, _ = self.energy(registers[0], span)
-                    if counted is not None and integrated is not None:
+                    counted, counted_s = self.energy(counters[0], span)
+                    integrated, integrated_s = self.energy(registers[0], span)
+                    # What saw different times is not comparable; that one of them fell silent is said elsewhere.
+                    alike = abs(counted_s - integrated_s) <= CLEARLY_MORE / 2 * (span.end_s - span.start_s)
+                    if counted is not None and integrated is not None and alike:
                         self.findings += checks.of_pair(
                             counters[0], counted, integrated, span.end_s - span.start_s
                         )
@@ -338,6 +356,7 @@ class _Sum:
         wanted: dict[Component, float] = {}
         groups: dict[Component, dict[str, list[Estimate]]] = {}
         used: dict[str, float] = {}
+        doubts: dict[str, list[tuple[float, Doubt]]] = {}
         for part in parts:
             duration_s = self.duration_by_part_s.get(part.number, 0.0)
             if duration_s <= 0:
@@ -355,6 +374,9 @@ class _Sum:
                 energy = seen.estimate
                 if name == MEASURED and len(seen.values) == self.n:
                     energy = repeated(energy, self.rates(seen.values, unit))
+                doubts.setdefault(component, []).append(
+                    (energy.sigma, _doubt_from(best, energy, repeats=energy.random > seen.estimate.random))
+                )
                 energies[channel_id] = (
                     energies[channel_id].plus(energy, same_sensor=True) if channel_id in energies else energy
                 )
@@ -390,10 +412,30 @@ class _Sum:
                 coverage=coverage,
                 validity="valid",
                 idle_j=idle_j or None,
+                doubt_from={
+                    component: max(doubts[component])[1]
+                    for component in energy_j
+                    if max(doubts[component])[0] > 0
+                },
                 methods=component_methods(energies, channels),
             ),
             used,
         )
+
+
+def _doubt_from(channel: Channel, energy: Estimate, *, repeats: bool) -> Doubt:
+    """What contributes most to the doubt of one channel's energy."""
+    if channel.method == "model":
+        return "model"
+    gain_j = channel.accuracy * energy.value
+    lasting_j = math.sqrt(max(energy.systematic**2 - gain_j**2, 0.0))
+    if gain_j >= max(lasting_j, energy.random):
+        return "sensor gain"
+    if lasting_j > energy.random:
+        return "part-time sampling"
+    if repeats:
+        return "repeats"
+    return "edges" if channel.method == "counter" else "part-time sampling"
 
 
 def repeated(energy: Estimate, rates: Sequence[float]) -> Estimate:
@@ -425,6 +467,25 @@ def window_energies(journal: Journal, name: str) -> dict[str, list[float]]:
             for name_of, value in sums.items():
                 found.setdefault(name_of, []).append(value)
     return found
+
+
+def energies_between(journal: Journal, spans: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
+    """Joules between pairs of times (seconds since the start of the last session), by component.
+
+    A component is left out where one of its devices saw nothing of a pair.
+    """
+    part = _Part(journal.sessions[-1], len(journal.sessions))
+    found: dict[str, list[float]] = {}
+    silent: set[str] = set()
+    for (component, _), candidates in part.devices.items():
+        for number, (start_s, end_s) in enumerate(spans):
+            energy, _ = part.energy_between(candidates[0], start_s, end_s)
+            sums = found.setdefault(component, [0.0] * len(spans))
+            if energy is None:
+                silent.add(component)
+            else:
+                sums[number] += energy.value
+    return {component: sums for component, sums in found.items() if component not in silent}
 
 
 def _share(value: float) -> float:
@@ -491,7 +552,8 @@ def _idle_w(parts: Sequence[_Part]) -> dict[Component, Estimate]:
 _BESIDE_THE_POINT = ("load", "warm-up", *IDLE_WINDOWS)
 
 # What was read or taken from a cache is counted too; the energy went into what was made of it.
-_READ = ("input_", "cached_")
+# Thought tokens are among the tokens.
+_READ = ("input_", "cached_", "reasoning_")
 
 
 def headline(record: Record) -> Measurement | None:
@@ -515,6 +577,33 @@ def headline(record: Record) -> Measurement | None:
     if counted:
         return max(counted, key=lambda measurement: measurement.duration_s)
     return next((measurement for measurement in record if measurement.name == RUN), None)
+
+
+def per_right_answer(record: Record) -> tuple[tuple[Quality, EnergyPerUnit], ...]:
+    """Joules per right answer for each accuracy that the record tells: those per request over the share that is right.
+
+    The share is taken as exact; whether it holds for these very items is for its source to say. Empty without an accuracy,
+    without requests or without energy.
+    """
+    shown = headline(record)
+    component = lead(shown) if shown is not None else None
+    if shown is None or component is None or not shown.work.get("request"):
+        return ()
+    each = shown.energy_per("request", component)
+    return tuple(
+        (
+            quality,
+            replace(
+                each,
+                value=each.value / quality.value,
+                random=each.random / quality.value,
+                systematic=each.systematic / quality.value,
+                unit="right answer",
+            ),
+        )
+        for quality in record.quality
+        if is_accuracy(quality)
+    )
 
 
 # What does the work comes first: a figure for memory alone says little, however large it is.

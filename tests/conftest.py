@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
 
-settings.register_profile("same-cases", derandomize=True, print_blob=True)
+# How long a case takes says something of the machine, and nothing of the law.
+settings.register_profile("at-a-desk", deadline=None)
+settings.register_profile("same-cases", derandomize=True, print_blob=True, deadline=None)
+settings.load_profile("at-a-desk")
 if os.environ.get("CI"):
     settings.load_profile("same-cases")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_memory_of_other_runs(tmp_path_factory):
+    """What devices turned out to be like is remembered from run to run; tests neither read nor write what a user's runs learned."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

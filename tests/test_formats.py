@@ -218,6 +218,7 @@ def test_a_record_has_the_keys_of_the_contract_and_no_others(record_text):
             "energy_j",
             "coverage",
             "validity",
+            "doubt_from",
         ),
     ]
     assert list(entry["channels"][0]) == [

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from energy_rating.errors import SensorFailed
+from energy_rating.quantities import Estimate
 from energy_rating.records import Channel, Component
 
 Power = Callable[[float], float]
@@ -191,3 +192,9 @@ def sine(
         lambda t: mean + amplitude * math.sin(w * (t - phase)),
         lambda t: mean * t - amplitude / w * math.cos(w * (t - phase)),
     )
+
+
+def is_right(energy: Estimate, truth_j: float, share: float) -> bool:
+    """Whether an energy measured in real time is the truth: to within this share or, where a busy machine let the sampler wait,
+    within four times the random doubt that the record states itself. A doubt of a tenth would be no measurement."""
+    return abs(energy.value - truth_j) <= max(share * truth_j, 4 * energy.random) and energy.random < 0.1 * truth_j
