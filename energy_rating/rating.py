@@ -1,9 +1,10 @@
 """From a record to stars under one scheme, or to every reason why there are none. Pure; reads scheme files and profiles.
 
 Index = gross energy per unit of the component that the scheme names / the class's reference energy. The stars are those of the
-point value; what its 95 % interval allows stands beside them. Nothing is rated that was not measured on the reference device,
-under a protocol and at an operating point that the scheme knows. Items that nobody can compare with the protocol's leave a
-rating *indicative*.
+point value; what its 95 % interval allows stands beside them. Inference is rated under a protocol and at an operating point that
+the scheme knows, as measured on the reference device, or as normalised to it where the scheme allows that. Items that nobody can
+compare with the protocol's leave a rating *indicative*. Of training the run is rated, whatever it ran on: its energy per
+floating-point operation that the model's training needs.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from energy_rating import formats
-from energy_rating.errors import BadInput
+from energy_rating.checks import LEAST_COVERAGE
+from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.profiles import (
     EXAMPLE_DEVICE,
     Profile,
@@ -23,7 +25,7 @@ from energy_rating.profiles import (
     profile_for,
 )
 from energy_rating.profiles import profiles as all_profiles
-from energy_rating.quantities import STRICT, Estimate, significant
+from energy_rating.quantities import CONFIDENCE, STRICT, Estimate, significant
 from energy_rating.records import (
     MEASURED,
     RUN,
@@ -40,11 +42,16 @@ from energy_rating.records import (
     Stage,
     Status,
     Validity,
+    WouldBe,
     validity,
     worst_method,
 )
 
+if TYPE_CHECKING:
+    from energy_rating.normalisation import Normalised
+
 SCHEME_SCHEMA = "energy-rating/scheme/1"
+RATING_SCHEMA = "energy-rating/rating/1"
 SCHEMES = Path(__file__).parent / "schemes"
 TRAINING: tuple[Stage, ...] = ("pre-training", "fine-tuning")
 
@@ -55,6 +62,9 @@ WORST_LAST: tuple[Validity, ...] = ("valid", "degraded", "invalid")
 # How a record's provenance calls items that did not ship with the package.
 OWN_ITEMS = "items"
 
+# And how it calls those of a data set.
+DATASETS = "datasets/"
+
 # A ratio of two floats may come out a few units of the last digit above a threshold that it exactly meets.
 ROUNDING = 1e-9
 
@@ -63,6 +73,14 @@ MEMORY_PER_WEIGHT = 1.2
 
 # A card with a lower limit runs at lower clocks and uses less energy for the same work: it is another device than the reference.
 POWER_LIMIT_TOLERANCE = 0.05
+
+# What a finding calls a device that others used at the same time: the energy is not the model's alone, however much that was.
+NOT_ALONE = ("shared-gpu",)
+
+# Operations of a training, by parameter and token: two (a multiplication, an addition) forwards, two for the gradient of what
+# flows through, two for that of the weight itself, which a frozen weight does not need. 6 N T in all; arXiv 2204.02311 (PaLM),
+# appendix B, counts so, and leaves recomputation out. The operations of attention itself are left out here too.
+FLOP_THROUGH, FLOP_TRAINED = 4, 2
 
 # Weights come in these numbers of bits; any other number in the name of a format means something else.
 WIDTHS = (1, 2, 3, 4, 5, 6, 8, 16, 32, 64)
@@ -88,7 +106,11 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Protocol:
-    """A way of measuring that a scheme knows. ``devices``: on how many it measures; None: on as many as the model needs."""
+    """A way of measuring that a scheme knows.
+
+    ``devices``: on how many it measures; None: on as many as the model needs. ``whole_rounds``: every repeat takes all items a
+    whole number of times; a steady state is cut out of a stream of them, and does not.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -96,11 +118,15 @@ class Protocol:
     title: str
     url: str
     devices: int | None = None
+    whole_rounds: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SizeClass:
-    """The class of models that need at most so much memory, or have at most so many parameters; without bounds, all others."""
+    """The class of models that need at most so much memory, or have at most so many parameters; without bounds, all others.
+
+    ``writes_tokens``: only models that write their answer token by token, as counted; or only those that do not.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -109,6 +135,7 @@ class SizeClass:
     name: str
     largest_gb: float | None = None
     largest_parameters: int | None = None
+    writes_tokens: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +146,8 @@ class RatingClass:
     ``highest_j`` and ``n`` describe the population that it came from. ``operating_point``: the lowest and highest value of
     each of ``items``, ``max_new_tokens``, ``in_flight`` (requests at once: batch × concurrency) and ``bits`` (of the weights).
     ``tokens_per_request``: the fewest and the most that must have been counted; None: any number, and none at all.
-    ``items_sha256``: of the protocol's items, where it is known; what ran on others is indicative.
+    ``items_sha256``: of the protocol's items, where it is known; what ran on others is indicative. ``dataset``: where they come
+    from; what ran on those that ship with the package, or on a file of one's own, is indicative.
     """
 
     __pydantic_config__ = STRICT
@@ -140,6 +168,7 @@ class RatingClass:
     name: str | None = None
     tokens_per_request: tuple[int, int] | None = None
     items_sha256: str | None = None
+    dataset: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.lowest_j <= self.centre_j <= self.highest_j or self.e_ref_j <= 0:
@@ -158,6 +187,37 @@ def _refuse_reversed(key: str, low: int, high: int) -> None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingClass:
+    """What the training runs of one stage are compared with: joules per floating-point operation that the model needs.
+
+    ``e_ref_j`` has two significant digits; ``centre_j``, ``lowest_j`` and ``highest_j`` are of ``n`` published runs on the
+    reference device, taken at its power limit.
+    """
+
+    __pydantic_config__ = STRICT
+
+    stage: Stage
+    protocol: str
+    e_ref_j: float
+    centre_j: float
+    lowest_j: float
+    highest_j: float
+    n: int
+    status: Status
+    population: str
+    source: str
+    url: str
+    unit: str = "flop"
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.stage not in TRAINING:
+            raise ValueError(f"{self.stage} is no training")
+        if not 0 < self.lowest_j <= self.centre_j <= self.highest_j or self.e_ref_j <= 0:
+            raise ValueError("energies must be above zero, and the centre between the lowest and the highest")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Unrated:
     """What a scheme knows and does not rate. ``task`` or ``name`` None: all of them."""
 
@@ -171,7 +231,10 @@ class Unrated:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scheme:
-    """One vintage of the rating, as its file says. ``ladder``: the highest index of 5, 4, 3 and 2 stars."""
+    """One vintage of the rating, as its file says. ``ladder``: the highest index of 5, 4, 3 and 2 stars.
+
+    ``normalised_tiers``: of a record from another device than the reference, the tiers of normalisation that are rated.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -187,12 +250,15 @@ class Scheme:
     classes: tuple[RatingClass, ...]
     sizes: tuple[SizeClass, ...] = ()
     unrated: tuple[Unrated, ...] = ()
+    training: tuple[TrainingClass, ...] = ()
+    normalised_tiers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.ladder[0] <= 0 or list(self.ladder) != sorted(set(self.ladder)):
             raise ValueError(f"a ladder's steps must rise from above zero: {self.ladder}")
         known = {protocol.name for protocol in self.protocols}
         used = [item.protocol for item in self.classes] + [item.protocol for item in self.sizes]
+        used += [item.protocol for item in self.training]
         for name in used:
             if name not in known:
                 raise ValueError(f"protocol {name!r} is not among the scheme's protocols")
@@ -205,6 +271,9 @@ class Scheme:
         for key in keys:
             if keys.count(key) > 1:
                 raise ValueError(f"the class {' '.join(part for part in key if part)} stands twice")
+        stages = [item.stage for item in self.training]
+        if len(set(stages)) < len(stages):
+            raise ValueError(f"a stage stands twice: {', '.join(stages)}")
 
     def stars(self, index: float) -> int:
         """The stars of an index, 1 to 5; fewer for more energy."""
@@ -257,13 +326,59 @@ def _vintage(name: str) -> tuple[list[int], bool, str]:
 # ----------------------------------------------------------------------------------------------------------- rating
 
 
+class _Shortfall(str):
+    """A reason that measuring the same once more, and better, takes away: what it would be can be said. Others cannot."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """A rating, and what it was worked out from. None: it was not there, or it came not so far.
+
+    ``work`` is in the unit that is rated, and ``work_method`` says how it was had. ``measured_j`` is energy per unit as measured;
+    ``normalised`` what normalisation made of it.
+    """
+
+    rating: Rating
+    scheme: Scheme
+    component: Component
+    measurement: Measurement | None
+    energy_j: Estimate | None
+    work: float | None
+    work_method: str
+    measured_j: Estimate | None
+    normalised: Normalised | None
+    rated: RatingClass | TrainingClass | None
+    interval: tuple[float, float] | None
+
+
 def rate(
     record: Record,
     *,
     scheme: str | Scheme | None = None,
     profiles: Sequence[Profile] | None = None,
+    provisional: bool = False,
 ) -> Rating:
     """The stars of a record under a scheme (by default the newest), or every reason why it has none.
+
+    ``provisional``: where it has none only because the measurement falls short (too brief, too few repeats, degraded), say in
+    ``would_be`` what they would be. It stays not rated.
+
+    Raises:
+        BadInput: there is no such scheme, or its file or a profile cannot be read.
+    """
+    return judge(record, scheme=scheme, profiles=profiles, provisional=provisional).rating
+
+
+def judge(
+    record: Record,
+    *,
+    scheme: str | Scheme | None = None,
+    profiles: Sequence[Profile] | None = None,
+    provisional: bool = False,
+) -> Judgement:
+    """What ``rate`` says, and all that it follows from.
 
     Raises:
         BadInput: there is no such scheme, or its file or a profile cannot be read.
@@ -272,64 +387,117 @@ def rate(
         scheme = load_scheme(scheme)
     known = all_profiles() if profiles is None else profiles
     training = record.stage in TRAINING
-    found = _Class() if training else _find_class(record, scheme)
-    unit = found.rated.unit if found.rated else record.task.unit if record.task else None
-    reasons: list[str] = []
-    energy: Estimate | None = None
+    found = _find_training(record, scheme) if training else _find_class(record, scheme)
+    rated = found.rated
+    unit = rated.unit if rated else record.task.unit if record.task else None
+    reasons: list[str] = list(found.reasons) if training else []
+    measurement = record[name] if (name := RUN if training else MEASURED) in record else None
+    done = _Work()
+    measured: Estimate | None = None
+    normalised: Normalised | None = None
     basis: Basis = "measured"
 
-    name = RUN if training else MEASURED
-    if training:
-        reasons.append(f"{record.stage} is not rated yet: {scheme.name} has no classes for training")
-    if name not in record:
+    if measurement is None:
         there = ", ".join(repr(item.name) for item in record) or "none"
         reasons.append(f"there is no measurement {name!r}, which is what is rated; there is: {there}")
     else:
-        measurement = record[name]
         reasons += _of_measurement(record, measurement, scheme)
-        if not training:
+        if training and rated:
+            done = _training_flop(record, measurement)
+            reasons += done.reasons
+            wrong, basis = _of_training_devices(record, measurement, scheme, known, done.amount)
+            reasons += wrong
+        elif not training:
             reasons += _of_repeats(measurement, scheme)
-        wrong, basis = _of_devices(record, measurement, scheme, known)
-        reasons += wrong
-        if unit is not None:
-            energy = _energy_per(measurement, unit, scheme.component)
-            if energy is None and not training and scheme.component in measurement.energy_j:
-                reasons.append(f"no {unit!r} was counted in {name!r}, the unit that is rated")
-    reasons += found.reasons
-    if found.rated:
-        reasons += _of_operating_point(record, found.rated)
-        if name in record:
-            reasons += _of_work(record, record[name], found.rated)
-        if not _knows_items(record, found.rated):
+            wrong, elsewhere, basis = _of_devices(record, measurement, scheme, known)
+            reasons += wrong
+            if elsewhere and scheme.normalised_tiers and not found.reasons:
+                refused, normalised = _normalised(record, scheme, unit, known)
+                reasons += [f"{elsewhere[0].partition(';')[0]}; {reason}" for reason in refused]
+                basis = "normalised" if normalised else basis
+            else:
+                reasons += elsewhere
+            if unit is not None:
+                done = _Work(amount=measurement.work.get(unit) or None, method=f"counted in {name!r}")
+                if not done.amount and scheme.component in measurement.energy_j:
+                    reasons.append(f"no {unit!r} was counted in {name!r}, the unit that is rated")
+        if done.amount and scheme.component in measurement.energy_j:
+            measured = measurement.energy_j[scheme.component].times(1 / done.amount)
+    if not training:
+        reasons += found.reasons
+    if isinstance(rated, RatingClass):
+        reasons += _of_operating_point(record, rated)
+        if measurement is not None:
+            protocol = _protocol(record, scheme)
+            whole_rounds = protocol is None or protocol.whole_rounds
+            reasons += _of_work(record, measurement, rated, whole_rounds=whole_rounds)
+        if not _knows_items(record, rated):
+            if normalised:
+                # One step away from what the class was measured as can be told by its basis; two would look like one.
+                reasons.append(
+                    _Shortfall(
+                        "it did not run on the protocol's items, and not on the reference; one of both is asked for"
+                    )
+                )
             basis = "indicative"
 
-    index = energy.times(1 / found.rated.e_ref_j) if energy and found.rated and not reasons else None
+    energy = normalised.energy_per_unit_j if normalised and normalised.energy_per_unit_j else measured
+    mendable = all(isinstance(reason, _Shortfall) for reason in reasons)
+    index = energy.times(1 / rated.e_ref_j) if energy and rated and mendable else None
+    interval: tuple[float, float] | None = None
     could_be: tuple[int, int] | None = None
     stars: int | None = None
-    if index is not None:
-        low, high = index.interval()
-        could_be = scheme.stars(high), scheme.stars(low)
+    if index is not None and rated is not None:
+        interval = _interval(index, normalised, rated.e_ref_j)
+        could_be = scheme.stars(interval[1]), scheme.stars(interval[0])
         if could_be[1] - could_be[0] >= scheme.rules.widest_stars:
             reasons.append(
-                f"the doubt is too wide: it could be {could_be[0]} to {could_be[1]} stars, and at most "
-                f"{scheme.rules.widest_stars} may be open; measure longer, or with a better sensor"
+                _Shortfall(
+                    f"the doubt is too wide: it could be {could_be[0]} to {could_be[1]} stars, and at most "
+                    f"{scheme.rules.widest_stars} may be open; measure longer, or with a better sensor"
+                )
             )
-        else:
+        if not reasons:
             stars = scheme.stars(index.value)
-    rated = found.rated if stars is not None else None
-    return Rating(
+    would_be: WouldBe | None = None
+    if provisional and stars is None and index is not None and could_be is not None:
+        would_be = WouldBe(stars=scheme.stars(index.value), could_be=could_be, index=index)
+    firm = rated is not None and rated.status == "firm" and basis == "measured" and not scheme.draft
+    too_wide = bool(reasons) and reasons[-1].startswith("the doubt is too wide") and len(reasons) == 1
+    rating = Rating(
         stars=stars,
-        could_be=could_be if rated else None,
-        index=index,
-        energy_per_unit_j=energy,
+        could_be=could_be if stars is not None else None,
+        index=index if stars is not None or too_wide else None,
+        energy_per_unit_j=energy if stars is not None or would_be is not None else measured,
         unit=unit,
-        basis=basis if rated else None,
-        status=("provisional" if scheme.draft else rated.status) if rated else None,
+        basis=basis if stars is not None else None,
+        status=("firm" if firm else "provisional") if stars is not None else None,
         scheme=scheme.name,
         class_=found.name,
-        protocol=record.task.protocol if record.task else None,
-        reasons=tuple(dict.fromkeys(reasons)),
+        protocol=_protocol_name(record, rated),
+        reasons=tuple(dict.fromkeys(str(reason) for reason in reasons)),
+        would_be=would_be,
+        interval_95=interval if normalised is not None else None,
     )
+    return Judgement(
+        rating=rating,
+        scheme=scheme,
+        component=scheme.component,
+        measurement=measurement,
+        energy_j=measurement.energy_j.get(scheme.component) if measurement else None,
+        work=done.amount,
+        work_method=done.method,
+        measured_j=measured,
+        normalised=normalised,
+        rated=rated,
+        interval=interval,
+    )
+
+
+def _protocol_name(record: Record, rated: RatingClass | TrainingClass | None) -> str | None:
+    if isinstance(rated, TrainingClass):
+        return rated.protocol
+    return record.task.protocol if record.task is not None else None
 
 
 def next_star_j(rating: Rating, scheme: Scheme) -> float | None:
@@ -341,8 +509,8 @@ def next_star_j(rating: Rating, scheme: Scheme) -> float | None:
 
 
 def rating_to_json(rating: Rating) -> dict[str, Any]:
-    """What ``rate --json`` prints."""
-    return {
+    """What ``rate --json`` prints. ``would_be`` is there only where ``--provisional`` asked for it and ``stars`` is null."""
+    entry = {
         "stars": rating.stars,
         "could_be": None if rating.could_be is None else list(rating.could_be),
         "index": formats.plain(rating.index),
@@ -355,6 +523,45 @@ def rating_to_json(rating: Rating) -> dict[str, Any]:
         "protocol": rating.protocol,
         "reasons": list(rating.reasons),
     }
+    if rating.would_be is not None:
+        entry["would_be"] = formats.plain(rating.would_be)
+    return entry
+
+
+def scheme_schema() -> dict[str, Any]:
+    """The JSON Schema of a scheme's file, as published in ``docs/``."""
+    return formats.json_schema(Scheme, SCHEME_SCHEMA)
+
+
+def rating_schema() -> dict[str, Any]:
+    """The JSON Schema of what ``rate --json`` prints and ``rating.json`` holds, as published in ``docs/``."""
+    schema = formats.json_schema(Rating, RATING_SCHEMA)
+    properties = schema["properties"]
+    del properties["interval_95"]
+    properties["class"] = properties.pop("class_") | {"title": "Class"}
+    properties["schema"] = {"const": RATING_SCHEMA, "description": "in a file; what is printed goes without"}
+    hashes = {"type": "object", "additionalProperties": {"type": "string"}}
+    properties["provenance"] = {
+        "type": "object",
+        "description": "in a file: what made it, from which journal, and the SHA-256 of the scheme and the profiles",
+        "properties": {"version": {"type": "string"}, "journal_sha256": {"type": "string"}, "files": hashes},
+    }
+    properties["provenance"] = {
+        "type": "object",
+        "description": "in a file: the version that rated, and the SHA-256 of the journal and of the files that the rating rests on",
+        "properties": {
+            "version": {"type": "string"},
+            "journal_sha256": {"type": "string"},
+            "files": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+        "required": ["version", "journal_sha256", "files"],
+        "additionalProperties": False,
+    }
+    # What is there only where it was asked for is never null.
+    properties["would_be"] = {"$ref": "#/$defs/WouldBe"}
+    schema["required"] = [*("class" if name == "class_" else name for name in schema["required"]), "reasons"]
+    schema["additionalProperties"] = False
+    return schema
 
 
 def is_example(record: Record) -> bool:
@@ -382,14 +589,15 @@ def _of_measurement(record: Record, measurement: Measurement, scheme: Scheme) ->
             yield f"the {component} is said to have used {energy.value:g} J: the sensor told nothing"
         share = measurement.coverage.get(component, 0.0)
         if share < rules.least_coverage:
-            yield f"sensors saw {_percent(share)} of the time; at least {_percent(rules.least_coverage)} are asked for"
+            said = f"sensors saw {_percent(share)} of the time; at least {_percent(rules.least_coverage)} are asked for"
+            yield _Shortfall(said) if share >= LEAST_COVERAGE else said
         for channel in channels:
             if channel.method == "model":
                 continue
             if channel.period_s is None:
                 yield f"{channel.id}: the record does not say how often the sensor refreshes"
             elif measurement.duration_s / channel.period_s < rules.fewest_samples:
-                yield (
+                yield _Shortfall(
                     f"{channel.id} gave about {measurement.duration_s / channel.period_s:.0f} samples; "
                     f"at least {rules.fewest_samples} are asked for"
                 )
@@ -402,7 +610,7 @@ def _of_measurement(record: Record, measurement: Measurement, scheme: Scheme) ->
                 )
     yield from _of_validity(record, measurement, component)
     if measurement.duration_s < rules.shortest_s:
-        yield (
+        yield _Shortfall(
             f"{significant(measurement.duration_s, 3)} s were measured; at least {rules.shortest_s:.0f} s are asked for"
         )
 
@@ -422,18 +630,24 @@ def _of_validity(record: Record, measurement: Measurement, component: str) -> It
         worst = stored
     if worst != "valid":
         codes = dict.fromkeys(item.code for item in own if item.severity != "note")
-        yield f"the measurement is {worst}: {', '.join(codes) or 'no finding says why'}"
+        said = f"the measurement is {worst}: {', '.join(codes) or 'no finding says why'}"
+        yield _Shortfall(said) if worst == "degraded" and codes else said
+    for item in own:
+        if item.code in NOT_ALONE and item.severity != "disqualifies":
+            yield f"the device was not used by this run alone ({item.code}): {item.message}"
 
 
 def _of_repeats(measurement: Measurement, scheme: Scheme) -> Iterator[str]:
     if measurement.n < scheme.rules.fewest_repeats:
-        yield f"there are {measurement.n} repeats; at least {scheme.rules.fewest_repeats} are asked for"
+        yield _Shortfall(
+            f"there are {measurement.n} repeats; at least {scheme.rules.fewest_repeats} are asked for"
+        )
 
 
 def _of_devices(
     record: Record, measurement: Measurement, scheme: Scheme, known: Sequence[Profile]
-) -> tuple[list[str], Basis]:
-    """What is wrong with what it was measured on, and what the rating would rest on."""
+) -> tuple[list[str], list[str], Basis]:
+    """What is wrong with what it was measured on; that it is not the reference; and what the rating would rest on."""
     names = dict.fromkeys(channel.device for channel in _channels(record, measurement, scheme.component))
     described = {device.id for device in record.environment.devices}
     reasons = [f"the record does not say what device {name!r} is" for name in names if name not in described]
@@ -448,15 +662,127 @@ def _of_devices(
     if len(kinds) > 1:
         reasons.append(f"measured on devices of more than one kind: {', '.join(kinds)}")
     basis: Basis = "measured"
+    elsewhere: list[str] = []
     for device in devices:
         profile = profile_for(device.name, device.memory_gb, among=known)
         if device.name == EXAMPLE_DEVICE:
             basis = "indicative"
         elif profile is None or profile.key != scheme.reference_device:
-            reasons.append(_other_device(device, scheme, known))
+            elsewhere.append(_other_device(device, scheme, known))
         else:
             reasons += _of_reference(device, profile)
+    return reasons, elsewhere, basis
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Work:
+    """The work that the energy is divided by, how it was had, and what is missing where there is none."""
+
+    amount: float | None = None
+    method: str = ""
+    reasons: Sequence[str] = field(default_factory=list)
+
+
+def _training_flop(record: Record, measurement: Measurement) -> _Work:
+    """The floating-point operations that the model's training needed: those counted as ``flop``, else from its tokens.
+
+    (4 N + 2 N_trained) T, with N the active parameters: 6 N T where all are trained, 4 N T where next to none is (adapters).
+    Where a fine-tuning does not say how many it trained, the fewest operations are taken, so that nobody gains by silence.
+    """
+    counted, tokens = measurement.work.get("flop"), measurement.work.get("token")
+    if counted:
+        return _Work(amount=float(counted), method="counted as 'flop' by the run itself")
+    model = record.model
+    active = (model.active_parameters or model.parameters) if model is not None else None
+    reasons = []
+    if not tokens:
+        reasons.append(
+            "no 'flop' and no 'token' was counted in 'run'; training is rated per floating-point operation"
+        )
+    if model is None or active is None:
+        reasons.append(
+            "the record does not say how many parameters the model has, from which its operations would follow"
+        )
+    if reasons or model is None or active is None or not tokens:
+        return _Work(reasons=reasons)
+    if model.trainable_parameters is not None:
+        trained = min(model.trainable_parameters, active)
+        whose = "all trained" if trained == active else f"{trained:,} of them trained"
+    elif record.stage == "fine-tuning":
+        trained, whose = 0, "how many of them were trained is not said, so none is counted"
+    else:
+        trained, whose = active, "all trained"
+    flop = (FLOP_THROUGH * active + FLOP_TRAINED * trained) * tokens
+    formula = (
+        f"{FLOP_THROUGH + FLOP_TRAINED} N T"
+        if trained == active
+        else f"({FLOP_THROUGH} N + {FLOP_TRAINED} N_trained) T"
+    )
+    return _Work(
+        amount=float(flop),
+        method=f"{formula}: N = {active:,} parameters, {whose}; T = {_count(tokens)} tokens",
+    )
+
+
+def _of_training_devices(
+    record: Record, measurement: Measurement, scheme: Scheme, known: Sequence[Profile], flop: float | None
+) -> tuple[list[str], Basis]:
+    """What is wrong with the devices of a training run. Any may be used: the choice of the device is part of what is rated."""
+    names = list(
+        dict.fromkeys(channel.device for channel in _channels(record, measurement, scheme.component))
+    )
+    devices = {device.id: device for device in record.environment.devices}
+    reasons = [f"the record does not say what device {name!r} is" for name in names if name not in devices]
+    basis: Basis = "measured"
+    peak_flop_s = 0.0
+    for device in (devices[name] for name in names if name in devices):
+        if device.name == EXAMPLE_DEVICE:
+            basis = "indicative"
+        if device.mig:
+            reasons.append(f"{device.name} was divided (MIG); its energy is not that of this run alone")
+        profile = profile_for(device.name, device.memory_gb, among=known)
+        figures = profile.figures if profile is not None else None
+        peaks = (figures.bf16_tflops, figures.fp16_tflops, figures.fp8_tflops) if figures is not None else ()
+        most = max((figure.value for figure in peaks if figure is not None), default=None)
+        if most is None and basis == "measured":
+            reasons.append(
+                f"no hardware profile says how many operations {device.name} can do, so that what was counted cannot be checked"
+            )
+        peak_flop_s += 1e12 * (most or 0.0)
+    if flop and not reasons and basis == "measured" and measurement.duration_s > 0:
+        done_s = flop / measurement.duration_s
+        if done_s > peak_flop_s:
+            reasons.append(
+                f"{done_s / 1e12:,.0f} TFLOP/s would have been done, and the devices can do {peak_flop_s / 1e12:,.0f}: "
+                "was work counted that other devices did?"
+            )
     return reasons, basis
+
+
+def _normalised(
+    record: Record, scheme: Scheme, unit: str | None, known: Sequence[Profile]
+) -> tuple[list[str], Normalised | None]:
+    """The figure on the reference device, or why there is none."""
+    # Beside this room, not below it: loaded when it is needed.
+    from energy_rating.normalisation import normalise
+
+    try:
+        found = normalise(record, to=scheme.reference_device, unit=unit, profiles=known)
+    except EnergyRatingError as error:
+        return [f"it cannot be normalised: {error}"], None
+    if found.factor is None or found.energy_per_unit_j is None:
+        return [f"it cannot be normalised: {reason}" for reason in found.reasons], None
+    if found.tier not in scheme.normalised_tiers:
+        return [f"normalised by tier {found.tier}, which {scheme.name} does not rate"], None
+    return [], found
+
+
+def _interval(index: Estimate, normalised: Normalised | None, e_ref_j: float) -> tuple[float, float]:
+    """The 95 % interval of the index; that of a normalised figure is a factor up and down."""
+    if normalised is None:
+        return index.interval()
+    low_j, high_j = normalised.interval(CONFIDENCE)
+    return low_j / e_ref_j, high_j / e_ref_j
 
 
 def _of_reference(device: Device, profile: Profile) -> Iterator[str]:
@@ -483,10 +809,11 @@ def _protocol(record: Record, scheme: Scheme) -> Protocol | None:
 def _other_device(device: Device, scheme: Scheme, known: Sequence[Profile]) -> str:
     reference = next((item for item in known if item.key == scheme.reference_device), None)
     reference = reference or load_profile(scheme.reference_device)
-    if device.name in reference.driver.names and device.memory_gb is not None:
+    memory = reference.figures.memory_gb
+    if device.name in reference.driver.names and device.memory_gb is not None and memory is not None:
         return (
             f"measured on {device.name} with {significant(device.memory_gb, 3)} GB; this scheme's reference, "
-            f"{reference.name}, has {reference.figures.memory_gb.value:g} GB"
+            f"{reference.name}, has {memory.value:g} GB"
         )
     return (
         f"measured on {device.name}; this scheme's reference is {reference.name}; normalisation is needed, "
@@ -508,11 +835,6 @@ def _told(record: Record, measurement: Measurement, component: str) -> str:
     return f"{component} (estimated)" if method == "model" else component
 
 
-def _energy_per(measurement: Measurement, unit: str, component: str) -> Estimate | None:
-    energy, amount = measurement.energy_j.get(component), measurement.work.get(unit)
-    return energy.times(1 / amount) if energy is not None and amount else None
-
-
 def _percent(share: float) -> str:
     # Rounded down: 98.96 % must not read as the 99 % that it misses.
     return f"{int(share * 1000) / 10:g} %"
@@ -525,7 +847,7 @@ def _percent(share: float) -> str:
 class _Class:
     """The class that a record belongs to, or why it belongs to none. ``name`` may be known without a rated class."""
 
-    rated: RatingClass | None = None
+    rated: RatingClass | TrainingClass | None = None
     name: str | None = None
     reasons: Sequence[str] = field(default_factory=list)
 
@@ -548,22 +870,26 @@ def _find_class(record: Record, scheme: Scheme) -> _Class:
     sizes = [item for item in scheme.sizes if (item.protocol, item.task) == (protocol, task.name)]
     name: str | None = None
     if sizes:
-        size = _size_class(record.model, sizes)
+        size = _size_class(record, sizes)
         if size is None:
-            return _Class(
-                reasons=[
-                    "the class cannot be told: the record does not say "
-                    + (
-                        "how many parameters the model has"
-                        if not _parameters(record.model)
-                        else "in which format its weights are"
-                    )
-                ]
+            missing = (
+                "what the model did in 'measured'"
+                if any(item.writes_tokens is not None for item in sizes)
+                else "how many parameters the model has"
+                if not _parameters(record.model)
+                else "in which format its weights are"
             )
+            return _Class(reasons=[f"the class cannot be told: the record does not say {missing}"])
         name = size.name
-    for rated in scheme.classes:
-        if (rated.protocol, rated.task, rated.name) == (protocol, task.name, name):
-            return _Class(rated=rated, name=name)
+    candidates = [
+        item
+        for item in scheme.classes
+        if (item.protocol, item.task) == (protocol, task.name) and (not sizes or item.name == name)
+    ]
+    if len(candidates) == 1:
+        return _Class(rated=candidates[0], name=candidates[0].name)
+    if candidates:
+        return _at_operating_point(record, candidates)
     for item in scheme.unrated:
         if (item.protocol, item.task) == (protocol, task.name) and item.name in (None, name):
             return _Class(name=name, reasons=[item.reason])
@@ -576,13 +902,39 @@ def _find_class(record: Record, scheme: Scheme) -> _Class:
     )
 
 
+def _at_operating_point(record: Record, candidates: Sequence[RatingClass]) -> _Class:
+    """Of the classes of one task, which differ in how many requests were in flight, the one that the record ran at."""
+    in_flight = _in_flight(record.load or Load())
+    points = [item.operating_point["in_flight"] for item in candidates if "in_flight" in item.operating_point]
+    for item, (low, high) in zip(candidates, points, strict=True):
+        if in_flight is not None and low <= in_flight <= high:
+            return _Class(rated=item, name=item.name)
+    there = ", ".join(f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in points)
+    what, protocol = OPERATING_POINT["in_flight"], candidates[0].protocol
+    said = f"the record does not say the {what}" if in_flight is None else f"{in_flight:,} {what}"
+    return _Class(reasons=[f"outside the protocol: {said}; {protocol} has reference energies for {there}"])
+
+
+def _find_training(record: Record, scheme: Scheme) -> _Class:
+    for rated in scheme.training:
+        if rated.stage == record.stage:
+            return _Class(rated=rated, name=rated.name)
+    return _Class(reasons=[f"{record.stage} is not rated yet: {scheme.name} has no classes for training"])
+
+
 def _parameters(model: Model | None) -> int | None:
     return model.parameters if model is not None else None
 
 
-def _size_class(model: Model | None, sizes: Sequence[SizeClass]) -> SizeClass | None:
+def _size_class(record: Record, sizes: Sequence[SizeClass]) -> SizeClass | None:
     """The first class whose bounds the model keeps, or None where the record does not say enough to tell."""
-    parameters = _parameters(model)
+    if any(size.writes_tokens is not None for size in sizes):
+        if MEASURED not in record:
+            return None
+        # What a model writes is counted as it runs: the journal shows it, and no name and no declaration has to be believed.
+        writes = bool(record[MEASURED].work.get("token"))
+        return next((size for size in sizes if size.writes_tokens in (None, writes)), None)
+    model, parameters = record.model, _parameters(record.model)
     if model is None or not parameters:
         return None
     bits = weight_bits(model.dtype)
@@ -608,8 +960,8 @@ def weight_bits(dtype: str | None) -> int | None:
 
 
 def _in_flight(load: Load) -> int | None:
-    if load.batch_size is None and load.concurrency is None:
-        return None
+    if load.request_rate is not None or (load.batch_size is None and load.concurrency is None):
+        return None  # where requests come by themselves, nobody keeps their number
     return (load.batch_size or 1) * (load.concurrency or 1)
 
 
@@ -638,11 +990,13 @@ def _of_operating_point(record: Record, rated: RatingClass) -> Iterator[str]:
             yield f"outside the protocol: {value:,} {OPERATING_POINT[key]}; {rated.protocol} has {asked}"
 
 
-def _of_work(record: Record, measurement: Measurement, rated: RatingClass) -> Iterator[str]:
+def _of_work(
+    record: Record, measurement: Measurement, rated: RatingClass, *, whole_rounds: bool
+) -> Iterator[str]:
     """Whether what was counted is what the protocol does: every item, in every repeat, and answers of its length."""
     n, items = measurement.n, record.load.items if record.load is not None else None
     amount = measurement.work.get(rated.unit)
-    if amount and items is not None and n and (amount < n * items or amount % (n * items)):
+    if whole_rounds and amount and items is not None and n and (amount < n * items or amount % (n * items)):
         yield (
             f"outside the protocol: counted {_count(amount)} {rated.unit}s in {n} repeats of {items:,} items; "
             "each repeat takes all of them"
@@ -673,4 +1027,6 @@ def _knows_items(record: Record, rated: RatingClass) -> bool:
     }
     if rated.items_sha256 is not None:
         return bool(hashes) and set(hashes.values()) == {rated.items_sha256}
+    if rated.dataset is not None:
+        return not hashes and f"{DATASETS}{rated.dataset}" in files
     return bool(hashes) and OWN_ITEMS not in hashes

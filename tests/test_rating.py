@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from energy_rating.profiles import profiles
 from energy_rating.quantities import Estimate
 from energy_rating.rating import (
     is_example,
+    judge,
     load_scheme,
     next_star_j,
     rate,
@@ -304,7 +306,7 @@ def test_a_format_that_stands_in_a_file_is_rated_like_the_value_it_holds() -> No
     measurement = record.measurements[0]
     record = replace(record, measurements=(replace(measurement, name="run", n=1), measurement))
     again = record_from_json(record_to_json(record))
-    assert rating_to_json(rate(again)) == rating_to_json(rated(record))
+    assert rating_to_json(rated(again)) == rating_to_json(rated(record))
 
 
 def test_the_example_device_counts_as_the_reference_and_is_indicative() -> None:
@@ -364,7 +366,8 @@ def test_the_json_is_the_contract() -> None:
 
 
 def test_a_scheme_may_be_named_or_left_out() -> None:
-    assert rate(a_record()).scheme == rate(a_record(), scheme="2026.0-draft").scheme == "2026.0-draft"
+    assert rate(a_record()).scheme == "2026.1"
+    assert rate(a_record(), scheme="2026.0-draft").scheme == "2026.0-draft"
     with pytest.raises(BadInput, match=r"2026\.0-draft"):
         rate(a_record(), scheme="1999.1")
 
@@ -726,3 +729,402 @@ def test_what_cannot_be_rated_keeps_its_measured_figure() -> None:
     assert rating.energy_per_unit_j is not None
     assert math.isclose(rating.energy_per_unit_j.value, E_REF_J)
     assert rating.index is None
+
+
+# ------------------------------------------------------------------------------------------------------------ 2026.1
+
+NOW = load_scheme("2026.1")
+TRAINED = 1_000_000_000  # parameters
+A100 = Device(id="GPU-1", name="NVIDIA A100-SXM4-40GB", power_limit_w=400.0, memory_gb=42.95)
+
+
+def on_its_data_set(record: Record) -> Record:
+    return replace(
+        record, provenance=provenance(**{f"datasets/{item.dataset}": "5" * 64 for item in NOW.classes})
+    )
+
+
+def now(record: Record, **options: Any) -> Rating:
+    """The rating under 2026.1 of a record that ran on the data set of its class, unless it says what else it ran on."""
+    if record.provenance == a_record().provenance:
+        record = on_its_data_set(record)
+    return rate(record, scheme=NOW, profiles=PROFILES, **options)
+
+
+def answered(task_name: str, energy_per_request_j: float, tokens_each: int = 0) -> Record:
+    """A record of another task of the leaderboard, whose model writes so many tokens a request."""
+    record = a_record(energy_per_request_j)
+    work: dict[str, int] = {"request": REQUESTS}
+    if tokens_each:
+        work["token"] = tokens_each * REQUESTS
+    return replace(
+        record,
+        measurements=(replace(record.measurements[0], work=work),),
+        task=Task(name=task_name, protocol="aes-2025-02", unit="request"),
+        load=Load(items=1000, batch_size=1, concurrency=1),
+        model=Model(id="org/name", dtype="float32"),
+    )
+
+
+def chats(energy_per_request_j: float, in_flight: int, **changes: Any) -> Record:
+    record = served(energy_per_request_j, a_record(**changes))
+    return replace(
+        record,
+        task=Task(name="text-generation", protocol="serving-2026.1", unit="request"),
+        load=Load(items=1024, concurrency=in_flight, max_new_tokens=4096),
+    )
+
+
+def trained(
+    j_per_flop: float, stage: Any = "pre-training", model: Model | None = None, **work: float
+) -> Record:
+    """A run of 400 s on one H100 that was counted as ``work`` and used so much per operation of 6 N T."""
+    model = model or Model(id="org/name", parameters=TRAINED)
+    tokens = 2e10 / 1e3
+    joules = j_per_flop * 6 * TRAINED * tokens
+    energy = Estimate(value=joules, random=0.001 * joules, systematic=0.04 * joules)
+    run = measured(
+        energy,
+        name="run",
+        n=1,
+        start_s=0.0,
+        duration_s=400.0,
+        work=work or {"token": tokens},
+    )
+    return a_record(stage=stage, task=None, load=None, model=model, measurements=(run,))
+
+
+@given(a=ENERGIES, b=ENERGIES, doubt=DOUBTS, task_name=st.sampled_from(["text-generation", "summarization"]))
+def test_under_2026_1_too_less_energy_never_earns_fewer_stars(
+    a: float, b: float, doubt: float, task_name: str
+) -> None:
+    def stars(energy: float) -> int | None:
+        record = a_record(energy, doubt)
+        if task_name != "text-generation":
+            record = replace(
+                record,
+                task=Task(name=task_name, protocol="aes-2025-02", unit="request"),
+                model=Model(id="org/name", dtype="float32"),
+            )
+        return now(record).stars
+
+    less, more = (stars(energy) for energy in sorted((a, b)))
+    if less is not None and more is not None:
+        assert less >= more
+
+
+@given(energy=ENERGIES, doubt=DOUBTS, other=ENERGIES)
+def test_a_model_that_joins_the_population_changes_no_star(energy: float, doubt: float, other: float) -> None:
+    joined = replace(
+        NOW,
+        classes=tuple(
+            replace(
+                item,
+                n=item.n + 1,
+                lowest_j=min(item.lowest_j, other),
+                highest_j=max(item.highest_j, other),
+                centre_j=statistics.geometric_mean(
+                    [item.centre_j, min(max(other, item.lowest_j), item.highest_j)]
+                ),
+            )
+            for item in NOW.classes
+        ),
+    )
+    record = on_its_data_set(a_record(energy, doubt))
+    assert rate(record, scheme=joined, profiles=PROFILES) == rate(record, scheme=NOW, profiles=PROFILES)
+
+
+def test_the_newest_scheme_is_the_default_and_its_firm_class_is_firm() -> None:
+    assert rate(a_record(18.0), profiles=PROFILES).scheme == "2026.1"
+    rating = now(a_record(18.0))
+    assert (rating.stars, rating.status, rating.basis) == (4, "firm", "measured")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"tasks/text-generation.toml": "1" * 64, "tasks/texts.jsonl": "2" * 64},
+        {"items": "3" * 64},
+        {"datasets/somebody/texts": "4" * 64},
+        {"datasets/EnergyStarAI/text_generation": "5" * 64, "items": "3" * 64},
+    ],
+)
+def test_what_did_not_run_on_the_classs_data_set_is_indicative(files: dict[str, str]) -> None:
+    record = replace(a_record(18.0), provenance=provenance(**files))
+    rating = rate(record, scheme=NOW, profiles=PROFILES)
+    assert (rating.stars, rating.status, rating.basis) == (4, "provisional", "indicative")
+
+
+def test_a_steady_state_need_not_hold_whole_rounds() -> None:
+    record = chats(155.0, 32)
+    once = record.measurements[0]
+    part = replace(once, work={"request": 4321.5, "token": 900_000})
+    rating = now(replace(record, measurements=(part,)))
+    assert not [reason for reason in rating.reasons if "repeats of" in reason]
+    assert rating.stars is not None
+
+
+def test_where_requests_come_by_themselves_nobody_keeps_their_number() -> None:
+    record = chats(155.0, 32)
+    assert record.load is not None
+    rating = now(replace(record, load=replace(record.load, request_rate=4.0)))
+    assert rating.stars is None
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens", "class_", "e_ref_j"),
+    [
+        ("question-answering", 0, "single-pass", 3.0),
+        ("text-classification", 0, "single-pass", 1.0),
+        ("automatic-speech-recognition", 24, "generative", 62.0),
+    ],
+)
+def test_a_mixed_task_is_divided_by_whether_the_model_wrote_tokens(
+    name: str, tokens: int, class_: str, e_ref_j: float
+) -> None:
+    rating = now(answered(name, e_ref_j, tokens))
+    assert (rating.class_, rating.stars, rating.reasons) == (class_, 3, ())
+    assert rating.index is not None
+    assert rating.index.value == pytest.approx(1)
+    other = now(answered(name, e_ref_j, 0 if tokens else 24))
+    assert other.stars is None
+    assert other.class_ == ("single-pass" if tokens else "generative")
+    assert "models are too few for a reference energy" in other.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "e_ref_j"), [(16, 450.0), (32, 310.0), (64, 200.0), (128, 180.0), (256, 140.0)]
+)
+def test_serving_is_rated_against_the_reference_at_the_same_number_of_requests(
+    in_flight: int, e_ref_j: float
+) -> None:
+    rating = now(chats(e_ref_j / 2, in_flight))
+    assert (rating.stars, rating.class_, rating.status) == (4, f"{in_flight} at once", "provisional")
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (Load(concurrency=48, max_new_tokens=4096), "outside the protocol: 48 requests at once"),
+        (Load(max_new_tokens=4096), "outside the protocol: the record does not say the requests at once"),
+        (None, "outside the protocol: the record does not say the requests at once"),
+        (Load(concurrency=32, max_new_tokens=100), "outside the protocol: 100 new tokens at most"),
+    ],
+)
+def test_between_the_operating_points_nothing_is_rated(load: Load | None, said: str) -> None:
+    rating = now(replace(chats(100.0, 32), load=load))
+    assert rating.stars is None
+    assert rating.reasons[0].startswith(said)
+
+
+def test_a_device_that_others_used_too_is_not_rated_whatever_the_finding_weighs() -> None:
+    for severity in ("note", "degrades", "disqualifies"):
+        finding = Finding(code="shared-gpu", message="3 other processes", severity=severity)  # type: ignore[arg-type]
+        rating = now(replace(a_record(), findings=(finding,)), provisional=True)
+        assert rating.stars is None
+        assert rating.would_be is None
+        assert any("shared-gpu" in reason for reason in rating.reasons)
+
+
+# ------------------------------------------------------------------------------------------------- what it would be
+
+
+def short(**changes: Any) -> Record:
+    """Three repeats in 30 s."""
+    return with_measurement(
+        **({"n": 3, "duration_s": 30.0, "work": {"request": 3000, "token": 30_000}} | changes)
+    )
+
+
+def test_what_is_only_too_short_says_what_it_would_be_when_asked_and_stays_not_rated() -> None:
+    plain, asked = now(short()), now(short(), provisional=True)
+    assert plain.would_be is None
+    assert asked == replace(plain, would_be=asked.would_be)
+    assert asked.stars is asked.could_be is asked.index is asked.basis is asked.status is None
+    assert asked.would_be is not None
+    assert asked.would_be.stars == 2  # 150 kJ over 3,000 requests: 50 J, 1.67 of the reference
+    assert len(asked.reasons) == 2
+    entry = rating_to_json(asked)
+    assert entry["stars"] is None
+    assert entry["would_be"]["stars"] == 2
+    assert "would_be" not in rating_to_json(plain)
+
+
+def test_what_is_rated_would_not_be_anything_else() -> None:
+    assert now(a_record(), provisional=True) == now(a_record())
+    with pytest.raises(ValueError, match="what is rated"):
+        replace(now(a_record()), would_be=now(short(), provisional=True).would_be)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(
+            "nothing of the component",
+            "estimated",
+            "no energy",
+            "invalid",
+            "marked without a finding",
+            "no task",
+        ),
+        *("unknown protocol", "batched", "another format", "longer answers", "a slice of the reference"),
+        *("a divided reference", "sensors that changed on the way", "nothing counted", "no parameters"),
+        *("a reference with a lower limit", "a device that nobody knows", "shorter answers"),
+    ],
+)
+def test_what_no_better_measurement_would_mend_would_be_nothing(case: str) -> None:
+    rating = now(REASONS[case][0](), provisional=True)
+    assert rating.stars is None
+    assert rating.would_be is None
+    assert rating.reasons
+
+
+@pytest.mark.parametrize(
+    "case", ["degraded", "partly seen", "too short", "too few samples", "too few repeats", "too doubtful"]
+)
+def test_what_a_better_measurement_would_mend_would_be_something(case: str) -> None:
+    rating = now(REASONS[case][0](), provisional=True)
+    assert rating.stars is None
+    assert rating.would_be is not None
+
+
+# ---------------------------------------------------------------------------------------------------- other devices
+
+
+def test_on_another_device_the_normalised_figure_is_rated_and_never_firm() -> None:
+    record = on(A100)
+    record = replace(chats(310.0, 32), environment=record.environment)
+    # 120 W of 400 W on average would be 0.3 of the limit: inside what the factors were measured at.
+    seconds = record.measurements[0].energy_j["gpu"].value / 200.0
+    record = replace(record, measurements=(replace(record.measurements[0], duration_s=seconds),))
+    rating = now(record)
+    if rating.stars is None:  # a factor of two in doubt may touch three classes; it is told
+        assert "the doubt is too wide" in rating.reasons[0]
+    else:
+        assert rating.basis == "normalised"
+        assert rating.status == "provisional"
+    found = judge(on_its_data_set(record), scheme=NOW, profiles=PROFILES)
+    assert found.normalised is not None
+    assert found.normalised.tier == "1"
+    assert found.measured_j is not None
+    assert found.measured_j.value == pytest.approx(310.0)
+    assert found.rating.index is not None
+    assert found.normalised.energy_per_unit_j is not None
+    assert found.rating.index.value == pytest.approx(found.normalised.energy_per_unit_j.value / 310.0)
+
+
+def test_a_class_in_the_middle_of_its_stars_is_rated_by_its_normalised_figure() -> None:
+    record = replace(chats(20.0, 32), environment=on(A100).environment)
+    seconds = record.measurements[0].energy_j["gpu"].value / 200.0
+    record = replace(record, measurements=(replace(record.measurements[0], duration_s=seconds),))
+    rating = now(record)
+    assert (rating.stars, rating.basis, rating.status) == (5, "normalised", "provisional")
+    assert rating.index is not None
+    assert rating.interval_95 is not None
+    low, high = rating.interval_95
+    assert rating.index.value**2 == pytest.approx(low * high)  # a factor up and down
+    assert rating.could_be == (NOW.stars(high), NOW.stars(low))
+    assert rating.energy_per_unit_j is not None
+    assert rating.energy_per_unit_j.value != pytest.approx(20.0)
+    assert rated(record).stars is None  # the draft normalises nothing
+    own = now(replace(record, provenance=provenance(items="3" * 64)), provisional=True)
+    assert own.stars is None
+    assert own.reasons[0].startswith("it did not run on the protocol's items, and not on the reference")
+    assert own.would_be is not None
+
+
+def test_what_cannot_be_normalised_is_not_rated_and_says_why() -> None:
+    rating = now(on(replace(L4, name="Voodoo 2")))
+    assert rating.stars is None
+    assert rating.reasons[0].startswith("measured on Voodoo 2; it cannot be normalised: ")
+    assert rating.energy_per_unit_j is not None
+    assert rating.energy_per_unit_j.value == pytest.approx(E_REF_J)
+
+
+# -------------------------------------------------------------------------------------------------------- training
+
+
+def test_training_is_rated_per_operation_of_six_n_t() -> None:
+    rating = now(trained(1.8e-12))
+    assert (rating.stars, rating.unit, rating.status, rating.basis) == (3, "flop", "provisional", "measured")
+    assert rating.protocol == "model-flop-2026.1"
+    assert rating.index is not None
+    assert rating.index.value == pytest.approx(1.0)
+    assert now(trained(1.2e-12)).stars == 4
+    assert now(trained(3.0e-12)).stars == 2
+    found = judge(trained(1.8e-12), scheme=NOW, profiles=PROFILES)
+    assert "6 N T: N = 1,000,000,000 parameters, all trained" in found.work_method
+
+
+def test_counted_operations_stand_before_those_that_follow_from_tokens() -> None:
+    flop = 6 * TRAINED * 2e7
+    counted = now(trained(1.8e-12, flop=flop / 2, token=2e7))
+    assert counted.index is not None
+    assert counted.index.value == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "index"),
+    [
+        (Model(id="m", parameters=TRAINED, trainable_parameters=TRAINED), 1.0),
+        (Model(id="m", parameters=TRAINED, trainable_parameters=1), 1.5),  # adapters: 4 N T
+        (Model(id="m", parameters=TRAINED), 1.5),  # not said: the fewest operations
+        (Model(id="m", parameters=2 * TRAINED, trainable_parameters=TRAINED), 0.6),
+        (
+            Model(
+                id="m", parameters=8 * TRAINED, active_parameters=TRAINED, trainable_parameters=8 * TRAINED
+            ),
+            1.0,
+        ),
+    ],
+)
+def test_frozen_weights_need_fewer_operations(model: Model, index: float) -> None:
+    rating = now(trained(1.8e-12, "fine-tuning", model))
+    assert rating.index is not None, rating.reasons
+    assert rating.index.value == pytest.approx(index, rel=1e-6)
+
+
+@given(a=st.integers(1, TRAINED), b=st.integers(1, TRAINED))
+def test_claiming_that_fewer_parameters_were_trained_never_earns_more_stars(a: int, b: int) -> None:
+    few, many = sorted((a, b))
+    stars = [
+        now(trained(1.5e-12, "fine-tuning", Model(id="m", parameters=TRAINED, trainable_parameters=n))).stars
+        for n in (few, many)
+    ]
+    assert None not in stars
+    assert stars[0] <= stars[1]  # type: ignore[operator]
+
+
+def test_training_on_any_device_is_rated_as_it_is() -> None:
+    record = replace(trained(2.4e-12), environment=Environment(devices=(A100,)))
+    rating = now(record)
+    assert (rating.stars, rating.basis, rating.status) == (3, "measured", "provisional")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: trained(1.8e-12, model=Model(id="m")), "the record does not say how many parameters"),
+        (lambda: trained(1.8e-12, step=10), "no 'flop' and no 'token' was counted in 'run'"),
+        (
+            lambda: trained(1.8e-12, token=2e10),
+            "300,000 TFLOP/s would have been done, and the devices can do 1,979",
+        ),
+        (
+            lambda: replace(
+                trained(1.8e-12), environment=Environment(devices=(replace(A100, name="Voodoo 2"),))
+            ),
+            "no hardware profile says how many operations Voodoo 2 can do",
+        ),
+        (
+            lambda: replace(trained(1.8e-12), environment=Environment(devices=(replace(H100, mig=True),))),
+            "NVIDIA H100 80GB HBM3 was divided (MIG)",
+        ),
+        (lambda: replace(trained(1.8e-12), environment=Environment()), "the record does not say what device"),
+    ],
+)
+def test_a_training_that_cannot_be_rated_says_why(make: Callable[[], Record], said: str) -> None:
+    rating = now(make())
+    assert rating.stars is None
+    assert any(reason.startswith(said) for reason in rating.reasons), rating.reasons

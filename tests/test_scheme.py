@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
+import os
 import re
+import subprocess
 import sys
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from energy_rating.errors import BadInput
-from energy_rating.rating import SCHEMES, Scheme, load_scheme, schemes
+from energy_rating.rating import (
+    SCHEMES,
+    TRAINING,
+    load_scheme,
+    rating_schema,
+    scheme_schema,
+    schemes,
+    weight_bits,
+)
+from energy_rating.tasks import load_task, tasks
 
 # A published scheme never changes by a byte; a new vintage is a new file and a new line here.
 FROZEN = {
     "2026.0-draft": "0ad533852dab687d7d3712f6389eb182a0e8912b236cf0ea6614723ead2588a5",
+    "2026.1": "41505619ddf6b29303a8f3dcd0f73d12625b0084fa63ab63260319b41b6af8e4",
 }
 
 DRAFT = (SCHEMES / "2026.0-draft.toml").read_text(encoding="utf-8")
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "scheme_draft.py"
+REPORT = Path(__file__).parents[1] / "reports" / "example-gpu"
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "scheme.py"
 
 
 def written(folder: Path, text: str, name: str = "2026.0-draft") -> Path:
@@ -40,18 +56,36 @@ def test_every_scheme_that_ships_can_be_read(name: str) -> None:
     assert scheme.draft == name.endswith("-draft")
 
 
-def test_the_ladder_is_a_factor_of_two_per_star() -> None:
-    assert load_scheme("2026.0-draft").ladder == tuple(2**power for power in (-1.5, -0.5, 0.5, 1.5))
+@pytest.mark.parametrize("name", schemes())
+def test_the_ladder_is_a_factor_of_two_per_star(name: str) -> None:
+    assert load_scheme(name).ladder == tuple(2**power for power in (-1.5, -0.5, 0.5, 1.5))
 
 
-def test_a_class_is_firm_from_twenty_models_on_and_its_constant_has_two_digits() -> None:
-    for rated in load_scheme("2026.0-draft").classes:
+@pytest.mark.parametrize("name", schemes())
+def test_a_class_is_firm_from_twenty_models_on_and_its_constant_has_two_digits(name: str) -> None:
+    scheme = load_scheme(name)
+    for rated in scheme.classes:
         assert (rated.status == "firm") == (rated.n >= 20)
-        assert rated.e_ref_j == float(f"{rated.centre_j:.1e}")
         assert rated.highest_j / rated.lowest_j <= 100
-        assert rated.source
-        assert rated.population
-        assert rated.url.startswith("https://")
+    for item in (*scheme.classes, *scheme.training):
+        assert item.e_ref_j == float(f"{item.centre_j:.1e}")
+        assert item.source
+        assert item.population
+        assert item.url.startswith("https://")
+    assert all(item.status == "provisional" for item in scheme.training)
+
+
+def test_the_default_rates_all_stages_and_no_draft_does() -> None:
+    assert load_scheme().name == "2026.1"
+    assert {item.stage for item in load_scheme().training} == set(TRAINING)
+    assert not load_scheme("2026.0-draft").training
+
+
+def test_what_the_draft_had_is_in_what_replaced_it_with_the_same_constant() -> None:
+    now = {(item.protocol, item.task, item.name): item.e_ref_j for item in load_scheme("2026.1").classes}
+    for item in load_scheme("2026.0-draft").classes:
+        if item.protocol == "aes-2025-02":
+            assert now[item.protocol, item.task, item.name] == item.e_ref_j
 
 
 def test_what_is_not_rated_says_why() -> None:
@@ -142,22 +176,56 @@ def test_what_is_wrong_in_a_scheme_is_told_with_its_place(
     assert "2026.0-draft.toml" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", tasks())
+def test_every_protocol_that_ships_is_rated_as_it_stands_or_a_reason_says_why_not(name: str) -> None:
+    scheme, task = load_scheme("2026.1"), load_task(name)
+    for protocol, settings in task.protocols.items():
+        rated = [item for item in scheme.classes if (item.protocol, item.task) == (protocol, name)]
+        explained = [
+            item for item in scheme.unrated if item.protocol == protocol and item.task in (None, name)
+        ]
+        assert rated or explained, protocol
+        in_flight = (settings.batch_size or 1) * (settings.concurrency or 1)
+        found = {
+            "items": settings.items,
+            "in_flight": in_flight,
+            "max_new_tokens": settings.max_new_tokens,
+            "bits": weight_bits(settings.dtype),
+        }
+        fits = [
+            item
+            for item in rated
+            if all(low <= (found[key] or 0) <= high for key, (low, high) in item.operating_point.items())
+        ]
+        assert fits or not rated, (protocol, found)
+        for item in fits:
+            assert item.unit == task.unit
+            assert settings.dataset is not None
+            assert item.dataset == settings.dataset.id
+            assert settings.repeats >= scheme.rules.fewest_repeats
+
+
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("scheme_draft", BENCHMARK)
+    spec = importlib.util.spec_from_file_location("scheme_benchmark", BENCHMARK)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["scheme_draft"] = module  # a dataclass looks its own module up
+    sys.modules["scheme_benchmark"] = module  # a dataclass looks its own module up
     spec.loader.exec_module(module)
     return module
 
 
-def test_the_reference_energies_follow_from_the_data(benchmark: ModuleType) -> None:
-    if not benchmark.DATA.is_dir():
-        pytest.skip("the reference data are not here; benchmarks/scheme_draft.py says where to look for them")
-    scheme: Scheme = load_scheme("2026.0-draft")
-    anchors = {anchor.key: anchor for anchor in benchmark.anchors()}
+def needs_data(benchmark: ModuleType, name: str = "") -> None:
+    if not (benchmark.DATA / name).exists():
+        pytest.skip("the reference data are not here; ENERGY_RATING_REFERENCE_DATA names their folder")
+
+
+@pytest.mark.parametrize("name", schemes())
+def test_the_reference_energies_follow_from_the_data(benchmark: ModuleType, name: str) -> None:
+    needs_data(benchmark)
+    scheme, rules = load_scheme(name), benchmark.VINTAGES[name]
+    anchors = {anchor.key: anchor for anchor in benchmark.anchors(vintage=name)}
     for rated in scheme.classes:
         anchor = anchors[rated.protocol, rated.task, rated.name]
         assert (rated.e_ref_j, rated.n, rated.status) == (anchor.e_ref_j, anchor.n, anchor.status)
@@ -165,20 +233,83 @@ def test_the_reference_energies_follow_from_the_data(benchmark: ModuleType) -> N
         assert rated.lowest_j == pytest.approx(min(anchor.energies_j), rel=1e-3)
         assert rated.highest_j == pytest.approx(max(anchor.energies_j), rel=1e-3)
     rated_here = {(item.protocol, item.task, item.name) for item in scheme.classes}
+    allowed = {key for key, anchor in anchors.items() if rules.rates(anchor)}
+    # The draft left out speech recognition, which spans more on the whole leaderboard than in the rows at hand.
+    assert rated_here == allowed if name != "2026.0-draft" else rated_here < allowed
+    # What the data carry is rated, at one of its operating points at least, or a reason says why not.
     explained = {(item.protocol, item.task, item.name) for item in scheme.unrated}
-    assert set(anchors) <= rated_here | explained  # what the data carry is rated, or a reason says why not
-    assert scheme.rules.fewest_models == benchmark.FEWEST_MODELS
-    assert not {key for key, anchor in anchors.items() if anchor.n < benchmark.FEWEST_MODELS} & rated_here
-    mixed = {key for key, anchor in anchors.items() if anchor.span > benchmark.MIXED_FROM}
-    assert not mixed & rated_here
+    for key in set(anchors) - rated_here:
+        protocol, task, _ = key
+        points = (
+            {item for item in rated_here if item[:2] == (protocol, task)}
+            if anchors[key].several_points
+            else ()
+        )
+        assert key in explained or (protocol, task, None) in explained or points, key
+    assert scheme.rules.fewest_models == rules.fewest_models
+
+
+def test_the_reference_of_training_follows_from_what_was_published(benchmark: ModuleType) -> None:
+    for item in load_scheme("2026.1").training:
+        for key, value in benchmark.training().items():
+            assert getattr(item, key) == value
+
+
+def test_no_reference_of_the_newest_scheme_hangs_on_one_model(benchmark: ModuleType) -> None:
+    needs_data(benchmark)
+    anchors = {anchor.key: anchor for anchor in benchmark.anchors(vintage="2026.1")}
+    for rated in load_scheme("2026.1").classes:
+        assert anchors[rated.protocol, rated.task, rated.name].one_less <= 2**0.5
+
+
+def test_the_frozen_ladder_moves_the_fewest_stars(
+    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_data(benchmark)
+    monkeypatch.setattr(benchmark, "ROUNDS", 20)
+    rules = benchmark.VINTAGES["2026.1"]
+    frozen, *others = benchmark.stability([a for a in benchmark.anchors() if rules.rates(a)])
+    assert (frozen.growth, frozen.outlier) == (0, 0)
+    assert frozen.noise < 0.05
+    for other in others:
+        assert other.growth > 0.1, other
+        assert other.noise > 0.9 * frozen.noise, other
+
+
+def test_equal_width_bins_give_what_the_leaderboard_published(benchmark: ModuleType) -> None:
+    needs_data(benchmark)
+    groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in benchmark._rows(benchmark.DATA / "ai_energy_score.csv"):
+        if row["vintage"].startswith("2025-02"):
+            entry = float(row["wh_per_1000_queries"]), float(row["stars"])
+            groups.setdefault((row["task"], row["cls"]), []).append(entry)
+    # A part of the leaderboard's rows is not in the data at hand; where the outermost are, its bins can be made again.
+    again = whole = 0
+    for models in groups.values():
+        if {stars for _, stars in models} >= {1.0, 5.0}:
+            rule = benchmark.equal_width([(energy, 1.0) for energy, _ in models])
+            whole += len(models)
+            again += sum(rule(energy, 1.0) == stars for energy, stars in models)
+    assert whole > 50
+    assert again > 0.9 * whole
+
+
+def test_without_the_data_one_line_says_where_to_name_them(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARK)],
+        env=os.environ | {"ENERGY_RATING_REFERENCE_DATA": str(tmp_path / "nowhere")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "ENERGY_RATING_REFERENCE_DATA" in done.stderr
 
 
 def test_the_reference_energies_are_the_published_anchors(benchmark: ModuleType) -> None:
-    path = benchmark.DATA / "anchors.csv"
-    if not path.is_file():
-        pytest.skip("the reference data are not here; benchmarks/scheme_draft.py says where to look for them")
-    anchors = {(a.protocol, a.task, a.name): a for a in benchmark.anchors(benchmark.DATA)}
-    for row in benchmark._rows(path):
+    needs_data(benchmark, "anchors.csv")
+    anchors = {(a.protocol, a.task, a.name): a for a in benchmark.anchors(benchmark.DATA, "2026.0-draft")}
+    for row in benchmark._rows(benchmark.DATA / "anchors.csv"):
         aes = row["task"] in benchmark.AES_TASKS
         task = benchmark.AES_TASKS.get(row["task"], row["task"])
         anchor = anchors["aes-2025-02" if aes else "mlenergy-v3", task, row["cls"] or None]
@@ -186,3 +317,19 @@ def test_the_reference_energies_are_the_published_anchors(benchmark: ModuleType)
         if "per token" not in row["unit"]:  # those are rated per request here
             factor = benchmark.JOULES_PER_REQUEST if aes else 1.0
             assert anchor.centre_j == pytest.approx(factor * float(row["median"]), rel=1e-4)
+
+
+@pytest.mark.parametrize(("name", "schema"), [("scheme", scheme_schema), ("rating", rating_schema)])
+def test_the_published_schema_is_that_of_the_code(name: str, schema: Callable[[], dict[str, object]]) -> None:
+    published = Path(__file__).parents[1] / "docs" / "schemas" / f"{name}.schema.json"
+    assert json.loads(published.read_text(encoding="utf-8")) == schema()
+
+
+def test_what_a_schema_demands_is_what_is_written() -> None:
+    rating = json.loads((REPORT / "rating.json").read_text(encoding="utf-8"))
+    schema = rating_schema()
+    assert set(schema["required"]) <= set(rating) <= set(schema["properties"])
+    scheme = scheme_schema()
+    for name in schemes():
+        keys = set(tomllib.loads((SCHEMES / f"{name}.toml").read_text(encoding="utf-8")))
+        assert set(scheme["required"]) <= keys <= set(scheme["properties"])

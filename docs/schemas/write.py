@@ -3,7 +3,18 @@
 import json
 from pathlib import Path
 
-from energy_rating.formats import record_schema, write_whole
+from energy_rating.formats import condition_schema, record_schema, write_whole
+from energy_rating.profiles import profile_schema
+from energy_rating.rating import rating_schema, scheme_schema
+from energy_rating.tasks import task_schema
 
 folder = Path(__file__).parent
-write_whole(folder / "record.schema.json", (json.dumps(record_schema(), indent=2) + "\n").encode())
+for name, schema in (
+    ("record", record_schema()),
+    ("condition", condition_schema()),
+    ("profile", profile_schema()),
+    ("scheme", scheme_schema()),
+    ("rating", rating_schema()),
+    ("task", task_schema()),
+):
+    write_whole(folder / f"{name}.schema.json", (json.dumps(schema, indent=2) + "\n").encode())

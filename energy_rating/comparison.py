@@ -1,0 +1,326 @@
+"""Two records of the same work: which one needs less energy, by how much, and whether the doubt allows saying so. Pure.
+
+The ratio is B over A. Its doubt is worked out on logarithms, so that comparing B with A says exactly the inverse. What two readings
+share cancels: a sensor's gain does on one card, mostly does between cards of one model, and does not between models.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, Literal
+
+from energy_rating.errors import BadInput
+from energy_rating.quantities import CONFIDENCE, Estimate
+from energy_rating.rating import TRAINING
+from energy_rating.records import (
+    COMPONENTS,
+    MEASURED,
+    RUN,
+    Channel,
+    Component,
+    Device,
+    Measurement,
+    Record,
+    plain,
+    worst_method,
+)
+
+# Between cards of one model, by which their gains differ (1 σ): 15 cards against a meter, arXiv 2312.02741 (SC24), whose errors
+# of 4.3 % in all are mostly common to a model.
+BETWEEN_CARDS = 0.016
+
+# What an energy counter's device must be called for two records to name the same one; "0" or "package-0" are in every machine.
+UNIQUE_ID = re.compile(r"[0-9a-f]{8,}", re.I)
+
+Verdict = Literal["a-better", "b-better", "undecided"]
+Gain = Literal["cancels", "partly-cancels", "counts"]
+
+OF_GAIN: Mapping[Gain, str] = {
+    "cancels": "one card and one kind of sensor in both: its gain cancels",
+    "partly-cancels": f"cards of one model: their gains differ by {100 * BETWEEN_CARDS:g} % (1 σ)",
+    "counts": "different sensors: the gain of each counts in full",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """A setting in which the two records differ. None: the record does not say."""
+
+    what: str
+    a: str | None
+    b: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """What B needs over what A needs, per ``unit`` of work (None: by run, where neither counted any).
+
+    ``interval_95`` holds the true ratio with 95 % confidence; the ``verdict`` is undecided where it holds one, or where
+    ``notes`` say what forbids a verdict.
+    """
+
+    component: Component
+    measurement: str
+    unit: str | None
+    a_j: Estimate
+    b_j: Estimate
+    ratio: float
+    interval_95: tuple[float, float]
+    verdict: Verdict
+    gain: Gain
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...]
+
+    def worse_by(self, share: float) -> bool:
+        """Whether B needs more than A by more than that share (0.05: 5 %), with 95 % confidence.
+
+        That is: a verdict is possible, and the lower end of the 95 % interval of B over A lies above 1 + ``share``.
+        """
+        return self.verdict != "undecided" and self.interval_95[0] > 1 + share
+
+
+def compare(
+    a: Record, b: Record, *, unit: str | None = None, component: Component | None = None
+) -> Comparison:
+    """B over A: energy per unit of the same task under the same protocol, of what both measured.
+
+    Args:
+        unit: the unit of work; by default the one that the records' task is rated by, else the only one that both counted.
+        component: whose energy; by default the first that both measured (``gpu``, ``cpu``, …).
+
+    Raises:
+        BadInput: the records are of different tasks, protocols or stages, or have nothing in common that could be compared.
+    """
+    _refuse_unlike(a, b)
+    name = RUN if a.stage in TRAINING or MEASURED not in a or MEASURED not in b else MEASURED
+    for letter, record in (("A", a), ("B", b)):
+        if name not in record:
+            raise BadInput(
+                f"{letter} has no measurement {name!r}",
+                "Compare records that energy-rating made",
+                place="compare",
+            )
+    of_a, of_b = a[name], b[name]
+    component = _component(of_a, of_b, component)
+    unit = _unit(a, b, of_a, of_b, unit)
+    a_j, b_j = (_per_unit(m, component, unit, letter) for m, letter in ((of_a, "A"), (of_b, "B")))
+    gain = _gain(a, b, of_a, of_b, component)
+    sigma = math.hypot(
+        a_j.random / a_j.value,
+        b_j.random / b_j.value,
+        _of_gain(a_j.systematic / a_j.value, b_j.systematic / b_j.value, gain),
+    )
+    ratio = b_j.value / a_j.value
+    # exp of a thousand is no number; a doubt so large allows any ratio, and no verdict.
+    factor = math.exp(min(NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * sigma, 500.0))
+    interval = ratio / factor, ratio * factor
+    notes = tuple(_notes(a, b, of_a, of_b, component))
+    verdict: Verdict = "undecided"
+    if not notes:
+        verdict = "b-better" if interval[1] < 1 else "a-better" if interval[0] > 1 else "undecided"
+    return Comparison(
+        component=component,
+        measurement=name,
+        unit=unit,
+        a_j=a_j,
+        b_j=b_j,
+        ratio=ratio,
+        interval_95=interval,
+        verdict=verdict,
+        gain=gain,
+        differences=tuple(_differences(a, b, of_a, of_b, component)),
+        notes=notes,
+    )
+
+
+def comparison_to_json(found: Comparison) -> dict[str, Any]:
+    """What ``compare --json`` prints."""
+    entry: dict[str, Any] = plain(found)
+    return entry
+
+
+# --------------------------------------------------------------------------------------------------- what is refused
+
+
+def _refuse_unlike(a: Record, b: Record) -> None:
+    about = {
+        "stages": (a.stage, b.stage),
+        "tasks": tuple(record.task.name if record.task else None for record in (a, b)),
+        "protocols": tuple(record.task.protocol if record.task else None for record in (a, b)),
+    }
+    for what, (of_a, of_b) in about.items():
+        if of_a != of_b:
+            raise BadInput(
+                f"the {what} differ: {_said(of_a)} and {_said(of_b)}",
+                "Figures of different work do not compare; measure both in the same way",
+                place="compare",
+            )
+
+
+def _said(value: object) -> str:
+    return "none is named" if value is None else repr(value)[:80]
+
+
+def _component(a: Measurement, b: Measurement, wanted: Component | None) -> Component:
+    both = [name for name in COMPONENTS if name in a.energy_j and name in b.energy_j]
+    if wanted is not None and wanted in both:
+        return wanted
+    if wanted is None and both:
+        return both[0]
+    raise BadInput(
+        f"{wanted} was not measured in both" if wanted else "no component was measured in both",
+        f"A has: {', '.join(a.energy_j) or 'none'}; B has: {', '.join(b.energy_j) or 'none'}",
+        place="compare",
+    )
+
+
+def _unit(a: Record, b: Record, of_a: Measurement, of_b: Measurement, wanted: str | None) -> str | None:
+    counted = [[unit for unit, amount in m.work.items() if amount] for m in (of_a, of_b)]
+    both = [unit for unit in counted[0] if unit in counted[1]]
+    rated = a.task.unit if a.task is not None and b.task is not None and a.task.unit == b.task.unit else None
+    for unit in (wanted,) if wanted is not None else (rated,):
+        if unit is not None and unit in both:
+            return unit
+    if wanted is None:
+        if not counted[0] and not counted[1]:
+            return None
+        if len(both) == 1:
+            return both[0]
+        for unit in ("request", "token", "flop"):
+            if unit in both:
+                return unit
+    raise BadInput(
+        f"no {wanted!r} was counted in both" if wanted else "no one unit of work was counted in both",
+        f"A counted: {', '.join(counted[0]) or 'none'}; B counted: {', '.join(counted[1]) or 'none'}. Name one with --unit",
+        place="compare",
+    )
+
+
+def _per_unit(measurement: Measurement, component: str, unit: str | None, letter: str) -> Estimate:
+    energy = measurement.energy_j[component]
+    if energy.value <= 0:
+        raise BadInput(
+            f"{letter} is said to have used {energy.value:g} J of {component}: its sensor told nothing",
+            "Measure it again",
+            place="compare",
+        )
+    return energy if unit is None else energy.times(1 / measurement.work[unit])
+
+
+# ------------------------------------------------------------------------------------------------------------- doubt
+
+
+def _gain(a: Record, b: Record, of_a: Measurement, of_b: Measurement, component: Component) -> Gain:
+    channels = _channels(a, of_a, component), _channels(b, of_b, component)
+    kinds = [sorted((channel.device, channel.method) for channel in some) for some in channels]
+    one_machine = a.environment.host is not None and a.environment.host == b.environment.host
+    if kinds[0] == kinds[1] and (one_machine or all(UNIQUE_ID.search(device) for device, _ in kinds[0])):
+        return "cancels"
+    names = [
+        {(_device(record, channel.device), channel.method) for channel in some}
+        for record, some in zip((a, b), channels, strict=True)
+    ]
+    known = all(name for name, _ in names[0] | names[1])
+    return "partly-cancels" if known and len(names[0]) == 1 and names[0] == names[1] else "counts"
+
+
+def _of_gain(a: float, b: float, gain: Gain) -> float:
+    """The relative doubt of the ratio that the gains leave, 1 σ."""
+    if gain == "cancels":
+        return abs(a - b)
+    if gain == "partly-cancels":
+        # No card's own part is larger than all that is doubted of it (a calibrated one's may be less).
+        return math.hypot(min(a, BETWEEN_CARDS), min(b, BETWEEN_CARDS))
+    return math.hypot(a, b)
+
+
+def _notes(a: Record, b: Record, of_a: Measurement, of_b: Measurement, component: Component) -> Iterator[str]:
+    """What forbids a verdict."""
+    for letter, record, measurement in (("A", a, of_a), ("B", b, of_b)):
+        if worst_method(channel.method for channel in _channels(record, measurement, component)) == "model":
+            yield f"{letter} is estimated by a model, not measured: the ratio says nothing of the machine"
+        if measurement.validity == "invalid":
+            codes = dict.fromkeys(
+                item.code for item in record.findings_on(measurement.name) if item.severity == "disqualifies"
+            )
+            yield f"{letter} is invalid: {', '.join(codes) or 'no finding says why'}"
+
+
+def _channels(record: Record, measurement: Measurement, component: Component) -> list[Channel]:
+    return [
+        channel
+        for channel in record.channels
+        if channel.component == component and channel.id in measurement.energy_by_channel_j
+    ]
+
+
+def _device(record: Record, device_id: str) -> str | None:
+    return next((device.name for device in record.environment.devices if device.id == device_id), None)
+
+
+# ------------------------------------------------------------------------------------------------------- differences
+
+
+def _differences(
+    a: Record, b: Record, of_a: Measurement, of_b: Measurement, component: Component
+) -> Iterator[Difference]:
+    """The settings in which they differ, in the order of their weight."""
+    settings = [
+        dict(_settings(record, measurement, component)) for record, measurement in ((a, of_a), (b, of_b))
+    ]
+    for what in dict.fromkeys((*settings[0], *settings[1])):
+        values = settings[0].get(what), settings[1].get(what)
+        if values[0] != values[1]:
+            yield Difference(what=what, a=values[0], b=values[1])
+
+
+def _settings(record: Record, measurement: Measurement, component: Component) -> Iterator[tuple[str, str]]:
+    model, load = record.model, record.load
+    if model is not None:
+        for what in ("id", "revision", "parameters", "active_parameters", "trainable_parameters", "dtype"):
+            yield from _told(f"model {what.replace('_', ' ')}".removesuffix(" id"), getattr(model, what))
+    if load is not None:
+        for what in ("items", "batch_size", "concurrency", "max_new_tokens", "seed"):
+            yield from _told(what.replace("_", " "), getattr(load, what))
+    used = {channel.device for channel in _channels(record, measurement, component)}
+    devices = [device for device in record.environment.devices if device.id in used]
+    yield from _told("devices", len(used) or None)
+    for what, of in _OF_DEVICE.items():
+        yield from _told(what, ", ".join(dict.fromkeys(_all(of(device) for device in devices))) or None)
+    methods = worst_method(channel.method for channel in _channels(record, measurement, component))
+    yield from _told("method", methods)
+    yield "repeats", str(measurement.n)
+    for name, version in sorted(record.environment.software.items()):
+        yield name, version
+    for name, sha256 in sorted(record.provenance.files.items()):
+        yield f"file {name}", f"SHA-256 {sha256[:12]}…"
+
+
+_OF_DEVICE: Mapping[str, Any] = {
+    "device": lambda device: device.name,
+    "driver": lambda device: device.driver,
+    "power limit (W)": lambda device: _number(device.power_limit_w),
+    "clock (MHz)": lambda device: _number(device.clock_mhz),
+    "MIG": lambda device: _yes(device),
+}
+
+
+def _yes(device: Device) -> str | None:
+    return None if device.mig is None else "on" if device.mig else "off"
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:g}"
+
+
+def _all(values: Iterable[str | None]) -> list[str]:
+    return [value for value in values if value is not None]
+
+
+def _told(what: str, value: object) -> Iterator[tuple[str, str]]:
+    if value is not None:
+        yield what, f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,736 @@
+"""From the energy on one device to the energy on another, with the doubt of that step, or every reason why not. Pure.
+
+    E_to = E_measured × k × u^e
+
+k is a *measured* factor of a device and a class of workloads (``[[factors]]`` of its hardware profile), u the mean measured GPU
+power over the enforced power limit, and e the factor's exponent: +γ where the other device has the smaller power limit, −γ where
+it has the larger, with γ = 0.5 for language models and 0.25 for diffusion. In words: a small GPU that is left under-used would be
+even more under-used on a big one. Data sheets are no help: on the public pairs every rule made from them is further off than
+doing nothing (``benchmarks/normalisation.py``, docs/normalisation.md).
+
+A *tier* says what a figure rests on, and carries a 90 % interval of its own, ×/÷ f:
+
+==== ================================================================ ==========================================
+M    measured on the device asked for                                 the measurement's own
+1    a shipped factor from at least five models, by the use           the factor's: 1.2 to 1.5
+2    a calibration on this device with one to four models             1.3; serving language models 1.5
+3    no data; both HBM, Ampere or later, native format: k = 1         1.25; serving language models 1.5
+4    no data; GDDR or Volta: k = ratio of bandwidth per watt          1.5; never rated
+==== ================================================================ ==========================================
+
+Anything else is refused. A device whose factor leads to a third one goes on from there, and one that is no factor's end comes
+back from it by the inverse; the logarithms of the intervals add in quadrature, and the worst tier is the tier of the whole.
+
+**Doubt.** ln f / 1.645 is the factor's σ in logarithms. The measurement's relative σ stands beside it, times |1 + e|, since u
+comes from the same energy. ``interval_90`` is value ×/÷ exp(1.645 σ). The Estimate is symmetric about the same value, with that σ
+times the value; the factor's part is systematic: it is the same for all records of a device and class, and no repeat shrinks it.
+
+**What a rating may do with it** (``standing``): tiers M, 1 and 2 may be rated, with the basis *normalised* unless the tier is M;
+tier 3 is provisional at most; tier 4 is never rated. ``Normalised.interval`` gives the interval that decides, at any confidence.
+The measured figure stays the headline everywhere; this one stands second and is called *normalised*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, Literal, get_args
+
+from energy_rating import formats
+from energy_rating.profiles import (
+    Factor,
+    Profile,
+    WorkloadClass,
+    load_profile,
+    nearest,
+    profile_for,
+)
+from energy_rating.profiles import profiles as all_profiles
+from energy_rating.quantities import Estimate, significant
+from energy_rating.records import (
+    MEASURED,
+    RUN,
+    Channel,
+    Device,
+    Load,
+    Measurement,
+    Record,
+    Status,
+    worst_method,
+)
+
+Tier = Literal["M", "1", "2", "3", "4"]
+TIERS: tuple[Tier, ...] = get_args(Tier)  # worst last
+
+INTERVAL = 0.90
+Z_90 = NormalDist().inv_cdf(0.5 + INTERVAL / 2)  # 1.645
+
+# The tiers' 90 % intervals, ×/÷, from the errors on models that were left out of the fit (docs/normalisation.md). Those of tier 1
+# stand in the profiles, with their factors.
+CALIBRATED, CALIBRATED_SERVING = 1.3, 1.5
+ALIKE, ALIKE_SERVING = 1.25, 1.5
+BY_BANDWIDTH = 1.5
+
+# What the pairs of the public data were used at. Below, the host holds the GPU up, and a factor between GPUs says nothing.
+LEAST_USE, MOST_USE = 0.15, 0.99
+
+# Requests at once from which on the weights are read for many of them.
+SERVING_FROM = 8
+
+# Beyond these a file was made up, or its sensor was broken; and numbers overflow.
+LEAST_J, MOST_J, MOST_DOUBT = 1e-100, 1e100, 100.0
+
+# A card with another limit runs at other clocks: it is another device than the one that the factor was measured on.
+POWER_LIMIT_TOLERANCE = 0.05
+ROUNDING = 1e-9
+
+# In which architectures the matrix units compute in a format; in the others it is emulated, which costs up to 8 times the energy.
+# NVIDIA, Transformer Engine, "Datatype and hardware support matrix", https://nvidia.github.io/TransformerEngine/support_matrix.html,
+# and TensorRT-RTX, "Support Matrix", https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/getting-started/support-matrix.html,
+# both read 2026-11-22. Formats that are not here (float32, float16, integers, weights that are only stored in few bits) run as
+# themselves on all of these.
+_BLACKWELL = ("Blackwell", "Blackwell Ultra")
+NATIVE_IN: Mapping[str, tuple[str, ...]] = {
+    "bf16": ("Ampere", "Ada Lovelace", "Hopper", *_BLACKWELL),
+    "fp8": ("Ada Lovelace", "Hopper", *_BLACKWELL),
+    "fp4": _BLACKWELL,
+}
+_SPELLINGS = (
+    ("fp8", r"fp8|float8|e4m3|e5m2"),
+    ("fp4", r"fp4|float4|e2m1"),
+    ("bf16", r"bf16|bfloat16"),
+)
+ARCHITECTURES = ("Volta", "Turing", *NATIVE_IN["bf16"])
+AMPERE_OR_LATER = NATIVE_IN["bf16"]
+
+# What a task asks of a device, by its name on the Hub or in the ML.ENERGY benchmark. What generates text is told by its load.
+LANGUAGE = (
+    *("text-generation", "text2text-generation", "summarization", "translation", "conversational"),
+    *("image-to-text", "image-text-to-text", "video-text-to-text", "any-to-any", "visual-question-answering"),
+    *("chat", "lm-arena-chat", "gpqa", "code", "sourcegraph-fim", "image-chat", "video-chat", "mllm-chat"),
+)
+CLASS_OF: Mapping[str, WorkloadClass] = {
+    **dict.fromkeys(
+        (
+            *("text-to-image", "text-to-video", "image-to-image", "image-to-video"),
+            "unconditional-image-generation",
+        ),
+        "diffusion",
+    ),
+    **dict.fromkeys(
+        (
+            *("image-classification", "object-detection", "image-segmentation", "depth-estimation"),
+            *("zero-shot-image-classification", "zero-shot-object-detection", "video-classification"),
+        ),
+        "vision",
+    ),
+    **dict.fromkeys(("automatic-speech-recognition", "audio-classification", "text-to-speech"), "speech"),
+    **dict.fromkeys(
+        (
+            *("feature-extraction", "sentence-similarity", "text-classification", "token-classification"),
+            *("question-answering", "fill-mask", "zero-shot-classification", "text-ranking"),
+        ),
+        "embedding",
+    ),
+}
+
+# The training stages: what the factors were measured on is inference.
+TRAINING = ("pre-training", "fine-tuning")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One step from a device to another: its factor, ×/÷ its interval, what it rests on, and the exponent of the use (0: none)."""
+
+    origin: str
+    target: str
+    factor: float
+    interval: float
+    tier: Tier
+    why: str
+    exponent: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Normalised:
+    """What a record's energy would be on another device, or every reason why that cannot be told.
+
+    ``reference`` is the key of the profile normalised to. ``energy_per_unit_j`` is joules per ``unit`` there, ``interval_90`` its
+    90 % interval, ``factor`` that over the measured figure; None where it is refused, and ``reasons`` says why.
+    ``measured_per_unit_j`` is the figure as measured, on ``device``; ``use`` the mean power over the power limit. ``steps`` is the
+    road; ``versions`` are the profiles on it, each with a hash of what it says.
+    """
+
+    energy_per_unit_j: Estimate | None
+    unit: str | None
+    factor: float | None
+    interval_90: tuple[float, float] | None
+    tier: Tier | None
+    workload_class: WorkloadClass | None
+    reference: str
+    reasons: tuple[str, ...] = ()
+    measured_per_unit_j: Estimate | None = None
+    device: str | None = None
+    use: float | None = None
+    steps: tuple[Step, ...] = ()
+    versions: Mapping[str, str]
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Joules per unit between which the truth lies with this confidence: the measurement's own for tier M, else ×/÷.
+
+        Raises:
+            ValueError: there is no figure.
+        """
+        if self.energy_per_unit_j is None:
+            raise ValueError("what is refused has no interval")
+        return _interval(self.energy_per_unit_j, self.tier, confidence)
+
+
+def normalise(
+    record: Record,
+    to: str | Profile | None = None,
+    *,
+    unit: str | None = None,
+    profiles: Sequence[Profile] | None = None,
+    calibration: Sequence[Factor] = (),
+) -> Normalised:
+    """What a record's GPU energy per unit of work would be on another device, or every reason why that cannot be told.
+
+    Args:
+        to: a hardware profile or its key. Default: the reference device of the newest scheme.
+        unit: the unit of work. Default: the task's; without a task, the only one that was counted.
+        profiles: the devices that are known. Default: those that ship.
+        calibration: factors measured with this very device, on models whose energy on the factor's reference is published.
+
+    Raises:
+        BadInput: there is no such profile, or one cannot be read.
+    """
+    known = tuple(all_profiles() if profiles is None else profiles)
+    target = to if isinstance(to, Profile) else _target(to, known)
+    reasons: list[str] = []
+    if record.stage in TRAINING:
+        reasons.append(
+            f"{record.stage} is not normalised: the factors were measured on inference; compare runs of one device"
+        )
+    name = MEASURED if MEASURED in record else RUN
+    measured: Estimate | None = None
+    workload: WorkloadClass | None = None
+    device: Device | None = None
+    origin: Profile | None = None
+    use: float | None = None
+    if name not in record:
+        reasons.append(f"there is no measurement {MEASURED!r} or {RUN!r}; summarise the journal again")
+    else:
+        measurement = record[name]
+        reasons += _of_energy(record, measurement)
+        unit, wrong = _unit(record, measurement, unit)
+        reasons += wrong
+        energy = measurement.energy_j.get("gpu")
+        if energy is not None and unit is not None:
+            measured = energy.times(1 / measurement.work[unit])
+            reasons += _of_figure(measured, unit)
+        devices, wrong = _devices(record, measurement)
+        reasons += wrong
+        if devices:
+            device = devices[0]
+            origin = profile_for(device.name, device.memory_gb, among=known)
+            if origin is None:
+                reasons.append(_unknown(device, known))
+            use = _use(measurement, devices)
+    told, why_no_class = _workload_class(record, unit)
+    workload = told
+
+    # Its own device at its own limit is the identity: nothing more has to be known.
+    itself = origin is not None and origin.key == target.key and not _other_limit(device, origin)
+    steps: list[Step] = []
+    if not itself:
+        if workload is None:
+            reasons.append(why_no_class)
+        if origin is not None and device is not None:
+            reasons += _of_use(device, use)
+            reasons += _of_format(record, (origin, target))
+            if workload is not None and use is not None:
+                road = _road(origin, target, workload, device, use, known, calibration)
+                if isinstance(road, str):
+                    reasons.append(road)
+                else:
+                    steps = road
+
+    versions = {profile.key: version(profile) for profile in _on_the_way(origin, target, steps, known)}
+    plain: dict[str, Any] = {
+        "unit": unit,
+        "workload_class": workload,
+        "reference": target.key,
+        "measured_per_unit_j": measured,
+        "device": device.name if device is not None else None,
+        "use": use,
+        "versions": versions,
+    }
+    if reasons or measured is None:
+        return Normalised(
+            energy_per_unit_j=None,
+            factor=None,
+            interval_90=None,
+            tier=None,
+            reasons=tuple(dict.fromkeys(reasons)),
+            **plain,
+        )
+    factor = math.prod(step.factor for step in steps)
+    tier = max((step.tier for step in steps), key=TIERS.index, default=TIERS[0])
+    energy = _scaled(measured, factor, steps)
+    return Normalised(
+        energy_per_unit_j=energy,
+        factor=factor,
+        interval_90=_interval(energy, tier, INTERVAL),
+        tier=tier,
+        steps=tuple(steps),
+        **plain,
+    )
+
+
+def normalised_to_json(value: Normalised) -> dict[str, Any]:
+    """What ``normalise --json`` prints."""
+    return {
+        "energy_per_unit_j": formats.plain(value.energy_per_unit_j),
+        "unit": value.unit,
+        "factor": value.factor,
+        "interval_90": None if value.interval_90 is None else list(value.interval_90),
+        "tier": value.tier,
+        "workload_class": value.workload_class,
+        "reference": value.reference,
+        "reasons": list(value.reasons),
+    }
+
+
+def standing(value: Normalised) -> Status | None:
+    """The best status that a rating of this figure may have; None: it must not be rated."""
+    if value.tier in ("M", "1", "2"):
+        return "firm"
+    return "provisional" if value.tier == "3" else None
+
+
+def hardware_interval(steps: Sequence[Step]) -> float:
+    """f of the 90 % interval ×/÷ f of all steps together, without the measurement's doubt; 1 for no step."""
+    return math.exp(math.hypot(*(math.log(step.interval) for step in steps)))
+
+
+def version(profile: Profile) -> str:
+    """Eight digits that change with anything that a profile says."""
+    text = json.dumps(formats.plain(profile), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def emulates(architecture: str, dtype: str | None) -> bool:
+    """Whether a device of this architecture has no matrix units for a format and computes it by a detour."""
+    return architecture in ARCHITECTURES and any(
+        architecture not in NATIVE_IN[name] for name in _formats(dtype)
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ doubt
+
+
+def _scaled(measured: Estimate, factor: float, steps: Sequence[Step]) -> Estimate:
+    """The figure times the factor. Both doubts of the measurement act once as energy and once in the use."""
+    if not steps:
+        return measured
+    value = measured.value * factor
+    acts = abs(1 + math.fsum(step.exponent for step in steps)) * factor
+    sigma = math.log(hardware_interval(steps)) / Z_90
+    return Estimate(
+        value=value,
+        random=measured.random * acts,
+        systematic=math.hypot(measured.systematic * acts, sigma * value),
+    )
+
+
+def _interval(energy: Estimate, tier: Tier | None, confidence: float) -> tuple[float, float]:
+    if tier == "M":
+        return energy.interval(confidence)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    times = math.exp(
+        min(z * energy.sigma / energy.value, 600.0)
+    )  # a larger doubt says nothing, and overflows
+    return energy.value / times, energy.value * times
+
+
+# ------------------------------------------------------------------------------------------------- what was measured
+
+
+def _target(key: str | None, known: Sequence[Profile]) -> Profile:
+    if key is None:
+        from energy_rating.rating import load_scheme  # it may ask this module for normalised figures
+
+        key = load_scheme().reference_device
+    return next((profile for profile in known if profile.key == key), None) or load_profile(key)
+
+
+def _of_energy(record: Record, measurement: Measurement) -> Iterator[str]:
+    energy = measurement.energy_j.get("gpu")
+    if energy is None:
+        there = ", ".join(measurement.energy_j) or "nothing"
+        whole = any(name in measurement.energy_j for name in ("wall", "host", "module"))
+        yield (
+            f"the GPU alone was not measured; there is: {there}"
+            + (
+                "; a factor between GPUs does not hold for what else draws from the same supply"
+                if whole
+                else ""
+            )
+            + "; measure with a sensor of the GPU"
+        )
+        return
+    channels = _channels(record, measurement)
+    if worst_method(channel.method for channel in channels) == "model":
+        yield "the energy of the GPU is estimated by a model, not measured; measure with a sensor of the GPU"
+    if energy.value <= 0:
+        yield f"the GPU is said to have used {energy.value:g} J: the sensor told nothing"
+
+
+def _of_figure(measured: Estimate, unit: str) -> Iterator[str]:
+    if not (LEAST_J < measured.value < MOST_J and measured.sigma <= MOST_DOUBT * measured.value):
+        yield f"{measured.value:.3g} J per {unit} with a doubt of {measured.sigma:.3g} J say nothing; measure again"
+
+
+def _channels(record: Record, measurement: Measurement) -> list[Channel]:
+    return [
+        channel
+        for channel in record.channels
+        if channel.component == "gpu" and channel.id in measurement.energy_by_channel_j
+    ]
+
+
+def _unit(record: Record, measurement: Measurement, asked: str | None) -> tuple[str | None, list[str]]:
+    counted = [name for name, amount in measurement.work.items() if amount]
+    there = ", ".join(counted) or "nothing"
+    unit = asked or (record.task.unit if record.task is not None else None)
+    if unit is not None:
+        if unit in counted:
+            return unit, []
+        return None, [
+            f"no {unit!r} was counted in {measurement.name!r}; there is: {there}; name one with --unit"
+        ]
+    if len(counted) == 1:
+        return counted[0], []
+    return None, [
+        f"the unit of work is not known: the task names none, and counted were: {there}; "
+        + ("name one with --unit" if counted else "count the work, as with --count token=N")
+    ]
+
+
+def _devices(record: Record, measurement: Measurement) -> tuple[list[Device], list[str]]:
+    """The devices that the energy is of, each once, and what is wrong with them."""
+    names = dict.fromkeys(channel.device for channel in _channels(record, measurement))
+    described = [device for device in record.environment.devices if device.id in names]
+    missing = [name for name in names if name not in {device.id for device in described}]
+    reasons = [f"the record does not say what device {name!r} is; measure again" for name in missing]
+    kinds = dict.fromkeys(device.name for device in described)
+    if len(kinds) > 1:
+        reasons.append(
+            f"measured on devices of more than one kind: {', '.join(kinds)}; measure each kind alone"
+        )
+    if any(device.mig for device in described):
+        reasons.append("the GPU was divided (MIG), and a part has no factor; measure on a whole one")
+    by_id = {device.id: device for device in described}
+    if any(device.power_limit_w != by_id[device.id].power_limit_w for device in described):
+        reasons.append("the power limit changed between the sessions of this run; measure again in one")
+    if len({(device.memory_gb, device.power_limit_w) for device in by_id.values()}) > 1 and not reasons:
+        reasons.append("the devices differ in memory or power limit; measure on equal ones")
+    return list(by_id.values()), reasons
+
+
+def _use(measurement: Measurement, devices: Sequence[Device]) -> float | None:
+    """Mean power over the enforced power limit, of all devices together, while their sensors saw them."""
+    limits = [device.power_limit_w for device in devices]
+    energy = measurement.energy_j.get("gpu")
+    seen_s = measurement.duration_s * measurement.coverage.get("gpu", 1.0)
+    if energy is None or seen_s <= 0:
+        return None
+    total_w = math.fsum(limit for limit in limits if limit is not None)
+    if total_w <= 0 or None in limits:
+        return None
+    return energy.value / seen_s / total_w
+
+
+def _of_use(device: Device, use: float | None) -> Iterator[str]:
+    if device.power_limit_w is None:
+        yield (
+            f"the power limit of {device.name} is not known, and without it not how much it was used; "
+            "measure where the driver tells it"
+        )
+    elif use is None:
+        yield "the mean power is not known: no time was seen by the GPU's sensors; measure again"
+    elif use < LEAST_USE:
+        yield (
+            f"the GPU drew {_percent(use)} of its limit; below {_percent(LEAST_USE)} the host sets the pace, and a factor "
+            "between GPUs says nothing; give the GPU more to do at once"
+        )
+    elif use > MOST_USE:
+        yield (
+            f"the GPU drew {_percent(use)} of its limit; the factors hold up to {_percent(MOST_USE)}; "
+            "look at the limit, or take fewer requests at once"
+        )
+
+
+def _percent(share: float) -> str:
+    return f"{significant(100 * share, 3)} %"
+
+
+def _unknown(device: Device, known: Sequence[Profile]) -> str:
+    alike = [profile.key for profile in known if device.name in profile.driver.names]
+    if alike and device.memory_gb is None:
+        return (
+            f"{device.name} may be any of {', '.join(alike)}: the record does not say its memory; measure where the driver "
+            "tells it"
+        )
+    if alike and device.memory_gb is not None:
+        return (
+            f"{device.name} with {significant(device.memory_gb, 3)} GB is not the device of its profile, but a part or a "
+            "variant of it; measure on a whole one"
+        )
+    near = nearest(device.name, among=known)
+    return (
+        f"no hardware profile names {device.name!r}"
+        + (f" (the nearest are {', '.join(near)})" if near else "")
+        + "; add one to hardware_profiles/"
+    )
+
+
+def _other_limit(device: Device | None, profile: Profile) -> bool:
+    """Whether the enforced power limit is another than the one that the profile's factors were measured at."""
+    limit = profile.figures.power_limit_w
+    if device is None or device.power_limit_w is None or limit is None:
+        return False
+    return abs(device.power_limit_w - limit.value) > POWER_LIMIT_TOLERANCE * limit.value * (1 + ROUNDING)
+
+
+def _of_format(record: Record, profiles: Sequence[Profile]) -> Iterator[str]:
+    dtype = record.model.dtype if record.model is not None else None
+    for profile in profiles:
+        if dtype is None and profile.architecture in ARCHITECTURES[:2]:
+            yield (
+                f"the record does not say the format of the weights, and {profile.name} emulates bfloat16; "
+                "measure with a workload that tells it"
+            )
+        elif _is_emulated(profile, dtype):
+            yield (
+                f"{profile.name} has no matrix units for {dtype} and emulates it; a factor from native formats does not "
+                "hold; measure in a format that both devices compute in"
+            )
+
+
+def _is_emulated(profile: Profile, dtype: str | None) -> bool:
+    """By the formats that the profile names as native; what it does not tell, by its architecture."""
+    return any(
+        emulates(profile.architecture, name) if (native := profile.is_native(name)) is None else not native
+        for name in _formats(dtype)
+    )
+
+
+def _formats(dtype: str | None) -> list[str]:
+    """Those of the formats above that a name names: fp8 of ``float8_e4m3fn``, fp4 of ``mxfp4``."""
+    return [name for name, spelling in _SPELLINGS if re.search(spelling, (dtype or "").lower())]
+
+
+def _workload_class(record: Record, unit: str | None) -> tuple[WorkloadClass | None, str]:
+    """The class of workloads, or why it cannot be told."""
+    task = record.task.name if record.task is not None else None
+    if task is not None and task in CLASS_OF:
+        return CLASS_OF[task], ""
+    if task not in LANGUAGE and unit == "video":
+        return "diffusion", ""
+    if task not in LANGUAGE and unit != "token":
+        said = (
+            "the record names no task"
+            if task is None
+            else f"the task {task!r} belongs to no class of workloads"
+        )
+        return None, f"{said}, so that no factor can be chosen; measure with --task"
+    load = record.load or Load()
+    if load.batch_size is None and load.concurrency is None:
+        return None, (
+            "the record does not say how many requests ran at once (batch or concurrency), on which the factor of a language "
+            "model depends; measure with benchmark"
+        )
+    at_once = (load.batch_size or 1) * (load.concurrency or 1)
+    return ("llm-serving" if at_once >= SERVING_FROM else "llm-small-batch"), ""
+
+
+# --------------------------------------------------------------------------------------------------------- the road
+
+
+def _road(
+    origin: Profile,
+    target: Profile,
+    workload: WorkloadClass,
+    device: Device,
+    use: float,
+    known: Sequence[Profile],
+    calibration: Sequence[Factor],
+) -> list[Step] | str:
+    """The steps from a device to another, or why there are none."""
+    if _other_limit(device, origin):
+        # No factor was measured at this limit.
+        up = _Way(profiles=(origin,), factors=())
+        if origin.key == target.key:
+            return [
+                _step(origin, target, 1.0, _alike(workload), "3", "the same device at another power limit")
+            ]
+    else:
+        up = _way(origin, workload, known, calibration)
+    down = _way(target, workload, known)
+    keys_up, keys_down = [item.key for item in up.profiles], [item.key for item in down.profiles]
+    steps: list[Step] = []
+    meets = next((key for key in keys_up if key in keys_down), None)
+    last = keys_up.index(meets) if meets is not None else len(keys_up) - 1
+    for place in range(last):
+        steps.append(_forth(up, place, use if not steps else None))
+    if meets is None:
+        bridge = _bridge(up.profiles[-1], down.profiles[-1], workload, device if last == 0 else None)
+        if isinstance(bridge, str):
+            return bridge
+        steps.append(bridge)
+    first = keys_down.index(meets) if meets is not None else len(keys_down) - 1
+    for place in range(first - 1, -1, -1):
+        steps.append(_back(down, place, use if not steps else None))
+    return steps
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Way:
+    """From a device along its factor to the factor's reference, and on: each factor leads from its profile to the next."""
+
+    profiles: tuple[Profile, ...]
+    factors: tuple[Factor, ...]
+
+
+def _way(
+    start: Profile,
+    workload: WorkloadClass,
+    known: Sequence[Profile],
+    calibration: Sequence[Factor] = (),
+) -> _Way:
+    profiles: list[Profile] = [start]
+    factors: list[Factor] = []
+    own = (*start.factors, *calibration)
+    while True:
+        fitting = [factor for factor in own if factor.workload_class == workload]
+        factor = min(fitting, key=lambda item: TIERS.index(item.tier), default=None)
+        following = next(
+            (item for item in known if factor is not None and item.key == factor.reference), None
+        )
+        if factor is None or following is None or following in profiles:
+            return _Way(profiles=tuple(profiles), factors=tuple(factors))
+        profiles.append(following)
+        factors.append(factor)
+        own = following.factors
+
+
+def _forth(way: _Way, place: int, use: float | None) -> Step:
+    """Along a factor. The use is known of the measured device only."""
+    factor = way.factors[place]
+    value, exponent = factor.value, 0.0
+    if use is not None and factor.value_at_full_use is not None and factor.use_exponent is not None:
+        exponent = factor.use_exponent
+        value = factor.value_at_full_use * use**exponent
+    return _step(
+        way.profiles[place],
+        way.profiles[place + 1],
+        value,
+        _of_tier(factor),
+        factor.tier,
+        _rests_on(factor),
+        exponent,
+    )
+
+
+def _back(way: _Way, place: int, use: float | None) -> Step:
+    """Against a factor, with the use of its reference where that is the measured device."""
+    factor = way.factors[place]
+    value, exponent = factor.value, 0.0
+    if use is not None and factor.value_at_full_reference_use is not None and factor.use_exponent is not None:
+        exponent = -factor.use_exponent
+        value = factor.value_at_full_reference_use * use**factor.use_exponent
+    return _step(
+        way.profiles[place + 1],
+        way.profiles[place],
+        1 / value,
+        _of_tier(factor),
+        factor.tier,
+        _rests_on(factor),
+        exponent,
+    )
+
+
+def _of_tier(factor: Factor) -> float:
+    if factor.tier == "1":
+        return factor.interval
+    return max(factor.interval, CALIBRATED_SERVING if factor.workload_class == "llm-serving" else CALIBRATED)
+
+
+def _rests_on(factor: Factor) -> str:
+    return f"{factor.models} model{'s' if factor.models > 1 else ''}, {factor.rows} pairs"
+
+
+def _bridge(origin: Profile, target: Profile, workload: WorkloadClass, device: Device | None) -> Step | str:
+    """Between two devices of which nothing was measured. ``device``: the measured one, where the origin is it."""
+    if origin.example or target.example:
+        return "a device that does not exist has no factor; this record is an example"
+    both = (origin, target)
+    if all(item.has_hbm and item.architecture in AMPERE_OR_LATER for item in both):
+        return _step(origin, target, 1.0, _alike(workload), "3", "no data; both HBM, Ampere or later")
+    for item in both:
+        # Memory beside the chip: what shares the processor's is a module, and was never in the data.
+        if item.architecture not in ARCHITECTURES or not item.memory_kind.startswith(("HBM", "GDDR")):
+            return (
+                f"there are no data between {origin.name} and {target.name}, and {item.name} ({item.architecture}, "
+                f"{item.memory_kind}) is like no device that there are data of; calibrate it with models whose energy on the "
+                "other is published"
+            )
+    rates = []
+    for item in both:
+        bandwidth, limit = item.figures.bandwidth_gb_s, item.figures.power_limit_w
+        limit_w = device.power_limit_w if item is origin and device is not None else limit and limit.value
+        if bandwidth is None or not limit_w:
+            return f"the profile of {item.name} does not know its bandwidth or power limit; add it with its source"
+        rates.append(bandwidth.value / limit_w)
+    return _step(
+        origin, target, rates[0] / rates[1], BY_BANDWIDTH, "4", "no data; by bandwidth per watt, never rated"
+    )
+
+
+def _alike(workload: WorkloadClass) -> float:
+    return ALIKE_SERVING if workload == "llm-serving" else ALIKE
+
+
+def _step(
+    origin: Profile,
+    target: Profile,
+    factor: float,
+    interval: float,
+    tier: Tier,
+    why: str,
+    exponent: float = 0.0,
+) -> Step:
+    return Step(
+        origin=origin.key,
+        target=target.key,
+        factor=factor,
+        interval=interval,
+        tier=tier,
+        why=why,
+        exponent=exponent,
+    )
+
+
+def _on_the_way(
+    origin: Profile | None, target: Profile, steps: Sequence[Step], known: Sequence[Profile]
+) -> tuple[Profile, ...]:
+    between = {key for step in steps for key in (step.origin, step.target)}
+    found = [origin, *(profile for profile in known if profile.key in between), target]
+    return tuple({profile.key: profile for profile in found if profile is not None}.values())
