@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-import pytest
-from virtual import FakeDevice, VirtualClock
+import itertools
 
-from energy_rating import BadInput, EnergyRatingError, load
-from energy_rating.benchmark import benchmark, default_workload, planned
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from virtual import FakeDevice, VirtualClock, constant
+
+from energy_rating import BadInput, EnergyRatingError, benchmark, load, measure, summarise
+from energy_rating.benchmarking import (
+    WorkloadFailed,
+    _Tally,
+    default_workload,
+    drifts,
+    planned,
+    progress_line,
+    run_plan,
+)
 from energy_rating.rating import rate
-from energy_rating.records import Model
+from energy_rating.records import Model, Quality
+from energy_rating.summary import per_right_answer
 from energy_rating.tasks import load_task, read_items, tasks
+from energy_rating.workloads import Answered, Done, Item, Stretch, poisson_times, served, workloads
 
 
 class FakeModel:
@@ -64,7 +78,7 @@ def go(clock, model, folder, *, seen=None, **wishes):
     plan = planned(load_task("text-generation"), **wishes)
     gpu = FakeDevice(clock=clock, power=model.power, energy=model.energy, tick_s=0.02, known_period=True)
     told = seen if seen is not None else []
-    return benchmark(
+    return run_plan(
         model,
         plan,
         model=Model(id="org/name", parameters=100),
@@ -160,7 +174,7 @@ def test_the_demo_protocol_is_never_rated(clock, tmp_path):
 def test_every_task_reads_and_its_shipped_items_are_there(name):
     task = load_task(name)
     for protocol_name, protocol in task.protocols.items():
-        if protocol.items_file:
+        if protocol.ships:
             assert len(planned(task, protocol=protocol_name).items) >= 2
         else:
             with pytest.raises(BadInput, match="--items"):
@@ -172,7 +186,7 @@ def test_own_items_replace_the_protocols_and_are_cut_to_its_number(tmp_path):
     path.write_text("\n".join(f'{{"text": "question {n}"}}' for n in range(1200)))
     plan = planned(load_task("text-generation"), protocol="aes-2025-02", items=path)
     assert len(plan.items) == 1000
-    assert plan.items[0] == "question 0"
+    assert plan.items[0] == Item(text="question 0")
     assert plan.own_items
 
 
@@ -198,11 +212,416 @@ def test_unknown_tasks_protocols_and_models_get_help():
         load_task("text-generaton")
     with pytest.raises(BadInput, match=r"It has: demo-2026.1, aes-2025-02"):
         planned(load_task("text-generation"), protocol="x")
-    with pytest.raises(BadInput, match="--workload"):
-        default_workload(load_task("text-generation"), "org/name")
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "endpoint", "workload"),
+    [
+        ("text-generation", "model.gguf", None, "llama_cpp"),
+        ("text-generation", "org/name", "http://127.0.0.1:8000/v1", "endpoint"),
+        ("text-generation", "org/name", None, "transformers"),
+        ("text-to-image", "org/name", None, "diffusers"),
+        ("sentence-similarity", "org/name", None, "sentence_transformers"),
+    ],
+)
+def test_a_model_is_run_by_what_suits_it(task, model, endpoint, workload):
+    if workload in workloads():
+        assert default_workload(load_task(task), model, endpoint=endpoint) == workload
+    else:
+        with pytest.raises(BadInput, match="--workload"):
+            default_workload(load_task(task), model, endpoint=endpoint)
 
 
 def test_a_published_protocol_is_what_it_was():
     protocol = load_task("text-generation").protocol("aes-2025-02")[1]
     assert (protocol.items, protocol.max_new_tokens, protocol.min_new_tokens) == (1000, 10, 10)
     assert (protocol.batch_size, protocol.repeats, protocol.warm_up_items) == (1, 10, 10)
+
+
+# ------------------------------------------------------------------------------------------- stretches and serving
+
+
+def test_a_stretch_that_is_noted_afterwards_has_its_own_energy_and_work(clock, tmp_path):
+    class TwoPhased(FakeModel):
+        """Each item: 0.2 s at 500 W, then 0.8 s at 200 W, told when it is over."""
+
+        def run(self, items):
+            spans = []
+            for _ in items:
+                start = self.clock.now()
+                self._draw(500.0)
+                self.clock.sleep(0.2)
+                middle = self.clock.now()
+                self._draw(200.0)
+                self.clock.sleep(0.8)
+                self._draw(70.0)
+                spans += [
+                    Stretch(name="prefill", start_s=start, end_s=middle, work={"input_token": 9}),
+                    Stretch(name="decode", start_s=middle, end_s=self.clock.now(), work={"token": 20}),
+                ]
+            return Done(work={"request": len(items), "token": 20 * len(items)}, spans=spans)
+
+    record = go(clock, TwoPhased(clock), tmp_path / "run").record
+    n = record["measured"].work["request"] + record["warm-up"].work["request"]
+    assert record["prefill"].energy_j["gpu"].value == pytest.approx(n * 100.0, rel=0.03)
+    assert record["decode"].energy_j["gpu"].value == pytest.approx(n * 160.0, rel=0.03)
+    assert record["decode"].work == {"token": 20 * n}
+    assert record["measured"].energy_per("request").value == pytest.approx(260.0, rel=0.01)
+
+
+def test_a_window_that_is_noted_stays_within_the_run_and_breaks_nothing(clock, tmp_path):
+    gpu = FakeDevice(clock, *constant(100.0), tick_s=0.02, known_period=True)
+    with measure("other", output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None) as run:
+        zero = clock.now()
+        clock.sleep(10.0)
+        run.note("whole", zero - 5.0, zero + 99.0, {"token": 3})
+        run.note("part", zero + 2.0, zero + 6.0, {"token": 2})
+        run.note("part", zero + 1.0, zero + 2.0, {"token": 1})
+        run.note("backwards", zero + 2.0, zero + 1.0)
+        run.note("nowhere", float("nan"), zero + 1.0)
+    run.note("too late", zero, zero + 1.0)
+    record = run.record
+    assert [m.name for m in record] == ["run", "whole", "part"]
+    assert (record["whole"].start_s, record["whole"].duration_s) == (0.0, pytest.approx(10.0))
+    assert record["part"].energy_j["gpu"].value == pytest.approx(500.0, rel=0.01)
+    assert record["part"].work == {"token": 3}
+    assert sum(finding.code == "window-failed" for finding in record.findings) == 2
+
+
+class FakeServer(FakeModel):
+    """Answers ``slots`` requests at once: each takes ``seconds``, 100 W for each that is under way, 70 W at rest."""
+
+    def __init__(self, clock, *, slots, seconds=lambda number: 4.0):
+        super().__init__(clock)
+        self.slots, self.seconds = slots, seconds
+        self.log = []
+
+    def run(self, items):
+        zero = self.clock.now()
+        free = [zero] * self.slots
+        answered = []
+        for number, _ in enumerate(items):
+            slot = free.index(min(free))
+            start, lasts = free[slot], self.seconds(number)
+            free[slot] = start + lasts
+            answered.append(
+                Answered(
+                    sent_s=start, first_s=start, end_s=start + lasts, work={"request": 1, "token": 10 * lasts}
+                )
+            )
+        edges = sorted({edge for one in answered for edge in (one.sent_s, one.end_s)})
+        for now, then in itertools.pairwise(edges):
+            under_way = sum(one.sent_s <= now < one.end_s for one in answered)
+            self._draw(70.0 + 100.0 * under_way)
+            self.clock.sleep(then - now)
+        self._draw(70.0)
+        self.log += answered
+        return served(answered, concurrency=self.slots)
+
+
+def test_of_serving_only_the_part_counts_in_which_the_server_was_full(clock, tmp_path):
+    model = FakeServer(clock, slots=8, seconds=lambda number: 3.0 + number % 5)
+    record = go(
+        clock,
+        model,
+        tmp_path / "run",
+        wishes={"concurrency": 8, "batch_size": 1},
+        min_duration_s=30.0,
+        repeats=3,
+    ).record
+    measured = record["measured"]
+    assert measured.n == 3
+    assert measured.duration_s / 3 >= 30.0
+    # Full all the time: 870 W, and 80 tokens a second; five seconds a request in the mean.
+    assert measured.energy_j["gpu"].value == pytest.approx(870.0 * measured.duration_s, rel=0.01)
+    assert measured.work["token"] == pytest.approx(80.0 * measured.duration_s, rel=0.01)
+    assert measured.energy_per("request").value == pytest.approx(870.0 / 80.0 * 50.0, rel=0.02)
+    assert record["serving"].energy_per("request").value > measured.energy_per("request").value
+    assert record.load.concurrency == 8
+    assert "items-repeated" in {finding.code for finding in record.findings}
+
+
+def test_too_few_requests_are_told_and_the_whole_stands_in():
+    answered = [
+        Answered(sent_s=n, first_s=n + 0.5, end_s=n + 2.0, work={"request": 1, "token": 4}) for n in range(9)
+    ]
+    done = served(answered, concurrency=8)
+    assert done.steady is None
+    assert [finding.code for finding in done.findings] == ["no-steady-part"]
+    assert done.work == {"request": 9, "token": 36}
+
+
+def test_the_steady_part_is_that_of_ml_energys_rule():
+    # Ten requests, two at once, of 2 s each: first tokens at 0.5, 0.5, 2.5, 2.5 …, ends at 2, 2, 4, 4 …
+    answered = [
+        Answered(
+            sent_s=2.0 * (n // 2),
+            first_s=2.0 * (n // 2) + 0.5,
+            end_s=2.0 * (n // 2) + 2.0,
+            work={"request": 1, "token": 15},
+        )
+        for n in range(10)
+    ]
+    steady = served(answered, concurrency=2).steady
+    assert (steady.start_s, steady.end_s) == (0.5, 8.0)  # the second first token; the seventh end
+    assert steady.work["token"] == pytest.approx(2 * 60)  # four whole answers of two, each 15 tokens
+    assert steady.work["request"] == pytest.approx(8)
+
+
+def test_where_requests_come_by_themselves_the_first_and_the_last_tenth_are_left_out():
+    sent = poisson_times(100, 2.0, 3)
+    answered = [
+        Answered(sent_s=at, first_s=at + 0.1, end_s=at + 1.0, work={"request": 1, "token": 9}) for at in sent
+    ]
+    steady = served(answered, concurrency=None).steady
+    assert (steady.start_s, steady.end_s) == (sent[10], sent[89])
+    assert steady.work["request"] == pytest.approx(79, abs=3)
+    assert steady.work["token"] == pytest.approx(9 * steady.work["request"])
+    # What writes no tokens counts when it ends.
+    silent = [Answered(sent_s=at, first_s=at, end_s=at + 1.0, work={"request": 1}) for at in sent]
+    assert served(silent, concurrency=None).steady.work["request"] == sum(
+        sent[10] < at + 1.0 <= sent[89] for at in sent
+    )
+
+
+def test_pieces_tell_when_tokens_came_and_usage_how_many():
+    one = Answered(sent_s=0.0, first_s=1.0, end_s=4.0, work={"token": 40}, token_s=(1.0, 2.0, 3.0, 4.0))
+    assert one.tokens_between(1.5, 4.0) == 30
+    assert one.tokens_between(4.0, 9.0) == 0
+
+
+# -------------------------------------------------------------------------------------------------------- steadiness
+
+
+def test_warming_up_goes_on_until_the_power_no_longer_climbs(clock, tmp_path):
+    class Warming(FakeModel):
+        """Takes ever more power for a minute, as a card that gets hot does."""
+
+        def run(self, items):
+            for _ in items:
+                self._draw(300.0 + min(self.clock.now() - 1000.0, 60.0))
+                self.clock.sleep(0.5)
+            self._draw(70.0)
+            return {"request": len(items)}
+
+    items = tmp_path / "items.txt"
+    items.write_text("one\ntwo\nthree\n")
+    record = go(
+        clock,
+        Warming(clock),
+        tmp_path / "run",
+        protocol="aes-2025-02",
+        items=items,
+        repeats=2,
+        min_duration_s=10.0,
+    ).record
+    assert record["warm-up"].duration_s > 45.0
+    assert record["measured"].energy_per("request").value == pytest.approx(180.0, rel=0.01)
+    assert "not-steady" not in {finding.code for finding in record.findings}
+
+
+def test_what_never_gets_steady_is_measured_all_the_same_and_told(clock, tmp_path):
+    class Climbing(FakeModel):
+        def run(self, items):
+            for _ in items:
+                self._draw(100.0 + (self.clock.now() - 1000.0))
+                self.clock.sleep(0.5)
+            self._draw(70.0)
+            return {"request": len(items)}
+
+    items = tmp_path / "items.txt"
+    items.write_text("one\ntwo\nthree\n")
+    record = go(
+        clock,
+        Climbing(clock),
+        tmp_path / "run",
+        protocol="aes-2025-02",
+        items=items,
+        repeats=5,
+        min_duration_s=20.0,
+    ).record
+    assert 299.0 < record["warm-up"].duration_s < 302.0
+    told = [finding.message for finding in record.findings if finding.code == "not-steady"]
+    assert any("warming up was ended after 300 s" in message for message in told)
+    assert any("went up by" in message for message in told)
+    assert record["measured"].validity == "degraded"
+
+
+@settings(derandomize=True, max_examples=50, deadline=None)
+@given(st.lists(st.floats(-0.02, 0.02), min_size=10, max_size=10), st.floats(0.02, 0.2))
+def test_chance_is_no_drift_and_a_drift_beyond_chance_is_one(noise, step):
+    times = list(range(10))
+    climbing = [100.0 * (1 + step * n + 0.1 * step * e / 0.02) for n, e in zip(times, noise, strict=True)]
+    assert drifts(times, climbing, 10.0)
+    assert not drifts(times, [100.0 + (-1) ** n for n in times], 1e6)
+    assert not drifts(times, [100.0] * 10, 1e6)
+
+
+def test_between_repeats_it_may_cool_down(clock, tmp_path):
+    record = go(clock, FakeModel(clock), tmp_path / "run", repeats=3, cooldown_s=7.0).record
+    assert (record["cooldown"].n, record["cooldown"].duration_s) == (2, pytest.approx(14.0))
+    assert record["measured"].energy_per("request").value == pytest.approx(150, rel=0.01)
+
+
+# ------------------------------------------------------------------------------------------ what is asked, what is told
+
+
+def test_what_was_asked_of_the_engine_is_in_the_record_and_nothing_that_names_the_machine(clock, tmp_path):
+    wishes = {
+        "dtype": "bfloat16",
+        "attention": "sdpa",
+        "compile": True,
+        "reasoning": False,
+        "endpoint": "http://secret-host:8000",
+        "command": ("/home/me/x",),
+        "options": {"n_ctx": 4096},
+    }
+    record = go(clock, FakeModel(clock), tmp_path / "run", wishes=wishes, workload="a-name", repeats=2).record
+    assert dict(record.load.settings) == {
+        "attention": "sdpa",
+        "compile": True,
+        "option.n_ctx": 4096,
+        "workload": "a-name",
+    }
+    assert record.load.reasoning is False
+    text = (tmp_path / "run" / "record.json").read_text()
+    assert "secret-host" not in text
+    assert "/home/me" not in text
+    assert load(tmp_path / "run").load == record.load
+
+
+def test_random_weights_are_told_and_have_no_quality(clock, tmp_path):
+    config = tmp_path / "somewhere" / "config.json"
+    quality = Quality(metric="accuracy", value=0.5, source="somebody")
+    record = go(
+        clock,
+        FakeModel(clock),
+        tmp_path / "run",
+        wishes={"random_weights": config},
+        quality=[quality],
+        repeats=2,
+    ).record
+    assert "random-weights" in {finding.code for finding in record.findings}
+    assert record.quality == ()
+    assert record.load.settings["random_weights"] == "config.json"
+
+
+def test_quality_stands_beside_the_energy_and_gives_joules_per_right_answer(clock, tmp_path):
+    quality = Quality(metric="arc_easy acc", value=0.6, source="somebody")
+    record = go(clock, FakeModel(clock), tmp_path / "run", quality=[quality], repeats=2).record
+    assert record.quality == (quality,)
+    assert summarise(tmp_path / "run").quality == (quality,)
+    ((found, energy),) = per_right_answer(record)
+    assert found == quality
+    assert energy.value == pytest.approx(150 / 0.6, rel=0.01)
+    assert energy.half_width() / energy.value == pytest.approx(
+        record["measured"].energy_per("request").half_width() / record["measured"].energy_per("request").value
+    )
+
+
+@pytest.mark.parametrize(
+    ("wishes", "says"),
+    [
+        ({"batch_size": 0}, "--batch-size"),
+        ({"batch_size": 4, "concurrency": 4}, "Ask for one of them"),
+        ({"min_new_tokens": 64}, "more new tokens at least than at most"),
+        ({"colour": "red"}, "nothing that can be set"),
+    ],
+)
+def test_wishes_that_cannot_be_granted_are_refused(wishes, says):
+    with pytest.raises(BadInput, match=says):
+        planned(load_task("text-generation"), wishes=wishes)
+
+
+def test_a_framework_that_raises_what_it_likes_gives_one_line_and_keeps_what_was_measured(clock, tmp_path):
+    class Full(FakeModel):
+        def run(self, items):
+            if self.items > 20:
+                raise RuntimeError("CUDA out of memory.\nTried to allocate 20 GiB")
+            return super().run(items)
+
+    model = Full(clock)
+    with pytest.raises(WorkloadFailed, match="RuntimeError: CUDA out of memory") as caught:
+        go(clock, model, tmp_path / "run")
+    assert "\n" not in str(caught.value)
+    assert model.closed
+    record = load(tmp_path / "run")
+    assert record["measured"].energy_j["gpu"].value > 1000
+    assert record["measured"].validity == "invalid"
+    assert "workload-failed" in {finding.code for finding in record.findings}
+
+
+def test_progress_tells_energy_and_the_time_that_is_left(clock, tmp_path):
+    seen = []
+    _Tally.EVERY_S, before = 0.0, _Tally.EVERY_S
+    try:
+        record = go(clock, FakeModel(clock), tmp_path / "run", seen=seen).record
+    finally:
+        _Tally.EVERY_S = before
+    assert seen[-1].energy_j == pytest.approx(record["run"].energy_j["gpu"].value, rel=0.05)
+    left = [(now.elapsed_s, now.left_s) for now in seen if now.left_s is not None]
+    assert all(elapsed + rest == pytest.approx(record["run"].duration_s, abs=8.0) for elapsed, rest in left)
+    line = progress_line(seen[-20], 78)
+    assert len(line) <= 78
+    assert "gpu" in line
+
+
+# ------------------------------------------------------------------------------------------------------- any callable
+
+
+def call(function, items, clock, gpu, folder, **given):
+    return benchmark(
+        function,
+        items,
+        output_dir=folder,
+        sensors=[gpu],
+        clock=clock,
+        sleep=clock.sleep,
+        min_duration_s=5.0,
+        **given,
+    )
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_any_function_can_be_benchmarked(clock, tmp_path, batch_size):
+    model = FakeModel(clock)
+    gpu = FakeDevice(clock=clock, power=model.power, energy=model.energy, tick_s=0.02, known_period=True)
+    given = []
+
+    def answer(what):
+        items = what if batch_size else [what]
+        given.append(len(items))
+        return {"token": model.run(items)["token"]}
+
+    record = call(
+        answer, ["a", "b", "c", "d"], clock, gpu, tmp_path / "run", batch_size=batch_size, task="my-task"
+    )
+    measured = record["measured"]
+    assert set(given) == {batch_size or 1}
+    assert measured.energy_per("request").value == pytest.approx(150, rel=0.01)
+    assert measured.work["token"] == 20 * measured.work["request"]
+    assert measured.n >= 5
+    assert record.task.name == "my-task"
+    assert record.task.protocol is None
+    assert rate(record).stars is None
+
+
+def test_a_function_that_raises_is_the_cause_of_one_error(clock, tmp_path):
+    with pytest.raises(WorkloadFailed) as caught:
+        call(lambda item: 1 / 0, [1], clock, FakeDevice(clock, *constant(100)), tmp_path / "run")
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("function", "items", "more"),
+    [
+        (None, [1], {}),
+        (print, [], {}),
+        (print, "text", {}),
+        (print, [1], {"batch_size": 0}),
+        (print, [1], {"idle_s": -1}),
+    ],
+)
+def test_a_function_is_not_benchmarked_on_nothing(function, items, more):
+    with pytest.raises(BadInput):
+        benchmark(function, items, **more)

@@ -6,6 +6,7 @@ takes too long, or loses the process that started it, is killed. What it counts 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import math
@@ -17,13 +18,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import IO
 
 from energy_rating.counts import parse_counts
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.records import Model, Number
-from energy_rating.workloads import Settings, Workload
+from energy_rating.workloads import Item, Settings, Workload, refuse
 
 LONGEST_LINE = 1 << 16  # bytes; of what the program prints only the end is kept
 LONGEST_QUOTE = 200
@@ -45,6 +47,20 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     """
     if not settings.command:
         raise BadInput("no program is named", "Name it with --command", place="--command")
+    # What a program does with its settings is its own affair; it is told them on its command line, by whoever writes that.
+    refuse(
+        settings,
+        "command",
+        understands=(
+            "command",
+            "dtype",
+            "min_new_tokens",
+            "max_input_tokens",
+            "reasoning",
+            "concurrency",
+            "max_num_seqs",
+        ),
+    )
     workload = Command(settings.command)
     workload.load()
     return workload, Model(id=Path(model).name if Path(model).exists() else model)
@@ -96,7 +112,7 @@ class Command:
             raise BadInput("there is no such program", "Check the name and the PATH", place=self._name)
         self._program = str(Path(found).absolute())
 
-    def run(self, items: Sequence[str | Mapping[str, object]]) -> Mapping[str, Number]:
+    def run(self, items: Sequence[Item | str | Mapping[str, object]]) -> Mapping[str, Number]:
         """Runs the program once, with all the items, and returns when it has ended.
 
         Returns:
@@ -157,7 +173,7 @@ class Command:
         """The exit code, None if the time was up; and the last line of its standard output."""
         assert process.stdout is not None
         try:
-            with _guard(process.pid):
+            with guard(process.pid):
                 in_time, printed = self._read(process.stdout.fileno(), process.pid)
         finally:
             _kill_group(process.pid)
@@ -193,10 +209,10 @@ class Command:
 
 
 @contextlib.contextmanager
-def _guard(group: int) -> Iterator[None]:
+def guard(group: int) -> Iterator[None]:
     """Meanwhile the group does not outlive this process, however that ends (where there is a /bin/sh to see to it)."""
     try:
-        guard = subprocess.Popen(
+        watching = subprocess.Popen(
             (*GUARD, str(group)),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -209,10 +225,10 @@ def _guard(group: int) -> Iterator[None]:
     try:
         yield
     finally:
-        guard.kill()  # before its standard input is closed, and before the number of the group can be another's
-        guard.wait()
-        assert guard.stdin is not None
-        guard.stdin.close()
+        watching.kill()  # before its standard input is closed, and before the number of the group can be another's
+        watching.wait()
+        assert watching.stdin is not None
+        watching.stdin.close()
 
 
 @contextlib.contextmanager
@@ -245,7 +261,29 @@ def _kill_group(group: int) -> None:
 # -------------------------------------------------------------------------------------------------------- lines
 
 
+def _entry(item: Item) -> str | Mapping[str, object]:
+    """An item as the line that the program is given: its text, or an object of all that it has; files by their full names.
+
+    A picture or a sound that is no file comes as base64, as in a data URL.
+    """
+    if item == Item(text=item.text):
+        return item.text
+    entry: dict[str, object] = {}
+    for one in fields(item):
+        value = getattr(item, one.name)
+        if isinstance(value, bytes):
+            kind = "image/png" if one.name == "image" else "audio/wav"
+            value = f"data:{kind};base64,{base64.b64encode(value).decode()}"
+        elif isinstance(value, Path):
+            value = str(value.absolute())
+        if value not in (None, ""):
+            entry[one.name] = value
+    return entry
+
+
 def _line(item: object, number: int) -> bytes:
+    if isinstance(item, Item):
+        item = _entry(item)
     if not isinstance(item, str | Mapping):
         raise BadInput(f"{type(item).__name__} is neither text nor a mapping", place=f"item {number}")
     try:

@@ -14,13 +14,14 @@ import json
 import math
 import re
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.records import Model, Number
-from energy_rating.workloads import Settings, Workload, drain_queues
+from energy_rating.workloads import Done, Item, Settings, Stretch, Workload, drain_queues, refuse, text_of
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -46,8 +47,21 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     for package in NEEDED:
         if importlib.util.find_spec(package) is None:
             raise EnergyRatingError(f"{package} is not installed", INSTALL)
+    refuse(settings, "diffusers", understands=("dtype", "steps", "height", "width", "frames"))
     dtype = settings.dtype or DTYPES[0]
-    workload = Diffusers(model, dtype=dtype, batch_size=settings.batch_size, seed=settings.seed)
+    workload = Diffusers(
+        model,
+        dtype=dtype,
+        steps=settings.steps,
+        height=settings.height,
+        width=settings.width,
+        frames=settings.frames,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        local_files_only=not settings.download,
+    )
+    if settings.download and not Path(source).is_dir():
+        return workload, Model(id=_name(model), dtype=dtype)  # what it is, is known when it is here
     folder = Path(source if Path(source).is_dir() else _downloaded(source))
     return workload, Model(id=_name(model), parameters=_parameters(folder), dtype=dtype)
 
@@ -74,6 +88,7 @@ class Diffusers:
         steps: int | None = None,
         height: int | None = None,
         width: int | None = None,
+        frames: int | None = None,
         batch_size: int = 1,
         seed: int = 0,
         local_files_only: bool = True,
@@ -87,6 +102,7 @@ class Diffusers:
             steps: of denoising; by default as many as the pipeline takes by itself.
             height: of the images in pixels; by default the pipeline's.
             width: likewise.
+            frames: of a video, where the pipeline makes one; by default the pipeline's.
             batch_size: texts at a time.
             seed: of the noise.
             local_files_only: a pipeline that is not on this machine is not downloaded. A folder never needs the network.
@@ -94,7 +110,13 @@ class Diffusers:
         Raises:
             BadInput: a number is out of its range, or there is no such type.
         """
-        given = {"steps": steps, "height": height, "width": width, "batch_size": batch_size}
+        given = {
+            "steps": steps,
+            "height": height,
+            "width": width,
+            "frames": frames,
+            "batch_size": batch_size,
+        }
         for name, value in given.items():
             if value is not None and value < 1:
                 raise BadInput(f"{value!r} is not at least 1", place=name)
@@ -108,10 +130,11 @@ class Diffusers:
         self._batch_size = batch_size
         self._seed = seed
         self._local_files_only = local_files_only
-        asked = {"num_inference_steps": steps, "height": height, "width": width}
+        asked = {"num_inference_steps": steps, "height": height, "width": width, "num_frames": frames}
         self._asked = {name: value for name, value in asked.items() if value is not None}
         self._pipeline: Any = None
         self._noise_device = ""
+        self._stretches: list[Stretch] = []
         self.device = ""
         self.images: tuple[Any, ...] = ()
 
@@ -151,11 +174,12 @@ class Diffusers:
         self._pipeline, self._noise_device = pipeline, str(device)
         self.device = "cpu" if device.type == "cpu" else "gpu"
 
-    def run(self, items: Sequence[str]) -> Mapping[str, Number]:
+    def run(self, items: Sequence[Item | str]) -> Done:
         """Makes an image of each item and returns when the device has done everything it was asked to.
 
         Returns:
-            ``request``, the items, and ``image``, those that the pipeline gave.
+            ``request``, the items, and ``image``, those that the pipeline gave (of a pipeline that makes videos ``video`` and
+            ``frame``). The denoising is a stretch of its own, with its ``step``s, in a pipeline that tells of them.
 
         Raises:
             BadInput: nothing is loaded, an item is no text, or the pipeline refuses what it is asked for.
@@ -164,17 +188,20 @@ class Diffusers:
         if self._pipeline is None:
             raise BadInput("no pipeline is loaded", "Call load() first")
         for number, item in enumerate(items, start=1):
-            if not isinstance(item, str):
+            if not isinstance(item, Item | str):
                 raise BadInput(f"{type(item).__name__} is no text", place=f"item {number}")
-        made = 0
+        made: dict[str, Number] = {}
         kept: list[Any] = []
+        self._stretches = []
         for start in range(0, len(items), self._batch_size):
-            images = self._make(items[start : start + self._batch_size], start + 1)
-            made += len(images)
+            prompts = [text_of(item) for item in items[start : start + self._batch_size]]
+            images, work = self._make(prompts, start + 1)
+            for unit, amount in work.items():
+                made[unit] = made.get(unit, 0) + amount
             kept += images[: KEPT_IMAGES - len(kept)]
         drain_queues()
         self.images = tuple(kept)
-        return {"request": len(items), "image": made}
+        return Done(work={"request": len(items), **(made or {"image": 0})}, spans=tuple(self._stretches))
 
     def close(self) -> None:
         """Lets go of the pipeline and of the device's memory."""
@@ -188,12 +215,15 @@ class Diffusers:
 
     # -- one batch
 
-    def _make(self, prompts: Sequence[str], number: int) -> Sequence[Any]:
+    def _make(self, prompts: Sequence[str], number: int) -> tuple[Sequence[Any], Mapping[str, Number]]:
         torch = sys.modules["torch"]
         which = f"item {number}" if len(prompts) == 1 else f"items {number} to {number + len(prompts) - 1}"
         noise = [torch.Generator(self._noise_device).manual_seed(self._seed) for _ in prompts]
         try:
-            output = self._pipeline(prompt=list(prompts), generator=noise, **self._asked)
+            with _Denoising(self._pipeline) as denoising:
+                output = self._pipeline(
+                    prompt=list(prompts), generator=noise, **self._asked, **denoising.arguments
+                )
         except (ValueError, TypeError) as error:  # how pipelines refuse their arguments
             raise BadInput(f"the pipeline refuses it ({_reason(error)})", place=which) from error
         except Exception as error:
@@ -201,6 +231,10 @@ class Diffusers:
                 f"the pipeline broke off at {which}: {_reason(error)}",
                 "Lower batch_size, height and width if the device's memory is too small",
             ) from error
+        self._stretches += denoising.stretches()
+        videos = getattr(output, "frames", None)
+        if videos is not None:
+            return [], {"video": len(videos), "frame": sum(len(video) for video in videos)}
         images = getattr(output, "images", None)
         if images is None:
             raise BadInput(
@@ -216,7 +250,55 @@ class Diffusers:
                 "Ask for what it can make",
                 place="width, height",
             )
-        return list(images)
+        return list(images), {"image": len(images)}
+
+
+class _Denoising:
+    """When the denoising of one call of a pipeline begins and ends, and how many steps it has.
+
+    It begins when the network that denoises is first called, and ends with the last step; at these two moments, and at no step
+    between them, the queues are drained. Pipelines that do not tell of their steps are left alone.
+    """
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+        self._network = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+        told = "callback_on_step_end" in inspect.signature(pipeline.__call__).parameters
+        self._watched = told and hasattr(self._network, "register_forward_pre_hook")
+        self.arguments: dict[str, Any] = {"callback_on_step_end": self._stepped} if self._watched else {}
+        self._hook: Any = None
+        self._start_s: float | None = None
+        self._end_s = 0.0
+        self._steps = 0
+
+    def __enter__(self) -> _Denoising:
+        if self._watched:
+            assert self._network is not None
+            self._hook = self._network.register_forward_pre_hook(self._began)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+
+    def _began(self, *_: object) -> None:
+        if self._start_s is None:
+            drain_queues()
+            self._start_s = time.monotonic()
+
+    def _stepped(self, pipeline: Any, step: int, _: object, given: dict[str, Any]) -> dict[str, Any]:
+        self._steps += 1
+        if step + 1 >= getattr(pipeline, "num_timesteps", 0):
+            drain_queues()
+            self._end_s = time.monotonic()
+        return given
+
+    def stretches(self) -> list[Stretch]:
+        """The denoising; nothing where it was not seen from its beginning to its end."""
+        if self._start_s is None or self._end_s < self._start_s:
+            return []
+        work = {"step": self._steps}
+        return [Stretch(name="denoising", start_s=self._start_s, end_s=self._end_s, work=work)]
 
 
 def random_pipeline(

@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from energy_rating import gguf
+from energy_rating.child import environment_of_a_model
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.records import Model, Number
-from energy_rating.workloads import Settings, Workload
+from energy_rating.workloads import Item, Settings, Workload, refuse, text_of
 
 HOST = "127.0.0.1"
 
@@ -41,6 +42,7 @@ UPGRADE = 'Run: pip install --upgrade "energy-rating[llama-cpp]"'
 LOOKS_AFTER_PARENT_S = 1.0
 
 LONGEST_QUOTE = 200
+LARGEST_REPLY = 64 << 20  # bytes
 
 
 def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
@@ -54,9 +56,19 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     described = gguf.described(path)
     if importlib.util.find_spec("xllamacpp") is None:
         raise EnergyRatingError("xllamacpp is not installed", INSTALL)
-    if settings.max_new_tokens is None:
-        return LlamaCpp(path, seed=settings.seed), described
-    return LlamaCpp(path, seed=settings.seed, max_new_tokens=settings.max_new_tokens), described
+    # Its type is what the file's quantisation is, whatever a protocol names.
+    refuse(settings, "llama_cpp", understands=("min_new_tokens", "dtype"))
+    wanted: dict[str, Any] = (
+        {} if settings.max_new_tokens is None else {"max_new_tokens": settings.max_new_tokens}
+    )
+    if settings.min_new_tokens not in (None, settings.max_new_tokens):
+        raise BadInput(
+            "llama.cpp can be held to a number of new tokens, not to at least some",
+            "Ask for as many at least as at most",
+            place="--min-new-tokens",
+        )
+    exactly = settings.min_new_tokens is not None
+    return LlamaCpp(path, seed=settings.seed, exactly=exactly, **wanted), described
 
 
 class ServerFailed(EnergyRatingError):
@@ -80,6 +92,7 @@ class LlamaCpp:
         n_ctx: int = 2048,
         n_gpu_layers: int = -1,
         seed: int = 0,
+        exactly: bool = False,
         load_timeout_s: float = 300.0,
         answer_timeout_s: float = 300.0,
         server: Sequence[str] = SERVER,
@@ -93,6 +106,7 @@ class LlamaCpp:
             n_ctx: tokens that an item and its answer may have together.
             n_gpu_layers: layers on the GPU, where there is one and a build for it; -1 all that fit, 0 none.
             seed: of the sampler.
+            exactly: an answer has so many tokens as it may have; it does not end where the model would end it.
             load_timeout_s: how long loading may take.
             answer_timeout_s: how long the answer to one item may take.
             server: the command that serves; for tests.
@@ -111,6 +125,7 @@ class LlamaCpp:
             "seed": seed,
             "cache_prompt": False,
             "stream": False,
+            **({"ignore_eos": True} if exactly else {}),
         }
         self._load_timeout_s = load_timeout_s
         self._answer_timeout_s = answer_timeout_s
@@ -145,14 +160,14 @@ class LlamaCpp:
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 bufsize=0,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env=environment_of_a_model(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path))),
             )
             self._greet(self._process)
         except BaseException:
             self.close()
             raise
 
-    def run(self, items: Sequence[str]) -> Mapping[str, Number]:
+    def run(self, items: Sequence[Item | str]) -> Mapping[str, Number]:
         """Answers the items and returns when the last answer is there.
 
         Returns:
@@ -231,11 +246,13 @@ class LlamaCpp:
             )
         self._port, self.device = hello["port"], hello["device"]
 
-    def _ask(self, item: str, number: int) -> dict[str, Any]:
+    def _ask(self, item: Item | str, number: int) -> dict[str, Any]:
         assert self._process is not None
         assert self._log is not None
         self._log_start = os.fstat(self._log.fileno()).st_size
-        asked = {"messages": [{"role": "user", "content": item}], **self._asked}
+        asked = {"messages": [{"role": "user", "content": text_of(item)}], **self._asked}
+        if isinstance(item, Item) and item.max_new_tokens is not None:
+            asked["max_tokens"] = item.max_new_tokens
         # A connection each: the server drops idle ones, and one on the loopback costs a tenth of a millisecond.
         connection = http.client.HTTPConnection(HOST, self._port, timeout=self._answer_timeout_s)
         try:
@@ -245,8 +262,8 @@ class LlamaCpp:
                 json.dumps(asked).encode(),
                 {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
             )
-            response = connection.getresponse()
-            content = response.read()
+            with connection.getresponse() as response:
+                content = response.read(LARGEST_REPLY)
         except TimeoutError:
             raise self._failed(
                 f"llama.cpp's server did not answer item {number} within {self._answer_timeout_s:g} s",
@@ -259,11 +276,8 @@ class LlamaCpp:
             ) from None
         finally:
             connection.close()
-        try:
-            reply = json.loads(content)
-        except ValueError:
-            reply = None
-        if not isinstance(reply, dict):
+        reply = parsed(content)
+        if reply is None:
             raise self._failed(
                 f"llama.cpp's server answered item {number} with something that is not JSON", UPGRADE
             )
@@ -321,6 +335,15 @@ def _line(pipe: IO[bytes], patience_s: float) -> bytes | None:
                 break
             line += part
     return line
+
+
+def parsed(content: bytes) -> dict[str, Any] | None:
+    """The JSON object in a reply; None if there is none."""
+    try:
+        reply = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return reply if isinstance(reply, dict) else None
 
 
 def _usage(reply: Mapping[str, Any]) -> dict[str, int] | None:

@@ -1,0 +1,81 @@
+"""How good a model's answers are, as somebody else found out: ``accuracy=0.62@source``, or a result file of lm-evaluation-harness."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+
+from energy_rating.errors import BadInput
+from energy_rating.formats import json_object
+from energy_rating.records import Quality
+
+SUCH_AS = "Such as accuracy=0.62@arc_easy, 5-shot, lm-evaluation-harness 0.4.9"
+LARGEST_RESULTS = 16 << 20  # bytes
+LONGEST = 200
+
+# Of a result file, more would hide what matters.
+MOST_METRICS = 40
+
+# Metrics that are the share of answers that are right.
+ACCURACIES = ("accuracy", "acc", "acc_norm", "exact_match", "em", "pass@1")
+
+
+def parse_quality(text: str, *, place: str) -> Quality:
+    """A quality from ``metric=value@source``.
+
+    Raises:
+        BadInput: it is none; a figure without its source is refused.
+    """
+    metric, equals, rest = text.partition("=")
+    value, at, source = rest.partition("@")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not (equals and at and metric.strip() and source.strip() and math.isfinite(number)):
+        raise BadInput(f"{text[:80]!r} is not metric=value@source", SUCH_AS, place=place)
+    return Quality(metric=metric.strip()[:LONGEST], value=number, source=source.strip()[:LONGEST])
+
+
+def read_results(path: Path) -> tuple[Quality, ...]:
+    """What a result file of lm-evaluation-harness (``results_*.json``) says: every metric of every task, no standard errors.
+
+    The format: https://github.com/EleutherAI/lm-evaluation-harness, ``results`` by task, a key ``metric,filter`` for each figure.
+
+    Raises:
+        BadInput: it cannot be read, or holds no figures.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_RESULTS + 1)
+    except OSError as error:
+        raise BadInput(f"cannot be read ({error.strerror or type(error).__name__})", place=path) from error
+    if len(content) > LARGEST_RESULTS:
+        raise BadInput(f"the file is larger than {LARGEST_RESULTS >> 20} MiB", place=path)
+    results = json_object(content, path).get("results")
+    if not isinstance(results, dict):
+        raise BadInput("has no 'results'", "Name a results_*.json of lm-evaluation-harness", place=path)
+    source = f"lm-evaluation-harness, results file {hashlib.sha256(content).hexdigest()[:12]}"
+    found = [
+        Quality(metric=f"{task} {key.removesuffix(',none')}"[:LONGEST], value=float(value), source=source)
+        for task, figures in results.items()
+        if isinstance(figures, dict)
+        for key, value in figures.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and "_stderr" not in key
+    ]
+    if not found:
+        raise BadInput("holds no figures", "Name a results_*.json of lm-evaluation-harness", place=path)
+    if len(found) > MOST_METRICS:
+        raise BadInput(
+            f"holds {len(found)} figures; more than {MOST_METRICS} hide what matters",
+            "Name those that matter with --quality",
+            place=path,
+        )
+    return tuple(found)
+
+
+def is_accuracy(quality: Quality) -> bool:
+    """Whether it is a share of right answers."""
+    name = quality.metric.lower().split()[-1:]
+    return bool(name) and name[0].split(",")[0] in ACCURACIES and 0 < quality.value <= 1

@@ -1,0 +1,101 @@
+"""A protocol's items from its data set on a hub, by the ``datasets`` library. Only where the user asked for it: this needs the network."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from energy_rating.errors import BadInput, EnergyRatingError
+from energy_rating.tasks import MOST_ITEMS, Dataset, Role, item_from
+from energy_rating.workloads import Item
+
+INSTALL = 'Run: pip install "energy-rating[transformers]"'
+
+
+class DatasetFailed(EnergyRatingError):
+    """The data set could not be fetched or read."""
+
+
+def fetched(dataset: Dataset, most: int | None, seed: int) -> tuple[Item, ...]:
+    """The items of a data set: all of them in their order, or, where there are more, ``most`` chosen by ``seed``.
+
+    Images and sounds stay the bytes that they are. Rows that hold nothing to be done are left out.
+
+    Raises:
+        DatasetFailed: it cannot be fetched, or lacks a column.
+        EnergyRatingError: the package ``datasets`` is missing.
+    """
+    try:
+        import datasets
+    except ModuleNotFoundError as error:
+        raise EnergyRatingError(f"{error.name} is not installed", INSTALL) from error
+    try:
+        table = datasets.load_dataset(
+            dataset.id, dataset.config, split=dataset.split, revision=dataset.revision
+        )
+    except Exception as error:  # the library raises whatever the network, the hub or a file gave
+        raise DatasetFailed(
+            f"the data set {dataset.id} could not be fetched: {_first_line(error)}",
+            "Check the network, or give the items with --items FILE",
+        ) from error
+    return items_of(table, dataset, most, seed)
+
+
+def items_of(table: Any, dataset: Dataset, most: int | None, seed: int) -> tuple[Item, ...]:
+    """The items of a table of ``datasets``.
+
+    Raises:
+        DatasetFailed: a column is missing, or no row holds anything to be done.
+    """
+    import datasets
+
+    missing = [column for column in dataset.columns if column not in table.column_names]
+    if missing:
+        raise DatasetFailed(
+            f"the data set {dataset.id} has no column {missing[0]!r}",
+            f"It has: {', '.join(table.column_names)}",
+        )
+    for column in dataset.columns:
+        kind = table.features[column]
+        if isinstance(kind, datasets.Image | datasets.Audio):
+            table = table.cast_column(column, type(kind)(decode=False))
+    order = list(range(min(len(table), MOST_ITEMS)))
+    if most is not None and len(table) > most:
+        order = sorted(random.Random(seed).sample(range(len(table)), most))  # noqa: S311  no secret
+    items = []
+    for number in order:
+        try:
+            items.append(item_from(_entry(table[number], dataset), f"{dataset.id}: row {number}"))
+        except BadInput:
+            continue  # an empty row; that there are any at all is checked below
+    if not items:
+        raise DatasetFailed(f"the data set {dataset.id} holds no items", "Give the items with --items FILE")
+    return tuple(items)
+
+
+def _entry(row: Mapping[str, object], dataset: Dataset) -> dict[str, object]:
+    """What a row holds, by the names that lines of items have."""
+    roles: tuple[Role | str, ...] = dataset.roles or dataset.columns
+    return {role: _value(row[column]) for column, role in zip(dataset.columns, roles, strict=True)}
+
+
+def _value(value: object) -> object:
+    """A text, or the bytes of a file; of a conversation its first turn; of several answers the first."""
+    if isinstance(value, Mapping):
+        if value.get("bytes") is not None:
+            return value["bytes"]
+        if "content" in value:
+            return _value(value["content"])
+        if "text" in value:
+            return _value(value["text"])
+        return None
+    if isinstance(value, list):
+        return _value(value[0]) if value else None
+    return value
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[
+        :200
+    ]
