@@ -20,7 +20,7 @@ sys.path.insert(0, str(TOP / "tests"))
 from virtual import FakeDevice, VirtualClock  # noqa: E402
 
 from energy_rating import environment  # noqa: E402
-from energy_rating.benchmark import benchmark, planned  # noqa: E402
+from energy_rating.benchmarking import planned, run_plan  # noqa: E402
 from energy_rating.formats import write_whole  # noqa: E402
 from energy_rating.publishers.folder import publish  # noqa: E402
 from energy_rating.rating import rate  # noqa: E402
@@ -88,7 +88,7 @@ def main() -> None:
         plan = planned(
             load_task("text-generation"), protocol="aes-2025-02", items=items, repeats=5, min_duration_s=60.0
         )
-        run = benchmark(
+        run = run_plan(
             model,
             plan,
             model=Model(id="example/example-model", parameters=1_240_000_000, dtype="float16"),

@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from energy_rating.benchmarking import benchmark
+    from energy_rating.comparison import compare
     from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
     from energy_rating.formats import load
     from energy_rating.impact import footprint
     from energy_rating.meter import Run, measure
+    from energy_rating.normalisation import normalise
     from energy_rating.publishers.card import update_card
     from energy_rating.quantities import Estimate
     from energy_rating.rating import rate
     from energy_rating.records import Finding, Measurement, Rating, Record, Window
     from energy_rating.summary import summarise
+    from energy_rating.verification import Verification, verify
 
 _HOMES = {
     "BadInput": "errors",
@@ -32,13 +36,18 @@ _HOMES = {
     "Rating": "records",
     "Record": "records",
     "Run": "meter",
+    "Verification": "verification",
     "Window": "records",
+    "benchmark": "benchmarking",
+    "compare": "comparison",
     "footprint": "impact",
     "load": "formats",
     "measure": "meter",
+    "normalise": "normalisation",
     "rate": "rating",
     "summarise": "summary",
     "update_card": "publishers.card",
+    "verify": "verification",
 }
 
 __all__ = [
@@ -51,14 +60,19 @@ __all__ = [
     "Rating",
     "Record",
     "Run",
+    "Verification",
     "Window",
+    "benchmark",
+    "compare",
     "footprint",
     "hardware_profiles",
     "load",
     "measure",
+    "normalise",
     "rate",
     "summarise",
     "update_card",
+    "verify",
 ]
 
 

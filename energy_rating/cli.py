@@ -14,11 +14,16 @@ import click
 
 from energy_rating import __version__
 from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import STAGES, Record
+from energy_rating.records import COMPONENTS, STAGES, Component, Record
 
 EXPORTS = ("csv",)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text.")
+provisional_option = click.option(
+    "--provisional",
+    is_flag=True,
+    help="Where only a better measurement is missing, say what the stars would be. It stays not rated.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96})
@@ -36,13 +41,19 @@ def cli() -> None:
 
 
 @cli.command()
+@click.option(
+    "--probe",
+    is_flag=True,
+    help="Try each sensor for a few seconds: how often it is refreshed, whether counter and power agree, µs a reading.",
+)
 @json_option
-def sensors(as_json: bool) -> None:
+def sensors(as_json: bool, probe: bool) -> None:
     """What can be measured here; for the rest, why not, and the remedy."""
+    from energy_rating.probe import TRIED_S
     from energy_rating.publishers import text
     from energy_rating.survey import survey
 
-    found = survey()
+    found = survey(probe_s=TRIED_S if probe else 0.0)
     _print(_dumped(found.as_json()) if as_json else text.survey(found))
 
 
@@ -156,8 +167,14 @@ def _clean(record: Record) -> bool:
 @cli.command()
 @click.argument("journal", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the record to this file.")
+@click.option(
+    "--wall",
+    type=click.Path(path_type=Path),
+    metavar="CSV",
+    help="File of a wall meter: its lines go into a copy of the run, in a folder with the ending -wall.",
+)
 @json_option
-def summarise(journal: Path, output: Path | None, as_json: bool) -> None:
+def summarise(journal: Path, output: Path | None, wall: Path | None, as_json: bool) -> None:
     """The record of a journal, also of one cut short by a crash.
 
     JOURNAL is a journal.jsonl, also compressed, or the folder of a run. In a folder the record is written beside the journal.
@@ -166,6 +183,12 @@ def summarise(journal: Path, output: Path | None, as_json: bool) -> None:
     from energy_rating.publishers import text
     from energy_rating.summary import summarise as summarised
 
+    if wall is not None:
+        from energy_rating.formats import journal_in
+        from energy_rating.sensors.wall import added_afterwards
+
+        folder = journal.resolve() if journal.is_dir() else journal.resolve().parent
+        journal = added_afterwards(journal_in(journal), wall, folder.with_name(f"{folder.name}-wall")).parent
     record = summarised(journal)
     if output is None and journal.is_dir() and not as_json:
         output = journal / RECORD_NAME
@@ -191,19 +214,70 @@ def trace(journal: Path, output: Path) -> None:
     _print(f"Trace: {output}")
 
 
+def setting_options(function: Any) -> Any:
+    """The options of ``benchmark`` that are fields of ``Settings``; None is the protocol's, or the workload's own."""
+    whole, above = click.IntRange(1), click.FloatRange(0.0, min_open=True)
+    options = [
+        ("--batch-size", whole, "Items at a time."),
+        ("--concurrency", whole, "Requests that are under way at once."),
+        ("--request-rate", above, "Requests a second, at the times of a Poisson process."),
+        ("--max-num-seqs", whole, "Requests that the engine takes at once."),
+        ("--max-new-tokens", whole, "Tokens of an answer at most."),
+        ("--min-new-tokens", whole, "Tokens of an answer at least."),
+        ("--max-input-tokens", whole, "Tokens of an input at most; longer ones are cut."),
+        ("--dtype", str, "Type of the weights, such as bfloat16."),
+        ("--quantisation", str, "As the engine names it, such as awq or bitsandbytes-4bit."),
+        ("--attention", str, "As the engine names it, such as sdpa."),
+        ("--device-map", str, "As transformers names it, such as auto."),
+        ("--steps", whole, "Steps of denoising."),
+        ("--height", whole, "Of images, in pixels."),
+        ("--width", whole, "Of images, in pixels."),
+        ("--frames", whole, "Of a video."),
+        (
+            "--trust-remote-code",
+            str,
+            "ORG/NAME@COMMIT: the one model whose own code may run, at the one commit.",
+        ),
+        ("--endpoint", str, "URL of an OpenAI-compatible server on this machine."),
+    ]
+    for name, kind, text in reversed(options):
+        function = click.option(name, type=kind, help=text)(function)
+    for name, text in (
+        ("--compile", "Compile the model first."),
+        ("--prompt-cache", "What was computed for one request may serve another."),
+        ("--download", "The model and the items may be fetched from a hub. Without it, no network is used."),
+    ):
+        function = click.option(name, is_flag=True, default=None, help=text)(function)
+    for name, text in (
+        ("--reasoning/--no-reasoning", "Ask the model to think first, or not to; two records of one model."),
+        ("--streaming/--no-streaming", "Have answers streamed, to know when the first token came."),
+    ):
+        function = click.option(name, default=None, help=text)(function)
+    return click.option(
+        "--random-weights",
+        type=click.Path(path_type=Path, exists=True),
+        metavar="CONFIG",
+        help="Build the model from this configuration with random weights: the energy of its architecture.",
+    )(function)
+
+
 @cli.command()
-@click.argument("model")
+@click.argument("model", required=False)
 @click.option("--task", "task_name", help="The task. Default: text-generation.", default="text-generation")
 @click.option("--protocol", help="The protocol of the task. Default: the task's own.")
-@click.option(
-    "--workload", help="How to run the model: llama_cpp, diffusers, command. Default: what suits MODEL."
-)
+@click.option("--workload", help="How to run the model, such as llama_cpp. Default: what suits MODEL.")
 @click.option(
     "--command",
     "command_line",
     help="For --workload command: the program, started once a batch; it gets the items on its standard input.",
 )
 @click.option("--model-id", help="The model's id for the record, such as org/name. Default: what MODEL says.")
+@click.option(
+    "--parameters",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many parameters the model has. Default: what MODEL says; most servers do not.",
+)
 @click.option(
     "--output-dir",
     type=click.Path(path_type=Path),
@@ -213,7 +287,7 @@ def trace(journal: Path, output: Path) -> None:
     "--items",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Items, one a line, in place of the protocol's.",
+    help="Items in place of the protocol's: JSON Lines, lines of text, or a folder of images or sounds.",
 )
 @click.option(
     "--repeats", type=click.IntRange(1, 1000), help="Exactly so many repeats, in place of the protocol's."
@@ -227,7 +301,58 @@ def trace(journal: Path, output: Path) -> None:
 @click.option(
     "--budget", type=click.FloatRange(1.0), metavar="S", help="Seconds after which no repeat is begun."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the model's sampler.")
+@click.option(
+    "--cooldown",
+    type=click.FloatRange(0.0, 3600.0),
+    default=0.0,
+    metavar="S",
+    help="Seconds of rest between two repeats.",
+)
+@click.option(
+    "--idle",
+    type=click.FloatRange(0.0, 3600.0),
+    metavar="S",
+    help="Seconds of idle before and after. Below 10 nothing is told of the idle power.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Of the model's sampler, of arrival times, of the choice of items.",
+)
+@click.option(
+    "--quality",
+    "qualities",
+    multiple=True,
+    metavar="METRIC=VALUE@SOURCE",
+    help="How good the answers are, and who says so. May be repeated.",
+)
+@click.option(
+    "--quality-from",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Result file of lm-evaluation-harness.",
+)
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Further argument of the engine, by its name.",
+)
+@setting_options
+@click.option(
+    "--sweep",
+    metavar="NAME=V1,V2,…",
+    help="One run for each value of an option, such as concurrency=1,8,64; draws energy over it.",
+)
+@click.option(
+    "--batch",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Runs of a TOML or CSV file, in place of MODEL; one process each. Started again, it does what is missing.",
+)
 @click.option(
     "--zone", metavar="FRA", help="Country whose carbon factor to use. Without it no carbon is told."
 )
@@ -235,40 +360,57 @@ def trace(journal: Path, output: Path) -> None:
 @click.option("--strict", is_flag=True, help="Exit with 1 when the result is not rated.")
 @json_option
 def benchmark(
-    model: str,
+    model: str | None,
     task_name: str,
     protocol: str | None,
     workload: str | None,
     command_line: str | None,
     model_id: str | None,
+    parameters: int | None,
     output_dir: Path | None,
     items: Path | None,
     repeats: int | None,
     min_duration: float | None,
     budget: float | None,
+    cooldown: float,
+    idle: float | None,
     seed: int,
+    qualities: Sequence[str],
+    quality_from: Path | None,
+    options: Sequence[str],
+    sweep: str | None,
+    batch: Path | None,
     zone: str | None,
     scheme: str | None,
     strict: bool,
     as_json: bool,
+    **wishes: Any,
 ) -> None:
     """Runs a protocol with a model on this machine, and rates the result.
 
-    MODEL is a GGUF file (llama_cpp), the folder of a pipeline (diffusers), or a name (command). The run's folder gets journal,
-    record, trace, label and the section for a model card.
+    MODEL is a GGUF file (llama_cpp), the folder of a model or of a pipeline (transformers, diffusers), what a server calls it
+    (--endpoint), or a name (--workload command). The run's folder gets journal, record, trace, label and the section for a
+    model card.
     """
     import shlex
     from dataclasses import replace
 
-    from energy_rating import benchmark as benchmarking
+    from energy_rating import benchmarking
     from energy_rating.impact import check_zone, footprint
     from energy_rating.publishers import text
     from energy_rating.publishers.folder import publish
-    from energy_rating.rating import load_scheme, rate
+    from energy_rating.quality import parse_quality, read_results
+    from energy_rating.rating import load_scheme, next_star_j, rate
     from energy_rating.tasks import load_task
-    from energy_rating.workloads import prepare
+    from energy_rating.workloads import parse_options, prepare
 
+    if batch is not None or sweep is not None:
+        _many(model, batch, sweep, output_dir, seed, strict, as_json)
+        return
+    if model is None:
+        raise click.UsageError("Missing argument 'MODEL'.")
     task = load_task(task_name)
+    quality = [parse_quality(one, place="--quality") for one in qualities]
     plan = benchmarking.planned(
         task,
         protocol=protocol,
@@ -276,20 +418,41 @@ def benchmark(
         repeats=repeats,
         min_duration_s=min_duration,
         budget_s=budget,
+        cooldown_s=cooldown,
+        idle_s=idle,
         seed=seed,
+        wishes={
+            **wishes,
+            "command": tuple(shlex.split(command_line or "")),
+            "options": parse_options(options),
+        },
+        quality=[*quality, *(read_results(quality_from) if quality_from is not None else ())],
     )
+    name = workload or benchmarking.default_workload(task, model, endpoint=wishes["endpoint"])
+    plan = replace(plan, workload=name)
     rules = load_scheme(scheme)
     if zone is not None:
         check_zone(zone)
-    settings = replace(plan.settings, command=tuple(shlex.split(command_line or "")))
-    name = workload or benchmarking.default_workload(task, model)
-    prepared, described = prepare(name, model, settings)
+    prepared, described = prepare(name, model, plan.settings)
     if model_id is not None:
         described = replace(described, id=model_id)
+    if parameters is not None:
+        described = replace(described, parameters=parameters)
     _free_folder(output_dir)
-    run = benchmarking.benchmark(
-        prepared, plan, model=described, output_dir=output_dir, progress=progress_line(), report=None
-    )
+    said: list[str] = []
+    try:
+        run = benchmarking.run_plan(
+            prepared,
+            plan,
+            model=described,
+            output_dir=output_dir,
+            progress=progress_line(),
+            report=said.append,
+        )
+    except EnergyRatingError:
+        for line in said:  # what was measured until then
+            _tell(line)
+        raise
     record = run.record
     rating = rate(record, scheme=rules)
     impact = footprint(record, zone=zone) if zone else None
@@ -299,7 +462,7 @@ def benchmark(
     else:
         _print(text.record(record))
         _print("")
-        _print(text.rating(rating))
+        _print(text.rating(rating, next_star_j(rating, rules)))
         if impact is not None:
             _print("")
             _print(text.impact(impact))
@@ -310,40 +473,221 @@ def benchmark(
         sys.exit(1)
 
 
+# What a run of a batch is not asked for: the batch does it.
+_OF_THE_BATCH = ("model", "sweep", "batch", "output_dir", "as_json", "strict", "help")
+
+
+def _many(
+    model: str | None,
+    batch: Path | None,
+    sweep: str | None,
+    output_dir: Path | None,
+    seed: int,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """A batch or a sweep: runs it, writes the tables and the curve, prints the table."""
+    from energy_rating import batches
+    from energy_rating.formats import write_whole
+    from energy_rating.publishers import batch as publisher
+
+    if output_dir is None:
+        raise BadInput(
+            "a batch needs a folder for its runs", "Name it with --output-dir", place="--output-dir"
+        )
+    if batch is not None and (model is not None or sweep is not None):
+        raise BadInput(
+            "a batch names its models and settings itself", "Leave MODEL and --sweep out", place="--batch"
+        )
+    _free_folder(output_dir)
+    context = click.get_current_context()
+    known = {
+        option.opts[0].lstrip("-").replace("-", "_"): option
+        for option in context.command.params
+        if isinstance(option, click.Option) and option.name not in _OF_THE_BATCH
+    }
+    given = {
+        name: context.params[option.name or ""]
+        for name, option in known.items()
+        if context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+    }
+    swept = ""
+    if batch is not None:
+        if set(given) - {"seed"}:
+            raise BadInput(
+                "the settings of a batch are in its file",
+                "Put them under [defaults]",
+                place=f"--{min(set(given) - {'seed'})}",
+            )
+        entries = batches.read_batch(batch, known)
+    else:
+        if model is None:
+            raise click.UsageError("Missing argument 'MODEL'.")
+        swept, _, values = (sweep or "").replace(" ", "").partition("=")
+        swept = swept.lstrip("-").replace("-", "_")
+        if swept not in known:
+            raise BadInput(
+                f"{swept[:80]!r} is no option of benchmark", "Such as concurrency=1,8,64", place="--sweep"
+            )
+        entries = batches.swept(model, given, swept, [value for value in values.split(",") if value])
+    outcomes = batches.run_batch(entries, output_dir, seed=seed, tell=_tell)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    written = {
+        "table.csv": publisher.as_csv(outcomes).encode(),
+        "table.md": publisher.as_markdown(outcomes).encode(),
+    }
+    if swept and sum(publisher.figure(one.record) is not None for one in outcomes if one.record) >= 2:
+        for kind in ("png", "svg"):
+            written[f"{swept}.{kind}"] = publisher.load_curve(outcomes, swept, kind=kind)
+    for name, content in written.items():
+        write_whole(output_dir / name, content)
+    if as_json:
+        header, rows = publisher.rows(outcomes)
+        _print(_dumped([dict(zip(header, row, strict=True)) for row in rows]))
+    else:
+        _print(publisher.as_text(outcomes))
+        _print("")
+        _print("\n".join(f"{output_dir / name}" for name in written))
+    failed = sum(outcome.record is None for outcome in outcomes)
+    if failed:
+        _tell(f"error: {failed} of {len(outcomes)} runs failed; started again, the batch tries them again")
+        sys.exit(1)
+    if strict and any(not _clean(outcome.record) for outcome in outcomes if outcome.record):
+        _tell("--strict: figures are degraded; see the remarks in the table")
+        sys.exit(1)
+
+
 def _free_folder(folder: Path | None) -> None:
     if folder is not None and folder.exists() and not folder.is_dir():
         raise BadInput("is a file, not a folder", "Name a folder for the run", place=folder)
 
 
-def progress_line() -> Callable[[Any], None]:
-    """A line on standard error that moves; quiet when that is no terminal."""
+def progress_line() -> Callable[[Any], None] | None:
+    """A line on standard error that moves; none where that is no terminal."""
     if not sys.stderr.isatty():
-        return lambda _: None
-    width = 24
+        return None
+    from energy_rating import benchmarking
+
+    width = 78
+    shown = ""
 
     def show(now: Any) -> None:
-        bar = "#" * round(width * now.share)
-        minutes, seconds = divmod(int(now.elapsed_s), 60)
-        line = f"  {now.phase:<14} [{bar:<{width}}] {now.share:4.0%}  {minutes}:{seconds:02d}"
-        last = now.phase == "idle-after" and now.share >= 1
-        click.echo(f"\r{'' if last else line:<70}" + ("\r" if last else ""), nl=False, err=True)
+        nonlocal shown
+        line = "" if now.phase == "idle-after" and now.share >= 1 else benchmarking.progress_line(now, width)
+        if line != shown:
+            shown = line
+            click.echo(f"\r{line:<{width}}" + ("" if line else "\r"), nl=False, err=True)
 
     return show
 
 
 @cli.command()
 @click.argument("record", type=click.Path(path_type=Path))
-@click.option("--scheme", help="Scheme to rate under. Default: the newest.")
+@click.option(
+    "--scheme",
+    "names",
+    multiple=True,
+    help="Scheme to rate under; may be repeated. Default: the newest.",
+)
+@click.option("--all-schemes", is_flag=True, help="Rate under every scheme that ships, the newest first.")
+@provisional_option
+@click.option("--explain", is_flag=True, help="Print the arithmetic line by line, with its sources.")
 @json_option
-def rate(record: Path, scheme: str | None, as_json: bool) -> None:
-    """The stars of a record, or every reason why it has none."""
+def rate(
+    record: Path, names: Sequence[str], all_schemes: bool, provisional: bool, explain: bool, as_json: bool
+) -> None:
+    """The stars of a record, or every reason why it has none.
+
+    With several schemes, --json prints a list with one rating of each.
+    """
+    from energy_rating import rating as rated
     from energy_rating.formats import read_record
     from energy_rating.publishers import text
-    from energy_rating.rating import rate as rated
-    from energy_rating.rating import rating_to_json
 
-    found = rated(read_record(record), scheme=scheme)
-    _print(_dumped(rating_to_json(found)) if as_json else text.rating(found))
+    read = read_record(record)
+    chosen: Sequence[str | None] = (
+        tuple(reversed(rated.schemes())) if all_schemes else tuple(dict.fromkeys(names)) or (None,)
+    )
+    found = [rated.judge(read, scheme=name, provisional=provisional) for name in chosen]
+    if as_json:
+        entries = [rated.rating_to_json(item.rating) for item in found]
+        _print(_dumped(entries[0] if len(entries) == 1 else entries))
+        return
+    for number, item in enumerate(found):
+        if number:
+            _print("")
+        _print(text.rating(item.rating, rated.next_star_j(item.rating, item.scheme), item.measured_j))
+        if explain:
+            _print("")
+            _print(text.explanation(item))
+
+
+def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A share: ``5%``, ``5 %`` or ``0.05``."""
+    if value is None:
+        return None
+    try:
+        share = float(value.strip().removesuffix("%")) / (100 if value.strip().endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1000:
+        raise click.BadParameter(f"{value[:40]!r} is no share such as 5% or 0.05", ctx, param)
+    return share
+
+
+@cli.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--unit", help="Unit of work to compare by. Default: the one that the task is rated by.")
+@click.option(
+    "--component", type=click.Choice(COMPONENTS), help="Whose energy. Default: the first that both measured."
+)
+@click.option(
+    "--fail-if-worse",
+    "limit",
+    callback=_share,
+    metavar="5%",
+    help="Exit with 1 when B needs more than A by more than this share, with 95 % confidence.",
+)
+@json_option
+def compare(
+    a: Path, b: Path, unit: str | None, component: Component | None, limit: float | None, as_json: bool
+) -> None:
+    """Which of two records needs less energy, by how much, and whether the doubt allows saying so.
+
+    A and B are records or the folders of runs, of the same task under the same protocol. For a build: A is the one before.
+    """
+    from energy_rating import comparison
+    from energy_rating.formats import read_record
+    from energy_rating.publishers import text
+
+    found = comparison.compare(read_record(a), read_record(b), unit=unit, component=component)
+    _print(_dumped(comparison.comparison_to_json(found)) if as_json else text.comparison(found))
+    if limit is not None and found.worse_by(limit):
+        _tell(
+            f"--fail-if-worse: B is worse than A by more than {100 * limit:g} %: "
+            f"at least {100 * (found.interval_95[0] - 1):.1f} % with 95 % confidence"
+        )
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("record", type=click.Path(path_type=Path))
+@click.option("--to", metavar="PROFILE", help="Hardware profile. Default: the scheme's reference device.")
+@click.option("--unit", help="Unit of work, such as token. Default: the task's.")
+@json_option
+def normalise(record: Path, to: str | None, unit: str | None, as_json: bool) -> None:
+    """What a record's energy would be on another device, or every reason why that cannot be told.
+
+    What was measured stays the headline; the normalised figure stands second, with its tier and a 90 % interval.
+    """
+    from energy_rating.formats import read_record
+    from energy_rating.normalisation import normalise as normalised
+    from energy_rating.normalisation import normalised_to_json
+    from energy_rating.publishers import text
+
+    found = normalised(read_record(record), to, unit=unit)
+    _print(_dumped(normalised_to_json(found)) if as_json else text.normalised(found))
 
 
 @cli.command()
@@ -373,7 +717,8 @@ def impact(record: Path, zone: str, as_json: bool) -> None:
     help="label.svg or label.png.",
 )
 @click.option("--scheme", help="Scheme to rate under. Default: the newest.")
-def label(record: Path, output: Path, scheme: str | None) -> None:
+@provisional_option
+def label(record: Path, output: Path, scheme: str | None, provisional: bool) -> None:
     """Draws the label of a record, as SVG or PNG."""
     from energy_rating.formats import read_record, write_whole
     from energy_rating.publishers import label as labels
@@ -382,7 +727,7 @@ def label(record: Path, output: Path, scheme: str | None) -> None:
     if output.suffix not in (".svg", ".png"):
         raise BadInput("is neither .svg nor .png", "Name the file label.svg or label.png", place=output)
     found = read_record(record)
-    rating = rated(found, scheme=scheme)
+    rating = rated(found, scheme=scheme, provisional=provisional)
     if output.suffix == ".svg":
         write_whole(output, labels.svg(found, rating).encode())
     else:
@@ -398,6 +743,7 @@ def label(record: Path, output: Path, scheme: str | None) -> None:
     "--zone", metavar="FRA", help="Country of a training run: writes co2_eq_emissions into the metadata."
 )
 @click.option("--scheme", help="Scheme to rate under. Default: the newest.")
+@provisional_option
 @click.option(
     "--overwrite", is_flag=True, help="Replace a co2_eq_emissions that was not written by this tool."
 )
@@ -410,6 +756,7 @@ def card(
     label: str | None,
     zone: str | None,
     scheme: str | None,
+    provisional: bool,
     overwrite: bool,
     remove: bool,
 ) -> None:
@@ -437,12 +784,38 @@ def card(
         changed = update_card_file(
             readme,
             found,
-            ratings=[rated(record, scheme=scheme) for record in found],
+            ratings=[rated(record, scheme=scheme, provisional=provisional) for record in found],
             impact=carbon,
             label=label,
             overwrite=overwrite,
         )
     _print(f"{'Written' if changed else 'Unchanged'}: {readme}")
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Also ask whether the journal itself can be true.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0.0, 1.0, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="By how much numbers may differ, relative; for what another version made.",
+)
+@json_option
+def verify(folder: Path, strict: bool, tolerance: float, as_json: bool) -> None:
+    """Makes record, rating, label and card again from the journal, and says what differs.
+
+    FOLDER is that of a run. Exit code 0: all agrees; 1: something differs or is missing, or, with --strict, is not plausible.
+    """
+    from energy_rating import verification
+
+    found = verification.verify(folder, strict=strict, tolerance=tolerance)
+    if as_json:
+        _print(_dumped(verification.verification_to_json(found)))
+    else:
+        _print(verification.verification_to_text(found))
+    sys.exit(0 if found.agrees and found.plausible else 1)
 
 
 @cli.command()
@@ -525,12 +898,15 @@ def export(record: Path, form: str, output: Path | None) -> None:
 
 def _print_record(record: Record) -> None:
     from energy_rating.formats import record_to_json
+    from energy_rating.publishers.strangers import in_json
 
-    click.echo(record_to_json(record), nl=False)
+    click.echo(in_json(record_to_json(record)), nl=False)
 
 
 def _dumped(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    from energy_rating.publishers.strangers import in_json
+
+    return in_json(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def _print(text: str) -> None:

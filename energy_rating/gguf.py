@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +17,10 @@ from energy_rating.records import Model
 MAGIC = b"GGUF"
 MOST_ENTRIES = 1 << 20
 LONGEST_STRING = 1 << 24
+# Vocabularies of 256,000 tokens with their merges come to some 15 MB. What is longer would only keep the reader busy.
+LARGEST_HEADER = 128 << 20
+MOST_STRINGS = 2_000_000
+LARGEST_SIZE = 1 << 48  # of a tensor's dimension, and of all parameters: 500 times the largest model there is
 
 # gguf_metadata_value_type; 8 is a string, 9 an array.
 _SCALARS = {
@@ -67,7 +72,7 @@ def described(path: Path) -> Model:
                 raise BadInput(
                     "this is not a GGUF file", "Convert the model, or download its GGUF", place=path
                 )
-            return _read(file, path)
+            return _read(_Header(file), path)
     except OSError as error:
         raise BadInput(
             f"cannot be opened ({error.strerror or error})", "Name a GGUF file", place=path
@@ -76,11 +81,24 @@ def described(path: Path) -> Model:
         raise BadInput("the GGUF file's header is damaged", "Download it again", place=path) from error
 
 
+@dataclass(slots=True)
+class _Header:
+    """The beginning of a file, and how many strings have been read from it."""
+
+    file: IO[bytes]
+    strings: int = 0
+
+    def read(self, count: int) -> bytes:
+        if self.file.tell() + count > LARGEST_HEADER:
+            raise _Impossible
+        return self.file.read(count)
+
+
 class _Impossible(Exception):
     """A size that no honest header has."""
 
 
-def _read(file: IO[bytes], path: Path) -> Model:
+def _read(file: _Header, path: Path) -> Model:
     _version, tensors, entries = struct.unpack("<IQQ", _take(file, 20))
     if tensors > MOST_ENTRIES or entries > MOST_ENTRIES:
         raise _Impossible
@@ -93,35 +111,38 @@ def _read(file: IO[bytes], path: Path) -> Model:
         _string(file)
         sizes = [_number(file, "<Q") for _ in range(min(_number(file, "<I"), 8))]
         parameters += math.prod(sizes)
+        if max(sizes, default=0) > LARGEST_SIZE or parameters > LARGEST_SIZE:
+            raise _Impossible
         _take(file, 12)  # type and offset
     kind = said.get("general.file_type")
     return Model(
-        id=path.stem,
+        id=path.stem.encode("utf-8", "replace").decode(),
         parameters=parameters or None,
         dtype=_FILE_TYPES.get(kind) if isinstance(kind, int) else None,
     )
 
 
-def _take(file: IO[bytes], count: int) -> bytes:
+def _take(file: _Header, count: int) -> bytes:
     data = file.read(count)
     if len(data) != count:
         raise _Impossible
     return data
 
 
-def _number(file: IO[bytes], form: str) -> int:
+def _number(file: _Header, form: str) -> int:
     (value,) = struct.unpack(form, _take(file, struct.calcsize(form)))
     return int(value)
 
 
-def _string(file: IO[bytes]) -> str:
+def _string(file: _Header) -> str:
+    file.strings += 1
     length = _number(file, "<Q")
-    if length > LONGEST_STRING:
+    if length > LONGEST_STRING or file.strings > MOST_STRINGS:
         raise _Impossible
     return _take(file, length).decode("utf-8", "replace")
 
 
-def _value(file: IO[bytes], kind: int) -> object:
+def _value(file: _Header, kind: int) -> object:
     if kind == _STRING:
         return _string(file)
     if kind == _ARRAY:

@@ -94,6 +94,11 @@ def check_zone(zone: str) -> None:
     _factor(zone)
 
 
+def zone_named(name: str) -> str | None:
+    """The zone (three letters) of a country by the name that ``Impact.zone_name`` gives; None if there is none."""
+    return next((code for code, entry in _table().items() if entry.get("country_name") == name), None)
+
+
 def missing(components: Collection[str]) -> tuple[str, ...]:
     """The parts of a machine that are not among these; none where a whole is, since it holds its parts."""
     return () if set(components) & set(WHOLES) else tuple(name for name in PARTS if name not in components)

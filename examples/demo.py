@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from energy_rating import BadInput, EnergyRatingError, Measurement, Rating, Record, load, rate
-from energy_rating.benchmark import benchmark, planned
+from energy_rating.benchmarking import planned, run_plan
 from energy_rating.cli import progress_line
 from energy_rating.profiles import load_profile
 from energy_rating.publishers import text
@@ -65,7 +65,7 @@ def main(longest_s: float = LONGEST_S) -> None:
     assert isinstance(workload, LlamaCpp)
     listening = Listening(workload)
     clear(FOLDER)
-    run = benchmark(
+    run = run_plan(
         listening,
         plan,
         model=replace(described, id=MODEL),

@@ -15,34 +15,42 @@ PACKAGE = Path(__file__).parents[1] / "energy_rating"
 # Imports point upwards in this list only: a room may use rooms of lower floors, and the rooms named beside it.
 FLOORS = [
     ["errors", "quantities"],
-    ["records", "journal", "visible_devices", "gguf", "counts"],
+    ["records", "journal", "visible_devices", "gguf", "counts", "child", "probe", "processes", "addresses"],
     ["formats"],
-    ["integration", "profiles", "environment", "sensors", "workloads", "tasks"],
-    ["checks", "rating", "impact", "normalisation", "sampler", "survey"],
-    ["summary", "meter"],
+    ["integration", "quality", "profiles", "environment", "hwmon", "sensors", "workloads", "tasks"],
+    ["checks", "rating", "comparison", "impact", "normalisation", "sampler", "survey"],
+    ["summary", "meter", "batches"],
+    ["plausibility"],
     ["publishers", "command"],
-    ["benchmark", "integrations"],
+    ["benchmarking", "integrations", "verification"],
     ["cli", "__init__", "__main__"],
 ]
 
 MEASURING = {
+    "hwmon",
     "meter",
     "sampler",
     "survey",
+    "probe",
+    "processes",
+    "addresses",
     "sensors",
     "workloads",
     "command",
     "environment",
-    "benchmark",
+    "benchmarking",
     "integrations",
 }
 JUDGING = {
     "integration",
     "summary",
+    "plausibility",
+    "verification",
     "checks",
     "normalisation",
     "impact",
     "rating",
+    "comparison",
     "profiles",
     "formats",
     "records",
@@ -52,6 +60,8 @@ JUDGING = {
 # A third-party library is known in one place only.
 KNOWN_IN = {
     "pynvml": {"sensors.nvml"},
+    "amdsmi": {"sensors.amdsmi"},
+    "zeus_apple_silicon": {"sensors.apple"},
     "torch": {"workloads", "integrations"},
     "click": {"cli"},
     "pydantic": {"formats"},
@@ -65,6 +75,7 @@ KNOWN_IN = {
     "tokenizers": {"workloads"},
     "huggingface_hub": {"workloads", "publishers"},
     "transformers": {"workloads", "integrations"},
+    "datasets": {"tasks"},
 }
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from energy_rating.counts import parse_counts
 from energy_rating.errors import BadInput
 from energy_rating.records import Model
-from energy_rating.workloads import Settings, prepare
+from energy_rating.workloads import Item, Settings, prepare
 from energy_rating.workloads.command import Command, CommandFailed
 
 PATIENCE_S = 20.0
@@ -325,3 +325,20 @@ def test_where_the_kernel_tells_no_end_it_is_looked_for(monkeypatch: pytest.Monk
     assert python("import time; time.sleep(0.2); print('token=5')").run([]) == {"token": 5, "request": 0}
     with pytest.raises(CommandFailed, match=r"did not end within 0\.3 s"):
         python("import time; time.sleep(60)", timeout_s=0.3).run([])
+
+
+def test_items_of_a_task_come_as_their_text_or_as_all_that_they_have(tmp_path):
+    (tmp_path / "cat.png").write_bytes(b"x")
+    items = [
+        Item(text="plain"),
+        Item(text="Who?", second="Ada.", answer="Ada", max_new_tokens=3),
+        Item(image=tmp_path / "cat.png", audio=b"RIFF"),
+    ]
+    workload = python(
+        "import json, sys; print(json.dumps([json.loads(l) for l in sys.stdin]), file=open('/dev/stderr', 'w')); sys.exit(1)"
+    )
+    with pytest.raises(CommandFailed) as caught:
+        workload.run(items)
+    said = str(caught.value)
+    assert '"plain", {"text": "Who?", "second": "Ada.", "answer": "Ada", "max_new_tokens": 3}' in said
+    assert str(tmp_path)[:20] in said

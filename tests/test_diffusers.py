@@ -10,6 +10,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.records import Model
-from energy_rating.workloads import Settings, prepare
+from energy_rating.workloads import Item, Settings, prepare
 from energy_rating.workloads.diffusers import Diffusers, PipelineFailed, random_pipeline
 
 MISSING = [name for name in ("torch", "diffusers", "transformers") if importlib.util.find_spec(name) is None]
@@ -149,12 +150,12 @@ def loaded(tiny: Path) -> Iterator[Diffusers]:
 @needs_diffusers
 @together
 def test_every_text_becomes_an_image(calls: list[str], loaded: Diffusers) -> None:
-    assert loaded.run(["a cat", "a dog", "雨"]) == {"request": 3, "image": 3}
+    assert loaded.run(["a cat", "a dog", "雨"]).work == {"request": 3, "image": 3}
     assert [image.size for image in loaded.images] == [(16, 16)] * 3
     assert loaded.device == "cpu"
-    assert loaded.run(["a cat"] * 5) == {"request": 5, "image": 5}
+    assert loaded.run(["a cat"] * 5).work == {"request": 5, "image": 5}
     assert len(loaded.images) == 4
-    assert loaded.run([]) == {"request": 0, "image": 0}
+    assert loaded.run([]).work == {"request": 0, "image": 0}
     assert loaded.images == ()
     assert calls == []
 
@@ -224,7 +225,7 @@ def test_what_a_pipeline_refuses_is_told_by_item_and_the_next_run_works(
 ) -> None:
     with pytest.raises(BadInput, match=r"^item 2: int is no text$"):
         loaded.run(["a cat", 7])
-    assert loaded.run(["a cat"]) == {"request": 1, "image": 1}
+    assert loaded.run(["a cat"]).work == {"request": 1, "image": 1}
     with closing(Diffusers(tiny, steps=1, height=30, width=32)) as workload:
         workload.load()
         with pytest.raises(BadInput, match=r"^item 1: the pipeline refuses it \(.*divisible by 8") as caught:
@@ -358,7 +359,7 @@ def test_a_pipeline_that_was_downloaded_before_is_used_without_the_network(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with closing(Diffusers("some/pipeline", steps=1)) as workload:
         workload.load()
-        assert workload.run(["a cat"]) == {"request": 1, "image": 1}
+        assert workload.run(["a cat"]).work == {"request": 1, "image": 1}
     assert calls == []
 
 
@@ -389,3 +390,19 @@ def test_a_device_that_is_not_here_and_a_pipeline_without_texts_are_refused(
 
 def test_every_failure_is_an_error_of_this_package() -> None:
     assert issubclass(PipelineFailed, EnergyRatingError)
+
+
+def test_the_denoising_is_a_stretch_of_its_own_with_all_its_steps(loaded):
+    start = time.monotonic()
+    done = loaded.run([Item(text="a cat"), Item(text="a dog"), Item(text="a fish")])  # two calls
+    end = time.monotonic()
+    assert [span.name for span in done.spans] == ["denoising"] * 2
+    assert {span.work["step"] for span in done.spans} == {2}
+    assert (
+        start
+        < done.spans[0].start_s
+        < done.spans[0].end_s
+        < done.spans[1].start_s
+        < done.spans[1].end_s
+        < end
+    )

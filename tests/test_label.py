@@ -32,6 +32,7 @@ from energy_rating.records import (
     Rating,
     Record,
     Task,
+    WouldBe,
 )
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -277,8 +278,24 @@ def test_an_estimate_is_never_called_measured() -> None:
     assert "estimated 18.0 ± 1.4 J per request" in label.alt(*CASES["estimated"])
 
 
-def test_a_normalised_figure_stands_beside_the_measured_one() -> None:
-    assert "18.0 ± 1.4 J per request, as measured on this hardware" in shown(*CASES["normalised"])
+def test_what_was_measured_is_the_headline_and_what_it_was_normalised_to_stands_second() -> None:
+    tree = root(*CASES["normalised"])
+    large = max(tree.iter(f"{SVG}text"), key=lambda element: float(element.get("font-size", "0")))
+    assert large.text == "18.0"
+    assert "14.2 ± 2.0 J per request normalised to the reference" in shown(*CASES["normalised"])
+    assert "18.0 ± 1.4 J per request as measured, 14.2 ± 2.0 J normalised" in label.alt(*CASES["normalised"])
+
+
+def test_what_would_be_is_never_drawn_as_stars() -> None:
+    would_be = WouldBe(stars=3, could_be=(2, 3), index=Estimate(value=1.2, random=0.1))
+    case = a_record(), not_rated("59.9 s were measured; at least 60 s are asked for", would_be=would_be)
+    text = shown(*case)
+    assert "NOT RATED" in text
+    assert "provisional — would be 3 of 5 stars (could be 2–3)" in text
+    assert "this is no rating" in text
+    assert "★" not in label.svg(*case)
+    assert not [p for p in root(*case).iter(f"{SVG}path") if "star" in (p.get("class") or "")]
+    assert "not rated (provisional — would be 3 of 5 stars" in label.alt(*case)
 
 
 def test_an_example_says_so_across_the_label() -> None:

@@ -17,11 +17,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from energy_rating.errors import BadInput, EnergyRatingError
+from energy_rating.workloads import Item, Settings, prepare
 from energy_rating.workloads.llama_cpp import LlamaCpp, ServerFailed
 
 LONGEST = 12
@@ -359,3 +361,17 @@ def test_a_damaged_model_is_told_by_what_is_wrong_with_it(tmp_path: Path) -> Non
     with pytest.raises(ServerFailed, match=r"could not load cut\.gguf.*corrupted or incomplete") as caught:
         LlamaCpp(path).load()
     one_line(caught.value)
+
+
+@pytest.mark.slow
+def test_an_answer_can_be_held_to_a_number_of_tokens_and_an_item_have_its_own() -> None:
+    short = Item(text="Answer with one word: is water wet?")
+    with closing(LlamaCpp(the_model(), max_new_tokens=48, n_ctx=512, exactly=True)) as workload:
+        workload.load()
+        assert workload.run([short])["token"] == 48
+        assert workload.run([replace(short, max_new_tokens=7)])["token"] == 7
+
+
+def test_a_number_of_tokens_at_least_and_another_at_most_is_refused(gguf: Path) -> None:
+    with pytest.raises(BadInput, match="--min-new-tokens"):
+        prepare("llama_cpp", str(gguf), Settings(min_new_tokens=5, max_new_tokens=10))

@@ -30,7 +30,7 @@ def test_the_journal_still_gives_the_published_record(folder):
 def test_the_label_still_looks_as_it_was_published(folder):
     if (folder / "label.svg").exists():
         record = load(folder)
-        assert label.svg(record, rate(record, scheme="2026.0-draft")) == (folder / "label.svg").read_text()
+        assert label.svg(record, rate(record, scheme="2026.1")) == (folder / "label.svg").read_text()
 
 
 def test_what_is_invented_is_called_an_example():

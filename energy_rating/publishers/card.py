@@ -19,7 +19,7 @@ from energy_rating.errors import BadInput
 from energy_rating.formats import write_whole
 from energy_rating.impact import Impact, missing
 from energy_rating.publishers import label as labels
-from energy_rating.publishers import splice
+from energy_rating.publishers import splice, words
 from energy_rating.publishers.strangers import for_markdown, for_plain_text
 from energy_rating.publishers.words import NAMES, grams, why_not_measured
 from energy_rating.quantities import (
@@ -206,12 +206,16 @@ def _stars(rating: Rating | None) -> str:
         return "**not rated**: no rating was made"
     if rating.stars is None:
         reasons = [for_markdown(reason) for reason in rating.reasons] or ["no reason was given"]
-        return f"**not rated**: {'; '.join(reasons)}"
+        told = f"**not rated**: {'; '.join(reasons)}"
+        if rating.would_be is not None:
+            # In digits, and behind the reasons: nobody who looks for stars, or for the first words, finds any here.
+            told += f". *{words.would_be(rating.would_be)}: {words.NO_RATING}*"
+        return told
     text = f"{'★' * rating.stars} {rating.stars} of {MOST_STARS} stars"
     if rating.could_be is not None and rating.could_be[0] != rating.could_be[1]:
         text += f", could be {rating.could_be[0]}–{rating.could_be[1]}"
     if rating.index is not None:
-        text += f"; index {_ratio(rating.index)} (energy over the class's reference)"
+        text += f"; index {_ratio(rating)} (energy over the class's reference)"
     if rating.basis is not None and rating.basis != "measured":
         text += f"; **{rating.basis}**"
     return text + ("; provisional" if rating.status == "provisional" else "")
@@ -250,8 +254,14 @@ def _energy(energy: Estimate, unit: str, estimated: bool) -> str:
     return f"{'**estimated** ≈ ' if estimated else ''}{with_doubt(energy, unit)}"
 
 
-def _ratio(index: Estimate) -> str:
+def _ratio(rating: Rating) -> str:
+    index = rating.index
+    if index is None:
+        return "not known"
     half = index.half_width()
+    if rating.interval_95 is not None:
+        low, high = (rounded(end, half) for end in rating.interval_95)
+        return f"{rounded(index.value, half)}, between {low} and {high} with 95 % confidence"
     return f"{rounded(index.value, half)} ± {significant(half, 2)}"
 
 

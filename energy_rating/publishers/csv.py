@@ -47,7 +47,7 @@ def export(record: Record) -> str:
     columns = (*CODECARBON, *_our_columns(), *(f"work_{unit}" for unit in units), "validity", "findings")
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_defused(column) for column in columns)
+    writer.writerow(defused(column) for column in columns)
     for measurement in record.measurements:
         cells = {**_codecarbon_cells(record, measurement), **_our_cells(record, measurement)}
         writer.writerow([cells.get(column, "") for column in columns])
@@ -64,11 +64,11 @@ def _our_columns() -> Iterator[str]:
 def _codecarbon_cells(record: Record, measurement: Measurement) -> dict[str, Cell]:
     names = {device.id: device.name for device in record.environment.devices}
     cells: dict[str, Cell] = {
-        "timestamp": _defused(_timestamp(record.created)),
-        "project_name": _defused(record.model.id if record.model else ""),
-        "run_id": _defused(record.run_id),
+        "timestamp": defused(_timestamp(record.created)),
+        "project_name": defused(record.model.id if record.model else ""),
+        "run_id": defused(record.run_id),
         "duration": measurement.duration_s,
-        "python_version": _defused(record.environment.software.get("python", "")),
+        "python_version": defused(record.environment.software.get("python", "")),
         "tracking_mode": "machine",
     }
     energies = []
@@ -88,9 +88,9 @@ def _codecarbon_cells(record: Record, measurement: Measurement) -> dict[str, Cel
         cells["gpu_count"] = len(gpus)
     # As CodeCarbon writes them: "8 x NVIDIA H100 80GB HBM3".
     models = Counter(names[gpu] for gpu in gpus if gpu in names)
-    cells["gpu_model"] = _defused(", ".join(f"{count} x {name}" for name, count in models.items()))
+    cells["gpu_model"] = defused(", ".join(f"{count} x {name}" for name, count in models.items()))
     models = Counter(names[cpu] for cpu in _devices(record, "cpu") if cpu in names)
-    cells["cpu_model"] = _defused(", ".join(models))
+    cells["cpu_model"] = defused(", ".join(models))
     return cells
 
 
@@ -102,12 +102,12 @@ def _devices(record: Record, component: Component) -> tuple[str, ...]:
 
 def _our_cells(record: Record, measurement: Measurement) -> dict[str, Cell]:
     cells: dict[str, Cell] = {
-        "measurement": _defused(measurement.name),
+        "measurement": defused(measurement.name),
         "stage": record.stage,
         "n": measurement.n,
         "start_s": measurement.start_s,
         "validity": measurement.validity,
-        "findings": _defused(
+        "findings": defused(
             " ".join(dict.fromkeys(finding.code for finding in record.findings_on(measurement.name)))
         ),
     }
@@ -134,7 +134,7 @@ def _timestamp(created: str) -> str:
     return f"{time.astimezone(UTC) if time.tzinfo else time:%Y-%m-%dT%H:%M:%S}"
 
 
-def _defused(text: str) -> str:
+def defused(text: str) -> str:
     """The text in one line, led by an apostrophe where a spreadsheet would take it for a formula."""
     text = "".join(character if character.isprintable() else " " for character in text)
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+from energy_rating import __version__, hardware_profiles
 from energy_rating.formats import RECORD_NAME, journal_in, read_journal, write_whole
+from energy_rating.profiles import profile_for, profiles
 from energy_rating.publishers import card, label, trace
-from energy_rating.rating import rating_to_json
+from energy_rating.rating import RATING_SCHEMA, SCHEMES, load_scheme, rating_to_json
 from energy_rating.records import Rating, Record
 
 RATING_NAME = "rating.json"
-RATING_SCHEMA = "energy-rating/rating/1"
 
 
 def publish(folder: Path, record: Record, rating: Rating) -> tuple[Path, ...]:
@@ -26,14 +29,37 @@ def publish(folder: Path, record: Record, rating: Rating) -> tuple[Path, ...]:
         "label.svg": label.svg(record, rating).encode(),
         "card.md": card.section([(record, rating)], label="label.png").encode(),
         "trace.png": trace.plot(read_journal(journal)),
-        RATING_NAME: _rating(rating).encode(),
+        RATING_NAME: _rating(record, rating).encode(),
     }
     for name, content in contents.items():
         write_whole(folder / name, content)
     return (*(folder / name for name in contents), folder / RECORD_NAME, journal)
 
 
-def _rating(rating: Rating) -> str:
-    """What ``rate --json`` prints, led by its schema."""
-    content = {"schema": RATING_SCHEMA, **rating_to_json(rating)}
+def _rating(record: Record, rating: Rating) -> str:
+    """What ``rate --json`` prints, led by its schema and followed by what it can be made again from."""
+    content = {
+        "schema": RATING_SCHEMA,
+        **rating_to_json(rating),
+        "provenance": {
+            "version": __version__,
+            "journal_sha256": record.provenance.journal_sha256,
+            "files": dict(_rests_on(record, rating)),
+        },
+    }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _rests_on(record: Record, rating: Rating) -> Iterator[tuple[str, str]]:
+    """The files that a rating rests on beside its record, and their SHA-256: the scheme, and the profiles of the devices."""
+    scheme = load_scheme(rating.scheme)
+    yield f"schemes/{scheme.name}.toml", _sha256(SCHEMES / f"{scheme.name}.toml")
+    known = profiles()
+    found = [profile_for(device.name, device.memory_gb, among=known) for device in record.environment.devices]
+    keys = {scheme.reference_device, *(profile.key for profile in found if profile is not None)}
+    for key in sorted(keys):
+        yield f"hardware_profiles/{key}.toml", _sha256(hardware_profiles() / f"{key}.toml")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

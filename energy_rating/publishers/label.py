@@ -38,6 +38,7 @@ from energy_rating.records import (
     Method,
     Rating,
     Record,
+    WouldBe,
     worst_method,
 )
 from energy_rating.summary import headline, lead, units
@@ -49,6 +50,7 @@ WIDTH_PX = 400
 MARGIN_PX = 24
 ROOM_PX = WIDTH_PX - 2 * MARGIN_PX
 NARROWEST_PX, WIDEST_PX = 100, 4000  # of a PNG
+SHADED_OTHERWISE = 0.2  # of the way from black to white
 
 # One dark blue and greys: on white and on the panel all text has a contrast of 6:1 or more (WCAG 2.2, 1.4.3 asks for 4.5:1).
 BLUE, INK, QUIET_INK = "#12305a", "#16202e", "#465264"
@@ -98,6 +100,33 @@ def png(record: Record, rating: Rating, *, width_px: int = 2 * WIDTH_PX) -> byte
     )
 
 
+def png_width(content: bytes) -> int | None:
+    """The width of a PNG in pixels, from its header; None if it has none (RFC 2083, 3.2 and 4.1.1)."""
+    if content[:8] != b"\x89PNG\r\n\x1a\n" or content[12:16] != b"IHDR" or len(content) < 24:
+        return None
+    return int.from_bytes(content[16:20], "big")
+
+
+def looks_like(content: bytes, drawn: bytes) -> bool:
+    """Whether two PNG show the same picture. Another version of the renderer may shade an edge a little otherwise.
+
+    A digit that was exchanged changes some pixels from paper to ink; what an edge is shaded by is a small part of that.
+    """
+    # Of one size by their headers, before anything is unpacked: a few bytes can say that they are gigabytes.
+    if content == drawn or content[:24] != drawn[:24]:
+        return content == drawn
+    import io
+
+    import numpy
+    from matplotlib.image import imread
+
+    try:
+        one, other = (numpy.asarray(imread(io.BytesIO(item), format="png")) for item in (content, drawn))
+    except (ValueError, SyntaxError, OSError, EOFError):
+        return False  # it calls itself a PNG and is none
+    return one.shape == other.shape and bool(numpy.abs(one - other).max(initial=0.0) <= SHADED_OTHERWISE)
+
+
 def alt(record: Record, rating: Rating | None) -> str:
     """The label in one sentence of plain text: what stands in for the picture. To be escaped where it is put."""
     return _facts(record, rating or _UNRATED).sentence
@@ -136,7 +165,9 @@ class _Facts:
     energy: Estimate | None
     unit: str | None
     beside: tuple[tuple[str, Estimate], ...]
-    before: Estimate | None  # of a normalised figure: what was measured on the hardware that is named
+    normalised: (
+        Estimate | None
+    )  # what is rated where the hardware that is named is not the reference; never the headline
     quality: str
     boundary: str
     hardware: str
@@ -150,7 +181,8 @@ class _Facts:
     def verdict(self) -> str:
         """The stars in words: ``4 of 5 stars (could be 3–4)``."""
         if self.rating.stars is None:
-            return "not rated"
+            would_be = self.rating.would_be
+            return "not rated" + (f" ({words.would_be(would_be)}; {words.NO_RATING})" if would_be else "")
         doubt = _could_be(self.rating)
         return f"{self.rating.stars} of {MOST_STARS} stars" + (f" ({doubt})" if doubt else "")
 
@@ -159,9 +191,12 @@ class _Facts:
         """The energy in words: ``2.40 ± 0.20 J per request``."""
         if self.energy is None:
             return "no energy was measured"
-        told = "" if self.origin == "measured" else f"{self.origin} "
+        told = "" if self.origin in ("measured", "normalised") else f"{self.origin} "
         whose = f" ({_COMPONENTS[self.component]})" if self.component not in (None, "gpu") else ""
-        return f"{told}{with_doubt(self.energy, 'J')} {self.per}{whose}"
+        text = f"{told}{with_doubt(self.energy, 'J')} {self.per}{whose}"
+        if self.normalised is not None:
+            text += f" as measured, {with_doubt(self.normalised, 'J')} normalised to the reference device"
+        return text
 
     @property
     def per(self) -> str:
@@ -210,7 +245,7 @@ class _Facts:
                 "Reasons: " + "; ".join(for_picture(reason, most=400) for reason in self.rating.reasons)
             )
         if self.rating.stars is not None and self.rating.index is not None:
-            facts.append(f"Index: {_in_words(self.rating.index)}, {_interval(self.rating.index)}")
+            facts.append(f"Index: {_in_words(self.rating.index)}, {_interval(self.rating)}")
         facts += [f"Also {figure}" for figure in self.others()]
         facts += [f"{label}: {value}" for label, value in self.rows()]
         facts += [f"Quality: {self.quality}", f"Revision: {self.revision or 'not stated'}", NO_SEAL]
@@ -220,12 +255,12 @@ class _Facts:
         """The same energy in other units."""
         if self.energy is None:
             return
+        if self.normalised is not None:
+            yield f"{with_doubt(self.normalised, 'J')} {self.per} normalised to the reference"
         if self.unit:
             yield f"{self.about}{with_doubt(self.energy.times(1000 / JOULES_PER_WH), 'Wh')} per 1,000 {_plural(self.unit)}"
         else:
             yield f"{self.about}{with_doubt(self.energy.times(1 / JOULES_PER_WH), 'Wh')} {self.per}"
-        if self.before is not None:
-            yield f"{with_doubt(self.before, 'J')} {self.per}, as measured on this hardware"
         for unit, energy in self.beside:
             yield f"{self.about}{with_doubt(energy, 'J')} per {unit}"
 
@@ -250,7 +285,9 @@ def _facts(record: Record, rating: Rating) -> _Facts:
         own = measurement.energy_j[component]
         amount = measurement.work.get(unit or "")
         own = own.times(1 / amount) if amount else None if unit else own
-    energy = rating.energy_per_unit_j or own
+    # What was measured is the headline, whatever it was normalised to for the stars.
+    normalised = rating.energy_per_unit_j if rating.basis == "normalised" and own is not None else None
+    energy = own if normalised is not None else rating.energy_per_unit_j or own
     return _Facts(
         rating=rating,
         example=is_example(record),
@@ -262,7 +299,7 @@ def _facts(record: Record, rating: Rating) -> _Facts:
         origin=_origin(record, rating, measurement, component) if energy is not None else None,
         energy=energy,
         unit=for_picture(unit, most=24) if unit else None,
-        before=own if rating.basis == "normalised" and energy is not own else None,
+        normalised=normalised,
         beside=tuple(_beside(measurement, unit, energy)),
         quality=_quality(record),
         boundary=_boundary(record, measurement, component),
@@ -455,10 +492,11 @@ def _in_words(index: Estimate) -> str:
     return f"{_share(index.value)} of the reference: {words.change(index.value)}"
 
 
-def _interval(index: Estimate) -> str:
-    if not index.sigma:
+def _interval(rating: Rating) -> str:
+    index = rating.index
+    if index is None or not index.sigma:
         return "doubt not stated"
-    low, high = index.interval()
+    low, high = rating.interval_95 or index.interval()
     return f"95 % interval {_share(max(low, 0.0))} to {_share(high)}"
 
 
@@ -570,7 +608,7 @@ def _draw_stars(sheet: _Sheet, facts: _Facts) -> None:
         sheet.move(19)
         sheet.text(WIDTH_PX / 2, _in_words(rating.index), size=12.5, across="middle")
         sheet.move(15)
-        sheet.text(WIDTH_PX / 2, _interval(rating.index), size=10.5, colour=QUIET_INK, across="middle")
+        sheet.text(WIDTH_PX / 2, _interval(rating), size=10.5, colour=QUIET_INK, across="middle")
 
 
 def _draw_star(sheet: _Sheet, x: float, y: float, origin: Origin | None) -> None:
@@ -602,6 +640,25 @@ def _draw_reasons(sheet: _Sheet, rating: Rating) -> None:
     if more > 0:
         sheet.move(16)
         sheet.text(MARGIN_PX + 16, f"+ {more} more in the card", size=11.5, bold=True)
+    if rating.would_be is not None:
+        _draw_would_be(sheet, rating.would_be)
+
+
+def _draw_would_be(sheet: _Sheet, would_be: WouldBe) -> None:
+    """What is no rating looks like none: a dashed frame under NOT RATED, the figure in words, and not one star drawn."""
+    sheet.move(14)
+    place, top = sheet.place(), sheet.y
+    for line in sheet.letters.wrapped(
+        words.would_be(would_be), size=13, room=ROOM_PX - 24, most=2, bold=True
+    ):
+        sheet.move(18)
+        sheet.text(WIDTH_PX / 2, line, size=13, bold=True, across="middle")
+    sheet.move(2)
+    for line in sheet.letters.wrapped(words.NO_RATING, size=10.5, room=ROOM_PX - 24, most=2):
+        sheet.move(14)
+        sheet.text(WIDTH_PX / 2, line, size=10.5, colour=QUIET_INK, across="middle")
+    sheet.move(10)
+    sheet.behind(place, _box(MARGIN_PX, top, ROOM_PX, sheet.y - top, stroke=INK, line_px=1.2, dashed=True))
 
 
 def _draw_energy(sheet: _Sheet, facts: _Facts) -> None:
@@ -611,6 +668,7 @@ def _draw_energy(sheet: _Sheet, facts: _Facts) -> None:
     room = ROOM_PX - 28
     sheet.move(23)
     badge = facts.origin.upper() if facts.origin else ""
+    badge = "RATED AS NORMALISED" if facts.normalised is not None else badge
     width = sheet.letters.width(badge, size=10.5, bold=True) + 16 if badge else 0
     window = "" if facts.window in (MEASURED, None) else f", in {facts.window}"
     window = ", whole run" if facts.window == RUN else window

@@ -5,6 +5,7 @@ What is kept, hidden or replaced is decided here alone; where it is put is the p
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
@@ -51,6 +52,19 @@ def for_picture(text: str, most: int = LONGEST_NAME) -> str:
 def for_terminal(text: str) -> str:
     """Lines without control characters, which would steer the terminal."""
     return "".join(char if char.isprintable() or char == "\n" else "�" for char in text)
+
+
+def in_json(text: str) -> str:
+    """JSON with escapes for what is not printable: the same value, and nothing that steers or turns what a terminal shows."""
+    return _NOT_ASCII.sub(lambda found: found[0] if found[0].isprintable() else _escaped(found[0]), text)
+
+
+_NOT_ASCII = re.compile(r"[^\n\x20-\x7e]")
+
+
+def _escaped(char: str) -> str:
+    """As JSON escapes it: beyond the first plane, by a pair of surrogates (RFC 8259, 7)."""
+    return json.dumps(char)[1:-1] if char != "\x7f" else "\\u007f"
 
 
 def _seen(char: str) -> bool:

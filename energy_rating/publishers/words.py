@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from energy_rating.quantities import Estimate, significant, with_doubt
-from energy_rating.records import Record
+from energy_rating.records import Record, WouldBe
 
 NAMES = {"gpu": "GPU", "cpu": "CPU", "dram": "memory", "module": "module", "host": "host", "wall": "wall"}
 
@@ -22,6 +22,16 @@ def change(index: float) -> str:
         return f"{percent} % more energy" if index < 10 else f"{significant(index, 3)} times the energy"
     # No run needs no energy: what is rounded to it is not.
     return f"{-percent} % less energy" if percent > -100 else "over 99 % less energy"
+
+
+NO_RATING = "this is no rating: it says what the same energy would earn if nothing were missing"
+
+
+def would_be(value: WouldBe) -> str:
+    """What the stars of what is not rated would be. In digits: stars are drawn only for what is rated."""
+    low, high = value.could_be
+    open_ = f" (could be {low}–{high})" if low != high else ""
+    return f"provisional — would be {value.stars} of 5 stars{open_}"
 
 
 def grams(carbon_g: Estimate) -> str:

@@ -1,0 +1,366 @@
+"""What no device can do, and what no sensor says: reasons to doubt a run whose arithmetic is right. Pure.
+
+Whoever invents a journal can make it agree with its record. It is harder to agree with physics: a card draws no more than its limit and
+no less than it idles at, a token costs a passage over the weights, and no two repeats come out alike. Bounds are wide (a tenth, or
+half where a power supply allows it for moments): what is found here is not a bad measurement but an unlikely one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from itertools import pairwise
+
+from energy_rating.formats import Journal, Session, Span
+from energy_rating.profiles import Figures, Profile, profile_for
+from energy_rating.rating import weight_bits
+from energy_rating.records import (
+    MEASURED,
+    RUN,
+    Channel,
+    Device,
+    Finding,
+    Load,
+    Measurement,
+    Record,
+    Severity,
+)
+from energy_rating.summary import window_energies
+
+# Over seconds a card keeps its limit; the tenth is for the gain of its sensor, which NVIDIA states as 5 %. Between two readings
+# it may exceed it: ATX 3.1 asks power supplies to bear twice their rating for 0.1 ms, and less for longer.
+SUSTAINED, TRANSIENT = 1.1, 1.5
+
+# Idle power differs between cards of one model and with their temperature.
+BELOW_IDLE = 0.8
+
+# The best that memory and arithmetic units do in theory is rarely reached to two thirds; more than all of it is impossible.
+BEYOND_THEORY = 1.1
+FLOP_PER_PARAMETER = 2  # a multiplication and an addition for each token (Kaplan 2020, arXiv 2001.08361, 2.1)
+
+# Edges are noted to the microsecond; what is written later by another thread may come a little early or late.
+SLACK_S = 0.001
+
+# So many readings of a register that are all the same to the last digit, and of a clock all equally far apart.
+FEWEST_READINGS = 50
+
+
+def implausible(journal: Journal, record: Record, profiles: Sequence[Profile]) -> tuple[Finding, ...]:
+    """Everything about a run that cannot be, or hardly; ``record`` is the journal's own."""
+    found: list[Finding] = []
+    for session in journal.sessions:
+        found += _of_times(session)
+        found += _of_windows(session)
+        for channel in session.channels:
+            found += _of_steps(session, channel, record, profiles)
+            found += _of_jitter(session, channel)
+    if journal.damage is not None:
+        found.append(
+            _finding("journal-damaged", f"the journal is damaged at {journal.damage}", "disqualifies")
+        )
+    found += _of_limits(record, profiles)
+    for measurement in record.measurements:
+        found += _of_power(record, measurement, profiles)
+    if MEASURED in record:
+        found += _of_idle(record, record[MEASURED], profiles)
+        found += _of_speed(record, record[MEASURED], profiles)
+        found += _of_repeats(journal)
+    return tuple(dict.fromkeys(found))
+
+
+def _finding(
+    code: str,
+    message: str,
+    severity: Severity = "degrades",
+    *,
+    remedy: str = "",
+    measurement: str | None = None,
+    channel: str | None = None,
+) -> Finding:
+    return Finding(
+        code=code, message=message, remedy=remedy, severity=severity, measurement=measurement, channel=channel
+    )
+
+
+# ------------------------------------------------------------------------------------------------- times and windows
+
+
+def _of_times(session: Session) -> Iterator[Finding]:
+    try:
+        known = datetime.fromisoformat(session.started).tzinfo is not None
+    except ValueError:
+        known = False
+    if not known:
+        yield _finding("start-is-no-time", f"{session.started[:40]!r} is no time with its zone")
+    for channel_id, samples in session.samples.items():
+        for before, after in pairwise(samples.start_s):
+            if after < before:
+                yield _finding(
+                    "time-goes-backwards",
+                    f"{channel_id} was read at {after:.3f} s after it was read at {before:.3f} s",
+                    channel=channel_id,
+                )
+                break
+    if any(samples.start_s and samples.start_s[0] < -1.0 for samples in session.samples.values()):
+        yield _finding("before-the-start", "readings are older than the run")
+
+
+def _of_windows(session: Session) -> Iterator[Finding]:
+    runs = [span for span in session.spans if span.name == RUN]
+    for span in session.spans:
+        if span.end_s == span.start_s and any(span.work.values()):
+            yield _finding(
+                "work-in-no-time",
+                f"{_work(span)} were counted in a window of 0 s at {span.start_s:.3f} s",
+                "disqualifies",
+                measurement=span.name,
+            )
+        if runs and span.name != RUN and not any(_inside(span, run) for run in runs):
+            yield _finding(
+                "window-outside-the-run",
+                f"a window {span.name!r} from {span.start_s:.3f} to {span.end_s:.3f} s lies outside the run, "
+                f"which was from {runs[0].start_s:.3f} to {runs[0].end_s:.3f} s",
+                "disqualifies",
+                measurement=span.name,
+            )
+    repeats = sorted((span for span in session.spans if span.name == MEASURED), key=lambda span: span.start_s)
+    for before, after in pairwise(repeats):
+        if after.start_s < before.end_s - SLACK_S:
+            yield _finding(
+                "repeats-overlap",
+                f"a repeat began at {after.start_s:.3f} s, before the one before it ended at {before.end_s:.3f} s: "
+                "the same energy would count twice",
+                "disqualifies",
+                measurement=MEASURED,
+            )
+            break
+    if len(runs) > 1:
+        yield _finding(
+            "several-runs", f"one session has {len(runs)} windows {RUN!r}", "disqualifies", measurement=RUN
+        )
+
+
+def _inside(span: Span, run: Span) -> bool:
+    return span.start_s >= run.start_s - SLACK_S and span.end_s <= run.end_s + SLACK_S
+
+
+def _work(span: Span) -> str:
+    return ", ".join(f"{amount:,} {unit}" for unit, amount in span.work.items() if amount)[:200]
+
+
+# ------------------------------------------------------------------------------------------------------------- power
+
+
+def _limit_w(device: Device | None, profiles: Sequence[Profile]) -> float | None:
+    """What a device may draw: the limit that it was set to, never more than its data sheet's."""
+    if device is None:
+        return None
+    profile = profile_for(device.name, device.memory_gb, among=profiles)
+    sheet = profile.figures.power_limit_w.value if profile and profile.figures.power_limit_w else None
+    limits = [limit for limit in (device.power_limit_w, sheet) if limit]
+    return min(limits, default=None)
+
+
+def _devices(record: Record) -> Mapping[str, Device]:
+    return {device.id: device for device in record.environment.devices}
+
+
+def _of_limits(record: Record, profiles: Sequence[Profile]) -> Iterator[Finding]:
+    for device in record.environment.devices:
+        profile = profile_for(device.name, device.memory_gb, among=profiles)
+        if profile is None or profile.figures.power_limit_w is None or device.power_limit_w is None:
+            continue
+        if device.power_limit_w > SUSTAINED * profile.figures.power_limit_w.value:
+            yield _finding(
+                "limit-above-the-data-sheet",
+                f"{device.name} is said to have been limited to {device.power_limit_w:.0f} W; "
+                f"its data sheet allows {profile.figures.power_limit_w.value:.0f} W",
+            )
+
+
+def _of_power(record: Record, measurement: Measurement, profiles: Sequence[Profile]) -> Iterator[Finding]:
+    devices = _devices(record)
+    for channel in record.channels:
+        energy = measurement.energy_by_channel_j.get(channel.id)
+        limit_w = _limit_w(devices.get(channel.device), profiles)
+        if energy is None or limit_w is None or channel.method == "model" or channel.component != "gpu":
+            continue
+        # The edges of a short window are doubtful, and say so themselves.
+        least_j = energy.value - 2 * energy.random
+        if measurement.duration_s > 0 and least_j > SUSTAINED * limit_w * measurement.duration_s:
+            yield _finding(
+                "power-above-the-limit",
+                f"{channel.id}: {energy.value / measurement.duration_s:.0f} W on average in {measurement.name!r}; "
+                f"the device is limited to {limit_w:.0f} W",
+                "disqualifies",
+                measurement=measurement.name,
+                channel=channel.id,
+            )
+
+
+def _of_steps(
+    session: Session, channel: Channel, record: Record, profiles: Sequence[Profile]
+) -> Iterator[Finding]:
+    """Steps of a counter, and readings of a register, beyond what the device may draw for a moment."""
+    limit_w = _limit_w(_devices(record).get(channel.device), profiles)
+    if limit_w is None or channel.component != "gpu" or channel.method == "model":
+        return
+    samples = session.samples[channel.id]
+    if channel.method == "power":
+        high = max(samples.values, default=0.0)
+        if high > TRANSIENT * limit_w:
+            yield _finding(
+                "reading-above-the-limit",
+                f"{channel.id} read {high:.0f} W; the device is limited to {limit_w:.0f} W",
+                channel=channel.id,
+            )
+        return
+    # What a counter shows may be a whole refresh old, at both ends.
+    learned = next((item.period_s for item in record.channels if item.id == channel.id), None)
+    stale_s = 2 * (channel.period_s or learned or 0.1)
+    for number in range(1, len(samples)):
+        step_j = samples.values[number] - samples.values[number - 1]
+        took_s = max(0.0, samples.end_s[number] - samples.start_s[number - 1])
+        if step_j > TRANSIENT * limit_w * (took_s + stale_s):
+            yield _finding(
+                "step-above-the-limit",
+                f"{channel.id} rose by {step_j:.4g} J within {took_s:.3f} s at {samples.start_s[number]:.3f} s; a device "
+                f"limited to {limit_w:.0f} W cannot use that",
+                "disqualifies",
+                channel=channel.id,
+            )
+            return
+
+
+def _of_idle(record: Record, measured: Measurement, profiles: Sequence[Profile]) -> Iterator[Finding]:
+    devices = _devices(record)
+    for channel in record.channels:
+        energy = measured.energy_by_channel_j.get(channel.id)
+        device = devices.get(channel.device)
+        if energy is None or device is None or channel.component != "gpu" or measured.duration_s <= 0:
+            continue
+        profile = profile_for(device.name, device.memory_gb, among=profiles)
+        power_w = energy.value / measured.duration_s
+        if (
+            profile is not None
+            and profile.figures.idle_w is not None
+            and power_w < BELOW_IDLE * profile.figures.idle_w.value
+        ):
+            yield _finding(
+                "energy-under-idle",
+                f"{channel.id}: {power_w:.3g} W on average while it worked; {profile.name} draws "
+                f"{profile.figures.idle_w.value:.3g} W when it does nothing",
+                "disqualifies",
+                measurement=measured.name,
+                channel=channel.id,
+            )
+    for component, idle in (measured.idle_j or {}).items():
+        worked = measured.energy_j.get(component)
+        if worked is not None and component == "gpu" and worked.value < BELOW_IDLE * idle.value:
+            yield _finding(
+                "energy-under-its-own-idle",
+                f"{component}: it used {worked.value:.4g} J at work, and would have used {idle.value:.4g} J in the same time "
+                "at the power of the run's own idle windows",
+                measurement=measured.name,
+            )
+
+
+# ------------------------------------------------------------------------------------------------------------- speed
+
+
+def _of_speed(record: Record, measured: Measurement, profiles: Sequence[Profile]) -> Iterator[Finding]:
+    """Tokens against what memory and arithmetic units can do in theory."""
+    model, load = record.model, record.load or Load()
+    tokens = measured.work.get("token", 0)
+    parameters = (model.active_parameters or model.parameters) if model is not None else None
+    if model is None or parameters is None or not tokens or measured.duration_s <= 0:
+        return
+    names = {
+        channel.device
+        for channel in record.channels
+        if channel.component == "gpu" and channel.id in measured.energy_by_channel_j
+    }
+    devices = [device for device_id, device in _devices(record).items() if device_id in names]
+    known = [profile_for(device.name, device.memory_gb, among=profiles) for device in devices]
+    figures = [profile.figures for profile in known if profile is not None]
+    if not figures or len(figures) < len(known):
+        return
+    bits = weight_bits(model.dtype)
+    at_once = _at_once(load)
+    bandwidths = [item.bandwidth_gb_s.value for item in figures if item.bandwidth_gb_s is not None]
+    if bits and at_once is not None and len(bandwidths) == len(figures):
+        # Each step of decoding reads the weights once, and gives one token to each request that is under way.
+        most = at_once * sum(bandwidths) * 1e9 / (parameters * bits / 8)
+        if tokens / measured.duration_s > BEYOND_THEORY * most:
+            yield _finding(
+                "faster-than-memory",
+                f"{tokens / measured.duration_s:,.0f} tokens a second; the memory of {len(figures)} × {devices[0].name} can read "
+                f"{parameters:,} weights of {bits} bits for at most {most:,.0f} with {at_once} requests at once",
+                "disqualifies",
+                remedy="If tokens were guessed ahead and checked together, say so in the model's name or the protocol",
+                measurement=measured.name,
+            )
+    peaks = [_peak_flop_s(item) for item in figures]
+    if all(peaks):
+        done = tokens + max(0, measured.work.get("input_token", 0) - measured.work.get("cached_token", 0))
+        asked = FLOP_PER_PARAMETER * parameters * done / measured.duration_s
+        if asked > BEYOND_THEORY * sum(peaks):
+            yield _finding(
+                "faster-than-arithmetic",
+                f"the tokens ask for {asked / 1e12:,.3g} TFLOP/s; {len(figures)} × {devices[0].name} does at most "
+                f"{sum(peaks) / 1e12:,.3g}",
+                "disqualifies",
+                measurement=measured.name,
+            )
+
+
+def _at_once(load: Load) -> int | None:
+    if load.batch_size is None and load.concurrency is None:
+        return None
+    return (load.batch_size or 1) * (load.concurrency or 1)
+
+
+def _peak_flop_s(figures: Figures) -> float:
+    """The highest of all peaks, whatever the type: a bound, not an estimate."""
+    found = [getattr(figures, item.name) for item in fields(figures) if item.name.endswith("_tflops")]
+    return max((figure.value * 1e12 for figure in found if figure is not None), default=0.0)
+
+
+# -------------------------------------------------------------------------------------------------- too good to be true
+
+
+def _of_repeats(journal: Journal) -> Iterator[Finding]:
+    for component, energies in window_energies(journal, MEASURED).items():
+        if len(energies) >= 3 and len(set(energies)) == 1:
+            yield _finding(
+                "repeats-identical",
+                f"{component}: all {len(energies)} repeats used exactly {energies[0]!r} J",
+                "note",
+                remedy="Real repeats differ in the third digit",
+                measurement=MEASURED,
+            )
+
+
+def _of_jitter(session: Session, channel: Channel) -> Iterator[Finding]:
+    samples = session.samples[channel.id]
+    if len(samples) < FEWEST_READINGS or channel.method == "model":
+        return
+    if channel.method == "power" and len(set(samples.values)) == 1 and samples.values[0] > 0:
+        yield _finding(
+            "no-noise",
+            f"{channel.id}: all {len(samples)} readings are exactly {samples.values[0]!r} W",
+            "note",
+            remedy="Real registers are never that still",
+            channel=channel.id,
+        )
+    steps = [after - before for before, after in pairwise(samples.start_s)]
+    if steps[0] > 0 and all(math.isclose(step, steps[0], rel_tol=1e-9, abs_tol=1e-9) for step in steps):
+        yield _finding(
+            "no-jitter",
+            f"{channel.id}: all {len(samples)} readings are exactly {steps[0]:.6g} s apart",
+            "note",
+            remedy="A real scheduler is late by some microseconds, differently each time",
+            channel=channel.id,
+        )
