@@ -174,7 +174,7 @@ def of_pair(
         return
     apart = integrated.value / counted.value - 1
     # What the power readings leave open themselves is no disagreement.
-    if abs(apart) > DISAGREES and abs(integrated.value - counted.value) > integrated.random:
+    if abs(apart) > DISAGREES and abs(integrated.value - counted.value) > 2 * integrated.random:
         yield Finding(
             code="counter-disagrees-with-power",
             message=f"{channel.id} counted {counted.value:.4g} J where its power adds up to {integrated.value:.4g} J "

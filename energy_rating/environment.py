@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from energy_rating import __version__
-from energy_rating.records import Device, Environment
+from energy_rating.entries import Device, Environment
 
 # machine-id(5): the id itself "should not be exposed in untrusted environments"; what is published is to be keyed with a
 # constant of the application, as sd_id128_get_machine_app_specific(3) does. It is 128 random bits, so nobody can try them

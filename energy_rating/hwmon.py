@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from energy_rating.entries import Channel
 from energy_rating.errors import SensorFailed, SensorLost
-from energy_rating.records import Channel
 from energy_rating.sensors import Reading
 
 HWMON = Path("/sys/class/hwmon")

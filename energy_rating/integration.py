@@ -190,7 +190,12 @@ class Counter:
                     and value - previous > explained
                 ):
                     # It is back where it was: what it showed meanwhile was no energy of anybody.
-                    previous, before_s, moved_s, energy = dip.previous, dip.before_s, dip.moved_s, dip.energy_j
+                    previous, before_s, moved_s, energy = (
+                        dip.previous,
+                        dip.before_s,
+                        dip.moved_s,
+                        dip.energy_j,
+                    )
                     del self.ticks[dip.ticks :], self.gaps[dip.gaps :]
                     dip = None
             if previous is None:
@@ -290,6 +295,7 @@ class Counter:
         left = right - 1
         before = self._power_beside(left, -1)
         after = self._power_beside(right, +1)
+        both_known = before is not None and after is not None
         if before is None and after is None:
             if hint_w is None:
                 return self._straight(left, right, edge)
@@ -321,6 +327,10 @@ class Counter:
         # What is hidden within a tick leaves nothing open at its ends, and most in its middle.
         hidden_s = since * until / (since + until) if since + until > 0 else 0.0
         bridge = math.hypot(unrest * math.sqrt(max(since * until, 0.0)), moves * min(hidden_s, period))
+        if since + until > UNREAD_S and not both_known:
+            # Nothing was read for long, and the power is known on one side at most: it may have changed at any time.
+            step = b.energy_j - a.energy_j
+            return a.energy_j + step * since / (since + until), math.hypot(step / SQRT12, bridge)
         if abs(from_left - from_right) <= 2 * math.hypot(left_doubt, right_doubt, unrest * (since + until)):
             # Both tell the same within their doubt: weigh them by it.
             of_left = left_doubt**2 + (unrest * since) ** 2 + 1e-18
@@ -328,11 +338,9 @@ class Counter:
             weight = of_right / (of_left + of_right)
             energy = weight * from_left + (1 - weight) * from_right
             return energy, math.hypot(weight * left_doubt, (1 - weight) * right_doubt, bridge)
-        if b.time_s - a.time_s > UNREAD_S and not _meet(from_left, from_right, before, after, since, until):
+        if since + until > UNREAD_S and not _meet(from_left, from_right, before, after, since, until):
             # The power changed more than once, nobody knows when: the energy is anywhere between the two.
-            low, high = (
-                min(max(one, a.energy_j), b.energy_j) for one in sorted((from_left, from_right))
-            )
+            low, high = (min(max(one, a.energy_j), b.energy_j) for one in sorted((from_left, from_right)))
             return (low + high) / 2, math.hypot(left_doubt, right_doubt, bridge, (high - low) / SQRT12)
         energy, doubt = (
             max((from_left, left_doubt), (from_right, right_doubt))

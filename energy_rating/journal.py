@@ -55,13 +55,19 @@ def _no_constant(name: str) -> None:
 _STRICT = json.JSONDecoder(parse_constant=_no_constant)  # one for all lines: making it costs more than a line
 
 
+# Made once, as above; what is written are trees, so that circles need not be looked for.
+_encode = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, separators=(",", ":"), allow_nan=False
+).encode
+
+
 def encoded(entry: Mapping[str, Any]) -> bytes:
     """One line, with its checksum and its line end.
 
     Raises:
         ValueError: a number in it is not finite.
     """
-    text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    text = _encode(entry).encode()
     return text[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(text)
 
 
@@ -131,7 +137,7 @@ class JournalFile:
 
     def write(self, *entries: Mapping[str, Any]) -> None:
         """Appends the entries, in one write."""
-        block = b"".join(encoded(entry) for entry in entries)
+        block = encoded(entries[0]) if len(entries) == 1 else b"".join(map(encoded, entries))
         # Readings may be thinned out where there is no room; windows, findings and the end may not.
         only_readings = all("r" in entry for entry in entries)
         with self._lock:
@@ -175,6 +181,37 @@ class JournalFile:
         if descriptor is not None:
             os.close(descriptor)
 
+    def in_place(self) -> bool:
+        """Whether the path still leads to the file that is written: a folder may be deleted, and made again by another run."""
+        if self._descriptor is None or self.path is None:
+            return True
+        try:
+            there, own = os.stat(self.path), os.fstat(self._descriptor)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+
+    def move(self, path: Path | None, descriptor: int | None) -> None:
+        """Goes on in another file, into which everything written so far is copied; without one, in memory.
+
+        Raises:
+            OSError: it cannot be copied; the journal is as it was.
+        """
+        with self._lock:
+            if self._descriptor is None:
+                return
+            blocks: deque[bytes] = deque()
+            size = 0
+            while block := os.pread(self._descriptor, 1 << 20, size):
+                size += len(block)
+                if descriptor is None:
+                    blocks.append(block)
+                elif os.write(descriptor, block) != len(block):
+                    raise OSError("the disk is full")
+            self._waiting.extendleft(reversed(blocks))
+            os.close(self._descriptor)
+            self.path, self._descriptor, self._size = path, descriptor, size
+
     def close(self) -> None:
         """Writes what still can be written, and closes the file. May be called twice."""
         with self._lock:
@@ -185,8 +222,15 @@ class JournalFile:
 
     def stream(self) -> IO[bytes]:
         """Everything written so far, wherever it is."""
-        written = self.path.read_bytes() if self.path is not None else b""
-        return io.BytesIO(b"".join([written, *self._waiting]))
+        with self._lock:
+            written = b""
+            if (
+                self._descriptor is not None
+            ):  # by it and not by the path, which may lead to another run's by now
+                written = os.pread(self._descriptor, self._size, 0)
+            elif self.path is not None:
+                written = self.path.read_bytes()
+            return io.BytesIO(b"".join([written, *self._waiting]))
 
     @property
     def size(self) -> int:

@@ -21,9 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from energy_rating import environment, probe, sensors
-from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
-from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JournalFile, claim, state_folder
-from energy_rating.records import (
+from energy_rating.entries import (
     RUN,
     Device,
     Finding,
@@ -31,7 +29,6 @@ from energy_rating.records import (
     Model,
     Number,
     Quality,
-    Record,
     Severity,
     Stage,
     Task,
@@ -39,12 +36,16 @@ from energy_rating.records import (
     plain,
     stage_of,
 )
+from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
+from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JournalFile, claim, state_folder
 from energy_rating.sampler import QUIET_LINE_S, Clock, Models, MonotonicClock, Sampler, Ticker
 from energy_rating.sensors import Detection, Sensor
 from energy_rating.survey import InTurn, detect
 
 if TYPE_CHECKING:
     import pandas
+
+    from energy_rating.records import Record
 
 PERIOD_S = 0.1
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.005, 60.0
@@ -58,6 +59,8 @@ LARGEST_AT_ONCE = 64 << 20  # bytes of journal
 
 # The slowest counters are refreshed every 100 ms (measured: A100, RTX 3090, SC24 data), and read just after.
 ONE_UPDATE_S = 0.12
+
+LONGEST_NAME = 200  # of a window
 
 # A counter's period that differs by less from what is remembered is the same.
 SAME_PERIOD = 0.02
@@ -425,11 +428,35 @@ class Run:
                 "Free some space, or name another folder",
                 "degrades" if journal.dropped else "note",
             )
+        if not journal.in_place():
+            self._move_journal(journal)
         journal.write({"end": self._now()})
         for device, period_s in learned:
             known_s = _remembered_s(device)
             if known_s is None or abs(known_s - period_s) > SAME_PERIOD * period_s:
                 probe.remember(device.id, device.driver, period_s)
+
+    def _move_journal(self, journal: JournalFile) -> None:
+        """The folder was deleted, moved or replaced: what was measured goes to where runs go that name no folder."""
+        place = "kept in memory, and dies with the process"
+        try:
+            folder, descriptor, _ = claim(state_folder(self._environ) / self.run_id, resume=False)
+        except (OSError, ValueError, RuntimeError):
+            journal.move(None, None)
+            self.folder = None
+        else:
+            try:
+                journal.move(folder / JOURNAL_NAMES[0], descriptor)
+            except OSError:
+                os.close(descriptor)
+                raise
+            self.folder = folder
+            place = "copied to where runs go that name no folder"
+        self.tell(
+            "folder-gone",
+            f"the run's folder was deleted, moved or replaced while it was measured; the journal was {place}",
+            "Leave the folder alone until the run has ended",
+        )
 
     def _judge(self) -> None:
         """Makes the record, where the judging half is at hand."""
@@ -573,7 +600,7 @@ class Run:
             window = Window(name if isinstance(name, str) else str(name))
             window.count(**(work or {}))
             with self._lock:
-                now, zero = self._now(), self._zero or 0.0
+                now, zero = self._edge(), self._zero or 0.0
                 if not start_s <= end_s < math.inf:
                     raise ValueError("a window ends after it began")
                 start = min(max(round(start_s - zero, 6), 0.0), now)
@@ -596,9 +623,10 @@ class Run:
     def _open_window(self, window: Window, sync: bool, at: float | None = None) -> int | None:
         if sync:
             self._drain(window)
-        name = "".join(character if character.isprintable() else " " for character in window.name)[
-            :200
-        ].strip()
+        name = window.name
+        if not name.isprintable() or len(name) > LONGEST_NAME or name != name.strip():
+            name = "".join(character if character.isprintable() else " " for character in name)
+            name = name[:LONGEST_NAME].strip()
         with self._lock:
             if self._state != "open" or self._sampler is None:
                 return None
@@ -610,11 +638,17 @@ class Run:
                     "Give it a short printable name",
                 )
             key, self._next = self._next, self._next + 1
-            now = self._now() if at is None else at
-            self._sampler.edge(self._clock.now())
+            now = self._edge() if at is None else at
             self._journal_file.write({"open": key, "name": window.name, "t": now})
             self._open[key] = window
         return key
+
+    def _edge(self) -> float:
+        """The time now, since the run's start; readings around it are kept."""
+        assert self._sampler is not None
+        now = self._clock.now()
+        self._sampler.edge(now)
+        return round(now - (self._zero or now), 6)
 
     def _leave(self, key: int, sync: bool) -> None:
         if self._state != "open" or not self._mine() or key not in self._open:
@@ -625,8 +659,7 @@ class Run:
             with self._lock:
                 if self._state != "open" or self._sampler is None or key not in self._open:
                     return
-                self._sampler.edge(self._clock.now())
-                self._close(key, self._now())
+                self._close(key, self._edge())
         except Exception as error:  # as above
             self._note_failure("a window", error)
 

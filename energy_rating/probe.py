@@ -14,10 +14,10 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from energy_rating.errors import SensorFailed
 
@@ -37,8 +37,7 @@ SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.001, 10.0
 _PURPOSE = b"energy-rating/probe/1"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What is remembered of a device under a driver. None, or absent from ``sources``: not known.
 
     ``period_s`` is how often its energy counter ticks, ``agreement`` its counter over its integrated power, ``sources`` what
@@ -47,7 +46,7 @@ class Known:
 
     period_s: float | None = None
     agreement: float | None = None
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = MappingProxyType({})
 
 
 def recall(uuid: str, driver: str | None, *, environ: Mapping[str, str] = os.environ) -> Known | None:
@@ -149,8 +148,7 @@ STEP_S = 0.002
 FEWEST_CHANGES = 5
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tried:
+class Tried(NamedTuple):
     """What a sensor was like: the periods of its channels in s, energy counted over energy integrated, µs a reading takes.
 
     A channel that did not change often enough has no period. ``agreement`` None: there are not both, or too few ticks.
@@ -163,7 +161,7 @@ class Tried:
     agreement: float | None
     call_us: float
     failures: int = 0
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = MappingProxyType({})
 
 
 def tried(

@@ -13,11 +13,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from energy_rating.errors import STRICT as STRICT
+
 JOULES_PER_KWH = 3.6e6
 JOULES_PER_WH = 3.6e3
-
-# Read by pydantic in ``formats``: without it, a dataclass takes unknown keys in silence.
-STRICT = {"extra": "forbid", "allow_inf_nan": False}
 
 CONFIDENCE = 0.95  # of every interval that is printed or that decides
 

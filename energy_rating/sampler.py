@@ -14,11 +14,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from energy_rating.entries import Channel, Condition, Device, Finding, Method, Severity, plain
 from energy_rating.errors import SensorFailed, SensorLost
-from energy_rating.records import Channel, Condition, Device, Finding, Severity, plain
 from energy_rating.sensors import Detection, Sensor
 
 # Quiet journals: from a minute after the last edge on, one line a second is kept, of power beside a counter one in ten. So a week
@@ -45,6 +44,9 @@ CONDITION_TAKES_S = 0.02
 LATEST_CONDITION_S = 1.0
 # Who uses a device takes milliseconds to ask for.
 USERS_S = 60.0
+
+# Loading models takes Python's lock a good deal; first the program may enter its with block.
+GIVE_WAY_S = 0.02
 
 # The end of a run waits so long for models that are still being loaded.
 MODELS_PATIENCE_S = 0.7
@@ -289,19 +291,21 @@ class Models(Protocol):
         """What is to be said where there was no time for that."""
 
 
-@dataclass(slots=True, eq=False)
 class _Watched:
     """One sensor with its pace, what is due, what was already said about it, and what quiet times withheld."""
 
-    sensor: Sensor
-    pace: Pace
-    due_s: float
-    methods: Mapping[str, str]
-    device: Device | None
-    modelled: bool  # its readings are means since the reading before
-    quiet: _Quiet
-    told: set[str]
-    read_s: float
+    __slots__ = ("device", "due_s", "methods", "modelled", "pace", "quiet", "read_s", "sensor", "told")
+
+    def __init__(self, sensor: Sensor, device: Device | None, pace: Pace, since_s: float) -> None:
+        self.sensor = sensor
+        self.device = device
+        self.pace = pace
+        self.due_s = self.read_s = since_s
+        self.methods: dict[str, Method] = {channel.id: channel.method for channel in sensor.channels}
+        # Its readings are means since the reading before.
+        self.modelled = all(method == "model" for method in self.methods.values())
+        self.quiet = _Quiet(self.methods)
+        self.told: set[str] = set()
 
 
 class _Quiet:
@@ -425,6 +429,7 @@ class Sampler:
     def _load_models(self) -> None:
         """Beside the sampler's thread, which must not wait: loading takes long, and nothing here talks to a device."""
         assert self._models is not None
+        threading.Event().wait(GIVE_WAY_S)
         since_s = self._clock.now()
         try:
             detection = self._models.modelling()
@@ -533,22 +538,8 @@ class Sampler:
         devices = {device.id: device for device in detection.devices}
         for sensor in detection.sensors:
             device = devices.get(sensor.channels[0].device) if sensor.channels else None
-            methods = {channel.id: channel.method for channel in sensor.channels}
-            watched = _Watched(
-                sensor=sensor,
-                pace=Pace(
-                    sensor.channels,
-                    period_s,
-                    self._hint(device) if device is not None else None,
-                ),
-                due_s=since_s,
-                methods=methods,
-                device=device,
-                modelled=all(method == "model" for method in methods.values()),
-                quiet=_Quiet(methods),
-                told=set(),
-                read_s=since_s,
-            )
+            hint_s = self._hint(device) if device is not None else None
+            watched = _Watched(sensor, device, Pace(sensor.channels, period_s, hint_s), since_s)
             if watched.modelled:
                 watched.due_s = since_s + watched.pace.period_s  # its first mean needs some time to be of
             self._watched.append(watched)
@@ -734,7 +725,7 @@ class Sampler:
         if slept > SUSPENDED_S:
             self._tell(
                 "suspended",
-                f"the machine was suspended for {slept:.0f} s; what was drawn meanwhile is not in the figures",
+                f"the machine was suspended for {slept:.0f} s; whether what was drawn meanwhile is in the figures cannot be told",
                 "Keep the machine awake while it measures",
                 "degrades",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from energy_rating import __version__, checks
+from energy_rating.errors import BadInput
 from energy_rating.formats import Journal, Session, Span, read_journal
 from energy_rating.impact import missing
 from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register
@@ -75,16 +77,82 @@ IDLE_FROM_S = 10.0
 IDLE_SETTLES_S = 2.0  # clocks and fans come down
 
 
-def summarise(journal: str | Path) -> Record:
+def summarise(journal: str | Path, *, calibration: str | Path | None = None) -> Record:
     """The record of a journal, also of one cut short by a crash.
 
     Args:
         journal: a ``journal.jsonl``, also compressed with gzip, or the folder of a run.
+        calibration: a hardware profile with the gains of single cards (``[[meter]]``). The readings of those cards are
+            divided by their gain, and carry its doubt in place of the sensor's own; a finding says so. Without it nothing is
+            corrected.
 
     Raises:
-        BadInput: it cannot be read, not even in part.
+        BadInput: it cannot be read, not even in part; or the calibration is of no card of this run.
     """
-    return summarise_journal(read_journal(journal))
+    read = read_journal(journal)
+    if calibration is None:
+        return summarise_journal(read)
+    corrected, findings = corrected_journal(read, Path(calibration))
+    record = summarise_journal(corrected)
+    return replace(record, findings=(*findings, *record.findings))
+
+
+def corrected_journal(journal: Journal, calibration: Path) -> tuple[Journal, tuple[Finding, ...]]:
+    """The journal with the readings of the cards whose gains a profile holds divided by them, and a finding for each card.
+
+    Raises:
+        BadInput: the profile cannot be read, or holds no gain of a card of this journal, or two of one.
+    """
+    from energy_rating.profiles import read_profile
+
+    gains = read_profile(calibration).meter
+    content = calibration.read_bytes()
+    findings: dict[str, Finding] = {}
+    sessions = []
+    for session in journal.sessions:
+        channels, samples = [], dict(session.samples)
+        for channel in session.channels:
+            # A model knows no card, and a module or a host is not what the meter was put between.
+            measured = channel.component == "gpu" and channel.method != "model"
+            fitting = [gain for gain in gains if measured and gain.is_of(channel.device)]
+            if len(fitting) > 1:
+                raise BadInput(
+                    f"it holds {len(fitting)} gains of {channel.device}",
+                    "Keep the one that holds",
+                    place=f"{calibration}: meter",
+                )
+            for found in fitting:
+                read = samples[channel.id]
+                samples[channel.id] = replace(read, values=[value / found.gain for value in read.values])
+                range_j = channel.wraps_at_j
+                channel = replace(
+                    channel,
+                    accuracy=found.doubt,
+                    wraps_at_j=range_j / found.gain if range_j is not None else None,
+                )
+                findings[channel.device] = Finding(
+                    code="gain-corrected",
+                    message=f"the readings of {channel.device} were divided by {found.gain:g}, its gain against {found.meter} "
+                    f"({found.date}, {found.n} readings), and carry its doubt of {found.doubt:.2%} (1 σ)",
+                    remedy="Without --calibration the record is that of the sensor as it is",
+                )
+            channels.append(channel)
+        sessions.append(replace(session, channels=tuple(channels), samples=samples))
+    if not findings:
+        cards = {c.device for s in journal.sessions for c in s.channels if c.component == "gpu"}
+        raise BadInput(
+            "it holds no gain of a card of this run" if gains else "it holds no gain ([[meter]])",
+            "A gain belongs to one card; this run's "
+            + (f"are, by SHA-256: {', '.join(sha256_of(card) for card in sorted(cards))}" if cards else "has none"),
+            place=calibration,
+        )
+    files = {**journal.files, f"calibration/{calibration.name}": hashlib.sha256(content).hexdigest()}
+    return replace(journal, sessions=tuple(sessions), files=files), tuple(findings.values())
+
+
+def sha256_of(device_id: str) -> str:
+    """What a card is called where its id is not to be told."""
+    return hashlib.sha256(device_id.encode()).hexdigest()
 
 
 def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from energy_rating import probe, sensors
+from energy_rating.entries import Channel, Finding, plain
 from energy_rating.errors import HardwareAbsent, SensorFailed, SensorUnavailable
-from energy_rating.records import Channel, Finding, plain
 from energy_rating.sensors import Detection, Sensor
 
 # A driver that has not answered by then is said to hang; loading an 8-GPU driver without persistence mode takes seconds.
 PATIENCE_S = 20.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """A kind of sensor that cannot be used here: for which components, why, and the remedy.
 
     ``absent``: there is no such hardware here, which is nothing to be told in a record. ``what`` names that hardware.
@@ -32,8 +31,7 @@ class Refusal:
     what: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Survey:
+class Survey(NamedTuple):
     """What was found, one reading of each channel (a number, or why there is none), and what was refused."""
 
     detection: Detection
@@ -59,9 +57,9 @@ class Survey:
         return {
             "channels": entries,
             "devices": plain(self.detection.devices),
-            "unavailable": plain(self.refusals),
+            "unavailable": [plain(refusal._asdict()) for refusal in self.refusals],
             "findings": plain(self.detection.findings),
-            **({"probes": plain(self.probes)} if self.probes else {}),
+            **({"probes": [plain(probe._asdict()) for probe in self.probes]} if self.probes else {}),
         }
 
 

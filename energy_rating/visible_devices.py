@@ -21,14 +21,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # At most nine digits: no machine has more GPUs, and longer numbers are no index.
 _INDEX = re.compile(r"\s*([+-]?)0*([0-9]{1,9})(?![0-9])")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PresentGpu:
+class PresentGpu(NamedTuple):
     """A GPU of this machine. ``mig`` None: not known. ``slices`` are its MIG slices, named as the driver names them."""
 
     uuid: str
@@ -37,8 +36,7 @@ class PresentGpu:
     slices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VisibleGpus:
+class VisibleGpus(NamedTuple):
     """What CUDA shows: UUIDs of physical GPUs in CUDA's order, each once (a slice stands for the GPU it is cut from).
 
     ``invalid_entry`` counts from 1 and is the one that ended the list (None: the list was read to its end, or ended

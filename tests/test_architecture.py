@@ -15,7 +15,19 @@ PACKAGE = Path(__file__).parents[1] / "energy_rating"
 # Imports point upwards in this list only: a room may use rooms of lower floors, and the rooms named beside it.
 FLOORS = [
     ["errors", "quantities"],
-    ["records", "journal", "visible_devices", "gguf", "counts", "child", "probe", "processes", "addresses"],
+    [
+        "entries",
+        "records",
+        "journal",
+        "visible_devices",
+        "gguf",
+        "counts",
+        "child",
+        "probe",
+        "processes",
+        "addresses",
+        "exchanges",
+    ],
     ["formats"],
     ["integration", "quality", "profiles", "environment", "hwmon", "sensors", "workloads", "tasks"],
     ["checks", "rating", "comparison", "impact", "normalisation", "sampler", "survey"],
@@ -34,6 +46,7 @@ MEASURING = {
     "probe",
     "processes",
     "addresses",
+    "exchanges",
     "sensors",
     "workloads",
     "command",
@@ -53,6 +66,7 @@ JUDGING = {
     "comparison",
     "profiles",
     "formats",
+    "entries",
     "records",
     "quantities",
 }

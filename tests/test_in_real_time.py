@@ -309,10 +309,9 @@ def test_measure_prints_the_record_as_json(tmp_path):
 
 
 def test_strict_exits_with_one_when_a_finding_degrades(tmp_path):
-    fake = FakeNvml(devices=[Device(faults=("lost@1",))], epoch=time.monotonic() - 0.5)
-    arguments = ("--output-dir", tmp_path / "run", "--", "sleep", "2")
+    fake = FakeNvml(devices=[Device(faults=("counter_unsupported",))])  # its energy is summed up from power
+    arguments = ("--output-dir", tmp_path / "run", "--", "sleep", "0.5")
     assert energy_rating("measure", "--strict", *arguments, env=fake.environment(tmp_path)).returncode == 1
-    fake = FakeNvml(devices=[Device(faults=("lost@1",))], epoch=time.monotonic() - 0.5)
     assert energy_rating("measure", *arguments, env=fake.environment(tmp_path)).returncode == 0
 
 

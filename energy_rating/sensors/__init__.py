@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
 
+from energy_rating.entries import Channel, Device, Finding
 from energy_rating.errors import SensorFailed
-from energy_rating.records import Channel, Device, Finding
 
 Reading = Mapping[str, float | SensorFailed]
 

@@ -28,6 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from energy_rating.entries import Channel, Component, Device, Finding
 from energy_rating.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
 from energy_rating.hwmon import (
     ASLEEP,
@@ -42,7 +43,6 @@ from energy_rating.hwmon import (
     text,
     why_not,
 )
-from energy_rating.records import Channel, Component, Device, Finding
 from energy_rating.sensors import Detection, Reading, Sensor
 
 COMPONENTS: tuple[Component, ...] = ("gpu",)

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
 
+from energy_rating.entries import Channel, Component, Device, Finding
 from energy_rating.errors import SensorFailed, SensorUnavailable
-from energy_rating.records import Channel, Component, Device, Finding
 from energy_rating.sensors import Detection, Reading
 
 COMPONENTS: tuple[Component, ...] = ("cpu", "dram")

@@ -15,6 +15,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from energy_rating.entries import Channel, Component, Device, Finding
 from energy_rating.errors import HardwareAbsent, SensorFailed, SensorUnavailable
 from energy_rating.hwmon import (
     HWMON,
@@ -29,7 +30,6 @@ from energy_rating.hwmon import (
     text,
     why_not,
 )
-from energy_rating.records import Channel, Component, Device, Finding
 from energy_rating.sensors import Detection
 
 COMPONENTS: tuple[Component, ...] = ("module", "gpu", "cpu", "dram")

@@ -20,14 +20,13 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 from energy_rating import probe, processes
+from energy_rating.entries import Channel, Component, Device, Finding, Method
 from energy_rating.errors import SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.records import Channel, Component, Device, Finding, Method
 from energy_rating.sensors import Detection, Reading
 from energy_rating.visible_devices import PresentGpu, VisibleGpus, visible_gpus
 
@@ -111,6 +110,8 @@ _REASONS = (
 
 # Where the kernel tells of PCI devices and of the drivers that hold them (Documentation/ABI/testing/sysfs-bus-pci).
 PCI = Path("/sys/bus/pci")
+LIBRARY = "libnvidia-ml.so.1"
+_LIBRARY_NOT_FOUND = 12
 _NOT_SUPPORTED, _NO_PERMISSION, _FUNCTION_NOT_FOUND = 3, 4, 13  # nvmlReturn_t
 
 _ASLEEP = "asleep at "  # in place of the UUID of a GPU that must not be asked for it
@@ -140,7 +141,7 @@ _ERRORS: Mapping[int, _Reason] = {
     9: _Reason("the NVIDIA kernel driver is not loaded", "Run: sudo modprobe nvidia"),
     10: _Reason("the driver did not answer in time"),
     11: _Reason("the driver has an interrupt problem with the GPU", _RESET),
-    12: _Reason(
+    _LIBRARY_NOT_FOUND: _Reason(
         "no NVIDIA driver library (libnvidia-ml.so.1) was found",
         "Install the NVIDIA driver, or run on the GPU machine (in a container: start it with --gpus all)",
     ),
@@ -173,6 +174,14 @@ def load_pynvml() -> ModuleType:
     Raises:
         SensorUnavailable: it is not installed, or another package took its module name.
     """
+    if sys.platform == "linux":
+        # Without the driver's library there is nothing to ask, and the binding takes 30 ms to load.
+        import ctypes
+
+        try:
+            ctypes.CDLL(LIBRARY)
+        except OSError:
+            raise SensorUnavailable(*_ERRORS[_LIBRARY_NOT_FOUND]) from None
     try:
         import pynvml
     except ImportError:
@@ -457,8 +466,7 @@ class NvmlGpu:
         return SensorFailed(f"{self._label}: {message}", remedy)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     """What became of one visible GPU. ``devices`` are itself, where something is known of it, and the module that it stands for."""
 
     sensor: NvmlGpu | None
@@ -466,19 +474,17 @@ class _Found:
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Probe:
+class _Probe(NamedTuple):
     """Where a GPU's energy, its power, and its momentary power can be read, or why not."""
 
     counter: _Source | _Reason
     power: _Source | _Reason
     instant: _Source | _Reason
     module: _Module | None = None
-    answering: Mapping[str, str] = field(default_factory=dict)
+    answering: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Module:
+class _Module(NamedTuple):
     """Where the energy and the power of the module that a GPU is on can be read, and what is to be said of the plain counter.
 
     ``took_counter``: the GPU's plain counter is the module's (None: it may be, and counts as such).

@@ -22,13 +22,12 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
+from energy_rating.entries import Channel, Component, Device, Finding
 from energy_rating.errors import SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.records import Channel, Component, Device, Finding
 from energy_rating.sensors import Detection, Reading
 
 COMPONENTS: tuple[Component, ...] = ("cpu", "dram")
@@ -82,8 +81,7 @@ class Files(Protocol):
     def close(self, fd: int, /) -> None: ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Zone:
+class _Zone(NamedTuple):
     """A counter that is to be read: a package, or the memory of one."""
 
     device: str
@@ -179,15 +177,17 @@ class Rapl:
         return count
 
 
-@dataclass(slots=True)
 class _Counter:
     """A kept descriptor, and what is known of it."""
 
-    channel: str
-    path: str
-    fd: int | None
-    last: int = 0
-    lost: str = ""  # why, once it is
+    __slots__ = ("channel", "fd", "last", "lost", "path")
+
+    def __init__(self, channel: str, path: str, fd: int | None) -> None:
+        self.channel = channel
+        self.path = path
+        self.fd = fd
+        self.last = 0
+        self.lost = ""  # why, once it is
 
 
 def detect(
