@@ -31,6 +31,7 @@ PROFILES = (
     "near edge",
     "step",
     "square 0.03",
+    "square 0.1",
     "square 0.103",
     "square 0.3",
     "square 2",
