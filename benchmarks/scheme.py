@@ -1,6 +1,6 @@
 """The reference energies of a scheme, recomputed from the public measurements; and how stable rules of rating are on them.
 
-Run: python benchmarks/scheme.py [--data FOLDER] [--vintage 2026.1] [--toml | --stability] [--plots docs/plots]
+Run: python benchmarks/scheme.py [--data FOLDER] [--vintage 2026.1] [--stability] [--plots docs/plots]
 
 The data are not part of the package: name their folder by ``--data`` or ``ENERGY_RATING_REFERENCE_DATA``.
 
@@ -64,9 +64,8 @@ SERVING_TASKS = {
 CHATS = ("lm-arena-chat", "gpqa", "sourcegraph-fim", "image-chat", "video-chat")
 
 # Training: model FLOP utilisation of the H100 (700 W, dense bf16) by configuration: The Llama 3 Herd of Models, arXiv 2407.21783, table 4
-# (430, 400 and 380 TFLOP/s a GPU). The reference is stated as 40 %, in their middle. The peak is that of the device's profile.
+# (430, 400 and 380 TFLOP/s a GPU). The reference is their median, as of every class. The peak is that of the device's profile.
 LLAMA_3_UTILISATION = (0.43, 0.41, 0.38)
-REFERENCE_UTILISATION = 0.40
 H100_POWER_LIMIT_W = 700.0
 H100_PEAK_FLOP_S = 989.4e12
 
@@ -188,8 +187,8 @@ def training() -> dict[str, float]:
 
     published = [joules(utilisation) for utilisation in LLAMA_3_UTILISATION]
     return {
-        "e_ref_j": digits(joules(REFERENCE_UTILISATION), 2),
-        "centre_j": digits(joules(REFERENCE_UTILISATION), 4),
+        "e_ref_j": digits(centre(published), 2),
+        "centre_j": digits(centre(published), 4),
         "lowest_j": digits(min(published), 4),
         "highest_j": digits(max(published), 4),
         "n": len(published),

@@ -194,7 +194,7 @@ def swept(model: str, options: Mapping[str, Value], name: str, values: Sequence[
     """
     if len(set(values)) < 2:
         raise BadInput("a sweep needs two values at least", "Such as concurrency=1,8,64", place="--sweep")
-    return _without_doubles(Entry(model=model, options={**options, name: value}) for value in values)
+    return _without_doubles(Entry(model=model, options={**options, name: _cell(value)}) for value in values)
 
 
 # ------------------------------------------------------------------------------------------------------------- running
@@ -226,7 +226,7 @@ def run_batch(
 
 
 # Findings of a record that did not come to its end.
-_UNFINISHED = ("workload-failed", "body-raised", "interrupted")
+_UNFINISHED = ("workload-failed", "cancelled", "body-raised", "interrupted")
 
 
 def finished(entry: Entry, folder: Path) -> Outcome:
@@ -276,14 +276,16 @@ def _run(entry: Entry, folder: Path, command: Sequence[str]) -> Outcome:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Asks a run to end as Ctrl-C would, so that it writes its record; then ends all that is left of it."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGINT)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(PATIENCE_S)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """Asks a run to end as Ctrl-C would, so that it writes its record; then, or at a second Ctrl-C, ends all that is left of it."""
+    try:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE_S)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _set_aside(folder: Path) -> None:

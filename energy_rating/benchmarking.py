@@ -16,7 +16,16 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -32,6 +41,7 @@ from energy_rating.sampler import Clock
 from energy_rating.sensors import Detection, Sensor
 from energy_rating.summary import LEADING, STUDENT, energies_between, window_energies
 from energy_rating.tasks import (
+    MOST_ITEMS,
     Protocol,
     TaskFile,
     check_items,
@@ -89,7 +99,7 @@ class Progress:
     """Where a benchmark is: the phase, how much of it is done (0 to 1), and since when it runs.
 
     ``energy_j`` is what the ``component`` that does the work has taken so far, roughly; ``left_s`` how long it will still take.
-    None: nobody knows.
+    None: nobody knows. An empty ``phase``: it broke off.
     """
 
     phase: str
@@ -174,7 +184,7 @@ def planned(
         items: a file or a folder of items, in place of the protocol's.
         repeats: exactly so many, in place of the protocol's.
         min_duration_s: that one repeat takes at least.
-        budget_s: after which no repeat is begun.
+        budget_s: that the whole may take. The first repeat is made in any case; another one only if it will be over in time.
         cooldown_s: pause between two repeats.
         idle_s: idle before and after, in place of the protocol's.
         seed: of the model's sampler, of arrival times and of the choice of items.
@@ -187,6 +197,14 @@ def planned(
         BadInput: there is no such protocol, its items are not here, or a wish cannot be granted.
     """
     name, found = task.protocol(protocol)
+    for option, value in (
+        ("--min-duration", min_duration_s),
+        ("--budget", budget_s),
+        ("--cooldown", cooldown_s),
+        ("--idle", idle_s),
+    ):
+        if value is not None and not 0 <= value < math.inf:
+            raise BadInput(f"{value!r} is not a time", "Give seconds", place=option)
     settings = _settings(task, found, seed, wishes or {})
     chosen, files, findings = _chosen_items(task, name, found, items, settings)
     check_items(chosen, task, str(items) if items is not None else name)
@@ -252,7 +270,7 @@ def _settings(task: TaskFile, protocol: Protocol, seed: int, wishes: Mapping[str
         "max_input_tokens",
     ):
         value = getattr(settings, name)
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise BadInput(f"{value!r} is not above 0", place=f"--{name.replace('_', '-')}")
     if (settings.min_new_tokens or 0) > (settings.max_new_tokens or math.inf):
         raise BadInput("more new tokens at least than at most", place="--min-new-tokens")
@@ -358,6 +376,9 @@ def run_plan(
                 f"the workload failed in {going.phase!r}: {type(error).__name__}: {_first_line(error)}",
                 f"What was measured until then is in {run.folder}" if run.folder else "",
             ) from error
+        except BaseException:  # Ctrl-C, or somebody asked the process to end
+            going.cancelled()
+            raise
         finally:
             going.close()
             workload.close()
@@ -412,6 +433,7 @@ class _Benchmark:
         self.tell = progress
         self.model = model
         self.phase = "load"
+        self._over = False
         self._told: set[str] = set()
         self._tally = _Tally()
         self._repeat_s: list[float] = []
@@ -427,10 +449,13 @@ class _Benchmark:
         self._warm_up()
         self._repeat()
         self._idle("idle-after", self.plan.protocol.idle_s)
+        self._over = True
 
     def close(self) -> None:
-        """Closes what it reads along; the run is another's."""
+        """Closes what it reads along, and tells if nothing more will come; the run is another's."""
         self._tally.close()
+        if self.tell is not None and not self._over:
+            self.tell(Progress(phase="", share=1.0, elapsed_s=self.run.elapsed_s(), model=self.model))
 
     def failed(self, error: Exception) -> None:
         """Says in the record where it broke off."""
@@ -438,6 +463,16 @@ class _Benchmark:
             "workload-failed",
             f"the workload failed in {self.phase!r} ({type(error).__name__}); the figures are what was measured until then",
             "Look at what it said, and run it again",
+            "disqualifies",
+            MEASURED if self._repeat_s or self.phase.startswith(MEASURED) else None,
+        )
+
+    def cancelled(self) -> None:
+        """Says in the record that somebody ended it, and where."""
+        self.run.tell(
+            "cancelled",
+            f"it was cancelled in {self.phase!r}; the figures are what was measured until then",
+            "Run it again",
             "disqualifies",
             MEASURED if self._repeat_s or self.phase.startswith(MEASURED) else None,
         )
@@ -493,15 +528,24 @@ class _Benchmark:
 
     # -- work
 
-    def _do(self, items: Sequence[Any]) -> Done:
-        """One call of the workload; what it noted of it is in the journal."""
+    def _do(self, items: Sequence[Any], *, counts: bool = True) -> Done:
+        """One call of the workload.
+
+        ``counts``: this is what is measured, and its parts go into the journal; else they are left out, as they would be mixed with
+        those under the same name, and so is what it says of the measured part.
+        """
         found = self.workload.run(items)
         done = found if isinstance(found, Done) else Done(work=found)
         for finding in done.findings:
-            self._find(finding)
+            if counts or finding.measurement != MEASURED:
+                self._find(finding)
+        if counts:
+            self._note(done)
+        return done
+
+    def _note(self, done: Done) -> None:
         for span in done.spans:
             self.run.note(span.name, span.start_s, span.end_s, span.work)
-        return done
 
     def _warm_up(self) -> None:
         protocol, settings = self.plan.protocol, self.plan.settings
@@ -511,10 +555,11 @@ class _Benchmark:
         steps: list[tuple[float, float]] = []
         looked = 0
         done, start, steady = 0, self.run.elapsed_s(), False
+        self._progress("warm-up", 0.0)
         with self.run.window("warm-up") as window:
             while not steady:
                 before = self.run.elapsed_s()
-                window.count(**self._do(batch).work)
+                window.count(**self._do(batch, counts=False).work)
                 now = self.run.elapsed_s()
                 steps.append((before, now))
                 done += len(batch)
@@ -530,8 +575,9 @@ class _Benchmark:
                 if len(blocks) >= max(BLOCKS, LOOKS_AGAIN * looked):
                     looked = len(blocks)
                     steady = not self._drifts(blocks[-BLOCKS:])
-                if not steady and now - start >= protocol.warm_up_cap_s:
-                    self._find(_not_steady_yet(protocol.warm_up_cap_s, len(blocks)))
+                cap_s = min(protocol.warm_up_cap_s, self.plan.budget_s - start)
+                if not steady and now - start >= cap_s:
+                    self._find(_not_steady_yet(now - start, len(blocks)))
                     break
         self._progress("warm-up", 1.0)
 
@@ -560,7 +606,6 @@ class _Benchmark:
         most = protocol.repeats if self.plan.exactly else MOST_REPEATS_SHARE * protocol.repeats
         rounds: int | None = None
         doubts: list[float] = []
-        begun = 0.0
         one = self._served if self.plan.settings.serves else self._measured
         for number in range(1, most + 1):
             if number > 1 and self.plan.cooldown_s > 0:
@@ -568,12 +613,11 @@ class _Benchmark:
             begun = self.run.elapsed_s()
             rounds = one(rounds, number, most)
             self._repeat_s.append(self.run.elapsed_s() - begun)
-            over_budget = self.run.elapsed_s() > self.plan.budget_s
             if number >= protocol.repeats:
                 doubts.append(self._doubt())
                 if self._sure_enough(doubts):
                     break
-            if over_budget:
+            if number < most and not self._another_fits():
                 if number < protocol.repeats:
                     self.run.tell(
                         "budget-spent",
@@ -585,6 +629,15 @@ class _Benchmark:
                 break
         self._look_for_drift()
 
+    def _another_fits(self) -> bool:
+        """Whether one more repeat, which takes as long as the last one, and the idle after it are over within the budget."""
+        to_come = self.plan.cooldown_s + self._repeat_s[-1] + self.plan.protocol.idle_s
+        return self.run.elapsed_s() + to_come <= self.plan.budget_s
+
+    def _spent(self) -> bool:
+        """Whether a repeat that lasts until now leaves the budget no more than the idle after it."""
+        return self.run.elapsed_s() + self.plan.protocol.idle_s >= self.plan.budget_s
+
     def _measured(self, rounds: int | None, number: int, most: int) -> int:
         """One repeat: so many rounds over the items, or, in the first, as many as the shortest time asks for."""
         protocol, items = self.plan.protocol, self.plan.items
@@ -595,7 +648,7 @@ class _Benchmark:
             while (
                 done < rounds
                 if rounds is not None
-                else (done == 0 or self.run.elapsed_s() - start < protocol.shortest_s)
+                else done == 0 or (self.run.elapsed_s() - start < protocol.shortest_s and not self._spent())
             ):
                 for first in range(0, len(items), size):
                     window.count(**self._do(items[first : first + size]).work)
@@ -644,20 +697,23 @@ class _Benchmark:
             self._progress_of_repeat(number, most, 0.0)
             with self.run.window("serving") as window:
                 before = self.now()
-                done = self._do(stream)
+                done = self._do(stream, counts=False)
                 after = self.now()
                 window.count(**done.work)
             start, end, work = before, after, done.work
             if done.steady is not None:
                 start, end, work = done.steady.start_s, done.steady.end_s, done.steady.work
             lasted_s = end - start
-            if number == 1 and lasted_s < shortest_s and rounds < MOST_ROUNDS:
+            if number == 1 and lasted_s < shortest_s and rounds < MOST_ROUNDS and not self._spent():
                 # The coming up and the running down take the same time, however long the stream.
                 longer = 1.1 * shortest_s / lasted_s if lasted_s > 0 else 2.0
                 rounds = min(math.ceil(rounds * min(max(longer, 1.5), 20.0)), MOST_ROUNDS)
                 self.run.note("warm-up", start, end, work)
                 continue
             self.run.note(MEASURED, start, end, work)
+            self._note(done)
+            for finding in done.findings:
+                self._find(finding)
             self._progress_of_repeat(number, most, 1.0)
             return rounds
 
@@ -717,7 +773,7 @@ def _blocks(steps: Sequence[tuple[float, float]]) -> list[tuple[float, float, in
     return blocks
 
 
-def _not_steady_yet(cap_s: float, blocks: int) -> Finding:
+def _not_steady_yet(lasted_s: float, blocks: int) -> Finding:
     seen = (
         "its power still changed"
         if blocks >= BLOCKS
@@ -725,7 +781,7 @@ def _not_steady_yet(cap_s: float, blocks: int) -> Finding:
     )
     return Finding(
         code="not-steady",
-        message=f"warming up was ended after {cap_s:.0f} s; {seen}",
+        message=f"warming up was ended after {lasted_s:.0f} s; {seen}",
         remedy="See that nothing else runs on the device, and that it is cooled",
         severity="degrades",
         measurement=MEASURED,
@@ -845,8 +901,7 @@ class _Function:
         drain_queues()
         work: dict[str, Number] = {}
         for found in told:
-            counted = found.work if isinstance(found, Done) else found if isinstance(found, Mapping) else {}
-            for unit, amount in counted.items():
+            for unit, amount in _counted(found).items():
                 work[unit] = work.get(unit, 0) + amount
         dones = [found for found in told if isinstance(found, Done)]
         return Done(
@@ -859,9 +914,32 @@ class _Function:
         """Nothing: it is the caller's."""
 
 
+def _counted(told: object) -> Mapping[str, Number]:
+    """What a function says that it did; what it returns beside that is its own affair."""
+    if isinstance(told, Coroutine | Generator | AsyncGenerator):
+        if isinstance(told, Coroutine):
+            told.close()  # it never began
+        kind = "asynchronous" if not isinstance(told, Generator) else "a generator"
+        raise BadInput(
+            f"the function is {kind}: when it returns, nothing is done yet",
+            "Give one that returns when the work is done, such as lambda item: asyncio.run(function(item)), "
+            "or list(function(item))",
+            place="function",
+        )
+    found = told.work if isinstance(told, Done) else told if isinstance(told, Mapping) else {}
+    for unit, amount in found.items():
+        if not isinstance(unit, str) or isinstance(amount, bool) or not isinstance(amount, int | float):
+            raise BadInput(
+                f"the function returns a mapping in which {str(unit)[:40]!r} is a {type(amount).__name__}, no count",
+                'Return what it did, such as {"token": 212}, or None',
+                place="function",
+            )
+    return found
+
+
 def benchmark(
     function: Callable[[Any], object],
-    items: Sequence[Any],
+    items: Iterable[Any],
     *,
     task: str = "other",
     protocol: str | None = None,
@@ -887,7 +965,7 @@ def benchmark(
         function: called with one item after the other, or with a list of them if ``batch_size`` is given. It may return what it
             did, by unit (``{"token": 212}``), or a ``workloads.Done``; each item counts as a ``request`` by itself. It returns when
             the work is really done; the queues of torch, jax and cupy are drained for it.
-        items: whatever the function takes.
+        items: whatever the function takes; they are all taken before it begins, 100,000 at most.
         task: what is done, as the hub calls it (``text-classification``), or any other word.
         protocol: one of the task's; without it, nothing compares with the record, and it is not rated.
         model: the model's id, or what is known of it.
@@ -897,7 +975,8 @@ def benchmark(
         min_duration_s: that one repeat takes at least, in seconds; by default 60, or as the protocol says.
         warm_up_s: at least so long, in seconds; 0 also does without waiting until the power is steady.
         idle_s: seconds of idle before and after.
-        budget_s: seconds after which no repeat is begun.
+        budget_s: seconds that the whole may take. The first repeat is made in any case; another one only if it will be over
+            in time.
         seed: for the record; seed what the function uses yourself.
         quality: how good the answers are, and who says so.
         output_dir: the run's folder, as for ``measure``.
@@ -917,10 +996,12 @@ def benchmark(
         raise BadInput(
             f"{type(function).__name__} cannot be called", "Give a function of one item", place="function"
         )
-    if isinstance(items, str) or not len(items):
-        raise BadInput("there are no items", "Give a list of what the function takes", place="items")
-    if batch_size is not None and batch_size < 1:
-        raise BadInput(f"{batch_size!r} is not at least 1", place="batch_size")
+    chosen = _all_of(items)
+    for argument, whole in (("batch_size", batch_size), ("repeats", repeats)):
+        if whole is not None and (isinstance(whole, bool) or not isinstance(whole, int) or whole < 1):
+            raise BadInput(f"{whole!r} is not a whole number of at least 1", place=argument)
+    if budget_s is not None and not budget_s > 0:
+        raise BadInput(f"{budget_s!r} is not a time above 0", place="budget_s")
     if task in tasks():
         found = load_task(task)
     else:
@@ -935,19 +1016,19 @@ def benchmark(
         "idle_s": idle_s,
     }
     rules = replace(rules, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
-    if rules.repeats < 1 or not all(
-        0 <= value < math.inf for value in (rules.shortest_s, rules.warm_up_s, rules.idle_s)
+    for argument, value in (
+        ("min_duration_s", rules.shortest_s),
+        ("warm_up_s", rules.warm_up_s),
+        ("idle_s", rules.idle_s),
     ):
-        raise BadInput(
-            "there are too few repeats, or a time is no time",
-            place="repeats, min_duration_s, warm_up_s, idle_s",
-        )
-    sha256 = _sha256_of(items)
+        if not 0 <= value < math.inf:
+            raise BadInput(f"{value!r} is not a time of at least 0", place=argument)
+    sha256 = _sha256_of(chosen)
     plan = Plan(
         task=replace(found, unit=unit or found.unit),
         protocol_name=name,
         protocol=rules,
-        items=tuple(items),
+        items=chosen,
         files={
             **({f"tasks/{task}.toml": found.sha256} if name is not None else {}),
             **({"items": sha256} if sha256 else {}),
@@ -971,6 +1052,21 @@ def benchmark(
 
 
 _OWN_RULES = Protocol(title="The caller's own items and rules", source="the caller")
+
+
+def _all_of(items: Iterable[Any]) -> tuple[Any, ...]:
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        raise BadInput(
+            f"{type(items).__name__} is no list of items",
+            "Give a list of what the function takes",
+            place="items",
+        )
+    chosen = tuple(itertools.islice(items, MOST_ITEMS + 1))
+    if not chosen:
+        raise BadInput("there are no items", "Give a list of what the function takes", place="items")
+    if len(chosen) > MOST_ITEMS:
+        raise BadInput(f"there are more than {MOST_ITEMS:,} items", "Give fewer", place="items")
+    return chosen
 
 
 def _sha256_of(items: Sequence[Any]) -> str | None:

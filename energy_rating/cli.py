@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,8 +175,16 @@ def _clean(record: Record) -> bool:
     metavar="CSV",
     help="File of a wall meter: its lines go into a copy of the run, in a folder with the ending -wall.",
 )
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Hardware profile with the gains of single cards, found with a meter ([[meter]]): corrects the readings of those cards.",
+)
 @json_option
-def summarise(journal: Path, output: Path | None, wall: Path | None, as_json: bool) -> None:
+def summarise(
+    journal: Path, output: Path | None, wall: Path | None, calibration: Path | None, as_json: bool
+) -> None:
     """The record of a journal, also of one cut short by a crash.
 
     JOURNAL is a journal.jsonl, also compressed, or the folder of a run. In a folder the record is written beside the journal.
@@ -189,7 +199,7 @@ def summarise(journal: Path, output: Path | None, wall: Path | None, as_json: bo
 
         folder = journal.resolve() if journal.is_dir() else journal.resolve().parent
         journal = added_afterwards(journal_in(journal), wall, folder.with_name(f"{folder.name}-wall")).parent
-    record = summarised(journal)
+    record = summarised(journal, calibration=calibration)
     if output is None and journal.is_dir() and not as_json:
         output = journal / RECORD_NAME
     if output is not None:
@@ -255,9 +265,10 @@ def setting_options(function: Any) -> Any:
         function = click.option(name, default=None, help=text)(function)
     return click.option(
         "--random-weights",
-        type=click.Path(path_type=Path, exists=True),
+        type=click.Path(path_type=Path),
         metavar="CONFIG",
-        help="Build the model from this configuration with random weights: the energy of its architecture.",
+        help="Build the model from this configuration (a config.json, or one that ships, such as llama-3.1-8b) with random "
+        "weights: the energy of its architecture. MODEL may then be left out.",
     )(function)
 
 
@@ -299,7 +310,10 @@ def setting_options(function: Any) -> Any:
     help="Seconds that one repeat takes at least.",
 )
 @click.option(
-    "--budget", type=click.FloatRange(1.0), metavar="S", help="Seconds after which no repeat is begun."
+    "--budget",
+    type=click.FloatRange(1.0),
+    metavar="S",
+    help="Seconds that the whole may take. The first repeat is made in any case.",
 )
 @click.option(
     "--cooldown",
@@ -400,13 +414,15 @@ def benchmark(
     from energy_rating.publishers import text
     from energy_rating.publishers.folder import publish
     from energy_rating.quality import parse_quality, read_results
-    from energy_rating.rating import load_scheme, next_star_j, rate
+    from energy_rating.rating import judge, load_scheme
     from energy_rating.tasks import load_task
     from energy_rating.workloads import parse_options, prepare
 
     if batch is not None or sweep is not None:
         _many(model, batch, sweep, output_dir, seed, strict, as_json)
         return
+    if model is None and wishes["random_weights"] is not None:
+        model = f"random/{wishes['random_weights'].stem}"
     if model is None:
         raise click.UsageError("Missing argument 'MODEL'.")
     task = load_task(task_name)
@@ -433,7 +449,7 @@ def benchmark(
     rules = load_scheme(scheme)
     if zone is not None:
         check_zone(zone)
-    prepared, described = prepare(name, model, plan.settings)
+    prepared, described = prepare(name, model, plan.settings, plan.items)
     if model_id is not None:
         described = replace(described, id=model_id)
     if parameters is not None:
@@ -441,34 +457,37 @@ def benchmark(
     _free_folder(output_dir)
     said: list[str] = []
     try:
-        run = benchmarking.run_plan(
-            prepared,
-            plan,
-            model=described,
-            output_dir=output_dir,
-            progress=progress_line(),
-            report=said.append,
-        )
-    except EnergyRatingError:
+        with _ended_in_order():
+            run = benchmarking.run_plan(
+                prepared,
+                plan,
+                model=described,
+                output_dir=output_dir,
+                progress=progress_line(),
+                report=said.append,
+            )
+    except (EnergyRatingError, KeyboardInterrupt, SystemExit) as error:
+        if not isinstance(error, EnergyRatingError):
+            _tell("cancelled; the figures are what was measured until then")
         for line in said:  # what was measured until then
             _tell(line)
         raise
     record = run.record
-    rating = rate(record, scheme=rules)
+    judged = judge(record, scheme=rules)
     impact = footprint(record, zone=zone) if zone else None
-    written = publish(run.folder, record, rating) if run.folder else ()
+    written = publish(run.folder, record, judged.rating) if run.folder else ()
     if as_json:
         _print_record(record)
     else:
         _print(text.record(record))
         _print("")
-        _print(text.rating(rating, next_star_j(rating, rules)))
+        _print(text.judgement(judged))
         if impact is not None:
             _print("")
             _print(text.impact(impact))
         _print("")
         _print(text.files(written))
-    if strict and rating.stars is None:
+    if strict and judged.rating.stars is None:
         _tell("--strict: the result is not rated")
         sys.exit(1)
 
@@ -530,13 +549,14 @@ def _many(
                 f"{swept[:80]!r} is no option of benchmark", "Such as concurrency=1,8,64", place="--sweep"
             )
         entries = batches.swept(model, given, swept, [value for value in values.split(",") if value])
-    outcomes = batches.run_batch(entries, output_dir, seed=seed, tell=_tell)
+    with _ended_in_order():
+        outcomes = batches.run_batch(entries, output_dir, seed=seed, tell=_tell)
     output_dir.mkdir(parents=True, exist_ok=True)
     written = {
         "table.csv": publisher.as_csv(outcomes).encode(),
         "table.md": publisher.as_markdown(outcomes).encode(),
     }
-    if swept and sum(publisher.figure(one.record) is not None for one in outcomes if one.record) >= 2:
+    if swept and publisher.can_be_drawn(outcomes, swept):
         for kind in ("png", "svg"):
             written[f"{swept}.{kind}"] = publisher.load_curve(outcomes, swept, kind=kind)
     for name, content in written.items():
@@ -557,6 +577,30 @@ def _many(
         sys.exit(1)
 
 
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Meanwhile a request to end, such as a scheduler's, ends it like Ctrl-C: with a record of what was measured until then."""
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # it is ending already
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # What nohup or a parent had ignored, stays so.
+    heard = [
+        number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in heard:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _free_folder(folder: Path | None) -> None:
     if folder is not None and folder.exists() and not folder.is_dir():
         raise BadInput("is a file, not a folder", "Name a folder for the run", place=folder)
@@ -566,14 +610,17 @@ def progress_line() -> Callable[[Any], None] | None:
     """A line on standard error that moves; none where that is no terminal."""
     if not sys.stderr.isatty():
         return None
+    import shutil
+
     from energy_rating import benchmarking
 
-    width = 78
+    width = max(min(shutil.get_terminal_size().columns, 80) - 2, 20)
     shown = ""
 
     def show(now: Any) -> None:
         nonlocal shown
-        line = "" if now.phase == "idle-after" and now.share >= 1 else benchmarking.progress_line(now, width)
+        over = not now.phase or (now.phase == "idle-after" and now.share >= 1)
+        line = "" if over else benchmarking.progress_line(now, width)
         if line != shown:
             shown = line
             click.echo(f"\r{line:<{width}}" + ("" if line else "\r"), nl=False, err=True)
@@ -616,7 +663,7 @@ def rate(
     for number, item in enumerate(found):
         if number:
             _print("")
-        _print(text.rating(item.rating, rated.next_star_j(item.rating, item.scheme), item.measured_j))
+        _print(text.judgement(item))
         if explain:
             _print("")
             _print(text.explanation(item))
@@ -688,6 +735,97 @@ def normalise(record: Path, to: str | None, unit: str | None, as_json: bool) -> 
 
     found = normalised(read_record(record), to, unit=unit)
     _print(_dumped(normalised_to_json(found)) if as_json else text.normalised(found))
+
+
+@cli.command()
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder that the device's profile is written to. Default: that of your own profiles, which all commands read.",
+)
+@click.option(
+    "--records",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the runs; what is done there is not done again. Default: calibration under the state folder.",
+)
+@click.option(
+    "--reference", metavar="PROFILE", help="Hardware profile. Default: the scheme's reference device."
+)
+@click.option(
+    "--as-reference",
+    is_flag=True,
+    help="This is the reference device: write its energies, for others to compare with.",
+)
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    metavar="CLASS",
+    help="Only this class of workloads; may be repeated.",
+)
+@click.option(
+    "--trial",
+    is_flag=True,
+    help="The smallest models, in a minute, to see the road; no factor is made of them.",
+)
+@click.option("--again", is_flag=True, help="Measure also what is done.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(1.0),
+    default=600.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds after which no model is begun; started again, it goes on.",
+)
+@click.option(
+    "--cooldown",
+    type=click.FloatRange(0.0, 3600.0),
+    default=5.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds of rest between two models.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order of the models.")
+@json_option
+def calibrate(
+    output: Path | None,
+    records: Path | None,
+    reference: str | None,
+    as_reference: bool,
+    classes: Sequence[str],
+    trial: bool,
+    again: bool,
+    budget: float,
+    cooldown: float,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Measures this GPU's own factors to the reference device, and writes them into a profile of its own.
+
+    Small models of random weights are run, in a random order, and their energies compared with those that the reference took.
+    """
+    from energy_rating import calibration
+
+    found = calibration.calibrate(
+        output,
+        records=records,
+        reference=reference,
+        as_reference=as_reference,
+        classes=classes,
+        trial=trial,
+        again=again,
+        budget_s=budget,
+        cooldown_s=cooldown,
+        seed=seed,
+        tell=_tell,
+        progress=progress_line(),
+    )
+    if as_json:
+        _print(_dumped(calibration.calibration_to_json(found)))
+    else:
+        _print(calibration.calibration_to_text(found))
 
 
 @cli.command()
@@ -802,15 +940,21 @@ def card(
     show_default=True,
     help="By how much numbers may differ, relative; for what another version made.",
 )
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Hardware profile with whose gains the record was made (summarise --calibration).",
+)
 @json_option
-def verify(folder: Path, strict: bool, tolerance: float, as_json: bool) -> None:
+def verify(folder: Path, strict: bool, tolerance: float, calibration: Path | None, as_json: bool) -> None:
     """Makes record, rating, label and card again from the journal, and says what differs.
 
     FOLDER is that of a run. Exit code 0: all agrees; 1: something differs or is missing, or, with --strict, is not plausible.
     """
     from energy_rating import verification
 
-    found = verification.verify(folder, strict=strict, tolerance=tolerance)
+    found = verification.verify(folder, strict=strict, tolerance=tolerance, calibration=calibration)
     if as_json:
         _print(_dumped(verification.verification_to_json(found)))
     else:

@@ -284,8 +284,21 @@ def _settings(record: Record, measurement: Measurement, component: Component) ->
         for what in ("id", "revision", "parameters", "active_parameters", "trainable_parameters", "dtype"):
             yield from _told(f"model {what.replace('_', ' ')}".removesuffix(" id"), getattr(model, what))
     if load is not None:
-        for what in ("items", "batch_size", "concurrency", "max_new_tokens", "seed"):
+        for what in (
+            *(
+                "items",
+                "batch_size",
+                "concurrency",
+                "request_rate",
+                "max_num_seqs",
+                "max_new_tokens",
+                "reasoning",
+            ),
+            "seed",
+        ):
             yield from _told(what.replace("_", " "), getattr(load, what))
+        for what, value in sorted(load.settings.items()):
+            yield from _told(what.replace("_", " "), value)
     used = {channel.device for channel in _channels(record, measurement, component)}
     devices = [device for device in record.environment.devices if device.id in used]
     yield from _told("devices", len(used) or None)
@@ -323,4 +336,7 @@ def _all(values: Iterable[str | None]) -> list[str]:
 
 def _told(what: str, value: object) -> Iterator[tuple[str, str]]:
     if value is not None:
-        yield what, f"{value:,}" if isinstance(value, int) else str(value)
+        if isinstance(value, bool):
+            yield what, "on" if value else "off"
+        else:
+            yield what, f"{value:,}" if isinstance(value, int) else str(value)

@@ -17,13 +17,13 @@ import math
 import os
 import tomllib
 import zlib
-from array import array
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from energy_rating import records
+from energy_rating.columns import Column
 from energy_rating.errors import BadInput
 from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, LONGEST_LINE, decoded
 from energy_rating.quantities import Estimate
@@ -394,7 +394,7 @@ class _Reading:
     def _begin(self) -> None:
         self._channels: dict[str, Channel] = {}
         self._devices: list[Device] = []
-        self._columns: dict[str, tuple[array[float], array[float], array[float]]] = {}
+        self._columns: dict[str, tuple[Column, Column, Column]] = {}
         self._open: dict[int, tuple[str, float, dict[str, Number]]] = {}
         self._spans: list[tuple[float, int, Span]] = []
         self._findings: list[Finding] = []
@@ -503,7 +503,7 @@ class _Reading:
         for item in channels:
             channel = validated(Channel, item, f"{place}: channels")
             self._channels[channel.id] = channel
-            self._columns[channel.id] = (array("d"), array("d"), array("d"))
+            self._columns[channel.id] = (Column(), Column(), Column())
         self._devices += [validated(Device, item, f"{place}: devices") for item in devices]
 
     def _close_session(self) -> None:
@@ -518,7 +518,7 @@ class _Reading:
                 channels=tuple(self._channels.values()),
                 environment=replace(self._environment, devices=(*self._environment.devices, *self._devices)),
                 samples={
-                    channel_id: Samples(start_s=starts, end_s=ends, values=values)
+                    channel_id: Samples(start_s=starts.values(), end_s=ends.values(), values=values.values())
                     for channel_id, (starts, ends, values) in self._columns.items()
                 },
                 spans=tuple(span for _, _, span in self._spans),

@@ -26,11 +26,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from statistics import median
+from typing import overload
 
+from energy_rating import columns
+from energy_rating.columns import Column
 from energy_rating.quantities import Estimate
 from energy_rating.records import Samples
 
@@ -115,6 +118,52 @@ def covered_s(start_s: float, end_s: float, gaps: Sequence[tuple[float, float]])
     return max(0.0, end_s - start_s - lost)
 
 
+class _Ticks:
+    """As many ticks as there may be, in columns; each is made when it is asked for. What a list of them can, where it is needed."""
+
+    # So many are looked at together for those that were missed.
+    BLOCK = 100_000
+
+    def __init__(self) -> None:
+        self._earliest, self._latest, self._energies = Column(), Column(), Column()
+
+    def __len__(self) -> int:
+        return len(self._energies)
+
+    def _tick(self, place: int) -> Tick:
+        return Tick(
+            earliest_s=self._earliest[place], latest_s=self._latest[place], energy_j=self._energies[place]
+        )
+
+    @overload
+    def __getitem__(self, place: int) -> Tick: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Tick]: ...
+    def __getitem__(self, place: int | slice) -> Tick | list[Tick]:
+        if isinstance(place, slice):
+            return [self._tick(one) for one in range(*place.indices(len(self)))]
+        return self._tick(place)
+
+    def __iter__(self) -> Iterator[Tick]:
+        return (self._tick(place) for place in range(len(self)))
+
+    def __delitem__(self, places: slice) -> None:
+        for column in (self._earliest, self._latest, self._energies):
+            column.cut(places.start)
+
+    def append(self, tick: Tick) -> None:
+        self._earliest.append(tick.earliest_s)
+        self._latest.append(tick.latest_s)
+        self._energies.append(tick.energy_j)
+
+    def sharpen(self) -> None:
+        for first in range(0, len(self), self.BLOCK):
+            block = self[first : first + self.BLOCK]
+            for place, (old, new) in enumerate(zip(block, _sharpened(block), strict=True), start=first):
+                if new is not old:
+                    self._earliest[place], self._latest[place] = new.earliest_s, new.latest_s
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Dip:
     """What was known of a counter before its value fell: where to go on should it come back."""
@@ -158,10 +207,16 @@ class Counter:
         self.first_s = samples.start_s[0] if len(samples) else math.inf
         self.last_s = samples.end_s[-1] if len(samples) else -math.inf
         self.gaps: list[tuple[float, float]] = []
-        self.ticks: list[Tick] = []
+        self.ticks: list[Tick] | _Ticks = [] if len(samples) < columns.SPILLS_FROM else _Ticks()
         self._follow(samples, wraps_at_j, limit_w)
-        self.ticks = _sharpened(self.ticks)
-        self._times = [tick.time_s for tick in self.ticks]
+        if isinstance(self.ticks, list):
+            self.ticks = _sharpened(self.ticks)
+        else:
+            self.ticks.sharpen()
+        times = Column()
+        for tick in self.ticks:
+            times.append(tick.time_s)
+        self._times = times.values()
         if died_at_s is not None and died_at_s - self.last_s <= 2 * max(
             self.period_s or 0.0, ASSUMED_PERIOD_S
         ):
@@ -486,7 +541,7 @@ def _slope(a: Tick, b: Tick) -> float:
     return (b.energy_j - a.energy_j) / width if width > 0 else 0.0
 
 
-def _slope_near(ticks: Sequence[Tick], index: int, direction: int) -> float | None:
+def _slope_near(ticks: list[Tick] | _Ticks, index: int, direction: int) -> float | None:
     """The power on one side of an edge: over the tick next to it, and over more while those agree.
 
     More ticks make the slope surer (each is off by its brackets), fewer keep it local; so ticks are added only while they
@@ -520,26 +575,27 @@ def learned_period_s(samples: Samples) -> float | None:
     A row is at least six ticks, each known to better than 0.6 of their spacing. None if there is no such row.
     """
     best: tuple[int, float] | None = None
-    row: list[tuple[float, float]] = []
+    first = last = (0.0, 0.0)  # of the row
+    length = 0
 
     def close_row() -> None:
         nonlocal best
-        count = len(row) - 1
+        count = length - 1
         if count >= 5 and (best is None or count > best[0]):
-            best = count, (sum(row[-1]) - sum(row[0])) / 2 / count
+            best = count, (sum(last) - sum(first)) / 2 / count
 
     for index in range(1, len(samples)):
         if samples.values[index] == samples.values[index - 1]:
             continue
         tick = samples.start_s[index - 1], samples.end_s[index]
-        if row:
-            spacing = (sum(tick) - sum(row[-1])) / 2
-            typical = (sum(row[-1]) - sum(row[0])) / 2 / (len(row) - 1) if len(row) > 1 else spacing
+        if length:
+            spacing = (sum(tick) - sum(last)) / 2
+            typical = (sum(last) - sum(first)) / 2 / (length - 1) if length > 1 else spacing
             if tick[1] - tick[0] < 0.6 * spacing and abs(spacing - typical) < 0.5 * typical:
-                row.append(tick)
+                last, length = tick, length + 1
                 continue
             close_row()
-        row = [tick]
+        first, last, length = tick, tick, 1
     close_row()
     return best[1] if best is not None else None
 
@@ -571,33 +627,41 @@ class Register:
         self.lag_s = lag_s
         self._unseen = unseen
         self.rejected = 0
-        times: list[float] = []
-        watts: list[float] = []
+        times, watts = Column(), Column()
+        last_s = math.nan
         self.gaps: list[tuple[float, float]] = []
         for start, end, value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
             if not 0 <= value <= limit_w:
                 self.rejected += 1
                 continue
             start, end = start - lag_s, end - lag_s
-            start = max(start, times[-1]) if times else start
+            start = max(start, last_s) if times else start
             if end - start < SPANS_FROM_S:
                 start = end = max(start, (start + end) / 2)
-            if times and start - times[-1] > GAP_S:
-                self.gaps.append((times[-1], start))
+            if times and start - last_s > GAP_S:
+                self.gaps.append((last_s, start))
             times.append(start)
             watts.append(value)
+            last_s = start
             if end > start:
                 times.append(end)
                 watts.append(value)
-        self.times, self.watts = times, watts
+                last_s = end
+        self.times, self.watts = times.values(), watts.values()
         self._gap_starts = {a for a, _ in self.gaps}
         # Between readings further apart the power may have been anything that it ever was: a uniform law.
-        self._unread = [(a, b) for a, b in pairwise(times) if UNREAD_S < b - a <= GAP_S] if times else []
-        self._unread_w = (max(watts) - min(watts)) / SQRT12 if self._unread else 0.0
-        self._sums = [0.0]
-        for a, b, p, q in zip(times, times[1:], watts, watts[1:], strict=False):
-            self._sums.append(self._sums[-1] + (0.0 if a in self._gap_starts else (b - a) * (p + q) / 2))
-        self._squares = [0.0, *accumulate((q - p) ** 2 for p, q in pairwise(watts))]
+        self._unread = [(a, b) for a, b in pairwise(self.times) if UNREAD_S < b - a <= GAP_S]
+        self._unread_w = (max(self.watts) - min(self.watts)) / SQRT12 if self._unread else 0.0
+        sums, squares = Column(), Column()
+        area = square = 0.0
+        sums.append(area)
+        squares.append(square)
+        for (a, b), (p, q) in zip(pairwise(self.times), pairwise(self.watts), strict=True):
+            area += 0.0 if a in self._gap_starts else (b - a) * (p + q) / 2
+            square += (q - p) ** 2
+            sums.append(area)
+            squares.append(square)
+        self._sums, self._squares = sums.values(), squares.values()
 
     @property
     def first_s(self) -> float:

@@ -506,7 +506,26 @@ def _other_limit(device: Device | None, profile: Profile) -> bool:
     limit = profile.figures.power_limit_w
     if device is None or device.power_limit_w is None or limit is None:
         return False
-    return abs(device.power_limit_w - limit.value) > POWER_LIMIT_TOLERANCE * limit.value * (1 + ROUNDING)
+    return not _is_alike(device.power_limit_w, limit.value)
+
+
+def _at_limit(profile: Profile, limit_w: float | None = None) -> tuple[Factor, ...]:
+    """A profile's factors that hold at a power limit; None: that of the profile.
+
+    What a calibration found holds at the limit that it was run at, all others at the profile's.
+    """
+    own = profile.figures.power_limit_w
+    at_w = limit_w if limit_w is not None else own.value if own is not None else None
+    held = []
+    for factor in profile.factors:
+        measured_w = factor.power_limit_w or (own.value if own is not None else None)
+        if at_w is None or measured_w is None or _is_alike(at_w, measured_w):
+            held.append(factor)
+    return tuple(held)
+
+
+def _is_alike(limit_w: float, other_w: float) -> bool:
+    return abs(limit_w - other_w) <= POWER_LIMIT_TOLERANCE * other_w * (1 + ROUNDING)
 
 
 def _of_format(record: Record, profiles: Sequence[Profile]) -> Iterator[str]:
@@ -575,15 +594,14 @@ def _road(
 ) -> list[Step] | str:
     """The steps from a device to another, or why there are none."""
     if _other_limit(device, origin):
-        # No factor was measured at this limit.
-        up = _Way(profiles=(origin,), factors=())
+        # Of the profile's factors only those hold that a calibration found at this very limit.
         if origin.key == target.key:
             return [
                 _step(origin, target, 1.0, _alike(workload), "3", "the same device at another power limit")
             ]
-    else:
-        up = _way(origin, workload, known, calibration)
-    down = _way(target, workload, known)
+        calibration = ()
+    up = _way(origin, workload, known, (*_at_limit(origin, device.power_limit_w), *calibration))
+    down = _way(target, workload, known, _at_limit(target))
     keys_up, keys_down = [item.key for item in up.profiles], [item.key for item in down.profiles]
     steps: list[Step] = []
     meets = next((key for key in keys_up if key in keys_down), None)
@@ -613,11 +631,10 @@ def _way(
     start: Profile,
     workload: WorkloadClass,
     known: Sequence[Profile],
-    calibration: Sequence[Factor] = (),
+    own: Sequence[Factor],
 ) -> _Way:
     profiles: list[Profile] = [start]
     factors: list[Factor] = []
-    own = (*start.factors, *calibration)
     while True:
         fitting = [factor for factor in own if factor.workload_class == workload]
         factor = min(fitting, key=lambda item: TIERS.index(item.tier), default=None)
@@ -628,7 +645,7 @@ def _way(
             return _Way(profiles=tuple(profiles), factors=tuple(factors))
         profiles.append(following)
         factors.append(factor)
-        own = following.factors
+        own = _at_limit(following)
 
 
 def _forth(way: _Way, place: int, use: float | None) -> Step:

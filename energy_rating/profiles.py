@@ -7,12 +7,15 @@ nearest names are offered as help and never taken for an answer.
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import math
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from energy_rating import formats, hardware_profiles
 from energy_rating.errors import BadInput
@@ -38,6 +41,11 @@ Kind = Literal["data-centre", "workstation", "consumer", "edge", "integrated", "
 Dtype = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp4", "int8"]
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+# Against a meter, 15 cards were off by 11 % at most (computed from the sheet of SC24, arXiv 2312.02741); what is beyond these is another
+# fault than a gain.
+LEAST_GAIN, MOST_GAIN = 0.5, 2.0
+FEWEST_READINGS = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +182,8 @@ class Factor:
     of its natural logarithm between models. The finer form is ``value_at_full_use`` × u ^ ``use_exponent``, with u the mean
     power over the power limit (``median_use`` in the data); ``value_at_full_reference_use`` is the same with the use of the
     reference, for the way back. ``interval`` is f of the 90 % interval ×/÷ f. Tier 1 rests on at least five models; tier 2, a
-    calibration, on fewer, and has no finer form.
+    calibration, on fewer, and has no finer form. Of a calibration ``instrument`` and ``driver`` are the versions of what measured
+    and of the device's driver, and ``power_limit_w`` the limit that was enforced: the factor holds at that limit only.
 
     Raises:
         ValueError: a number is not above zero, an interval is not above one, or the tier is not what its models allow.
@@ -197,9 +206,16 @@ class Factor:
     use_exponent: float | None = None
     spread_with_use: float | None = None
     median_use: float | None = None
+    instrument: str | None = None
+    driver: str | None = None
+    power_limit_w: float | None = None
 
     def __post_init__(self) -> None:
         finer = (self.value_at_full_use, self.use_exponent)
+        if self.power_limit_w is not None and not (
+            math.isfinite(self.power_limit_w) and self.power_limit_w > 0
+        ):
+            raise ValueError(f"a power limit must be above zero: {self.power_limit_w}")
         for value in (self.value, self.value_at_full_use, self.value_at_full_reference_use):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"a factor must be above zero: {value}")
@@ -211,6 +227,90 @@ class Factor:
             )
         if (None in finer and finer != (None, None)) or (self.tier == "2" and finer != (None, None)):
             raise ValueError("the form with the use of the device needs both numbers, and tier 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationEnergy:
+    """What one model of a calibration protocol took on this device: other devices are compared with it.
+
+    ``point`` is the protocol's name for a model and its load, ``point_sha256`` the hash of all that was asked for;
+    ``config`` the name of the configuration that was given random weights, ``config_sha256`` its file's. ``interval_95`` is in
+    joules per unit too, with the gain of the sensor; ``use`` the mean power over the power limit.
+
+    Raises:
+        ValueError: an energy is not above zero, or outside its interval.
+    """
+
+    __pydantic_config__ = STRICT
+
+    protocol: str
+    point: str
+    point_sha256: str
+    workload_class: WorkloadClass
+    config: str
+    config_sha256: str
+    dtype: str
+    unit: str
+    joules_per_unit: float
+    interval_95: tuple[float, float]
+    source: str
+    use: float | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self.interval_95
+        if not (0 <= low <= self.joules_per_unit <= high < math.inf and self.joules_per_unit > 0):
+            raise ValueError(f"{self.joules_per_unit} J does not lie above 0 and between {low} and {high}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeterGain:
+    """How much one card's own sensor shows of what a meter showed, found over ``n`` readings at different loads.
+
+    ``gain`` is shown over true: 0.95 is 5 % too little. ``doubt`` is its relative standard uncertainty (1 σ), the meter's own
+    among it. A gain belongs to one card: ``device_sha256`` is the SHA-256 of the id that its driver gives (``GPU-…``).
+    It is applied only where it is asked for (``summarise --calibration``).
+
+    Raises:
+        ValueError: the gain is none that a working sensor has, the doubt is no share, or ``n`` is too few.
+    """
+
+    __pydantic_config__ = STRICT
+
+    device_sha256: str
+    gain: float
+    doubt: float
+    n: int
+    date: str
+    meter: str
+    source: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[0-9a-f]{64}", self.device_sha256):
+            raise ValueError("device_sha256 is not 64 hexadecimal digits")
+        if not LEAST_GAIN <= self.gain <= MOST_GAIN:
+            raise ValueError(f"no working sensor shows {self.gain} of what there is")
+        if not 0 < self.doubt < 1:
+            raise ValueError(f"a relative standard uncertainty of {self.doubt} is none")
+        if self.n < FEWEST_READINGS:
+            raise ValueError(f"a gain needs at least {FEWEST_READINGS} readings, not {self.n}")
+        if not DAY.fullmatch(self.date):
+            raise ValueError(f"{self.date!r} is not a day like 2026-11-21")
+
+    def is_of(self, device_id: str) -> bool:
+        """Whether this is the gain of the card with this id."""
+        return hashlib.sha256(device_id.encode()).hexdigest() == self.device_sha256
+
+
+class Sourced(Protocol):
+    """What names its source."""
+
+    @property
+    def source(self) -> str | None: ...
+
+
+def cited(*groups: Iterable[Sourced | None]) -> set[str]:
+    """The names of the sources that these cite."""
+    return {item.source for group in groups for item in group if item is not None and item.source is not None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,14 +335,14 @@ class Profile:
     dtypes: Dtypes | None = None
     embodied: tuple[Embodied, ...] = ()
     factors: tuple[Factor, ...] = ()
+    calibration: tuple[CalibrationEnergy, ...] = ()
+    meter: tuple[MeterGain, ...] = ()
     example: bool = False
 
     def __post_init__(self) -> None:
-        cited = {factor.source for factor in self.factors} | {entry.source for entry in self.embodied}
-        cited |= {figure.source for figure in self.known_figures().values()}
-        cited |= {self.driver.source} if self.driver.source is not None else set()
-        cited |= {self.dtypes.source} if self.dtypes is not None else set()
-        unknown, unused = sorted(cited - set(self.sources)), sorted(set(self.sources) - cited)
+        named = cited((self.driver, self.dtypes), self.known_figures().values(), self.embodied, self.factors)
+        named |= cited(self.calibration, self.meter)
+        unknown, unused = sorted(named - set(self.sources)), sorted(set(self.sources) - named)
         if unknown:
             raise ValueError(f"no source is called {', '.join(unknown)}")
         if unused:
@@ -274,13 +374,30 @@ class Profile:
         return mine is None or memory_gb is None or abs(memory_gb / mine.value - 1) <= MEMORY_TOLERANCE
 
 
+def user_profiles(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of the user's own profiles, which go before those that ship under the same name; it need not be there.
+
+    ``$XDG_CONFIG_HOME/energy-rating/hardware_profiles``, by default under ``~/.config``. ``calibrate`` writes there.
+    """
+    root = environ.get("XDG_CONFIG_HOME", "")
+    base = Path(root) if root.startswith("/") else Path.home() / ".config"
+    return base / "energy-rating" / "hardware_profiles"
+
+
+def profile_files(folder: Path | None = None) -> dict[str, Path]:
+    """The files of all profiles by key, in their order: those that ship, and before them the user's own; or those of a folder."""
+    folders = (hardware_profiles(), user_profiles()) if folder is None else (folder,)
+    found = {path.stem: path for one in folders for path in one.glob("*.toml")}
+    return dict(sorted(found.items()))
+
+
 def profiles(folder: Path | None = None) -> tuple[Profile, ...]:
-    """All profiles, by key.
+    """All profiles, by key: those that ship and the user's own, or those of a folder.
 
     Raises:
         BadInput: one cannot be read; says which and where.
     """
-    found = tuple(read_profile(path) for path in sorted(_folder(folder).glob("*.toml")))
+    found = tuple(read_profile(path) for path in profile_files(folder).values())
     claimed: dict[str, list[Profile]] = {}
     for profile in found:
         for name in dict.fromkeys(profile.driver.names):
@@ -300,7 +417,7 @@ def load_profile(key: str, folder: Path | None = None) -> Profile:
     Raises:
         BadInput: there is none (names the nearest), or it cannot be read.
     """
-    paths = {path.stem: path for path in sorted(_folder(folder).glob("*.toml"))}
+    paths = profile_files(folder)
     if key not in paths:
         near = difflib.get_close_matches(key.lower(), paths, n=3, cutoff=0.4)
         raise BadInput(
@@ -353,8 +470,46 @@ def nearest(device_name: str, *, among: Sequence[Profile] | None = None) -> tupl
     return tuple(dict.fromkeys([*inside, *alike]))[:3] if device_name else ()
 
 
-def _folder(folder: Path | None) -> Path:
-    return hardware_profiles() if folder is None else folder
+def profile_to_toml(profile: Profile, comment: str = "") -> str:
+    """The text of a profile's file; what is absent or at its default is left out. Reading it gives the same profile."""
+    entry: dict[str, Any] = formats.plain(profile)
+    del entry["key"]
+    lines = [f"# {line}" for line in comment.splitlines()] + ([""] if comment else [])
+    tables: list[tuple[str, Mapping[str, Any]]] = []
+    for name, value in entry.items():
+        if value is None or value in ([], {}) or value is False:
+            continue
+        if isinstance(value, list):
+            tables += [(f"[[{name}]]", item) for item in value]
+        elif name == "sources":
+            tables += [(f"[sources.{_key(source)}]", item) for source, item in value.items()]
+        elif isinstance(value, Mapping):
+            tables.append((f"[{name}]", value))
+        else:
+            lines.append(f"{name} = {_value(value)}")
+    # As in those that ship, the sources come last.
+    for head, table in sorted(tables, key=lambda item: item[0].startswith("[sources.")):
+        lines += ["", head, *(f"{_key(key)} = {_value(value)}" for key, value in _there(table))]
+    return "\n".join(lines) + "\n"
+
+
+def _there(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    return ((key, value) for key, value in table.items() if value is not None and value != [])
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
+
+
+def _value(value: Any) -> str:
+    """A value as TOML 1.0 writes it: its basic strings are JSON's, but for the character DEL."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_key(key)} = {_value(item)}' for key, item in _there(value))} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_value(item) for item in value)}]"
+    if isinstance(value, float):
+        return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
 def profile_schema() -> dict[str, Any]:

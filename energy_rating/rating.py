@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from energy_rating import formats
+from energy_rating import formats, hardware_profiles
 from energy_rating.checks import LEAST_COVERAGE
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.profiles import (
@@ -109,7 +109,8 @@ class Protocol:
     """A way of measuring that a scheme knows.
 
     ``devices``: on how many it measures; None: on as many as the model needs. ``whole_rounds``: every repeat takes all items a
-    whole number of times; a steady state is cut out of a stream of them, and does not.
+    whole number of times; a steady state is cut out of a stream of them, and does not. ``unset``: settings by which the work itself
+    would be another one (inputs cut short, fewer steps, smaller images); a record that has one of them set is outside the protocol.
     """
 
     __pydantic_config__ = STRICT
@@ -119,6 +120,7 @@ class Protocol:
     url: str
     devices: int | None = None
     whole_rounds: bool = True
+    unset: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +149,8 @@ class RatingClass:
     each of ``items``, ``max_new_tokens``, ``in_flight`` (requests at once: batch × concurrency) and ``bits`` (of the weights).
     ``tokens_per_request``: the fewest and the most that must have been counted; None: any number, and none at all.
     ``items_sha256``: of the protocol's items, where it is known; what ran on others is indicative. ``dataset``: where they come
-    from; what ran on those that ship with the package, or on a file of one's own, is indicative.
+    from; what ran on those that ship with the package, or on a file of one's own, is indicative. ``reasoning``: whether the model
+    must have been asked to think first, or not to; None: either.
     """
 
     __pydantic_config__ = STRICT
@@ -169,6 +172,7 @@ class RatingClass:
     tokens_per_request: tuple[int, int] | None = None
     items_sha256: str | None = None
     dataset: str | None = None
+    reasoning: bool | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.lowest_j <= self.centre_j <= self.highest_j or self.e_ref_j <= 0:
@@ -337,7 +341,8 @@ class Judgement:
     """A rating, and what it was worked out from. None: it was not there, or it came not so far.
 
     ``work`` is in the unit that is rated, and ``work_method`` says how it was had. ``measured_j`` is energy per unit as measured;
-    ``normalised`` what normalisation made of it.
+    ``normalised`` what normalisation made of it. ``estimated``: the energy is a model's, not a sensor's; ``example``: the device does
+    not exist.
     """
 
     rating: Rating
@@ -351,6 +356,8 @@ class Judgement:
     normalised: Normalised | None
     rated: RatingClass | TrainingClass | None
     interval: tuple[float, float] | None
+    estimated: bool
+    example: bool
 
 
 def rate(
@@ -385,7 +392,7 @@ def judge(
     """
     if not isinstance(scheme, Scheme):
         scheme = load_scheme(scheme)
-    known = all_profiles() if profiles is None else profiles
+    known = _known(scheme) if profiles is None else profiles
     training = record.stage in TRAINING
     found = _find_training(record, scheme) if training else _find_class(record, scheme)
     rated = found.rated
@@ -427,8 +434,9 @@ def judge(
         reasons += found.reasons
     if isinstance(rated, RatingClass):
         reasons += _of_operating_point(record, rated)
+        protocol = _protocol(record, scheme)
+        reasons += _of_settings(record, rated, protocol.unset if protocol is not None else ())
         if measurement is not None:
-            protocol = _protocol(record, scheme)
             whole_rounds = protocol is None or protocol.whole_rounds
             reasons += _of_work(record, measurement, rated, whole_rounds=whole_rounds)
         if not _knows_items(record, rated):
@@ -461,14 +469,14 @@ def judge(
             stars = scheme.stars(index.value)
     would_be: WouldBe | None = None
     if provisional and stars is None and index is not None and could_be is not None:
-        would_be = WouldBe(stars=scheme.stars(index.value), could_be=could_be, index=index)
+        would_be = WouldBe(stars=scheme.stars(index.value), could_be=could_be, index=index, basis=basis)
     firm = rated is not None and rated.status == "firm" and basis == "measured" and not scheme.draft
     too_wide = bool(reasons) and reasons[-1].startswith("the doubt is too wide") and len(reasons) == 1
     rating = Rating(
         stars=stars,
         could_be=could_be if stars is not None else None,
         index=index if stars is not None or too_wide else None,
-        energy_per_unit_j=energy if stars is not None or would_be is not None else measured,
+        energy_per_unit_j=energy if stars is not None else measured,
         unit=unit,
         basis=basis if stars is not None else None,
         status=("firm" if firm else "provisional") if stars is not None else None,
@@ -491,6 +499,17 @@ def judge(
         normalised=normalised,
         rated=rated,
         interval=interval,
+        estimated=measurement is not None and _is_estimated(record, measurement, scheme.component),
+        example=is_example(record),
+    )
+
+
+def _known(scheme: Scheme) -> tuple[Profile, ...]:
+    """The profiles that ship and the user's own. Of the reference device only the one that ships counts: what everybody is
+    compared with must be the same on every machine."""
+    return tuple(
+        load_profile(profile.key, hardware_profiles()) if profile.key == scheme.reference_device else profile
+        for profile in all_profiles()
     )
 
 
@@ -583,7 +602,7 @@ def _of_measurement(record: Record, measurement: Measurement, scheme: Scheme) ->
         )
         yield f"the {component} was not measured, and {scheme.name} rates its energy; there is: {had or 'none'}"
     else:
-        if worst_method(channel.method for channel in channels) == "model":
+        if _is_estimated(record, measurement, component):
             yield f"the energy of the {component} is estimated by a model, not measured"
         if energy.value <= 0:
             yield f"the {component} is said to have used {energy.value:g} J: the sensor told nothing"
@@ -598,7 +617,7 @@ def _of_measurement(record: Record, measurement: Measurement, scheme: Scheme) ->
                 yield f"{channel.id}: the record does not say how often the sensor refreshes"
             elif measurement.duration_s / channel.period_s < rules.fewest_samples:
                 yield _Shortfall(
-                    f"{channel.id} gave about {measurement.duration_s / channel.period_s:.0f} samples; "
+                    f"{channel.id} gave about {int(measurement.duration_s / channel.period_s)} samples; "
                     f"at least {rules.fewest_samples} are asked for"
                 )
         for device in dict.fromkeys(channel.device for channel in channels):
@@ -611,7 +630,7 @@ def _of_measurement(record: Record, measurement: Measurement, scheme: Scheme) ->
     yield from _of_validity(record, measurement, component)
     if measurement.duration_s < rules.shortest_s:
         yield _Shortfall(
-            f"{significant(measurement.duration_s, 3)} s were measured; at least {rules.shortest_s:.0f} s are asked for"
+            f"{int(measurement.duration_s * 100) / 100:.2f} s were measured; at least {rules.shortest_s:.0f} s are asked for"
         )
 
 
@@ -830,9 +849,12 @@ def _channels(record: Record, measurement: Measurement, component: str) -> list[
     ]
 
 
+def _is_estimated(record: Record, measurement: Measurement, component: str) -> bool:
+    return worst_method(channel.method for channel in _channels(record, measurement, component)) == "model"
+
+
 def _told(record: Record, measurement: Measurement, component: str) -> str:
-    method = worst_method(channel.method for channel in _channels(record, measurement, component))
-    return f"{component} (estimated)" if method == "model" else component
+    return f"{component} (estimated)" if _is_estimated(record, measurement, component) else component
 
 
 def _percent(share: float) -> str:
@@ -988,6 +1010,31 @@ def _of_operating_point(record: Record, rated: RatingClass) -> Iterator[str]:
             yield f"outside the protocol: the record does not say the {OPERATING_POINT[key]}; {rated.protocol} has {asked}"
         elif not low <= value <= high:
             yield f"outside the protocol: {value:,} {OPERATING_POINT[key]}; {rated.protocol} has {asked}"
+
+
+def _of_settings(record: Record, rated: RatingClass, unset: Sequence[str]) -> Iterator[str]:
+    """Settings that make another work of it than the protocol's, by which nearly any energy could be had."""
+    load = record.load or Load()
+    for name in unset:
+        if value := load.settings.get(name):
+            yield (
+                f"outside the protocol: {name.replace('_', ' ')} was set to {_told_value(value)}; "
+                f"{rated.protocol} leaves it alone"
+            )
+    if rated.reasoning is not None and load.reasoning is not rated.reasoning:
+        was = {
+            None: "does not say whether the model was",
+            True: "says that the model was",
+            False: "says that the model was not",
+        }
+        asked = "think first" if rated.reasoning else "answer without thinking first"
+        yield (
+            f"outside the protocol: the record {was[load.reasoning]} asked to think first; in this class it is asked to {asked}"
+        )
+
+
+def _told_value(value: str | float | bool) -> str:
+    return "on" if value is True else str(value)[:80]
 
 
 def _of_work(

@@ -276,6 +276,7 @@ class WouldBe:
     stars: int
     could_be: tuple[int, int]
     index: Estimate
+    basis: Basis
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -143,7 +143,11 @@ def corrected_journal(journal: Journal, calibration: Path) -> tuple[Journal, tup
         raise BadInput(
             "it holds no gain of a card of this run" if gains else "it holds no gain ([[meter]])",
             "A gain belongs to one card; this run's "
-            + (f"are, by SHA-256: {', '.join(sha256_of(card) for card in sorted(cards))}" if cards else "has none"),
+            + (
+                f"are, by SHA-256: {', '.join(sha256_of(card) for card in sorted(cards))}"
+                if cards
+                else "has none"
+            ),
             place=calibration,
         )
     files = {**journal.files, f"calibration/{calibration.name}": hashlib.sha256(content).hexdigest()}

@@ -23,18 +23,19 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from energy_rating import __version__, formats, hardware_profiles
+from energy_rating import __version__, formats
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.formats import RECORD_NAME, plain
 from energy_rating.impact import Impact, footprint, zone_named
 from energy_rating.journal import JOURNAL_NAMES
 from energy_rating.plausibility import implausible
+from energy_rating.profiles import profile_files
 from energy_rating.profiles import profiles as all_profiles
 from energy_rating.publishers import card, label, splice, words
 from energy_rating.publishers.folder import RATING_NAME
 from energy_rating.rating import RATING_SCHEMA, SCHEMES, rate, rating_to_json
 from energy_rating.records import Finding, Rating, Record
-from energy_rating.summary import summarise_journal
+from energy_rating.summary import corrected_journal, summarise_journal
 from energy_rating.tasks import FOLDER as TASKS
 
 LARGEST_FILE = 16 << 20  # bytes of a label, a card or a rating
@@ -90,16 +91,23 @@ class Verification:
         return all(finding.severity == "note" for finding in self.findings)
 
 
-def verify(folder: str | Path, *, strict: bool = False, tolerance: float = 0.0) -> Verification:
+def verify(
+    folder: str | Path,
+    *,
+    strict: bool = False,
+    tolerance: float = 0.0,
+    calibration: str | Path | None = None,
+) -> Verification:
     """Makes everything in a run's folder again from its journal, and says what differs.
 
     Args:
         folder: of a run, with a ``journal.jsonl`` or ``.jsonl.gz``.
         strict: also say what speaks against the journal itself.
         tolerance: by how much numbers may differ, relative to the larger (0 to 1); 0 is not at all.
+        calibration: the hardware profile with whose gains the record was made (``summarise --calibration``), if it was.
 
     Raises:
-        BadInput: there is no journal, or not even its first line can be read.
+        BadInput: there is no journal, or not even its first line can be read; or the calibration is of no card of it.
     """
     if not 0 <= tolerance < 1:
         raise BadInput(f"{tolerance} is no tolerance from 0 to 1", place="tolerance")
@@ -121,7 +129,13 @@ def verify(folder: str | Path, *, strict: bool = False, tolerance: float = 0.0) 
             place=folder / journal_name,
         )
     journal = formats.read_journal(folder / journal_name)
-    checking = _Checking(folder, present, summarise_journal(journal), tolerance)
+    if calibration is None:
+        record = summarise_journal(journal)
+    else:
+        corrected, of_gain = corrected_journal(journal, Path(calibration))
+        record = summarise_journal(corrected)
+        record = replace(record, findings=(*of_gain, *record.findings))
+    checking = _Checking(folder, present, record, tolerance)
     checking.all()
     findings = implausible(journal, checking.record, all_profiles()) if strict else ()
     return Verification(
@@ -258,6 +272,11 @@ class _Checking:
         self.record = replace(self.record, provenance=replace(self.record.provenance, version=self.made_by))
         self._compare(RECORD_NAME, "", _by_name(plain(published)), _by_name(plain(self.record)))
         self._shipped(published.provenance.files, RECORD_NAME)
+        used = [name for name in published.provenance.files if name.startswith("calibration/")]
+        if used and used[0] not in self.record.provenance.files:
+            self.notes.append(
+                f"{RECORD_NAME} was corrected by the gains in {used[0].partition('/')[2][:80]}; give that file with --calibration"
+            )
 
     def _compare(self, file: str, path: str, published: Any, recomputed: Any) -> None:
         if len(self.differences) > MOST_DIFFERENCES:
@@ -294,7 +313,9 @@ class _Checking:
             folder, _, rest = name.partition("/")
             if folder not in SHIPPED or not rest.endswith(".toml"):
                 continue  # items: their hash is part of the journal, and what a scheme expects stands in the scheme
-            here = {path.name: path for path in (SHIPPED[folder] or hardware_profiles()).glob("*.toml")}
+            shipped = SHIPPED[folder]
+            files_here = profile_files().values() if shipped is None else shipped.glob("*.toml")
+            here = {path.name: path for path in files_here}
             if rest not in here:
                 self.notes.append(f"{file}: {name[:80]} does not ship with energy-rating {__version__}")
             elif hashlib.sha256(here[rest].read_bytes()).hexdigest() != sha256:
@@ -306,6 +327,7 @@ class _Checking:
                 else:
                     self.notes.append(
                         f"{file}: {name} has changed since; what follows from it was recomputed with the file of today"
+                        + ("; who calibrates a device has a profile of their own" if shipped is None else "")
                     )
 
     # -- the rating

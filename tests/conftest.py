@@ -20,4 +20,6 @@ def _no_memory_of_other_runs(tmp_path_factory):
     """What devices turned out to be like is remembered from run to run; tests neither read nor write what a user's runs learned."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        # Nor do the user's own hardware profiles go before those that ship.
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "energy_rating"
 
 # Imports point upwards in this list only: a room may use rooms of lower floors, and the rooms named beside it.
 FLOORS = [
-    ["errors", "quantities"],
+    ["errors", "quantities", "columns"],
     [
         "entries",
         "records",
@@ -22,19 +22,18 @@ FLOORS = [
         "visible_devices",
         "gguf",
         "counts",
-        "child",
         "probe",
         "processes",
         "addresses",
         "exchanges",
     ],
     ["formats"],
-    ["integration", "quality", "profiles", "environment", "hwmon", "sensors", "workloads", "tasks"],
+    ["integration", "quality", "profiles", "environment", "hwmon", "sensors", "workloads", "child", "tasks"],
     ["checks", "rating", "comparison", "impact", "normalisation", "sampler", "survey"],
     ["summary", "meter", "batches"],
     ["plausibility"],
     ["publishers", "command"],
-    ["benchmarking", "integrations", "verification"],
+    ["benchmarking", "calibration", "integrations", "verification"],
     ["cli", "__init__", "__main__"],
 ]
 
@@ -49,9 +48,11 @@ MEASURING = {
     "exchanges",
     "sensors",
     "workloads",
+    "child",
     "command",
     "environment",
     "benchmarking",
+    "calibration",
     "integrations",
 }
 JUDGING = {
@@ -89,6 +90,7 @@ KNOWN_IN = {
     "tokenizers": {"workloads"},
     "huggingface_hub": {"workloads", "publishers"},
     "transformers": {"workloads", "integrations"},
+    "sentence_transformers": {"workloads"},
     "datasets": {"tasks"},
 }
 

@@ -182,10 +182,19 @@ def test_a_sweep_draws_energy_over_load(fake):
     header, rows = publisher.rows(outcomes)
     assert header[1] == "batch size"
     assert [row[1] for row in rows] == ["1", "2", "4", "12"]
+    assert publisher.can_be_drawn(outcomes, "batch_size")
+    assert not publisher.can_be_drawn(outcomes, "dtype")
     with pytest.raises(BadInput, match="no number to draw over"):
         publisher.load_curve(outcomes, "dtype")
     with pytest.raises(BadInput, match="fewer than two runs"):
         publisher.load_curve(outcomes[:1], "batch_size")
+
+
+def test_a_sweep_may_turn_something_on_and_off():
+    on, off = swept("m", {}, "reasoning", ["true", "false"])
+    assert "--reasoning" in on.argv(Path("x"))
+    assert "--no-reasoning" in off.argv(Path("x"))
+    assert not {"true", "false"} & {*on.argv(Path("x")), *off.argv(Path("x"))}
 
 
 def test_a_sweep_of_one_value_is_none():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 from hypothesis import given, settings
@@ -143,6 +144,58 @@ def test_a_budget_ends_it_early_and_says_so(clock, tmp_path):
     assert record["measured"].validity == "degraded"
 
 
+@pytest.mark.parametrize("budget_s", [40.0, 75.0, 150.0, 400.0])
+def test_the_whole_takes_no_longer_than_the_budget_but_for_the_first_repeat(clock, tmp_path, budget_s):
+    run = go(clock, FakeModel(clock), tmp_path / "run", budget_s=budget_s, cooldown_s=3.0)
+    record = run.record
+    one_s = record["measured"].duration_s / record["measured"].n
+    others_s = sum(record[name].duration_s for name in ("load", "idle-before", "warm-up", "idle-after"))
+    assert record["run"].duration_s <= max(budget_s, others_s + one_s) + 0.5
+    assert (record["measured"].n < 5) == any(f.code == "budget-spent" for f in record.findings)
+
+
+def test_a_model_that_fails_at_its_first_item_failed_while_warming_up(clock, tmp_path):
+    with pytest.raises(EnergyRatingError):
+        go(clock, FakeModel(clock, dies_at=1), tmp_path / "run")
+    failed = next(f for f in load(tmp_path / "run").findings if f.code == "workload-failed")
+    assert "'warm-up'" in failed.message
+
+
+@pytest.mark.parametrize("ended", [KeyboardInterrupt, SystemExit])
+def test_what_was_cancelled_says_so_and_is_never_rated(clock, tmp_path, ended):
+    model = FakeModel(clock)
+
+    def watch(now):
+        if now.phase.startswith("measured 3"):
+            raise ended
+
+    with pytest.raises(ended):
+        run_plan(
+            model,
+            planned(load_task("text-generation")),
+            model=Model(id="m"),
+            output_dir=tmp_path / "run",
+            sensors=[FakeDevice(clock, *constant(100))],
+            clock=clock,
+            sleep=clock.sleep,
+            progress=watch,
+        )
+    record = load(tmp_path / "run")
+    finding = next(one for one in record.findings if one.code == "cancelled")
+    assert "'measured 3/5'" in finding.message
+    assert record["measured"].validity == "invalid"
+    assert rate(record).stars is None
+    assert model.closed
+
+
+def test_progress_says_when_it_broke_off_so_that_the_error_has_a_line_of_its_own(clock, tmp_path):
+    seen = []
+    with pytest.raises(EnergyRatingError):
+        go(clock, FakeModel(clock, dies_at=9), tmp_path / "run", seen=seen)
+    assert seen[-1].phase == ""
+    assert all(now.phase for now in seen[:-1])
+
+
 def test_a_model_that_fails_leaves_what_was_measured_one_error_and_nothing_running(clock, tmp_path):
     model = FakeModel(clock, dies_at=30)
     with pytest.raises(EnergyRatingError, match="the server ended"):
@@ -262,7 +315,8 @@ def test_a_stretch_that_is_noted_afterwards_has_its_own_energy_and_work(clock, t
             return Done(work={"request": len(items), "token": 20 * len(items)}, spans=spans)
 
     record = go(clock, TwoPhased(clock), tmp_path / "run").record
-    n = record["measured"].work["request"] + record["warm-up"].work["request"]
+    n = record["measured"].work["request"]
+    assert record["warm-up"].work["request"] > 0, "whose parts are not mixed with those that are measured"
     assert record["prefill"].energy_j["gpu"].value == pytest.approx(n * 100.0, rel=0.03)
     assert record["decode"].energy_j["gpu"].value == pytest.approx(n * 160.0, rel=0.03)
     assert record["decode"].work == {"token": 20 * n}
@@ -339,6 +393,18 @@ def test_of_serving_only_the_part_counts_in_which_the_server_was_full(clock, tmp
     assert record["serving"].energy_per("request").value > measured.energy_per("request").value
     assert record.load.concurrency == 8
     assert "items-repeated" in {finding.code for finding in record.findings}
+
+
+def test_what_a_stream_that_only_warms_up_lacks_is_not_held_against_the_measured_part(clock, tmp_path):
+    class Arriving(FakeServer):
+        def run(self, items):
+            super().run(items)
+            return served(self.log[-len(items) :], concurrency=None)
+
+    wishes = {"request_rate": 1.0, "batch_size": 1}
+    record = go(clock, Arriving(clock, slots=2), tmp_path / "run", wishes=wishes, repeats=2).record
+    assert record["warm-up"].work["request"] == 2, "too few for a steady part"
+    assert "no-steady-part" not in {finding.code for finding in record.findings}
 
 
 def test_too_few_requests_are_told_and_the_whole_stands_in():
@@ -620,8 +686,51 @@ def test_a_function_that_raises_is_the_cause_of_one_error(clock, tmp_path):
         (print, "text", {}),
         (print, [1], {"batch_size": 0}),
         (print, [1], {"idle_s": -1}),
+        (print, [1], {"budget_s": math.nan}),
+        (print, [1], {"min_duration_s": math.nan}),
+        (print, [1], {"repeats": 1.5}),
+        (print, [1], {"batch_size": True}),
+        (print, None, {}),
+        (print, 5, {}),
+        (print, {"a": 1}, {}),
+        (print, b"bytes", {}),
+        (print, iter(()), {}),
+        (print, itertools.count(), {}),
     ],
 )
 def test_a_function_is_not_benchmarked_on_nothing(function, items, more):
     with pytest.raises(BadInput):
         benchmark(function, items, **more)
+
+
+async def later(item):
+    return None
+
+
+def one_by_one(item):
+    yield item
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (later, "asynchronous: when it returns, nothing is done yet"),
+        (one_by_one, "a generator: when it returns, nothing is done yet"),
+        (lambda item: {"label": "POSITIVE"}, "'label' is a str, no count"),
+        (lambda item: {"right": True}, "'right' is a bool, no count"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_function_that_has_done_nothing_or_counts_nothing_is_refused(clock, tmp_path, function, says):
+    with pytest.raises(BadInput, match=says):
+        call(function, [1], clock, FakeDevice(clock, *constant(100)), tmp_path / "run")
+
+
+def test_items_may_come_one_by_one(clock, tmp_path):
+    def answer(item):
+        clock.sleep(0.5)
+
+    gpu = FakeDevice(clock, *constant(100))
+    record = call(answer, (n for n in range(3)), clock, gpu, tmp_path / "run", repeats=2)
+    assert record["measured"].work["request"] % 3 == 0
+    assert record.load.items == 3

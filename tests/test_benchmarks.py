@@ -21,7 +21,7 @@ def _scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
-@pytest.mark.parametrize("script", ["peers", "accuracy", "overhead", "traces"])
+@pytest.mark.parametrize("script", ["peers", "accuracy", "overhead", "traces", "kill", "soak"])
 def test_each_script_says_what_it_does(script):
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / f"{script}.py"), "--help"],

@@ -165,6 +165,7 @@ def test_without_a_rating_every_reason_is_told():
     refused = rating(stars=None, could_be=None, index=None, reasons=("a GPU was shared", "no quality"))
     text = section([(record(), refused)], label="x.svg")
     assert rows(text)["Rating"] == "**not rated**: a GPU was shared; no quality"
+    assert "rated:" not in rows(text)["Scheme"]
     assert "org/name: not rated, provisional; 15.1 ± 1.2 J per request" in text.split("](")[0]
 
 

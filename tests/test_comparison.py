@@ -162,7 +162,15 @@ def test_what_is_not_in_both_is_refused_with_what_there_is() -> None:
 
 def test_the_settings_that_differ_are_told() -> None:
     other = a_record(
-        load=Load(items=500, batch_size=1, concurrency=1, max_new_tokens=10, seed=1),
+        load=Load(
+            items=500,
+            batch_size=1,
+            concurrency=1,
+            max_new_tokens=10,
+            seed=1,
+            reasoning=False,
+            settings={"min_new_tokens": 10, "max_input_tokens": 512},
+        ),
         model=Model(id="example/example-model", parameters=1_240_000_000, dtype="q4_1"),
         environment=Environment(
             devices=(Device(id=CARD, name="NVIDIA H100 80GB HBM3", driver="580.2", power_limit_w=400.0),),
@@ -174,6 +182,8 @@ def test_the_settings_that_differ_are_told() -> None:
         "model dtype": ("float16", "q4_1"),
         "items": ("1,000", "500"),
         "seed": ("0", "1"),
+        "reasoning": (None, "off"),
+        "max input tokens": (None, "512"),
         "driver": ("575.1", "580.2"),
         "power limit (W)": ("700", "400"),
         "torch": (None, "2.9"),

@@ -20,7 +20,7 @@ import pytest
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.records import Model
 from energy_rating.workloads import Item, Settings, prepare
-from energy_rating.workloads.diffusers import Diffusers, PipelineFailed, random_pipeline
+from energy_rating.workloads.diffusers import Diffusers, PipelineFailed, prepared, random_pipeline
 
 MISSING = [name for name in ("torch", "diffusers", "transformers") if importlib.util.find_spec(name) is None]
 
@@ -406,3 +406,51 @@ def test_the_denoising_is_a_stretch_of_its_own_with_all_its_steps(loaded):
         < done.spans[1].end_s
         < end
     )
+
+
+@pytest.mark.slow
+@needs_diffusers
+@together
+def test_a_shape_becomes_a_pipeline_with_random_weights_in_the_type_asked_for(calls: list[str]) -> None:
+    settings = Settings(
+        task="text-to-image", random_weights=Path("tiny-diffusion"), dtype="bfloat16", steps=2, batch_size=2
+    )
+    workload, model = prepared("any-name", settings)
+    assert isinstance(workload, Diffusers)
+    with closing(workload):
+        workload.load()
+        pipeline = workload._pipeline
+        parts = [pipeline.unet, pipeline.vae, pipeline.text_encoder]
+        parameters = sum(one.numel() for part in parts for one in part.parameters())
+        assert model == Model(id="random/tiny-diffusion", parameters=parameters, dtype="bfloat16")
+        assert {str(part.dtype) for part in parts} == {"torch.bfloat16"}
+        done = workload.run(["a cat", "a dog", "雨"])
+    assert done.work == {"request": 3, "image": 3}
+    assert [(span.name, span.work) for span in done.spans] == [("denoising", {"step": 2})] * 2
+    assert calls == []
+
+
+@pytest.mark.slow
+@needs_diffusers
+@together
+def test_the_shape_that_is_called_sdxl_has_its_published_number_of_parameters() -> None:
+    shape = Settings(task="text-to-image", random_weights=Path("sdxl"), dtype="float16")
+    _, model = prepared("any-name", shape)
+    # UNet 2,567,463,684; CLIP ViT-L and OpenCLIP ViT-bigG; autoencoder: energy_rating/tasks/configs/README.md
+    assert model == Model(id="random/sdxl", parameters=3_468_837_867, dtype="float16")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", '{"_class_name": "Theirs"}', '{"_class_name": "StableDiffusionPipeline", "unet": {}}'],
+)
+def test_what_is_no_shape_of_a_pipeline_is_one_line(tmp_path: Path, content: str) -> None:
+    from energy_rating.workloads.diffusers import read_shape
+
+    path = tmp_path / "shape.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(BadInput, match=r"is not the shape of a pipeline.*_class_name is one of") as caught:
+        read_shape(path)
+    one_line(caught.value)
+    with pytest.raises(BadInput, match=r"there is no such file\. Such as sdxl"):
+        read_shape(Path("no-such-shape"))

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from energy_rating.errors import BadInput
-from energy_rating.publishers import label
+from energy_rating.publishers import label, words
 from energy_rating.quantities import Estimate
 from energy_rating.rating import rate
 from energy_rating.records import (
@@ -287,7 +287,7 @@ def test_what_was_measured_is_the_headline_and_what_it_was_normalised_to_stands_
 
 
 def test_what_would_be_is_never_drawn_as_stars() -> None:
-    would_be = WouldBe(stars=3, could_be=(2, 3), index=Estimate(value=1.2, random=0.1))
+    would_be = WouldBe(stars=3, could_be=(2, 3), index=Estimate(value=1.2, random=0.1), basis="measured")
     case = a_record(), not_rated("59.9 s were measured; at least 60 s are asked for", would_be=would_be)
     text = shown(*case)
     assert "NOT RATED" in text
@@ -302,7 +302,7 @@ def test_an_example_says_so_across_the_label() -> None:
     tree = root(*CASES["example"])
     across = [element for element in tree.iter(f"{SVG}text") if element.get("transform")]
     assert [element.text for element in across] == ["EXAMPLE"]
-    assert label.EXAMPLE in shown(*CASES["example"])
+    assert words.EXAMPLE in shown(*CASES["example"])
     assert label.alt(*CASES["example"]).startswith("Example, ")
     assert "EXAMPLE" not in label.svg(*CASES["rated"])
 

@@ -375,3 +375,29 @@ def test_an_answer_can_be_held_to_a_number_of_tokens_and_an_item_have_its_own() 
 def test_a_number_of_tokens_at_least_and_another_at_most_is_refused(gguf: Path) -> None:
     with pytest.raises(BadInput, match="--min-new-tokens"):
         prepare("llama_cpp", str(gguf), Settings(min_new_tokens=5, max_new_tokens=10))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (Settings(task="image-classification"), "does no image-classification"),
+        (Settings(task="question-answering"), "does no question-answering"),
+        (Settings(options={"bogus": 1}), "has no option 'bogus'"),
+        (Settings(options={"n_ctx": "many"}), "'many' is no number for n_ctx"),
+        (Settings(options={"n_threads": 0}), "0 is not at least 1"),
+        (Settings(options={"answer_timeout_s": 0}), "is not a time above 0"),
+    ],
+)
+def test_what_it_cannot_do_is_refused_and_not_ignored(gguf: Path, settings: Settings, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        prepare("llama_cpp", str(gguf), settings)
+
+
+def test_the_engines_own_arguments_reach_it_and_a_long_answer_finds_room(gguf: Path) -> None:
+    asked = Settings(max_new_tokens=4096, options={"n_threads": 3, "answer_timeout_s": 7})
+    workload, _ = prepare("llama_cpp", str(gguf), asked)
+    assert isinstance(workload, LlamaCpp)
+    assert workload.arguments == {"n_threads": 3, "n_ctx": 5120, "n_gpu_layers": -1}
+    workload, _ = prepare("llama_cpp", str(gguf), Settings(max_new_tokens=4096, options={"n_ctx": 4000}))
+    assert isinstance(workload, LlamaCpp)
+    assert workload.arguments["n_ctx"] == 4000

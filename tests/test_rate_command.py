@@ -11,7 +11,9 @@ from click.testing import CliRunner
 
 from energy_rating.cli import cli
 from energy_rating.formats import load, write_record
-from energy_rating.rating import schemes
+from energy_rating.publishers import text, words
+from energy_rating.quantities import Estimate
+from energy_rating.rating import rate, schemes
 
 REPORT = Path(__file__).parents[1] / "reports" / "example-gpu"
 EXAMPLE = load(REPORT)
@@ -46,6 +48,14 @@ def test_it_says_stars_index_in_words_and_what_the_next_star_needs() -> None:
         assert part in told
 
 
+def test_who_reaches_the_next_star_as_printed_has_reached_it() -> None:
+    rating = replace(
+        rate(load(REPORT)), energy_per_unit_j=Estimate(value=200.0), index=Estimate(value=200 / 310)
+    )
+    told = text.rating(rating, next_j=2**-1.5 * 310)  # 109.6
+    assert "the next star begins at 109 J" in told
+
+
 def test_the_explanation_shows_every_step_with_its_source() -> None:
     told = " ".join(run("rate", str(REPORT), "--explain").split())
     for part in (
@@ -67,13 +77,23 @@ def test_several_schemes_stand_side_by_side_each_named() -> None:
 def test_what_would_be_is_told_only_when_asked_for_and_never_in_stars(short: str) -> None:
     assert "would be" not in run("rate", short)
     told = run("rate", short, "--provisional")
-    assert told.startswith("Not rated")
+    assert told.splitlines()[:2] == [words.EXAMPLE, "Not rated"]
     assert "provisional — would be" in told
     assert "this is no rating" in told
     assert "★" not in told
     entry = json.loads(run("rate", short, "--provisional", "--json"))
     assert entry["stars"] is entry["could_be"] is entry["index"] is None
     assert entry["would_be"]["stars"] in range(1, 6)
+
+
+def test_the_example_is_called_one_and_so_is_an_estimate(tmp_path: Path) -> None:
+    assert run("rate", str(REPORT)).startswith(words.EXAMPLE)
+    record = load(REPORT)
+    guessed = tuple(replace(channel, method="model") for channel in record.channels)
+    write_record(replace(record, channels=guessed), tmp_path / "record.json")
+    told = run("rate", str(tmp_path / "record.json"), "--explain")
+    assert "estimated ≈ 20.4 ± 1.6 J per request" in told
+    assert "as measured" not in told
 
 
 def test_card_and_label_mark_what_would_be(short: str, tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import sys
 import types
 import wave
+from pathlib import Path
 
 import pytest
 
@@ -146,6 +148,27 @@ def test_a_line_may_hold_all_that_a_model_can_be_given(tmp_path):
         Item(text="What is it?", image=tmp_path / "cat.png", max_new_tokens=7),
         Item(audio=tmp_path / "said.wav"),
     )
+
+
+def test_lines_end_where_json_lines_end_and_a_mark_of_their_order_is_no_text(tmp_path):
+    path = tmp_path / "items.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"text": "one\xe2\x80\xa8two\xc2\x85three"}\r\nplain\r\n[1] is a note\n')
+    assert [item.text for item in read_items(path)] == ["one\u2028two\x85three", "plain", "[1] is a note"]
+
+
+@pytest.mark.parametrize("text", ['[{"text": "a"}, {"text": "b"}]', '[\n  {"text": "a"}\n]\n'])
+def test_one_list_of_json_is_not_taken_for_a_text(tmp_path, text):
+    path = tmp_path / "items.json"
+    path.write_text(text)
+    with pytest.raises(BadInput, match="a JSON list, and not JSON Lines"):
+        read_items(path)
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(BadInput, match="no file and no folder"):
+            read_items(path)
 
 
 def test_a_folder_of_pictures_or_sounds_is_a_list_of_items(tmp_path):
@@ -306,6 +329,15 @@ def test_a_hub_that_cannot_be_reached_or_lacks_a_column_gives_one_line(hub, monk
 
 
 # ---------------------------------------------------------------------------------------------------------- settings
+
+
+def test_a_workload_refuses_options_and_tasks_that_it_does_not_know():
+    asked = Settings(task="image-classification", options={"n_ctx": 4096})
+    refuse(asked, "some", understands=())
+    with pytest.raises(BadInput, match="--option: the workload some has no option 'n_ctx'"):
+        refuse(asked, "some", understands=(), options=("n_threads",))
+    with pytest.raises(BadInput, match="--task: the workload some does no image-classification"):
+        refuse(asked, "some", understands=(), tasks=("text-generation",))
 
 
 def test_a_workload_refuses_what_it_cannot_do():

@@ -178,6 +178,15 @@ def load_curve(outcomes: Sequence[Outcome], name: str, *, kind: str = "png") -> 
     return file.getvalue()
 
 
+def can_be_drawn(outcomes: Sequence[Outcome], name: str) -> bool:
+    """Whether there are two figures at least, and the option's values are numbers."""
+    try:
+        _points(outcomes, name)
+    except BadInput:
+        return False
+    return True
+
+
 def _points(outcomes: Sequence[Outcome], name: str) -> list[tuple[float, Estimate, str]]:
     found = []
     for outcome in outcomes:

@@ -31,7 +31,7 @@ from energy_rating.quantities import (
     significant,
     with_doubt,
 )
-from energy_rating.rating import MOST_STARS, TRAINING
+from energy_rating.rating import MOST_STARS, TRAINING, is_example
 from energy_rating.records import (
     MEASURED,
     RUN,
@@ -132,6 +132,8 @@ def _rows(
     record: Record, rating: Rating | None, emissions: Impact | float | None, location: str | None
 ) -> Iterator[tuple[str, str]]:
     shown = headline(record)
+    if is_example(record):
+        yield "**Example**", "this device does not exist, and this is no rating of anything real"
     yield "Model", _about_model(record)
     yield "Task", _about_task(record)
     yield "Rating", _stars(rating)
@@ -227,10 +229,10 @@ def _scheme(rating: Rating) -> str:
         parts.append(f"class {for_markdown(rating.class_)}")
     if rating.protocol is not None:
         parts.append(f"protocol {for_markdown(rating.protocol)}")
-    if rating.energy_per_unit_j is not None and rating.unit is not None:
-        basis = f" ({rating.basis})" if rating.basis else ""
+    # Only the figure that stars rest on; all others stand below, with what they are of.
+    if rating.energy_per_unit_j is not None and rating.unit is not None and rating.stars is not None:
         parts.append(
-            f"rated: {with_doubt(rating.energy_per_unit_j, 'J')} per {for_markdown(rating.unit)}{basis}"
+            f"rated: {with_doubt(rating.energy_per_unit_j, 'J')} per {for_markdown(rating.unit)} ({rating.basis or 'basis not told'})"
         )
     return ", ".join(parts)
 

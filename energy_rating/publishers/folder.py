@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from energy_rating import __version__, hardware_profiles
+from energy_rating import __version__
 from energy_rating.formats import RECORD_NAME, journal_in, read_journal, write_whole
-from energy_rating.profiles import profile_for, profiles
+from energy_rating.profiles import profile_files, profile_for, profiles
 from energy_rating.publishers import card, label, trace
 from energy_rating.rating import RATING_SCHEMA, SCHEMES, load_scheme, rating_to_json
 from energy_rating.records import Rating, Record
@@ -54,11 +54,11 @@ def _rests_on(record: Record, rating: Rating) -> Iterator[tuple[str, str]]:
     """The files that a rating rests on beside its record, and their SHA-256: the scheme, and the profiles of the devices."""
     scheme = load_scheme(rating.scheme)
     yield f"schemes/{scheme.name}.toml", _sha256(SCHEMES / f"{scheme.name}.toml")
-    known = profiles()
+    known, files = profiles(), profile_files()
     found = [profile_for(device.name, device.memory_gb, among=known) for device in record.environment.devices]
     keys = {scheme.reference_device, *(profile.key for profile in found if profile is not None)}
     for key in sorted(keys):
-        yield f"hardware_profiles/{key}.toml", _sha256(hardware_profiles() / f"{key}.toml")
+        yield f"hardware_profiles/{key}.toml", _sha256(files[key])
 
 
 def _sha256(path: Path) -> str:

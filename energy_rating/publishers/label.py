@@ -67,7 +67,6 @@ REVISION_DIGITS = 12
 NO_SEAL = (
     "A self-declared rating, not a government or certification label. It can be recomputed from its journal."
 )
-EXAMPLE = "EXAMPLE: this device does not exist"
 
 
 def svg(record: Record, rating: Rating) -> str:
@@ -561,7 +560,7 @@ def _draw_head(sheet: _Sheet, facts: _Facts) -> None:
     if facts.example:
         sheet.box(0.75, 64, WIDTH_PX - 1.5, 26, fill=INK)
         sheet.y = 82
-        sheet.text(WIDTH_PX / 2, EXAMPLE, size=13, bold=True, colour=PAPER, across="middle")
+        sheet.text(WIDTH_PX / 2, words.EXAMPLE, size=13, bold=True, colour=PAPER, across="middle")
         sheet.y = 90
 
 

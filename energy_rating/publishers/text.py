@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -26,7 +27,7 @@ from energy_rating.quantities import (
     with_doubt,
     with_doubt_in_parts,
 )
-from energy_rating.rating import OPERATING_POINT, Judgement, Scheme
+from energy_rating.rating import OPERATING_POINT, Judgement, Scheme, next_star_j
 from energy_rating.records import Channel, Finding, Measurement, Rating, Record
 from energy_rating.summary import one_line, per_right_answer, units
 from energy_rating.survey import Survey
@@ -100,12 +101,20 @@ def record(value: Record) -> str:
     return "\n".join(lines).rstrip()
 
 
-def rating(value: Rating, next_j: float | None = None, measured_j: Estimate | None = None) -> str:
+def rating(
+    value: Rating,
+    next_j: float | None = None,
+    measured_j: Estimate | None = None,
+    *,
+    estimated: bool = False,
+    example: bool = False,
+) -> str:
     """Stars, or every reason why there are none.
 
     ``next_j``: joules per unit at which the next star begins. ``measured_j``: as measured, to stand before what was normalised.
+    ``estimated``: the energy is a model's. ``example``: the device does not exist.
     """
-    lines: list[str] = []
+    lines: list[str] = [words.EXAMPLE] if example else []
     what = " · ".join(
         part
         for part in (
@@ -122,20 +131,18 @@ def rating(value: Rating, next_j: float | None = None, measured_j: Estimate | No
         open_ = f"  could be {could_be[0]}–{could_be[1]}" if could_be[0] != could_be[1] else ""
         lines.append(f"{'★' * value.stars}{'☆' * (5 - value.stars)}  {value.stars} of 5 stars{open_}")
         lines.append(f"  {what}")
-        if value.index is not None and value.energy_per_unit_j is not None:
-            normalised = " normalised" if value.basis == "normalised" else ""
-            if normalised and measured_j is not None:
-                lines.append(f"  {with_doubt(measured_j, 'J')} per {value.unit} as measured")
-            lines.append(
-                f"  {with_doubt(value.energy_per_unit_j, 'J')} per {value.unit}{normalised}: "
-                f"{rounded(value.index.value, value.index.half_width())} of the reference, {words.change(value.index.value)}"
-            )
-        if next_j is not None:
-            lines.append(f"  the next star begins at {scaled(next_j, 'J')} per {value.unit}")
     else:
         lines += ["Not rated", f"  {what}"]
-        if value.energy_per_unit_j is not None:
-            lines.append(f"  {with_doubt(value.energy_per_unit_j, 'J')} per {value.unit}")
+    if value.energy_per_unit_j is not None:
+        normalised = " normalised" if value.basis == "normalised" else ""
+        if normalised and measured_j is not None:
+            lines.append(f"  {with_doubt(measured_j, 'J')} per {value.unit} as measured")
+        figure = f"{'estimated ≈ ' if estimated else ''}{with_doubt(value.energy_per_unit_j, 'J')} per {value.unit}{normalised}"
+        if value.stars is not None and value.index is not None:
+            figure += f": {rounded(value.index.value, value.index.half_width())} of the reference, {words.change(value.index.value)}"
+        lines.append(f"  {figure}")
+    if value.stars is not None and next_j is not None:
+        lines.append(f"  the next star begins at {scaled(_rounded_down(next_j), 'J')} per {value.unit}")
     for reason in value.reasons:
         lines += textwrap.wrap(
             reason, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
@@ -143,6 +150,23 @@ def rating(value: Rating, next_j: float | None = None, measured_j: Estimate | No
     if value.would_be is not None:
         lines += [f"  {words.would_be(value.would_be)}", f"  {words.NO_RATING}"]
     return "\n".join(lines)
+
+
+def judgement(value: Judgement) -> str:
+    """A rating with what of it the record alone tells: the figure as measured, an estimate, an example."""
+    return rating(
+        value.rating,
+        next_star_j(value.rating, value.scheme),
+        value.measured_j,
+        estimated=value.estimated,
+        example=value.example,
+    )
+
+
+def _rounded_down(value: float) -> float:
+    """To three digits: who reaches what is printed must have reached what it stands for."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return math.floor(value / step) * step
 
 
 def comparison(value: Comparison) -> str:
@@ -184,7 +208,7 @@ def explanation(value: Judgement) -> str:
         measured = value.measurement
         lines += _entry(
             "energy",
-            f"{with_doubt(value.energy_j, 'J')} of {value.component} in {measured.name!r} "
+            f"{'estimated ≈ ' if value.estimated else ''}{with_doubt(value.energy_j, 'J')} of {value.component} in {measured.name!r} "
             f"({duration(measured.duration_s)}, {_times(measured.n)}); the record, from its journal",
         )
     else:
@@ -194,7 +218,8 @@ def explanation(value: Judgement) -> str:
     if value.measured_j is not None:
         lines += _entry(
             f"per {unit}",
-            f"{with_doubt(value.measured_j, 'J')} as measured: energy over work; ± is the 95 % interval",
+            f"{'estimated ≈ ' if value.estimated else ''}{with_doubt(value.measured_j, 'J')}"
+            f"{'' if value.estimated else ' as measured'}: energy over work; ± is the 95 % interval",
         )
     found = value.normalised
     if found is not None and found.energy_per_unit_j is not None:

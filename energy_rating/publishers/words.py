@@ -7,6 +7,8 @@ from energy_rating.records import Record, WouldBe
 
 NAMES = {"gpu": "GPU", "cpu": "CPU", "dram": "memory", "module": "module", "host": "host", "wall": "wall"}
 
+EXAMPLE = "EXAMPLE: this device does not exist"
+
 NO_REASON = "the record does not say why"
 
 GRAMS_PER_TONNE = 1e6
@@ -31,7 +33,8 @@ def would_be(value: WouldBe) -> str:
     """What the stars of what is not rated would be. In digits: stars are drawn only for what is rated."""
     low, high = value.could_be
     open_ = f" (could be {low}–{high})" if low != high else ""
-    return f"provisional — would be {value.stars} of 5 stars{open_}"
+    rests_on = f", {value.basis}" if value.basis != "measured" else ""
+    return f"provisional — would be {value.stars} of 5 stars{open_}{rests_on}"
 
 
 def grams(carbon_g: Estimate) -> str:

@@ -24,6 +24,7 @@ TASK_SCHEMA = "energy-rating/task/1"
 FOLDER = Path(__file__).parent
 
 LARGEST_ITEM = 1 << 20  # bytes of one line
+LARGEST_LIST = 256 << 20  # bytes of a file of items
 MOST_ITEMS = 100_000
 
 # What an item can carry, and the kinds of file that hold it.
@@ -236,14 +237,8 @@ def read_items(path: Path) -> tuple[Item, ...]:
         return _items_of_folder(path)
     if path.suffix.lower() in (*IMAGES, *SOUNDS):
         return (_item_of_file(path),)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise BadInput("is not UTF-8 text", place=path) from error
-    except OSError as error:
-        raise BadInput(f"cannot be read ({error.strerror or type(error).__name__})", place=path) from error
     items: list[Item] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
         if len(line) > LARGEST_ITEM or len(items) >= MOST_ITEMS:
@@ -252,6 +247,26 @@ def read_items(path: Path) -> tuple[Item, ...]:
     if not items:
         raise BadInput("holds no items", "One item a line: JSON Lines, or plain text", place=path)
     return tuple(items)
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines end with a line feed and nowhere else: JSON may hold all the other characters that Python's lines end with."""
+    try:
+        if path.exists() and not path.is_file():  # a pipe without a writer would never answer
+            raise BadInput("is no file and no folder", "Give a file of items", place=path)
+        with path.open("rb") as file:
+            content = file.read(LARGEST_LIST + 1)
+        if len(content) > LARGEST_LIST:
+            raise BadInput(
+                f"the file is larger than {LARGEST_LIST >> 20} MiB", "Give fewer items", place=path
+            )
+        return content.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise BadInput("is not UTF-8 text", "Give JSON Lines or plain text in UTF-8", place=path) from error
+    except OSError as error:
+        raise BadInput(
+            f"cannot be read ({error.strerror or type(error).__name__})", "Give a file of items", place=path
+        ) from error
 
 
 def _items_of_folder(folder: Path) -> tuple[Item, ...]:
@@ -274,6 +289,13 @@ def _item_of_file(path: Path) -> Item:
 
 
 def _item_of_line(line: str, folder: Path, place: str) -> Item:
+    line = line.removesuffix("\r")
+    if _is_list(line):
+        raise BadInput(
+            "is a JSON list, and not JSON Lines",
+            "Write one object a line, without the list around them",
+            place=place,
+        )
     if not line.lstrip().startswith(("{", '"')):
         return Item(text=line)
     try:
@@ -283,6 +305,16 @@ def _item_of_line(line: str, folder: Path, place: str) -> Item:
     except (ValueError, RecursionError) as error:
         raise BadInput("the line is not JSON", place=place) from error
     return item_from(entry if isinstance(entry, dict) else {"text": entry}, place, folder)
+
+
+def _is_list(line: str) -> bool:
+    """Whether a list of JSON stands or begins in a line, which is nothing that anybody would want answered."""
+    if line.strip() == "[":
+        return True
+    try:
+        return line.lstrip().startswith("[") and isinstance(json.loads(line), list)
+    except (ValueError, RecursionError):
+        return False
 
 
 def item_from(entry: Mapping[str, object], place: str, folder: Path | None = None) -> Item:

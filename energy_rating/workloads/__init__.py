@@ -155,14 +155,35 @@ class Settings:
 _HARMLESS = ("task", "batch_size", "seed", "streaming", "download", "max_new_tokens", "options")
 
 
-def refuse(settings: Settings, workload: str, *, understands: Sequence[str]) -> None:
+def refuse(
+    settings: Settings,
+    workload: str,
+    *,
+    understands: Sequence[str],
+    options: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+) -> None:
     """Refuses what was asked for and this workload has no way to do.
 
-    ``understands``: the fields of ``Settings`` that it heeds, beside those that every workload does.
+    ``understands``: the fields of ``Settings`` that it heeds, beside those that every workload does. ``options``: the engine's
+    own arguments that it takes; None: it looks at them itself. ``tasks``: what it can do, as the hub calls it; None: likewise.
 
     Raises:
-        BadInput: another field is not at its default.
+        BadInput: another field is not at its default, or another task or option is asked for.
     """
+    if tasks is not None and settings.task not in tasks:
+        raise BadInput(
+            f"the workload {workload} does no {settings.task[:80]}",
+            f"It does: {', '.join(tasks)}; name another workload with --workload",
+            place="--task",
+        )
+    for option in settings.options if options is not None else ():
+        if option not in (options or ()):
+            raise BadInput(
+                f"the workload {workload} has no option {option[:80]!r}",
+                f"There are: {', '.join(options)}" if options else "Leave it out",
+                place="--option",
+            )
     plain = Settings()
     for name in Settings.__dataclass_fields__:
         if name in understands or name in _HARMLESS or getattr(settings, name) == getattr(plain, name):
@@ -294,8 +315,15 @@ def workloads() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
-def prepare(name: str, model: str, settings: Settings) -> tuple[Workload, Model]:
+# They start a process of their own, or talk to one; all others would run a stranger's model in this one, beside its secrets.
+ELSEWHERE = ("command", "endpoint", "llama_cpp")
+
+
+def prepare(name: str, model: str, settings: Settings, items: Sequence[Item] = ()) -> tuple[Workload, Model]:
     """The workload of that name for a model, and what the model is. Nothing is loaded yet.
+
+    A model that would run in this process runs in one of its own, which sees no secrets of this one's environment (``child``).
+    ``items``: what it will be asked, if that is known; they are then handed over before anything is measured.
 
     Raises:
         BadInput: there is no such workload, or it cannot run this model.
@@ -304,6 +332,10 @@ def prepare(name: str, model: str, settings: Settings) -> tuple[Workload, Model]
         raise BadInput(
             f"there is no workload {name[:80]!r}", f"There are: {', '.join(workloads())}", place="--workload"
         )
+    if name not in ELSEWHERE:
+        from energy_rating import child  # here, since it needs this module
+
+        return child.prepared(name, model, settings, items)
     found: tuple[Workload, Model] = importlib.import_module(f"{__name__}.{name}").prepared(model, settings)
     return found
 

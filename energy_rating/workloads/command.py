@@ -60,6 +60,7 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
             "concurrency",
             "max_num_seqs",
         ),
+        options=(),
     )
     workload = Command(settings.command)
     workload.load()

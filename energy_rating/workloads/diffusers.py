@@ -1,7 +1,8 @@
 """Texts to images with the ``diffusers`` library: a saved pipeline, run in this process, in eager mode as it comes.
 
 Weights are read from safetensors only, and code that comes with a model is never run. What is counted is what the pipeline
-gave: one image for each text, whatever is on it.
+gave: one image for each text, whatever is on it. ``random_weights`` builds a Stable Diffusion pipeline of the shape that a file of
+JSON names (``tasks/configs/``), on the device and in the type asked for; it needs no other files.
 """
 
 from __future__ import annotations
@@ -43,12 +44,15 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
         BadInput: there is no such pipeline on this machine, or no such type.
         EnergyRatingError: a package is missing.
     """
-    source = _source(model)
+    source = _source(model) if settings.random_weights is None else model
     for package in NEEDED:
         if importlib.util.find_spec(package) is None:
             raise EnergyRatingError(f"{package} is not installed", INSTALL)
-    refuse(settings, "diffusers", understands=("dtype", "steps", "height", "width", "frames"))
+    refuse(
+        settings, "diffusers", understands=("dtype", "steps", "height", "width", "frames", "random_weights")
+    )
     dtype = settings.dtype or DTYPES[0]
+    shape = None if settings.random_weights is None else read_shape(settings.random_weights)
     workload = Diffusers(
         model,
         dtype=dtype,
@@ -59,7 +63,11 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
         batch_size=settings.batch_size,
         seed=settings.seed,
         local_files_only=not settings.download,
+        shape=shape,
     )
+    if shape is not None and settings.random_weights is not None:
+        name = f"random/{settings.random_weights.stem}"
+        return workload, Model(id=name, parameters=_parameters_of_shape(shape), dtype=dtype)
     if settings.download and not Path(source).is_dir():
         return workload, Model(id=_name(model), dtype=dtype)  # what it is, is known when it is here
     folder = Path(source if Path(source).is_dir() else _downloaded(source))
@@ -92,6 +100,7 @@ class Diffusers:
         batch_size: int = 1,
         seed: int = 0,
         local_files_only: bool = True,
+        shape: Mapping[str, Any] | None = None,
     ) -> None:
         """Loads nothing yet.
 
@@ -106,6 +115,7 @@ class Diffusers:
             batch_size: texts at a time.
             seed: of the noise.
             local_files_only: a pipeline that is not on this machine is not downloaded. A folder never needs the network.
+            shape: of a pipeline with random weights, in place of a saved one (see ``read_shape``).
 
         Raises:
             BadInput: a number is out of its range, or there is no such type.
@@ -130,6 +140,7 @@ class Diffusers:
         self._batch_size = batch_size
         self._seed = seed
         self._local_files_only = local_files_only
+        self._shape = shape
         asked = {"num_inference_steps": steps, "height": height, "width": width, "num_frames": frames}
         self._asked = {name: value for name, value in asked.items() if value is not None}
         self._pipeline: Any = None
@@ -149,20 +160,25 @@ class Diffusers:
             PipelineFailed: it could not be read, or does not fit on the device.
         """
         self.close()
-        source, name = _source(self._model), _name(self._model)
+        source, name = self._model if self._shape else _source(self._model), _name(self._model)
         torch, diffusers, _ = _libraries()
         device = _device(self._device, torch)
-        if self._local_files_only and not Path(source).is_dir():
-            source = _downloaded(source)
+        if self._shape is None and self._local_files_only and not Path(source).is_dir():
+            source = _downloaded(str(source))
         try:
             with _silence():
-                pipeline = diffusers.DiffusionPipeline.from_pretrained(
-                    source,
-                    dtype=getattr(torch, self._dtype),
-                    local_files_only=Path(source).is_dir(),
-                    use_safetensors=True,
-                    trust_remote_code=False,
-                )
+                if self._shape is not None:
+                    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                        torch.manual_seed(self._seed)
+                        pipeline = _built(self._shape, device, getattr(torch, self._dtype))
+                else:
+                    pipeline = diffusers.DiffusionPipeline.from_pretrained(
+                        source,
+                        dtype=getattr(torch, self._dtype),
+                        local_files_only=Path(source).is_dir(),
+                        use_safetensors=True,
+                        trust_remote_code=False,
+                    )
                 pipeline.to(device)
         except (
             Exception
@@ -380,6 +396,99 @@ def random_pipeline(
         )
         pipeline.save_pretrained(folder, safe_serialization=True)
     return folder
+
+
+# The pipelines that can be built with random weights, and the text encoders that each has.
+SHAPES: Mapping[str, Mapping[str, str]] = {
+    "StableDiffusionPipeline": {"text_encoder": "CLIPTextModel"},
+    "StableDiffusionXLPipeline": {
+        "text_encoder": "CLIPTextModel",
+        "text_encoder_2": "CLIPTextModelWithProjection",
+    },
+}
+LARGEST_SHAPE = 1 << 20  # bytes
+
+
+def read_shape(path: Path) -> Mapping[str, Any]:
+    """The shape of a pipeline from a file of JSON, or from one that ships with the package, by its name alone.
+
+    ``_class_name`` is the pipeline; ``unet``, ``vae``, ``text_encoder`` (and ``text_encoder_2``) hold what diffusers and transformers call
+    their configurations.
+
+    Raises:
+        BadInput: there is no such file, or it holds no such shape.
+    """
+    shipped = Path(__file__).parent.parent / "tasks" / "configs" / f"{path.name}.json"
+    if not path.is_file() and path.absolute().parent == Path.cwd() and shipped.is_file():  # a name alone
+        path = shipped
+    try:
+        if path.stat().st_size > LARGEST_SHAPE:
+            raise ValueError("it is too large")
+        shape = json.loads(path.read_text(encoding="utf-8"))
+        kind = shape["_class_name"]
+        if not all(isinstance(shape[part], dict) for part in ("unet", "vae", *SHAPES[kind])):
+            raise ValueError("a part of it is missing")
+    except FileNotFoundError:
+        raise BadInput(
+            "there is no such file", "Such as sdxl or tiny-diffusion, which ship with the package", place=path
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadInput(
+            f"is not the shape of a pipeline ({_reason(error)})",
+            f"_class_name is one of {', '.join(SHAPES)}, beside unet, vae and text_encoder",
+            place=path,
+        ) from error
+    found: Mapping[str, Any] = shape
+    return found
+
+
+def _built(shape: Mapping[str, Any], device: Any, dtype: Any) -> Any:
+    """A pipeline of that shape with random weights, made where they belong."""
+    torch, diffusers, transformers = _libraries()
+    # Every prompt is padded to the 77 places that CLIP has, so that the words of it change nothing of what it costs.
+    tokenizer = transformers.CLIPTokenizer(vocab=_letters(), merges=[], model_max_length=77)
+    marks = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            parts: dict[str, Any] = {
+                "unet": diffusers.UNet2DConditionModel(**shape["unet"]),
+                "vae": diffusers.AutoencoderKL(**shape["vae"]),
+            }
+            for name, kind in SHAPES[shape["_class_name"]].items():
+                config = transformers.CLIPTextConfig(**{**shape[name], **marks})
+                parts[name] = getattr(transformers, kind)(config)
+                parts[name.replace("text_encoder", "tokenizer")] = tokenizer
+    finally:
+        torch.set_default_dtype(before)
+    extras: dict[str, Any] = {"scheduler": diffusers.EulerDiscreteScheduler()}
+    if shape["_class_name"] == "StableDiffusionPipeline":
+        extras = {
+            "scheduler": diffusers.DDIMScheduler(clip_sample=False, set_alpha_to_one=False, steps_offset=1),
+            "safety_checker": None,
+            "feature_extractor": None,
+            "requires_safety_checker": False,
+        }
+    return getattr(diffusers, shape["_class_name"])(**parts, **extras)
+
+
+def _parameters_of_shape(shape: Mapping[str, Any]) -> int:
+    """Of all its networks, without making any: on torch's ``meta`` device."""
+    torch, _, _ = _libraries()
+    with _silence():
+        try:
+            pipeline = _built(shape, "meta", torch.float32)
+        except Exception as error:  # a stranger's numbers
+            raise BadInput(
+                f"no pipeline can be built of it ({_reason(error)})", place="--random-weights"
+            ) from error
+    parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    return sum(weights.numel() for part in parts for weights in part.parameters())
 
 
 def _letters() -> dict[str, int]:

@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import importlib.util
 import json
+import math
 import os
 import secrets
 import select
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from energy_rating import gguf
-from energy_rating.child import environment_of_a_model
+from energy_rating.child import die_with_parent, environment_of_a_model
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.records import Model, Number
 from energy_rating.workloads import Item, Settings, Workload, refuse, text_of
@@ -40,6 +41,18 @@ UPGRADE = 'Run: pip install --upgrade "energy-rating[llama-cpp]"'
 
 # The server only looks after its parent that often, beside the end of its standard input; it costs nothing to speak of.
 LOOKS_AFTER_PARENT_S = 1.0
+
+# What it takes of the engine's own arguments (--option), and what it does: each item is one text, and the answer another.
+OPTIONS: Mapping[str, Any] = {
+    "n_threads": int,
+    "n_ctx": int,
+    "n_gpu_layers": int,
+    "load_timeout_s": int | float,
+    "answer_timeout_s": int | float,
+}
+TASKS = ("text-generation", "summarization")
+
+USUAL_CONTEXT = 2048  # tokens
 
 LONGEST_QUOTE = 200
 LARGEST_REPLY = 64 << 20  # bytes
@@ -57,10 +70,20 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     if importlib.util.find_spec("xllamacpp") is None:
         raise EnergyRatingError("xllamacpp is not installed", INSTALL)
     # Its type is what the file's quantisation is, whatever a protocol names.
-    refuse(settings, "llama_cpp", understands=("min_new_tokens", "dtype"))
-    wanted: dict[str, Any] = (
-        {} if settings.max_new_tokens is None else {"max_new_tokens": settings.max_new_tokens}
+    refuse(
+        settings, "llama_cpp", understands=("min_new_tokens", "dtype"), options=tuple(OPTIONS), tasks=TASKS
     )
+    wanted: dict[str, Any] = {}
+    for name, value in settings.options.items():
+        if isinstance(value, bool) or not isinstance(value, OPTIONS[name]):
+            raise BadInput(
+                f"{str(value)[:40]!r} is no number for {name}", "Such as n_ctx=4096", place="--option"
+            )
+        wanted[name] = value
+    if settings.max_new_tokens is not None:
+        wanted["max_new_tokens"] = settings.max_new_tokens
+        # The answer is to find room beside the question; what is cut off by the context is a shorter answer than was asked for.
+        wanted.setdefault("n_ctx", max(USUAL_CONTEXT, settings.max_new_tokens + USUAL_CONTEXT // 2))
     if settings.min_new_tokens not in (None, settings.max_new_tokens):
         raise BadInput(
             "llama.cpp can be held to a number of new tokens, not to at least some",
@@ -79,7 +102,7 @@ class LlamaCpp:
     """A workload whose items are texts; each is answered on its own, one after the other.
 
     The same item gives the same answer: temperature 0, a fixed seed, and no prompt cache from one request to the next.
-    ``answers`` holds the texts of the last ``run``. ``device`` says where the model runs, once it is loaded: ``gpu`` only
+    ``answers`` holds the texts of the last ``run``, ``arguments`` what the server is started with. ``device`` says where the model runs, once it is loaded: ``gpu`` only
     with a build of xllamacpp for one.
     """
 
@@ -89,7 +112,7 @@ class LlamaCpp:
         *,
         n_threads: int = 1,
         max_new_tokens: int = 64,
-        n_ctx: int = 2048,
+        n_ctx: int = USUAL_CONTEXT,
         n_gpu_layers: int = -1,
         seed: int = 0,
         exactly: bool = False,
@@ -117,8 +140,11 @@ class LlamaCpp:
         for name, value in (("n_threads", n_threads), ("max_new_tokens", max_new_tokens), ("n_ctx", n_ctx)):
             if value < 1:
                 raise BadInput(f"{value!r} is not at least 1", place=name)
+        for name, value_s in (("load_timeout_s", load_timeout_s), ("answer_timeout_s", answer_timeout_s)):
+            if not 0 < value_s < math.inf:
+                raise BadInput(f"{value_s!r} is not a time above 0", place=name)
         self._model = Path(model)
-        self._settings = {"n_threads": n_threads, "n_ctx": n_ctx, "n_gpu_layers": n_gpu_layers}
+        self.arguments = {"n_threads": n_threads, "n_ctx": n_ctx, "n_gpu_layers": n_gpu_layers}
         self._asked = {
             "max_tokens": max_new_tokens,
             "temperature": 0,
@@ -217,7 +243,7 @@ class LlamaCpp:
         assert process.stdin is not None
         assert process.stdout is not None
         settings = {
-            **self._settings,
+            **self.arguments,
             "model": str(self._model.absolute()),
             "key": self._key,
             "tied": threading.current_thread() is threading.main_thread(),
@@ -402,7 +428,7 @@ def serve() -> None:
         return
     settings = json.loads(line)
     if settings["tied"]:
-        _die_with_parent()
+        die_with_parent()
     server, answer = _started(settings)
     os.write(hello, json.dumps(answer).encode() + b"\n")
     os.close(hello)
@@ -445,18 +471,6 @@ def _started(settings: Mapping[str, Any]) -> tuple[object, dict[str, Any]]:
     on_gpu = settings["n_gpu_layers"] != 0 and bool(kinds & {"GPU", "IGPU"})
     port = int(server.listening_address.rpartition(":")[2])
     return server, {"port": port, "device": "gpu" if on_gpu else "cpu"}
-
-
-def _die_with_parent() -> None:
-    """Has the kernel kill this process with the thread that started it (prctl(2), PR_SET_PDEATHSIG).
-
-    Loading holds Python's lock, so nothing in here could notice the parent's death meanwhile. It is the *thread* that the
-    kernel watches: only for a parent's main thread is its end that of the parent.
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,368 @@
+"""vLLM's offline engine: all requests are given to it at once, and it keeps as many of them going as it was told to.
+
+Not tried here on a real engine: there was no GPU that vLLM could be installed beside. It is written against the documented classes
+(``LLM``, ``SamplingParams``, ``RequestOutput``: https://docs.vllm.ai/en/v0.26.0/api/vllm/entrypoints/llm/, read 2026-11-22) and tested against a
+stand-in that has what the documentation names.
+
+Prefix caching is off unless ``prompt_cache`` is set. Tokens are counted from the token ids that the engine returns. When a request had
+its first and its last token is what the engine's own metrics say (``first_token_ts``, ``last_token_ts``); they are believed where they
+are times of this machine's monotonic clock within the call, and otherwise there is no steady part, with a finding.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from energy_rating.errors import BadInput, EnergyRatingError
+from energy_rating.records import Finding, Model, Number
+from energy_rating.workloads import (
+    Answered,
+    Done,
+    Item,
+    Settings,
+    Workload,
+    drain_queues,
+    refuse,
+    served,
+)
+
+INSTALL = "Run: pip install vllm (on a machine with a GPU that it knows)"
+TASKS = ("text-generation", "summarization", "image-text-to-text")
+DTYPES = ("float32", "float16", "bfloat16")
+MAX_NEW_TOKENS = 64  # where nobody says; vLLM's own default is 16
+LONGEST_QUOTE = 200
+
+HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
+PINNED = re.compile(r"(\w[\w.-]*/\w[\w.-]*)@([0-9a-f]{40})", re.ASCII)
+
+# Arguments of LLM that this module sets itself: an option must not say otherwise behind the record's back.
+_OURS = frozenset(
+    (
+        *(
+            "model",
+            "tokenizer",
+            "revision",
+            "code_revision",
+            "tokenizer_revision",
+            "trust_remote_code",
+            "dtype",
+        ),
+        *(
+            "quantization",
+            "seed",
+            "max_num_seqs",
+            "enable_prefix_caching",
+            "disable_log_stats",
+            "load_format",
+        ),
+        *("enforce_eager", "allowed_local_media_path"),
+    )
+)
+
+
+def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
+    """The workload for a model in a folder or in the hub's cache.
+
+    Raises:
+        BadInput: there is no such model here, or something is asked for that the engine cannot do.
+        EnergyRatingError: vllm is not installed.
+    """
+    if not _installed():
+        raise EnergyRatingError("vllm is not installed", INSTALL)
+    refuse(
+        settings,
+        "vllm",
+        understands=(
+            *("min_new_tokens", "max_input_tokens", "concurrency", "max_num_seqs", "dtype", "quantisation"),
+            *("compile", "reasoning", "trust_remote_code", "prompt_cache"),
+        ),
+    )
+    if settings.task not in TASKS:
+        raise BadInput(f"vllm does no {settings.task} here", f"It does: {', '.join(TASKS)}", place="--task")
+    if settings.dtype is not None and settings.dtype not in DTYPES:
+        raise BadInput(
+            f"{settings.dtype!r} is not a type", f"Types are: {', '.join(DTYPES)}", place="--dtype"
+        )
+    for name in settings.options:
+        if name in _OURS:
+            raise BadInput(
+                f"{name} is not set that way", "The options of this command say it", place=f"--option {name}"
+            )
+    if settings.max_num_seqs is not None and settings.concurrency > settings.max_num_seqs:
+        raise BadInput(
+            f"{settings.concurrency} requests at once are more than the engine takes ({settings.max_num_seqs})",
+            "Raise --max-num-seqs, or leave it out",
+            place="--max-num-seqs",
+        )
+    commit = None
+    if settings.trust_remote_code is not None:
+        found = PINNED.fullmatch(settings.trust_remote_code)
+        if found is None or found[1] != model:
+            raise BadInput(
+                f"{settings.trust_remote_code[:80]!r} is not this model at a commit",
+                "Such as ORG/NAME@0123456789abcdef0123456789abcdef01234567",
+                place="--trust-remote-code",
+            )
+        commit = found[2]
+    source = _source(model, commit, settings.download)
+    name = Path(model).absolute().name if Path(model).is_dir() else model
+    described = Model(id=name, revision=commit, dtype=settings.quantisation or settings.dtype)
+    return Vllm(source, settings, commit=commit), described
+
+
+class EngineFailed(EnergyRatingError):
+    """The engine could not be started, or broke off."""
+
+
+class Vllm:
+    """A workload whose items are texts, or texts and images. ``answers`` holds the first few of the last ``run``."""
+
+    KEPT_ANSWERS = 16
+
+    def __init__(self, source: str, settings: Settings, *, commit: str | None = None) -> None:
+        """Loads nothing yet. ``source``: a folder, or an id on the hub that may be downloaded."""
+        self._source = source
+        self._settings = settings
+        self._commit = commit
+        self._engine: Any = None
+        self.answers: tuple[str, ...] = ()
+
+    @property
+    def _at_once(self) -> int:
+        settings = self._settings
+        if settings.max_num_seqs is not None:
+            return settings.max_num_seqs
+        return settings.concurrency if settings.serves else settings.batch_size
+
+    def load(self) -> None:
+        """Starts the engine and returns when it is ready.
+
+        Raises:
+            EngineFailed: it did not start.
+        """
+        self.close()
+        settings = self._settings
+        arguments: dict[str, Any] = {
+            "model": self._source,
+            "dtype": settings.dtype or "auto",
+            "quantization": settings.quantisation,
+            "seed": settings.seed,
+            "max_num_seqs": self._at_once,
+            "enable_prefix_caching": settings.prompt_cache,
+            "enforce_eager": not settings.compile,
+            "disable_log_stats": False,  # else RequestOutput.metrics is None
+            "load_format": "safetensors",
+            "trust_remote_code": self._commit is not None,
+            **settings.options,
+        }
+        if self._commit is not None:
+            arguments |= {
+                "revision": self._commit,
+                "code_revision": self._commit,
+                "tokenizer_revision": self._commit,
+            }
+        try:
+            vllm = importlib.import_module("vllm")
+            self._engine = vllm.LLM(**arguments)
+        except Exception as error:  # drivers, memory, architectures: it raises what it likes
+            raise EngineFailed(
+                f"vLLM could not load the model: {_reason(error)}",
+                "Look at what it printed; --option gpu_memory_utilization=… and --option max_model_len=… often help",
+            ) from error
+
+    def run(self, items: Sequence[Item]) -> Done:
+        """Gives the engine the items and returns when the last answer is there.
+
+        Returns:
+            ``request``; ``token`` and ``input_token`` from the ids that it returns; ``cached_token`` where it says so and there were any.
+            With a concurrency also the part in which it was kept full.
+
+        Raises:
+            BadInput: nothing is loaded.
+            EngineFailed: it broke off, or did not do what it was asked to.
+        """
+        if self._engine is None:
+            raise BadInput("no model is loaded", "Call load() first")
+        vllm = sys.modules["vllm"]
+        asked = [self._sampling(vllm, item) for item in items]
+        start_s = time.monotonic()
+        try:
+            outputs = self._ask(items, asked)
+        except Exception as error:
+            raise EngineFailed(
+                f"vLLM broke off: {type(error).__name__}: {_reason(error)}", "Look at what it printed"
+            ) from error
+        drain_queues()
+        end_s = time.monotonic()
+        if len(outputs) != len(items) or not all(output.finished for output in outputs):
+            raise EngineFailed(
+                f"vLLM answered {sum(output.finished for output in outputs)} of {len(items)} requests",
+                "Look at what it printed",
+            )
+        self.answers = tuple(output.outputs[0].text for output in outputs[: self.KEPT_ANSWERS])
+        works = [_work(output) for output in outputs]
+        least = self._settings.min_new_tokens or 0
+        for work, item in zip(works, items, strict=True):
+            if work["token"] < min(least, item.max_new_tokens or least):
+                raise EngineFailed(
+                    f"{work['token']} tokens were written where {least} were asked for",
+                    "Ask for fewer: it may be longer than the model's context allows",
+                )
+        if not self._settings.serves:
+            return Done(work=_total(works), findings=self._findings())
+        answered = [
+            _answered(output, work, start_s, end_s) for output, work in zip(outputs, works, strict=True)
+        ]
+        known = [one for one in answered if one is not None]
+        if len(known) < len(answered):
+            unknown = Finding(
+                code="no-steady-part",
+                message="vLLM does not say when each request was answered; the figure is that of the whole stream",
+                remedy="Take a version whose RequestOutput has metrics, or measure its server with --endpoint",
+                severity="degrades",
+                measurement="measured",
+            )
+            return Done(work=_total(works), findings=(*self._findings(), unknown))
+        return served(known, concurrency=self._settings.concurrency, findings=self._findings())
+
+    def close(self) -> None:
+        """Lets go of the engine and of the device's memory."""
+        engine, self._engine = self._engine, None
+        if engine is None:
+            return
+        core: Any = getattr(getattr(engine, "llm_engine", None), "engine_core", None)
+        if hasattr(core, "shutdown"):
+            core.shutdown()  # its process holds the device's memory
+        del engine
+        gc.collect()
+
+    # -- asking
+
+    def _sampling(self, vllm: Any, item: Item) -> Any:
+        settings = self._settings
+        most = item.max_new_tokens or settings.max_new_tokens or MAX_NEW_TOKENS
+        least = min(settings.min_new_tokens or 0, most)
+        return vllm.SamplingParams(
+            temperature=0.0,
+            seed=settings.seed,
+            max_tokens=most,
+            min_tokens=least,
+            ignore_eos=least == most,
+            truncate_prompt_tokens=settings.max_input_tokens,
+        )
+
+    def _ask(self, items: Sequence[Item], asked: Sequence[Any]) -> Sequence[Any]:
+        """As a user's turn where the answer may end by itself; where its length is fixed the text as it is (as transformers' workload)."""
+        settings = self._settings
+        fixed = settings.min_new_tokens is not None and settings.min_new_tokens == settings.max_new_tokens
+        pictures = settings.task == "image-text-to-text"
+        if fixed and not pictures and settings.reasoning is None:
+            outputs: Sequence[Any] = self._engine.generate(
+                [item.text for item in items], list(asked), use_tqdm=False
+            )
+            return outputs
+        turns = [[{"role": "user", "content": _content(item) if pictures else item.text}] for item in items]
+        thinking = (
+            {}
+            if settings.reasoning is None
+            else {"chat_template_kwargs": {"enable_thinking": settings.reasoning}}
+        )
+        outputs = self._engine.chat(turns, list(asked), use_tqdm=False, **thinking)
+        return outputs  # noqa: RET504  a name gives it a type
+
+    def _findings(self) -> tuple[Finding, ...]:
+        if not self._settings.prompt_cache:
+            return ()
+        return (
+            Finding(
+                code="prompt-cache",
+                message="what was computed for one prompt could serve another (prefix caching was on)",
+                remedy="Measure without --prompt-cache for figures that do not depend on the prompts' order",
+            ),
+        )
+
+
+def _content(item: Item) -> list[dict[str, Any]]:
+    """A picture and a text as the chat format has them: https://docs.vllm.ai/en/latest/features/multimodal_inputs/"""
+    import base64
+
+    picture = item.image_bytes()
+    kind = "png" if picture[:4] == b"\x89PNG" else "jpeg"
+    url = f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+    return [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": item.text}]
+
+
+def _work(output: Any) -> dict[str, Number]:
+    work: dict[str, Number] = {
+        "request": 1,
+        "token": sum(len(one.token_ids) for one in output.outputs),
+    }
+    if output.prompt_token_ids is not None:
+        work["input_token"] = len(output.prompt_token_ids)
+    if getattr(output, "num_cached_tokens", None):
+        work["cached_token"] = output.num_cached_tokens
+    return work
+
+
+def _total(works: Sequence[dict[str, Number]]) -> dict[str, Number]:
+    total: dict[str, Number] = {}
+    for work in works:
+        for unit, amount in work.items():
+            total[unit] = total.get(unit, 0) + amount
+    return total
+
+
+def _answered(output: Any, work: dict[str, Number], start_s: float, end_s: float) -> Answered | None:
+    """The request's times by the engine's metrics; None where it has none, or they are of another clock."""
+    metrics = getattr(output, "metrics", None)
+    first = getattr(metrics, "first_token_ts", None)
+    last = getattr(metrics, "last_token_ts", None)
+    if not isinstance(first, float) or not isinstance(last, float) or not start_s <= first <= last <= end_s:
+        return None
+    sent = getattr(metrics, "scheduled_ts", None)
+    if not isinstance(sent, float) or not start_s <= sent <= first:
+        sent = start_s
+    return Answered(sent_s=sent, first_s=first, end_s=last, work=work)
+
+
+# ------------------------------------------------------------------------------------------------------------ the model
+
+
+def _installed() -> bool:
+    if "vllm" in sys.modules:
+        return sys.modules["vllm"] is not None
+    return importlib.util.find_spec("vllm") is not None
+
+
+def _source(model: str, commit: str | None, download: bool) -> str:
+    if Path(model).is_dir():
+        if not (Path(model) / "config.json").is_file():
+            raise BadInput("holds no model (config.json is not there)", "Name the folder of one", place=model)
+        return model
+    if not HUB_ID.fullmatch(model):
+        raise BadInput("there is no such folder", "Name the folder of a saved model", place=model)
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(model, "config.json", revision=commit)
+    if isinstance(config, str):
+        return str(Path(config).parent) if commit is None else model
+    if not download:
+        raise BadInput(
+            "there is no such folder, and no such download from the hub",
+            "Name the folder of a saved model, or allow fetching it with --download",
+            place=model,
+        )
+    return model
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a library says."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)[:LONGEST_QUOTE]

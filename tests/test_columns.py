@@ -1,0 +1,96 @@
+"""Columns on files hold what arrays would, and a journal that is too long for memory gives the same record."""
+
+from __future__ import annotations
+
+import errno
+import os
+from array import array
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from virtual import FakeDevice, VirtualClock, sine
+
+from energy_rating import columns, integration, measure, summarise
+from energy_rating.columns import Column
+from energy_rating.formats import record_to_json
+
+numbers = st.floats(allow_nan=False)
+
+
+@given(st.lists(numbers, max_size=60), st.integers(1, 20), st.integers(0, 60), numbers)
+def test_a_column_on_a_file_is_as_good_as_an_array(values, spills_from, cut, last):
+    column = Column(spills_from)
+    for value in values:
+        column.append(value)
+    assert list(column) == list(column.values()) == values
+    assert len(column) == len(values)
+    assert column[1:5] == array("d", values[1:5]) or list(column[1:5]) == values[1:5]
+    if values:
+        assert (column[-1], column[0]) == (values[-1], values[0])
+        column[0] = last
+        values[0] = last
+    column.cut(cut)
+    column.append(last)
+    assert list(column.values()) == [*values[:cut], last]
+    with pytest.raises(IndexError):
+        column[len(column)]
+
+
+def test_where_the_disk_is_full_a_column_stays_in_memory(monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    column = Column(10)
+    for value in range(15):
+        column.append(value)  # on a file
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    for value in range(15, 100):
+        column.append(value)
+    assert list(column) == list(range(100))
+
+
+def test_a_column_leaves_no_file_and_no_descriptor_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    column = Column(10)
+    for value in range(100):
+        column.append(value)
+    assert not list(tmp_path.iterdir())
+    assert len(os.listdir("/proc/self/fd")) > before  # noqa: PTH208
+    del column
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+@pytest.mark.parametrize("has_counter", [True, False])
+def test_a_journal_on_files_gives_the_same_record_byte_for_byte(tmp_path, monkeypatch, has_counter):
+    clock = VirtualClock()
+    power, energy = sine(250, 100, 3.3)
+    missing = {8, 9, 30}
+
+    def fault(t, kind):
+        return ZeroDivisionError() if int(t - 1000) in missing else None
+
+    gpu = FakeDevice(clock=clock, power=power, energy=energy, has_counter=has_counter, fault=fault)
+    clock.late_s = 0.004
+    with measure(output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None) as run:
+        for _ in range(5):
+            with run.window("w"):
+                clock.sleep(9.7)
+    in_memory = record_to_json(summarise(tmp_path / "run"))
+    monkeypatch.setattr(columns, "SPILLS_FROM", 100)
+    assert record_to_json(summarise(tmp_path / "run")) == in_memory
+    monkeypatch.setattr(integration._Ticks, "BLOCK", 50)
+    assert summarise(tmp_path / "run")["w"].energy_j["gpu"].value == pytest.approx(
+        run.record["w"].energy_j["gpu"].value, rel=1e-3
+    )
+
+
+def test_many_columns_share_a_few_descriptors():
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    several = [Column(4) for _ in range(500)]
+    for number, column in enumerate(several):
+        for value in range(40):
+            column.append(number + value / 100)
+    assert len(os.listdir("/proc/self/fd")) < before + 10  # noqa: PTH208
+    assert all(column[39] == number + 0.39 for number, column in enumerate(several))

