@@ -197,4 +197,7 @@ def sine(
 def is_right(energy: Estimate, truth_j: float, share: float) -> bool:
     """Whether an energy measured in real time is the truth: to within this share or, where a busy machine let the sampler wait,
     within four times the random doubt that the record states itself. A doubt of a tenth would be no measurement."""
-    return abs(energy.value - truth_j) <= max(share * truth_j, 4 * energy.random) and energy.random < 0.1 * truth_j
+    return (
+        abs(energy.value - truth_j) <= max(share * truth_j, 4 * energy.random)
+        and energy.random < 0.1 * truth_j
+    )
