@@ -186,7 +186,7 @@ class JournalFile:
         if self._descriptor is None or self.path is None:
             return True
         try:
-            there, own = os.stat(self.path), os.fstat(self._descriptor)
+            there, own = self.path.stat(), os.fstat(self._descriptor)
         except OSError:
             return False
         return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)

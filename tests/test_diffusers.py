@@ -19,7 +19,7 @@ import pytest
 
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.records import Model
-from energy_rating.workloads import Item, Settings, prepare
+from energy_rating.workloads import Item, Settings
 from energy_rating.workloads.diffusers import Diffusers, PipelineFailed, prepared, random_pipeline
 
 MISSING = [name for name in ("torch", "diffusers", "transformers") if importlib.util.find_spec(name) is None]
@@ -308,23 +308,23 @@ def test_it_is_prepared_with_what_its_files_say(loaded: Diffusers, tiny: Path, t
         for weights in part.state_dict().values()
     )
     settings = Settings(dtype="bfloat16", batch_size=2, seed=5)
-    workload, model = prepare("diffusers", str(tiny), settings)
+    workload, model = prepared(str(tiny), settings)
     assert model == Model(id="tiny", parameters=parameters, dtype="bfloat16")
     with closing(workload):
         workload.load()
         assert workload._pipeline.unet.dtype is torch.bfloat16
-    assert prepare("diffusers", str(tiny), Settings())[1].dtype == "float32"
+    assert prepared(str(tiny), Settings())[1].dtype == "float32"
     again = shutil.copytree(tiny, tmp_path / "again")
     shutil.copytree(again / "vae", again / "vae_1_0")
     weights_file = again / "unet" / "diffusion_pytorch_model.safetensors"
     shutil.copyfile(weights_file, weights_file.with_suffix(".fp16.safetensors"))
-    assert prepare("diffusers", str(again), Settings())[1].parameters == parameters
+    assert prepared(str(again), Settings())[1].parameters == parameters
     with pytest.raises(BadInput, match=r"^no-such/pipeline: there is no such folder"):
-        prepare("diffusers", "no-such/pipeline", Settings())
+        prepared("no-such/pipeline", Settings())
     (tmp_path / "unet").mkdir()
     (tmp_path / "model_index.json").write_text('{"unet": []}', encoding="utf-8")
     (tmp_path / "unet" / "broken.safetensors").write_bytes(b"\x10")
-    assert prepare("diffusers", str(tmp_path), Settings())[1].parameters is None
+    assert prepared(str(tmp_path), Settings())[1].parameters is None
 
 
 @pytest.mark.slow
