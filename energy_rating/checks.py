@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import mean, stdev
 from typing import NamedTuple
@@ -54,6 +54,9 @@ CLOCKS_APART, FEWEST_LOOKS, MOST_CHANGES = 0.05, 2, 3
 # A step time within 5 % of a small multiple or part of a sensor's period may keep step with it (measurement of part-time sensors: SC24,
 # arXiv 2312.02741), unless it varies: with 10 % of jitter the error averages out.
 IN_STEP, MOST_IN_STEP, MOST_JITTER, FEWEST_STEPS = 0.05, 5, 0.05, 10
+
+# The sampler makes a step at least so often.
+BETWEEN_STEPS_S = 1.1
 
 # Rejected readings of a register that are more than an accident.
 MANY_REJECTED = 0.01
@@ -376,6 +379,19 @@ def of_repeats(name: str, energies_j: Sequence[float]) -> Iterator[Finding]:
             severity="degrades",
             measurement=name,
         )
+
+
+def of_moment(finding: Finding, found_s: float, spans: Sequence[Span]) -> Iterator[Finding]:
+    """What was noted while the run went on: of the whole record, but for what spoils the windows that it fell into and no others."""
+    if finding.code != "suspended":
+        yield finding
+        return
+    # The clock of a run stands still while the machine is suspended; it fell between two steps of the sampler.
+    struck = (
+        span.name for span in spans if span.start_s <= found_s and span.end_s >= found_s - BETWEEN_STEPS_S
+    )
+    for name in dict.fromkeys(struck):
+        yield replace(finding, measurement=name, severity="disqualifies")
 
 
 def of_steps(

@@ -263,6 +263,7 @@ class Session:
     findings: tuple[Finding, ...]
     last_s: float
     ended: bool
+    found_s: tuple[float, ...] = ()  # when each of the findings was noted
     quality: tuple[Quality, ...] = ()
     # Of each device, when it was in what condition, oldest first.
     conditions: Mapping[str, Sequence[tuple[float, Condition]]] = field(default_factory=dict)
@@ -398,6 +399,7 @@ class _Reading:
         self._open: dict[int, tuple[str, float, dict[str, Number]]] = {}
         self._spans: list[tuple[float, int, Span]] = []
         self._findings: list[Finding] = []
+        self._found_s: list[float] = []
         self._quality: list[Quality] = []
         self._conditions: dict[str, list[tuple[float, Condition]]] = {}
         self._last_s = 0.0
@@ -430,8 +432,9 @@ class _Reading:
                 span = Span(name=name, start_s=start, end_s=end, work=_work(entry["work"]))
                 self._spans.append((start, key, span))
             elif kind == "finding":
-                self._time(entry["t"])
+                found_s = self._time(entry["t"])
                 self._findings.append(validated(Finding, entry["finding"], place))
+                self._found_s.append(found_s)
             elif kind == "quality":
                 self._time(entry["t"])
                 self._quality.append(validated(Quality, entry["quality"], place))
@@ -523,6 +526,7 @@ class _Reading:
                 },
                 spans=tuple(span for _, _, span in self._spans),
                 findings=tuple(self._findings),
+                found_s=tuple(self._found_s),
                 quality=tuple(self._quality),
                 conditions=self._conditions,
                 last_s=self._last_s,

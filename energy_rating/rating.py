@@ -62,6 +62,9 @@ WORST_LAST: tuple[Validity, ...] = ("valid", "degraded", "invalid")
 # How a record's provenance calls items that did not ship with the package.
 OWN_ITEMS = "items"
 
+# How a record's settings call the engine's own options (``--option NAME=VALUE``).
+ENGINES_OWN = "option."
+
 # And how it calls those of a data set.
 DATASETS = "datasets/"
 
@@ -439,12 +442,13 @@ def judge(
         if measurement is not None:
             whole_rounds = protocol is None or protocol.whole_rounds
             reasons += _of_work(record, measurement, rated, whole_rounds=whole_rounds)
-        if not _knows_items(record, rated):
+        if not _knows_items(record, rated) or _has_options(record):
             if normalised:
                 # One step away from what the class was measured as can be told by its basis; two would look like one.
                 reasons.append(
                     _Shortfall(
-                        "it did not run on the protocol's items, and not on the reference; one of both is asked for"
+                        "it did not run on the protocol's items, or with options of the engine's own, and not on the reference; one "
+                        "of both is asked for"
                     )
                 )
             basis = "indicative"
@@ -1062,6 +1066,12 @@ def _of_work(
 
 def _count(amount: float) -> str:
     return f"{amount:,.0f}" if amount == int(amount) else f"{amount:,}"
+
+
+def _has_options(record: Record) -> bool:
+    """Whether the engine was given options of its own, of which nobody knows whether they change the work."""
+    settings = record.load.settings if record.load is not None else {}
+    return any(name.startswith(ENGINES_OWN) for name in settings)
 
 
 def _knows_items(record: Record, rated: RatingClass) -> bool:

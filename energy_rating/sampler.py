@@ -727,7 +727,7 @@ class Sampler:
                 "suspended",
                 f"the machine was suspended for {slept:.0f} s; whether what was drawn meanwhile is in the figures cannot be told",
                 "Keep the machine awake while it measures",
-                "degrades",
+                "degrades",  # the judging half says of which windows, and that those are not fit for a rating
             )
 
 

@@ -233,7 +233,11 @@ class _Part:
         limits = {device.id: device.power_limit_w for device in session.environment.devices}
         self.counters: dict[str, Counter] = {}
         self.registers: dict[str, Register] = {}
-        self.findings: list[Finding] = list(session.findings)
+        self.findings: list[Finding] = [
+            placed
+            for finding, found_s in zip(session.findings, session.found_s, strict=True)
+            for placed in checks.of_moment(finding, found_s, session.spans)
+        ]
         # What this session calls a channel, and what the record calls it: they differ only when a resumed run found another
         # device under the same name.
         self.renamed: dict[str, str] = {channel.id: channel.id for channel in session.channels}

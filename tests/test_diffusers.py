@@ -372,10 +372,10 @@ def test_a_device_that_is_not_here_and_a_pipeline_without_texts_are_refused(
     import torch
     from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
-    with pytest.raises(BadInput, match=r"^device: 'toaster' is no device"):
+    with pytest.raises(BadInput, match=r"^--device-map: 'toaster' is no device"):
         Diffusers(tiny, device="toaster").load()
     if not torch.cuda.is_available():
-        with pytest.raises(BadInput, match=r"^device: torch finds no CUDA device here"):
+        with pytest.raises(BadInput, match=r"^--device-map: torch finds no CUDA device here"):
             Diffusers(tiny, device="cuda").load()
     unet = UNet2DModel(
         sample_size=8,

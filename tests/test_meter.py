@@ -429,12 +429,19 @@ def test_a_gpu_that_has_only_a_power_register_says_what_that_leaves_open(clock, 
     assert "summed-from-power" in codes(run.record)
 
 
-def test_a_suspended_machine_is_told(clock, tmp_path):
+def test_a_suspended_machine_is_told_of_the_windows_that_it_fell_into(clock, tmp_path):
     with a_run(clock, [device(clock)], tmp_path) as run:
-        clock.sleep(5)
-        clock.slept += 3600
-        clock.sleep(5)
-    assert "suspended" in codes(run.record)
+        with run.window("before"):
+            clock.sleep(5)
+        clock.sleep(2)
+        with run.window("during"):
+            clock.sleep(2)
+            clock.slept += 3600
+            clock.sleep(5)
+    suspended = {f.measurement: f.severity for f in run.record.findings if f.code == "suspended"}
+    assert suspended == {"run": "disqualifies", "during": "disqualifies"}
+    assert run.record["before"].validity == "valid"
+    assert run.record["during"].validity == "invalid"
 
 
 def test_a_window_left_open_is_closed_with_the_run(clock, tmp_path):

@@ -320,6 +320,14 @@ def test_the_example_device_counts_as_the_reference_and_is_indicative() -> None:
     assert not is_example(a_record())
 
 
+def test_options_of_the_engines_own_leave_a_rating_indicative() -> None:
+    record = on_its_data_set(a_record(18.0))
+    assert record.load is not None
+    changed = replace(record, load=replace(record.load, settings={"option.num_inference_steps": 1}))
+    rating = rate(changed, scheme=NOW, profiles=PROFILES)
+    assert (rating.stars, rating.status, rating.basis) == (4, "provisional", "indicative")
+
+
 @pytest.mark.parametrize(
     "files",
     [

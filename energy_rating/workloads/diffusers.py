@@ -23,6 +23,7 @@ from typing import Any
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.records import Model, Number
 from energy_rating.workloads import Done, Item, Settings, Stretch, Workload, drain_queues, refuse, text_of
+from energy_rating.workloads.transformers import torch_device
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -162,7 +163,7 @@ class Diffusers:
         self.close()
         source, name = self._model if self._shape else _source(self._model), _name(self._model)
         torch, diffusers, _ = _libraries()
-        device = _device(self._device, torch)
+        device = torch_device(self._device, torch)
         if self._shape is None and self._local_files_only and not Path(source).is_dir():
             source = _downloaded(str(source))
         try:
@@ -562,20 +563,6 @@ def _downloaded(model: str) -> str:
             place=model,
         )
     return str(Path(index).parent)
-
-
-def _device(name: str | None, torch: Any) -> Any:
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise BadInput(
-            f"{name!r} is no device", "Such as cpu, cuda or cuda:1, as torch names them", place="device"
-        ) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise BadInput("torch finds no CUDA device here", "Leave it out, or take cpu", place="device")
-    return device
 
 
 def _check_takes(pipeline: Any, arguments: Sequence[str], name: str) -> None:
