@@ -225,6 +225,7 @@ class Counter:
         self._powers: dict[tuple[int, int], float | None] = {}
         self._unrests: dict[int, float] = {}
         self._hidden: dict[int, float | None] = {}
+        self._highest_w: float | None = None
 
     def _follow(self, samples: Samples, wraps_at_j: float | None, limit_w: float) -> None:
         """Finds the ticks; unwraps, bridges resets, and notes where the counter stood still."""
@@ -384,9 +385,11 @@ class Counter:
         hidden_s = since * until / (since + until) if since + until > 0 else 0.0
         bridge = math.hypot(unrest * math.sqrt(max(since * until, 0.0)), moves * hidden_s)
         if since + until > UNREAD_S and not both_known:
-            # Nothing was read for long, and the power is known on one side at most: it may have changed at any time.
-            step = b.energy_j - a.energy_j
-            return a.energy_j + step * since / (since + until), math.hypot(step / SQRT12, bridge)
+            # Nothing was read for long, and the power is known on one side at most: it may have changed at any time, but it was
+            # never more than ever was seen. The energy is anywhere in between.
+            low = max(a.energy_j, b.energy_j - self._most_w() * (b.latest_s - edge))
+            high = max(low, min(b.energy_j, a.energy_j + self._most_w() * (edge - a.earliest_s)))
+            return (low + high) / 2, math.hypot((high - low) / SQRT12, bridge)
         if abs(from_left - from_right) <= 2 * math.hypot(left_doubt, right_doubt, unrest * (since + until)):
             # Both tell the same within their doubt: weigh them by it.
             of_left = left_doubt**2 + (unrest * since) ** 2 + 1e-18
@@ -407,6 +410,17 @@ class Counter:
         return inside, math.hypot(
             doubt, bridge, (energy - inside) / 3, self._straight_doubt(a, b, edge, inside)
         )
+
+    def _most_w(self) -> float:
+        """The highest power between two ticks that are closely known; infinite where there are none."""
+        if self._highest_w is None:
+            slopes = [
+                _slope(a, b)
+                for a, b in pairwise(self.ticks)
+                if b.time_s - a.time_s > 4 * max(a.width_s, b.width_s)
+            ]
+            self._highest_w = max(slopes, default=math.inf)
+        return self._highest_w
 
     def _power_beside(self, index: int, direction: int) -> float | None:
         key = index, direction

@@ -29,6 +29,9 @@ QUIET_POWER_S = 10.0
 # Sensors that are read one after the other within so long share a line of the journal: its span says how long it took.
 TOGETHER_S = 0.001
 
+# For so long after an edge every tick of a counter is bracketed by two readings, else every other one: so it is read ten times a second.
+DENSE_S = 2.0
+
 # With more sensors than this, the thread wakes on a grid only, so that it reads several each time: a wake-up costs as much as
 # several readings.
 MANY_SENSORS = 4
@@ -174,6 +177,7 @@ class Pace:
         self._cost_s = 0.0  # how long reading takes
         self._guard_s = NARROWEST_GUARD_S
         self._relearnt = 0
+        self.dense = True  # there was an edge: every tick counts
 
     def next_s(self, start_s: float, end_s: float, reading: Mapping[str, float | SensorFailed]) -> float:
         """Takes in one reading and says when the next is due."""
@@ -239,7 +243,8 @@ class Pace:
 
     @property
     def _stride_s(self) -> float:
-        return self._tick_s * max(1, round(self.period_s / self._tick_s))
+        every_s = self.period_s if self.dense else 2 * self.period_s
+        return self._tick_s * max(1, round(every_s / self._tick_s))
 
     def _expect_after(self, tick: float, now_s: float) -> float:
         """A tick came at about ``tick``: when the next is expected, and when to read before it."""
@@ -594,6 +599,7 @@ class Sampler:
             for key, value in reading.items():
                 if not isinstance(value, float):
                     self._tell_failure(watched, key, value)
+        watched.pace.dense = end - self._last_edge_s < DENSE_S
         watched.due_s = watched.pace.next_s(start, end, reading)
         if watched.modelled:
             start = watched.read_s
