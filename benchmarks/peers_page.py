@@ -136,9 +136,16 @@ def goals(results: Results) -> str:
             ]
         )
 
-    edges = over["edges"]
-    for count in ("1", "64"):
-        for state, words in (("calm", ""), ("hanging", ", while a driver call hangs")):
+    for kind, count, state, words in (
+        ("edges_in_a_row", "1", "calm", ", one after the other"),
+        ("edges_in_a_row", "64", "calm", ", one after the other"),
+        ("edges", "1", "calm", ", after a pause of 2 ms"),
+        ("edges", "64", "calm", ", after a pause of 2 ms"),
+        ("edges", "1", "hanging", ", the same while a driver call hangs"),
+        ("edges", "64", "hanging", ", the same while a driver call hangs"),
+    ):
+        edges = over.get(kind, {})
+        if edges:
             found = edges.get(OURS, {}).get(count, {}).get(state, {})
             if not found.get("n"):
                 continue

@@ -227,12 +227,12 @@ def accuracy(tool: Tool, *, starts: list[float], lengths: list[float]) -> dict[s
     }
 
 
-def edges(tool: Tool, *, until: float, pause_s: float) -> dict[str, Any]:
-    """One window after another until a monotonic time: when each edge began, and how long its call took, in seconds."""
+def edges(tool: Tool, *, until: float, pause_s: float, most: int) -> dict[str, Any]:
+    """One window after another until a monotonic time, or so many: when each edge began, and how long its call took, in seconds."""
     calls: list[tuple[float, float]] = []
     number = 0
     clock = time.perf_counter
-    while (now := time.monotonic()) < until:
+    while (now := time.monotonic()) < until and number < most:
         number += 1
         name = f"edge {number}"
         tool.prepare()
