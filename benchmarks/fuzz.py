@@ -259,7 +259,7 @@ def mutated_journal(content: bytes, dice: random.Random) -> bytes:
             body = lines[at].rpartition(b',"crc":')[0]
             try:
                 entry = json.loads(body + b"}")
-            except ValueError:  # changed before, into what is no JSON
+            except (ValueError, RecursionError):  # changed before, into what is no JSON
                 continue
             lines[at] = with_checksum(dumped(mutated_json(entry, dice)))
         elif what == 5:

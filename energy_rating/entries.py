@@ -251,6 +251,7 @@ class Window:
 
 
 MOST_WORK = 2**63
+LEAST_WORK = 1e-9  # less is none: nothing can be divided by it
 MOST_NUMBER = 1e20  # of parameters, items, seconds between readings, joules of a counter's range
 LONGEST_UNIT = 60
 MOST_FAULTS = 10
@@ -264,7 +265,7 @@ def _amount(amount: object) -> Number | None:
             amount = item() if callable(item) else None
         if isinstance(amount, bool) or not isinstance(amount, int | float):
             return None
-        return amount if 0 <= amount <= MOST_WORK else None
+        return amount if amount == 0 or LEAST_WORK <= amount <= MOST_WORK else None
     except Exception:  # whatever it is, it is no number, and says so as a finding
         return None
 

@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from energy_rating import records
 from energy_rating.columns import Column
+from energy_rating.entries import LEAST_WORK
 from energy_rating.errors import BadInput
 from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, LONGEST_LINE, decoded
 from energy_rating.quantities import Estimate
@@ -586,8 +587,8 @@ def _work(value: object) -> dict[str, Number]:
     if not isinstance(value, dict):
         raise ValueError("work is an object")
     for amount in value.values():
-        if _finite(amount) < 0:
-            raise ValueError("work cannot be negative")
+        if _finite(amount) != 0 and amount < LEAST_WORK:
+            raise ValueError("work cannot be negative, nor next to nothing")
     return value
 
 

@@ -389,7 +389,7 @@ class Counter:
             # never more than ever was seen. The energy is anywhere in between.
             low = max(a.energy_j, b.energy_j - self._most_w() * (b.latest_s - edge))
             high = max(low, min(b.energy_j, a.energy_j + self._most_w() * (edge - a.earliest_s)))
-            return (low + high) / 2, math.hypot((high - low) / SQRT12, bridge)
+            return (low + high) / 2, math.hypot(self._anywhere_j(low, high, after, period), bridge)
         if abs(from_left - from_right) <= 2 * math.hypot(left_doubt, right_doubt, unrest * (since + until)):
             # Both tell the same within their doubt: weigh them by it.
             of_left = left_doubt**2 + (unrest * since) ** 2 + 1e-18
@@ -400,7 +400,8 @@ class Counter:
         if since + until > UNREAD_S and not _meet(from_left, from_right, before, after, since, until):
             # The power changed more than once, nobody knows when: the energy is anywhere between the two.
             low, high = (min(max(one, a.energy_j), b.energy_j) for one in sorted((from_left, from_right)))
-            return (low + high) / 2, math.hypot(left_doubt, right_doubt, bridge, (high - low) / SQRT12)
+            anywhere_j = self._anywhere_j(low, high, max(before, after), period)
+            return (low + high) / 2, math.hypot(left_doubt, right_doubt, bridge, anywhere_j)
         energy, doubt = (
             max((from_left, left_doubt), (from_right, right_doubt))
             if after > before
@@ -410,6 +411,10 @@ class Counter:
         return inside, math.hypot(
             doubt, bridge, (energy - inside) / 3, self._straight_doubt(a, b, edge, inside)
         )
+
+    def _anywhere_j(self, low_j: float, high_j: float, power_w: float, period_s: float) -> float:
+        """The doubt of an energy between two bounds, each of which a tick beside a hole may have moved by a period."""
+        return (high_j - low_j + 2 * power_w * period_s) / SQRT12
 
     def _most_w(self) -> float:
         """The highest power between two ticks that are closely known; infinite where there are none."""
@@ -500,7 +505,8 @@ def _sharpened(ticks: list[Tick]) -> list[Tick]:
     """
     if len(ticks) < FEWEST_CLOSE:
         return ticks
-    usual = sorted(tick.width_s for tick in ticks)[len(ticks) // 2]
+    # Where only every other tick or fewer are bracketed, the usual width is that of those.
+    usual = sorted(tick.width_s for tick in ticks)[len(ticks) // 6]
     close = [index for index, tick in enumerate(ticks) if tick.width_s <= MISSED * usual]
     if len(close) in (len(ticks), 0):
         return ticks

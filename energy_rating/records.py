@@ -14,6 +14,11 @@ from energy_rating.entries import (
     COMPONENTS as COMPONENTS,
 )
 from energy_rating.entries import (
+    LEAST_WORK,
+    refuse_unless_amount,
+    refuse_unless_share,
+)
+from energy_rating.entries import (
     LONGEST_UNIT as LONGEST_UNIT,
 )
 from energy_rating.entries import (
@@ -84,10 +89,6 @@ from energy_rating.entries import (
 )
 from energy_rating.entries import (
     plain as plain,
-)
-from energy_rating.entries import (
-    refuse_unless_amount,
-    refuse_unless_share,
 )
 from energy_rating.entries import (
     stage_of as stage_of,
@@ -170,6 +171,8 @@ class Measurement:
         refuse_unless_amount("duration_s", self.duration_s)
         for unit, amount in self.work.items():
             refuse_unless_amount(f"work.{unit}", amount)
+            if 0 < amount < LEAST_WORK:
+                raise ValueError(f"work.{unit} is next to nothing: {amount}")
         for component, share in self.coverage.items():
             refuse_unless_share(f"coverage.{component}", share)
         for name in ("energy_by_channel_j", "energy_j", "idle_j"):

@@ -392,6 +392,9 @@ def test_every_failure_is_an_error_of_this_package() -> None:
     assert issubclass(PipelineFailed, EnergyRatingError)
 
 
+@pytest.mark.slow
+@needs_diffusers
+@together
 def test_the_denoising_is_a_stretch_of_its_own_with_all_its_steps(loaded):
     start = time.monotonic()
     done = loaded.run([Item(text="a cat"), Item(text="a dog"), Item(text="a fish")])  # two calls

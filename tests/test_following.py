@@ -279,3 +279,19 @@ def test_what_is_measured_is_not_modelled_beside(monkeypatch):
 
 def test_the_kinds_that_model_say_so():
     assert {name for name in sensors.names() if sensors.models(name)} == {"apple", "codecarbon"}
+
+
+def test_a_window_long_after_the_last_edge_is_as_right_as_any(tmp_path):
+    errors = []
+    for trial in range(20):
+        clock = VirtualClock()
+        start = 1050.0 + random.Random(trial).random() * 0.2
+        power, energy = steps((-1e9, 80.0), (start, 400.0), (start + 1.0, 80.0))
+        device = FakeDevice(
+            clock=clock, power=power, energy=energy, phase_s=random.Random(trial).uniform(0, 0.1)
+        )
+        record = measured(clock, [device], tmp_path / str(trial), start - 1000.0)
+        errors.append(record["job"].energy_j["gpu"].value / 400.0 - 1)
+    assert sqrt(sum(error * error for error in errors) / len(errors)) < 0.003, (
+        "every other tick was bracketed until then"
+    )

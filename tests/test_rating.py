@@ -1115,7 +1115,9 @@ def test_a_class_in_the_middle_of_its_stars_is_rated_by_its_normalised_figure() 
     assert rated(record).stars is None  # the draft normalises nothing
     own = now(replace(record, provenance=provenance(items="3" * 64)), provisional=True)
     assert own.stars is None
-    assert own.reasons[0].startswith("it did not run on the protocol's items, and not on the reference")
+    assert own.reasons[0].startswith(
+        "it did not run on the protocol's items, or with options of the engine's own, and not on the reference"
+    )
     assert own.would_be is not None
 
 
