@@ -28,9 +28,9 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from statistics import median
-from typing import overload
+from typing import TypeVar, overload
 
 from energy_rating import columns
 from energy_rating.columns import Column
@@ -59,8 +59,14 @@ ASSUMED_PERIOD_S = 0.1
 # over. (A counter that began again grows back as the power lets it.)
 DIP_S, DIP_JUMPS = 10.0, 4.0
 
-# Readings further apart than this (a call that took seconds, a thread that had to wait) leave more than one change of power unseen.
+# Readings further apart than this (a call that took seconds, a thread that had to wait) may hide more than one change of power.
 UNREAD_S = 1.5
+
+# Powers that differ by no more are one power, where readings are seconds apart (a slope of five ticks is known so well).
+SAME_POWER = 0.01
+
+# The highest power is looked for between neighbouring ticks and between those so many apart, whose times matter less.
+MOST_REACH = 5
 
 # So far around a window its readings are looked at to see how closely they follow.
 NEARBY_S = 0.5
@@ -69,7 +75,7 @@ NEARBY_S = 0.5
 UNSEEN_SHARE = 0.75
 
 # A square wave in step with the sampling is seen wrongly however long it lasts: this share of the unseen does not average out.
-IN_STEP = 0.3
+LASTING_SHARE = 0.3
 
 # What a register alone leaves open beside its gain, where no counter checks it: part-time sampling misses 5 % and more (as above). In step
 # with a load it misses up to 60 %, which no doubt covers: a figure from a register alone is degraded.
@@ -118,6 +124,40 @@ def covered_s(start_s: float, end_s: float, gaps: Sequence[tuple[float, float]])
     return max(0.0, end_s - start_s - lost)
 
 
+class _Gaps(list[tuple[float, float]]):
+    """Times without readings, from when to when, as they were found. They do not overlap each other."""
+
+    _ordered: tuple[list[float], list[float]] | None = None
+    _known = -1
+
+    def near(self, start_s: float, end_s: float) -> Sequence[tuple[float, float]]:
+        """Those that reach into the time from start to end, or touch it; all of them where they are in no order."""
+        if self._known != len(self):
+            bounds = [bound for gap in self for bound in gap]
+            in_order = all(a <= b for a, b in pairwise(bounds))
+            self._ordered = ([gap[0] for gap in self], [gap[1] for gap in self]) if in_order else None
+            self._known = len(self)
+        if self._ordered is None:
+            return self
+        starts, ends = self._ordered
+        return self[bisect_left(ends, start_s) : bisect_right(starts, end_s)]
+
+
+# What is known around so many ticks is kept; windows come in the order of time, and so do their edges.
+MOST_KEPT = 1 << 15
+
+K, V = TypeVar("K"), TypeVar("V")
+
+
+class _Kept(dict[K, V]):
+    """What was worked out, up to a number that is no burden."""
+
+    def __setitem__(self, key: K, value: V) -> None:
+        if len(self) >= MOST_KEPT:
+            self.clear()
+        super().__setitem__(key, value)
+
+
 class _Ticks:
     """As many ticks as there may be, in columns; each is made when it is asked for. What a list of them can, where it is needed."""
 
@@ -141,11 +181,23 @@ class _Ticks:
     def __getitem__(self, place: slice) -> list[Tick]: ...
     def __getitem__(self, place: int | slice) -> Tick | list[Tick]:
         if isinstance(place, slice):
-            return [self._tick(one) for one in range(*place.indices(len(self)))]
+            return [
+                Tick(earliest_s=earliest, latest_s=latest, energy_j=energy)
+                for earliest, latest, energy in zip(
+                    self._earliest[place], self._latest[place], self._energies[place], strict=True
+                )
+            ]
         return self._tick(place)
 
     def __iter__(self) -> Iterator[Tick]:
-        return (self._tick(place) for place in range(len(self)))
+        for first in range(0, len(self), self.BLOCK):
+            yield from self[first : first + self.BLOCK]
+
+    def times_s(self) -> Iterator[float]:
+        """The middle of each tick's bracket."""
+        return (
+            (earliest + latest) / 2 for earliest, latest in zip(self._earliest, self._latest, strict=True)
+        )
 
     def __delitem__(self, places: slice) -> None:
         for column in (self._earliest, self._latest, self._energies):
@@ -201,12 +253,13 @@ class Counter:
         died_at_s: float | None = None,
     ) -> None:
         self.accuracy = accuracy
+        self._limit_w = limit_w
         self.resets: list[float] = []
         self.stuck: list[tuple[float, float]] = []
         self.period_s = period_s if period_s is not None else learned_period_s(samples)
         self.first_s = samples.start_s[0] if len(samples) else math.inf
         self.last_s = samples.end_s[-1] if len(samples) else -math.inf
-        self.gaps: list[tuple[float, float]] = []
+        self.gaps = _Gaps()
         self.ticks: list[Tick] | _Ticks = [] if len(samples) < columns.SPILLS_FROM else _Ticks()
         self._follow(samples, wraps_at_j, limit_w)
         if isinstance(self.ticks, list):
@@ -214,17 +267,25 @@ class Counter:
         else:
             self.ticks.sharpen()
         times = Column()
-        for tick in self.ticks:
-            times.append(tick.time_s)
+        if isinstance(self.ticks, list):
+            times.extend(tick.time_s for tick in self.ticks)
+        else:
+            for time_s in self.ticks.times_s():
+                times.append(time_s)
         self._times = times.values()
+        # Where ticks come seldom anyway, a hole is what is longer than that.
+        spacing_s = (
+            (self._times[-1] - self._times[0]) / (len(self._times) - 1) if len(self._times) > 1 else 0.0
+        )
+        self._unread_s = max(UNREAD_S, 3 * spacing_s)
         if died_at_s is not None and died_at_s - self.last_s <= 2 * max(
             self.period_s or 0.0, ASSUMED_PERIOD_S
         ):
             self.last_s = max(self.last_s, died_at_s)
         # Many windows share their ticks: what is known around a tick is worked out once.
-        self._powers: dict[tuple[int, int], float | None] = {}
-        self._unrests: dict[int, float] = {}
-        self._hidden: dict[int, float | None] = {}
+        self._powers: _Kept[tuple[int, int], float | None] = _Kept()
+        self._unrests: _Kept[int, float] = _Kept()
+        self._hidden: _Kept[int, float | None] = _Kept()
         self._highest_w: float | None = None
 
     def _follow(self, samples: Samples, wraps_at_j: float | None, limit_w: float) -> None:
@@ -326,23 +387,24 @@ class Counter:
         power readings of the same device, which show how it moves within a tick.
         """
         seen_from, seen_to = max(start_s, self.first_s), min(end_s, self.last_s)
-        for since, to in self.gaps:
+        for since, to in self.gaps.near(seen_from, seen_to):
             # An edge in a gap: nothing is known from there to where the gap ends.
             seen_from = to if since <= seen_from < to else seen_from
             seen_to = since if since < seen_to <= to else seen_to
         if len(self.ticks) == 0 or seen_to <= seen_from:
             return None
+        unread = self._within_unread(seen_from, seen_to)
         first, last = self._at(seen_from, hint_w, register), self._at(seen_to, hint_w, register)
         if first is None or last is None:
             return None
+        value, random_j = last[0] - first[0], math.hypot(first[1], last[1])
+        if unread is not None:
+            value, random_j = unread
         # Of a window much shorter than a tick the doubt may exceed the energy, and the difference fall below zero. It is left so:
         # cutting it off here would make the sum of many such windows too large.
-        value = last[0] - first[0]
         return Span(
-            energy=Estimate(
-                value=value, random=math.hypot(first[1], last[1]), systematic=self.accuracy * abs(value)
-            ),
-            covered_s=covered_s(seen_from, seen_to, self.gaps),
+            energy=Estimate(value=value, random=random_j, systematic=self.accuracy * abs(value)),
+            covered_s=covered_s(seen_from, seen_to, self.gaps.near(seen_from, seen_to)),
         )
 
     def _at(self, edge: float, hint_w: float | None, register: Register | None) -> tuple[float, float] | None:
@@ -384,24 +446,20 @@ class Counter:
         # What is hidden within a tick leaves nothing open at its ends, and most in its middle.
         hidden_s = since * until / (since + until) if since + until > 0 else 0.0
         bridge = math.hypot(unrest * math.sqrt(max(since * until, 0.0)), moves * hidden_s)
-        if since + until > UNREAD_S and not both_known:
-            # Nothing was read for long, and the power is known on one side at most: it may have changed at any time, but it was
-            # never more than ever was seen. The energy is anywhere in between.
-            low = max(a.energy_j, b.energy_j - self._most_w() * (b.latest_s - edge))
-            high = max(low, min(b.energy_j, a.energy_j + self._most_w() * (edge - a.earliest_s)))
-            return (low + high) / 2, math.hypot(self._anywhere_j(low, high, after, period), bridge)
-        if abs(from_left - from_right) <= 2 * math.hypot(left_doubt, right_doubt, unrest * (since + until)):
+        # Over seconds that nobody read, unrest is no reason to take the two for one: the power may have stepped.
+        unread = since + until > self._unread_s
+        spread = (SAME_POWER * (before + after) / 2 if unread else unrest) * (since + until)
+        agree = abs(from_left - from_right) <= 2 * math.hypot(left_doubt, right_doubt, spread)
+        if agree and (both_known or not unread):
             # Both tell the same within their doubt: weigh them by it.
             of_left = left_doubt**2 + (unrest * since) ** 2 + 1e-18
             of_right = right_doubt**2 + (unrest * until) ** 2 + 1e-18
             weight = of_right / (of_left + of_right)
             energy = weight * from_left + (1 - weight) * from_right
             return energy, math.hypot(weight * left_doubt, (1 - weight) * right_doubt, bridge)
-        if since + until > UNREAD_S and not _meet(from_left, from_right, before, after, since, until):
-            # The power changed more than once, nobody knows when: the energy is anywhere between the two.
-            low, high = (min(max(one, a.energy_j), b.energy_j) for one in sorted((from_left, from_right)))
-            anywhere_j = self._anywhere_j(low, high, max(before, after), period)
-            return (low + high) / 2, math.hypot(left_doubt, right_doubt, bridge, anywhere_j)
+        if unread:
+            energy, doubt = self._anywhere(a, b, since, until)
+            return a.energy_j + energy, doubt
         energy, doubt = (
             max((from_left, left_doubt), (from_right, right_doubt))
             if after > before
@@ -412,18 +470,49 @@ class Counter:
             doubt, bridge, (energy - inside) / 3, self._straight_doubt(a, b, edge, inside)
         )
 
-    def _anywhere_j(self, low_j: float, high_j: float, power_w: float, period_s: float) -> float:
-        """The doubt of an energy between two bounds, each of which a tick beside a hole may have moved by a period."""
-        return (high_j - low_j + 2 * power_w * period_s) / SQRT12
+    def _anywhere(self, a: Tick, b: Tick, within_s: float, without_s: float) -> tuple[float, float]:
+        """The energy of ``within_s`` seconds between two ticks that ``without_s`` more of theirs are not part of, and its doubt (1 σ).
+
+        For a time that nobody read: the power may have changed in it as often as it liked, but it was never below nothing nor above
+        what was ever seen, or the device's limit where the two ticks themselves tell of more. The energy is anywhere in between.
+        """
+        step = b.energy_j - a.energy_j
+        most_w = self._most_w()
+        if step > most_w * max(b.earliest_s - a.latest_s, 0.0):
+            most_w = max(self._limit_w, most_w)
+        slack_s = (a.width_s + b.width_s) / 2
+        low = max(0.0, step - most_w * (without_s + slack_s))
+        high = max(low, min(step, most_w * (within_s + slack_s)))
+        return (low + high) / 2, (high - low) / SQRT12
+
+    def _within_unread(self, start_s: float, end_s: float) -> tuple[float, float] | None:
+        """The energy of a window that lies wholly in a time that nobody read, and its doubt (1 σ); None if it does not.
+
+        Nor is it there where the power was the same all the time, as far as the ticks on both sides tell.
+        """
+        right = bisect_right(self._times, start_s)
+        left = right - 1
+        if left < 0 or right >= len(self.ticks) or self._times[right] <= end_s:
+            return None
+        a, b = self.ticks[left], self.ticks[right]
+        width_s = b.time_s - a.time_s
+        if width_s <= self._unread_s:
+            return None
+        mean_w, open_s = _slope(a, b), math.hypot(a.width_s, b.width_s) / SQRT12 + SAME_POWER * width_s
+        beside = self._power_beside(left, -1), self._power_beside(right, +1)
+        if all(power is not None and abs(power - mean_w) * width_s <= 2 * power * open_s for power in beside):
+            return None
+        return self._anywhere(a, b, end_s - start_s, width_s - (end_s - start_s))
 
     def _most_w(self) -> float:
-        """The highest power between two ticks that are closely known; infinite where there are none."""
+        """The highest power seen, between ticks whose times are known well beside what lies between them; infinite where there are none."""
         if self._highest_w is None:
-            slopes = [
+            slopes = (
                 _slope(a, b)
-                for a, b in pairwise(self.ticks)
+                for reach in (1, MOST_REACH)
+                for a, b in zip(self.ticks, islice(self.ticks, reach, None), strict=False)
                 if b.time_s - a.time_s > 4 * max(a.width_s, b.width_s)
-            ]
+            )
             self._highest_w = max(slopes, default=math.inf)
         return self._highest_w
 
@@ -546,16 +635,6 @@ def _placed(tick: Tick, left: Tick, right: Tick, count: int, half: float) -> Tic
     return tick
 
 
-def _meet(
-    from_left: float, from_right: float, before: float, after: float, since: float, until: float
-) -> bool:
-    """Whether the lines from both sides of an edge meet between its ticks, as they do where the power changed once."""
-    if before == after:
-        return False
-    at = (from_right - from_left) / (before - after)  # seconds after the edge
-    return -since <= at <= until
-
-
 def _slope(a: Tick, b: Tick) -> float:
     width = b.time_s - a.time_s
     return (b.energy_j - a.energy_j) / width if width > 0 else 0.0
@@ -604,10 +683,12 @@ def learned_period_s(samples: Samples) -> float | None:
         if count >= 5 and (best is None or count > best[0]):
             best = count, (sum(last) - sum(first)) / 2 / count
 
-    for index in range(1, len(samples)):
-        if samples.values[index] == samples.values[index - 1]:
+    start_s, value = math.nan, math.nan
+    for next_start_s, end_s, next_value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
+        tick, same = (start_s, end_s), value == next_value or start_s != start_s
+        start_s, value = next_start_s, next_value
+        if same:
             continue
-        tick = samples.start_s[index - 1], samples.end_s[index]
         if length:
             spacing = (sum(tick) - sum(last)) / 2
             typical = (sum(last) - sum(first)) / 2 / (length - 1) if length > 1 else spacing
@@ -649,16 +730,16 @@ class Register:
         self.rejected = 0
         times, watts = Column(), Column()
         last_s = math.nan
-        self.gaps: list[tuple[float, float]] = []
+        self.gaps = _Gaps()
         for start, end, value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
             if not 0 <= value <= limit_w:
                 self.rejected += 1
                 continue
             start, end = start - lag_s, end - lag_s
-            start = max(start, last_s) if times else start
+            start = max(start, last_s)  # of the first one, NaN, is left out
             if end - start < SPANS_FROM_S:
                 start = end = max(start, (start + end) / 2)
-            if times and start - last_s > GAP_S:
+            if start - last_s > GAP_S:
                 self.gaps.append((last_s, start))
             times.append(start)
             watts.append(value)
@@ -670,8 +751,13 @@ class Register:
         self.times, self.watts = times.values(), watts.values()
         self._gap_starts = {a for a, _ in self.gaps}
         # Between readings further apart the power may have been anything that it ever was: a uniform law.
-        self._unread = [(a, b) for a, b in pairwise(self.times) if UNREAD_S < b - a <= GAP_S]
-        self._unread_w = (max(self.watts) - min(self.watts)) / SQRT12 if self._unread else 0.0
+        unread_from, unread_to = Column(), Column()
+        for a, b in pairwise(self.times):
+            if UNREAD_S < b - a <= GAP_S:
+                unread_from.append(a)
+                unread_to.append(b)
+        self._unread_from, self._unread_to = unread_from.values(), unread_to.values()
+        self._unread_w = (max(self.watts) - min(self.watts)) / SQRT12 if self._unread_to else 0.0
         sums, squares = Column(), Column()
         area = square = 0.0
         sums.append(area)
@@ -693,17 +779,10 @@ class Register:
 
     def between(self, start_s: float, end_s: float) -> Span | None:
         """The energy from ``start_s`` to ``end_s``; None if there is no reading near that time."""
-        times = self.times
-        if not times:
+        seen = self._seen(start_s, end_s)
+        if seen is None:
             return None
-        hold = HOLD_S + self.lag_s
-        seen_from, seen_to = max(start_s, times[0] - hold), min(end_s, times[-1] + hold)
-        if seen_to <= seen_from:
-            return None
-        covered = covered_s(seen_from, seen_to, self.gaps)
-        if covered <= 0:
-            return None
-        value = max(0.0, self._area(seen_to) - self._area(seen_from))
+        seen_from, seen_to, covered, value = seen
         random_j, lasting_j = self._doubts_j(seen_from, seen_to)
         return Span(
             energy=Estimate(
@@ -722,8 +801,22 @@ class Register:
 
     def mean_w(self, start_s: float, end_s: float) -> float | None:
         """Mean power over what was covered; None if nothing was."""
-        span = self.between(start_s, end_s)
-        return span.energy.value / span.covered_s if span else None
+        seen = self._seen(start_s, end_s)
+        return seen[3] / seen[2] if seen is not None else None
+
+    def _seen(self, start_s: float, end_s: float) -> tuple[float, float, float, float] | None:
+        """From when to when there are readings of that time, how many seconds of it they cover, and their energy."""
+        times = self.times
+        if not times:
+            return None
+        hold = HOLD_S + self.lag_s
+        seen_from, seen_to = max(start_s, times[0] - hold), min(end_s, times[-1] + hold)
+        if seen_to <= seen_from:
+            return None
+        covered = covered_s(seen_from, seen_to, self.gaps.near(seen_from, seen_to))
+        if covered <= 0:
+            return None
+        return seen_from, seen_to, covered, max(0.0, self._area(seen_to) - self._area(seen_from))
 
     def _area(self, time: float) -> float:
         times, watts = self.times, self.watts
@@ -752,13 +845,13 @@ class Register:
         # Successive differences tell noise apart from slow change (von Neumann's estimate of a variance).
         variance = (self._squares[high] - self._squares[low]) / (2 * steps) if steps > 0 else 0.0
         unrest = math.sqrt(max(variance, 0.0) * self._unseen)
+        unread = slice(bisect_right(self._unread_to, start_s), bisect_left(self._unread_from, end_s))
         unread_j = [
             self._unread_w * (min(b, end_s) - max(a, start_s))
-            for a, b in self._unread
-            if a < end_s and b > start_s
+            for a, b in zip(self._unread_from[unread], self._unread_to[unread], strict=True)
         ]
         random_j = math.hypot(unrest * duration / math.sqrt(max(steps, 1)), *unread_j)
-        in_step_j = IN_STEP * unrest * duration if duration > self.period_s else 0.0
+        in_step_j = LASTING_SHARE * unrest * duration if duration > self.period_s else 0.0
         # An edge may fall anywhere in the register's period, which shows the new power late by up to as much.
         lag = max(self.period_s, duration / max(steps, 1))
         edges = [abs(self._at(edge + lag) - self._at(edge - lag)) * lag / SQRT12 for edge in (start_s, end_s)]

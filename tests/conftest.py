@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import pytest
@@ -23,3 +24,12 @@ def _no_memory_of_other_runs(tmp_path_factory):
         # Nor do the user's own hardware profiles go before those that ship.
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _no_memory_of_other_tests(_no_memory_of_other_runs, monkeypatch):
+    """A test's runs know nothing of those of the tests before it, so that their order does not matter."""
+    monkeypatch.setenv("XDG_CACHE_HOME", f"{os.environ['XDG_CACHE_HOME']}/{next(_numbers)}")

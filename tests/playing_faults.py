@@ -179,12 +179,7 @@ def _judged_one(record: Record, name: str, component: str, truth: Truth, start: 
     truth_j, seen = truth.seen_j(start, end), truth.seen(start, end)
     low, high = energy.interval()
     # Where the hole begins is known to a reading or two.
-    # Where a counter is bridged over seconds the truth may lie at the very end of what is possible: to a hundredth.
-    slack_j = (
-        truth.share * 2 * truth.edge_s * 400.0
-        if truth.hole is not None and seen < 1
-        else 0.01 * truth_j + 1e-6
-    )
+    slack_j = truth.share * 2 * truth.edge_s * 400.0 if truth.hole is not None and seen < 1 else 1e-6
     assert low - slack_j <= truth_j <= high + slack_j, f"{where}: {energy} J, truly {truth_j:.1f} J"
     assert abs(energy.value - truth_j) <= max(NEAR * truth_j, 3 * energy.random) + slack_j, (
         f"{where}: {energy} J, truly {truth_j:.1f} J"

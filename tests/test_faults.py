@@ -17,11 +17,13 @@ from pathlib import Path
 
 import fault_matrix
 import pytest
+import virtual_machine
 from fault_matrix import CELLS, SINCE_S, Cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from playing_faults import (
     COUNTS,
+    GPU_KINDS,
     ORDER,
     Played,
     Truth,
@@ -39,9 +41,9 @@ from playing_faults import (
     play_wall_clock,
 )
 from virtual import FakeDevice, VirtualClock, constant
-from virtual_machine import NO_PERMISSION, NOT_SUPPORTED, ZERO_S, Strike
+from virtual_machine import DRIVER, NO_PERMISSION, NOT_SUPPORTED, TICK_S, ZERO_S, Strike
 
-from energy_rating import BadInput, NotMeasured, load, measure, summarise
+from energy_rating import BadInput, NotMeasured, load, measure, probe, summarise
 from energy_rating.formats import read_journal, read_journal_from
 from energy_rating.summary import summarise_journal
 
@@ -131,7 +133,43 @@ def test_what_comes_of_a_fault_is_what_the_matrix_says(cell, tmp_path, monkeypat
         with pytest.raises(NotMeasured, match="does not begin with a journal's header"):
             played(cell, (tmp_path, monkeypatch))
         return
-    run, truths, hit = played(cell, (tmp_path, monkeypatch))
+    _is_as_told(cell, *played(cell, (tmp_path, monkeypatch)))
+
+
+OF_GPUS = [cell for cell in ON_THE_VIRTUAL_CLOCK if cell.where in GPU_KINDS]
+
+
+@pytest.mark.parametrize("cell", OF_GPUS, ids=lambda cell: cell.name)
+def test_nor_does_it_matter_that_an_earlier_run_learned_how_the_counter_ticks(cell, tmp_path, monkeypatch):
+    for gpu in range(GPU_KINDS[cell.where][1]):
+        probe.remember(f"GPU-{gpu}", DRIVER, TICK_S)
+    _is_as_told(cell, *played(cell, (tmp_path, monkeypatch)))
+
+
+def test_a_hole_of_any_length_at_any_time_leaves_figures_whose_intervals_hold(tmp_path, monkeypatch):
+    # 95 % intervals; where a counter is bridged, whatever the power may have been meanwhile.
+    outside = []
+    for seed in range(100):
+        rng = random.Random(seed)
+        phase_s = rng.uniform(0.0, TICK_S)
+        since_s, lasts_s = rng.uniform(0.5, 15.0), rng.choice([0.3, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0])
+        if rng.random() < 0.5:
+            probe.remember("GPU-0", DRIVER, TICK_S * rng.uniform(0.98, 1.02))
+        kind = rng.choice(["GPU", "GPU, counter only"])
+        strike = Strike(since_s=since_s, until_s=min(since_s + lasts_s, 19.0))
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        with monkeypatch.context() as patch:
+            patch.setattr(virtual_machine, "PHASE_S", phase_s)
+            run, truths = play_sensor(kind, "unknown error", strike, False, (folder, patch))
+        try:
+            judged(run, truths)
+        except AssertionError as wrong:
+            outside.append(f"{seed}: {wrong}")
+    assert len(outside) <= 1, outside
+
+
+def _is_as_told(cell: Cell, run: Played, truths: dict[str, Truth], hit: str) -> None:
     outcomes = judged(run, truths)
     assert outcomes[hit].word in cell.word.split("/"), sorted(outcomes[hit].codes)
     assert set(cell.codes) <= outcomes[hit].codes

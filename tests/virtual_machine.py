@@ -27,6 +27,7 @@ IDLE_W, BUSY_W = 100.0, 400.0
 WINDOWS = {"first": (4.0, 9.0), "second": (11.0, 16.0)}
 END_S = 20.0
 
+DRIVER = "580.95.05"
 TICK_S, PHASE_S = 0.1, 0.037  # of a GPU's counter and register
 
 # nvmlReturn_t (nvml.h)
@@ -176,7 +177,7 @@ _ANSWERS: Mapping[str, Callable[..., Any]] = {
     "nvmlDeviceGetEnforcedPowerLimit": lambda self, gpu: 700_000,
     "nvmlDeviceGetMaxClockInfo": lambda self, gpu, kind: 1980,
     "nvmlDeviceGetMemoryInfo": lambda self, gpu: SimpleNamespace(total=80 << 30),
-    "nvmlSystemGetDriverVersion": lambda self: "580.95.05",
+    "nvmlSystemGetDriverVersion": lambda self: DRIVER,
     "nvmlDeviceGetPersistenceMode": lambda self, gpu: 1,
     "nvmlDeviceGetTemperature": lambda self, gpu, kind: 55,
     "nvmlDeviceGetClockInfo": lambda self, gpu, kind: 1980,
