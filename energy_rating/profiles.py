@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 
 from energy_rating import formats, hardware_profiles
 from energy_rating.errors import BadInput
-from energy_rating.quantities import STRICT
+from energy_rating.quantities import ROUNDING, STRICT
 
 PROFILE_SCHEMA = "energy-rating/profile/1"
 EXAMPLE_DEVICE = "Example GPU"
@@ -33,6 +33,9 @@ WorkloadClass = Literal["llm-serving", "llm-small-batch", "diffusion", "vision",
 
 # A factor from fewer models is a calibration (tier 2).
 FEWEST_MODELS = 5
+
+# A card with another limit runs at other clocks, and uses another energy for the same work: it is another device.
+POWER_LIMIT_TOLERANCE = 0.05
 
 # Where a device is at home, in the order of the list. "integrated" shares the memory of the processor that it is built into.
 Kind = Literal["data-centre", "workstation", "consumer", "edge", "integrated", "example"]
@@ -454,6 +457,11 @@ def profile_for(
         profile for profile in known if device_name in profile.driver.names and profile.may_have(memory_gb)
     ]
     return found[0] if len(found) == 1 else None
+
+
+def is_same_limit(limit_w: float, other_w: float) -> bool:
+    """Whether a card that is limited to ``limit_w`` (W) is the device that one limited to ``other_w`` is."""
+    return abs(limit_w - other_w) <= POWER_LIMIT_TOLERANCE * other_w * (1 + ROUNDING)
 
 
 def nearest(device_name: str, *, among: Sequence[Profile] | None = None) -> tuple[str, ...]:

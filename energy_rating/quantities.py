@@ -18,6 +18,9 @@ from energy_rating.errors import STRICT as STRICT
 JOULES_PER_KWH = 3.6e6
 JOULES_PER_WH = 3.6e3
 
+# A ratio of two floats may come out a few units of the last digit above a threshold that it exactly meets.
+ROUNDING = 1e-9
+
 CONFIDENCE = 0.95  # of every interval that is printed or that decides
 
 

@@ -21,16 +21,16 @@ from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.profiles import (
     EXAMPLE_DEVICE,
     Profile,
+    is_same_limit,
     load_profile,
     profile_for,
 )
 from energy_rating.profiles import profiles as all_profiles
-from energy_rating.quantities import CONFIDENCE, STRICT, Estimate, significant
+from energy_rating.quantities import CONFIDENCE, ROUNDING, STRICT, Estimate, significant
 from energy_rating.records import (
     MEASURED,
     RUN,
     Basis,
-    Channel,
     Component,
     Device,
     Finding,
@@ -68,14 +68,8 @@ ENGINES_OWN = "option."
 # And how it calls those of a data set.
 DATASETS = "datasets/"
 
-# A ratio of two floats may come out a few units of the last digit above a threshold that it exactly meets.
-ROUNDING = 1e-9
-
 # Weights, and a fifth on top for activations and buffers: the rule by which the AI Energy Score divides text generation.
 MEMORY_PER_WEIGHT = 1.2
-
-# A card with a lower limit runs at lower clocks and uses less energy for the same work: it is another device than the reference.
-POWER_LIMIT_TOLERANCE = 0.05
 
 # What a finding calls a device that others used at the same time: the energy is not the model's alone, however much that was.
 NOT_ALONE = ("shared-gpu",)
@@ -598,7 +592,7 @@ def is_example(record: Record) -> bool:
 def _of_measurement(record: Record, measurement: Measurement, scheme: Scheme) -> Iterator[str]:
     """What is wrong with the measurement itself."""
     component, rules = scheme.component, scheme.rules
-    channels = _channels(record, measurement, component)
+    channels = record.channels_of(measurement, component)
     energy = measurement.energy_j.get(component)
     if energy is None or not channels:
         had = ", ".join(
@@ -671,7 +665,7 @@ def _of_devices(
     record: Record, measurement: Measurement, scheme: Scheme, known: Sequence[Profile]
 ) -> tuple[list[str], list[str], Basis]:
     """What is wrong with what it was measured on; that it is not the reference; and what the rating would rest on."""
-    names = dict.fromkeys(channel.device for channel in _channels(record, measurement, scheme.component))
+    names = dict.fromkeys(channel.device for channel in record.channels_of(measurement, scheme.component))
     described = {device.id for device in record.environment.devices}
     reasons = [f"the record does not say what device {name!r} is" for name in names if name not in described]
     # A resumed run may describe one device twice, the second time with another limit: all that it says must hold.
@@ -752,7 +746,7 @@ def _of_training_devices(
 ) -> tuple[list[str], Basis]:
     """What is wrong with the devices of a training run. Any may be used: the choice of the device is part of what is rated."""
     names = list(
-        dict.fromkeys(channel.device for channel in _channels(record, measurement, scheme.component))
+        dict.fromkeys(channel.device for channel in record.channels_of(measurement, scheme.component))
     )
     devices = {device.id: device for device in record.environment.devices}
     reasons = [f"the record does not say what device {name!r} is" for name in names if name not in devices]
@@ -817,7 +811,7 @@ def _of_reference(device: Device, profile: Profile) -> Iterator[str]:
     limit = profile.figures.power_limit_w
     if device.power_limit_w is None or limit is None:
         return
-    if abs(device.power_limit_w - limit.value) > POWER_LIMIT_TOLERANCE * limit.value * (1 + ROUNDING):
+    if not is_same_limit(device.power_limit_w, limit.value):
         yield (
             f"{device.name} was limited to {significant(device.power_limit_w, 3)} W; "
             f"the reference has {significant(limit.value, 3)} W"
@@ -844,17 +838,8 @@ def _other_device(device: Device, scheme: Scheme, known: Sequence[Profile]) -> s
     )
 
 
-def _channels(record: Record, measurement: Measurement, component: str) -> list[Channel]:
-    """The channels that the component's energy came from."""
-    return [
-        channel
-        for channel in record.channels
-        if channel.component == component and channel.id in measurement.energy_by_channel_j
-    ]
-
-
 def _is_estimated(record: Record, measurement: Measurement, component: str) -> bool:
-    return worst_method(channel.method for channel in _channels(record, measurement, component)) == "model"
+    return worst_method(channel.method for channel in record.channels_of(measurement, component)) == "model"
 
 
 def _told(record: Record, measurement: Measurement, component: str) -> str:

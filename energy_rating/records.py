@@ -259,6 +259,14 @@ class Record:
         """The findings that concern this measurement: its own and those of the whole record."""
         return tuple(finding for finding in self.findings if finding.measurement in (None, name))
 
+    def channels_of(self, measurement: Measurement, component: str) -> list[Channel]:
+        """The channels that the component's energy came from."""
+        return [
+            channel
+            for channel in self.channels
+            if channel.component == component and channel.id in measurement.energy_by_channel_j
+        ]
+
     def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
         """As it stands in a file: what was measured, what is to be said of it, what else is known, where it came from."""
         order = ("schema", "run_id", "created", "stage", "model", "task", "load")

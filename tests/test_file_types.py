@@ -16,7 +16,7 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "file_types.py"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("magika") is None, reason="needs magika: make test-models")
+@pytest.mark.skipif(importlib.util.find_spec("magika") is None, reason="needs magika: make test-integrations")
 def test_magika_tells_every_file_and_each_of_its_calls_is_counted(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     done = subprocess.run(

