@@ -13,6 +13,7 @@ from itertools import pairwise
 from statistics import mean, stdev
 from typing import NamedTuple
 
+from energy_rating.columns import Column
 from energy_rating.formats import Session, Span
 from energy_rating.integration import Counter, Register
 from energy_rating.quantities import Estimate
@@ -196,23 +197,53 @@ class _Look:
     held_s: float
 
 
+class _Windows:
+    """When the windows of one name were, and for how long of them which of some moments was the nearest."""
+
+    def __init__(self) -> None:
+        self._starts, self._ends = Column(), Column()
+        self._held: dict[tuple[float, ...], list[tuple[int, float]]] = {}
+
+    def add(self, span: Span) -> None:
+        self._starts.append(span.start_s)
+        self._ends.append(span.end_s)
+
+    def held_s(self, borders: Sequence[float]) -> list[tuple[int, float]]:
+        """The seconds of these windows between each border and the next; places without any are left out.
+
+        Devices are looked at together, so that what one of them needs was mostly worked out for another.
+        """
+        key = tuple(borders)
+        if key not in self._held:
+            held: dict[int, float] = {}
+            for start_s, end_s in zip(self._starts, self._ends, strict=True):
+                first, last = bisect_right(key, start_s), bisect_left(key, end_s)
+                for place in range(first, max(first, last) + 1):
+                    low = max(start_s, key[place - 1]) if place > 0 else start_s
+                    high = min(end_s, key[place]) if place < len(key) else end_s
+                    held[place] = held.get(place, 0.0) + max(0.0, high - low)
+            self._held[key] = sorted(held.items())
+        return self._held[key]
+
+
 def of_conditions(session: Session) -> Iterator[Finding]:
     """What the devices' conditions say about the windows of each name; a condition stands for the time that is nearest to it."""
     if not session.conditions:
         return
-    windows: dict[str, list[Span]] = {}
+    windows: dict[str, _Windows] = {}
     for span in session.spans:
-        windows.setdefault(span.name, []).append(span)
+        windows.setdefault(span.name, _Windows()).add(span)
     by_device: dict[str, str] = {}
     for channel in session.channels:
         by_device.setdefault(channel.device, channel.id)
     devices = [(by_device[name], told) for name, told in session.conditions.items() if name in by_device]
-    for name, spans in windows.items():
+    for name in tuple(windows):
+        those = windows.pop(name)
         for judge in _JUDGES:
             said = [
                 (channel_id, one)
                 for channel_id, told in devices
-                if (one := judge(name, spans, told)) is not None
+                if (one := judge(name, those, told)) is not None
             ]
             if said:
                 # One finding for all of them: the gravest, and how many there are.
@@ -241,26 +272,19 @@ class _Said(NamedTuple):
 _Told = Sequence[tuple[float, Condition]]
 
 
-def _looks(told: _Told, spans: Sequence[Span], has: Callable[[Condition], object]) -> list[_Look]:
+def _looks(told: _Told, windows: _Windows, has: Callable[[Condition], object]) -> list[_Look]:
     """The conditions that say something of these windows, oldest first."""
     known = [(t, condition) for t, condition in told if has(condition) is not None]
     if not known:
         return []
     # Half-way between two looks the later one takes over.
     borders = [(s + t) / 2 for (s, _), (t, _) in pairwise(known)]
-    held: dict[int, float] = {}
-    for span in spans:
-        first, last = bisect_right(borders, span.start_s), bisect_left(borders, span.end_s)
-        for place in range(first, max(first, last) + 1):
-            low = max(span.start_s, borders[place - 1]) if place > 0 else span.start_s
-            high = min(span.end_s, borders[place]) if place < len(borders) else span.end_s
-            held[place] = held.get(place, 0.0) + max(0.0, high - low)
-    return [_Look(condition=known[place][1], held_s=seconds) for place, seconds in sorted(held.items())]
+    return [_Look(condition=known[place][1], held_s=seconds) for place, seconds in windows.held_s(borders)]
 
 
-def _at_work(told: _Told, spans: Sequence[Span]) -> list[_Look]:
+def _at_work(told: _Told, windows: _Windows) -> list[_Look]:
     """The looks at a device that was not idle."""
-    return [look for look in _looks(told, spans, lambda one: one.throttled_by) if not look.condition.idle]
+    return [look for look in _looks(told, windows, lambda one: one.throttled_by) if not look.condition.idle]
 
 
 def _share(looks: Sequence[_Look], reasons: frozenset[str]) -> tuple[float, list[str]]:
@@ -271,8 +295,8 @@ def _share(looks: Sequence[_Look], reasons: frozenset[str]) -> tuple[float, list
     return seconds / whole if whole > 0 else 0.0, sorted(found)
 
 
-def _capped(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
-    share, _ = _share(_at_work(told, spans), POWER_CAP)
+def _capped(name: str, windows: _Windows, told: _Told) -> _Said | None:
+    share, _ = _share(_at_work(told, windows), POWER_CAP)
     if not share:
         return None
     return _Said(
@@ -280,8 +304,8 @@ def _capped(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
     )
 
 
-def _heated(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
-    share, reasons = _share(_at_work(told, spans), TOO_HOT)
+def _heated(name: str, windows: _Windows, told: _Told) -> _Said | None:
+    share, reasons = _share(_at_work(told, windows), TOO_HOT)
     if not share:
         return None
     return _Said(
@@ -293,9 +317,9 @@ def _heated(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
     )
 
 
-def _limit_changed(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
+def _limit_changed(name: str, windows: _Windows, told: _Told) -> _Said | None:
     limits = [
-        look.condition.power_limit_w or 0.0 for look in _looks(told, spans, lambda one: one.power_limit_w)
+        look.condition.power_limit_w or 0.0 for look in _looks(told, windows, lambda one: one.power_limit_w)
     ]
     if not limits or max(limits) - min(limits) <= SAME_LIMIT_W:
         return None
@@ -308,11 +332,11 @@ def _limit_changed(name: str, spans: Sequence[Span], told: _Told) -> _Said | Non
     )
 
 
-def _clocks_changed(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
+def _clocks_changed(name: str, windows: _Windows, told: _Told) -> _Said | None:
     """A setting may be named now and then only, where power or heat are felt first; those looks say nothing about it."""
     looks = [
         (bool(SETTINGS.intersection(one.throttled_by or ())), one.sm_clock_mhz)
-        for one in (look.condition for look in _at_work(told, spans))
+        for one in (look.condition for look in _at_work(told, windows))
         if one.sm_clock_mhz and not (POWER_CAP | TOO_HOT).intersection(one.throttled_by or ())
     ]
     held, free = ([mhz for setting, mhz in looks if setting is kind] for kind in (True, False))
@@ -331,8 +355,8 @@ def _clocks_changed(name: str, spans: Sequence[Span], told: _Told) -> _Said | No
     )
 
 
-def _drifted(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
-    looks = _looks(told, spans, lambda one: one.temperature_c)
+def _drifted(name: str, windows: _Windows, told: _Told) -> _Said | None:
+    looks = _looks(told, windows, lambda one: one.temperature_c)
     if name != MEASURED or not looks:
         return None
     start, end = looks[0].condition.temperature_c or 0.0, looks[-1].condition.temperature_c or 0.0
@@ -347,8 +371,8 @@ def _drifted(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
     )
 
 
-def _shared(name: str, spans: Sequence[Span], told: _Told) -> _Said | None:
-    looks = _looks(told, spans, lambda one: one.foreign_processes)
+def _shared(name: str, windows: _Windows, told: _Told) -> _Said | None:
+    looks = _looks(told, windows, lambda one: one.foreign_processes)
     most = max((look.condition.foreign_processes or 0 for look in looks), default=0)
     if not most:
         return None
@@ -394,9 +418,21 @@ def of_moment(finding: Finding, found_s: float, spans: Sequence[Span]) -> Iterat
         yield replace(finding, measurement=name, severity="disqualifies")
 
 
-def of_steps(
-    name: str, durations_s: Sequence[float], channel: Channel, period_s: float | None
-) -> Iterator[Finding]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """How many values, their mean, and how far they lie from it (0 for fewer than two)."""
+
+    n: int
+    mean: float
+    stdev: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """That of values, which are one at least."""
+        return cls(n=len(values), mean=mean(values), stdev=stdev(values) if len(values) > 1 else 0.0)
+
+
+def of_steps(name: str, durations: Spread, channel: Channel, period_s: float | None) -> Iterator[Finding]:
     """Whether windows of one length keep step with the sensor, which then sees the same part of each of them every time.
 
     A sensor that looks for 25 of every 100 ms (A100, H100) is off by up to 60 % where power swings with exactly its period, by
@@ -405,10 +441,10 @@ def of_steps(
     """
     if period_s is None or channel.component != "gpu" or channel.method == "model":
         return
-    if len(durations_s) < FEWEST_STEPS:
+    if durations.n < FEWEST_STEPS:
         return
-    step_s = mean(durations_s)
-    if stdev(durations_s) > MOST_JITTER * step_s:
+    step_s = durations.mean
+    if durations.stdev > MOST_JITTER * step_s:
         return
     ratio = step_s / period_s if step_s >= period_s else period_s / step_s
     nearest = round(ratio)
@@ -440,7 +476,7 @@ def interrupted(name: str, at_s: float) -> Finding:
     return Finding(
         code="interrupted",
         message=f"the run was interrupted at {at_s:.1f} s; {name!r} counts up to there",
-        remedy="Go on with it by resume=True, or run it again",
+        remedy="Run it again; a run of measure goes on in its folder with --resume, or resume=True",
         severity="degrades",
         measurement=name,
     )

@@ -318,9 +318,9 @@ def setting_options(function: Any) -> Any:
 @click.option(
     "--cooldown",
     type=click.FloatRange(0.0, 3600.0),
-    default=0.0,
     metavar="S",
-    help="Seconds of rest between two repeats.",
+    help="Seconds of rest between two repeats, at most: until the devices are as warm as at the start, where they tell that. "
+    "Default: 120, and none where no temperature is told.",
 )
 @click.option(
     "--idle",
@@ -386,7 +386,7 @@ def benchmark(
     repeats: int | None,
     min_duration: float | None,
     budget: float | None,
-    cooldown: float,
+    cooldown: float | None,
     idle: float | None,
     seed: int,
     qualities: Sequence[str],
@@ -1061,7 +1061,13 @@ def _print(text: str) -> None:
 
 
 def _tell(line: str) -> None:
-    from energy_rating.publishers.strangers import for_terminal
+    try:
+        from energy_rating.publishers.strangers import for_terminal
+    except (ImportError, MemoryError):
+        # Where memory is short, not even this may load: the letters that harm no terminal.
+
+        def for_terminal(text: str) -> str:
+            return "".join(letter if " " <= letter <= "~" else "?" for letter in text)
 
     click.echo(f"energy-rating: {for_terminal(line)}", err=True)
 
@@ -1082,7 +1088,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(1)
     except EnergyRatingError as error:
+        error.__traceback__ = None  # as for want of memory
         _tell(f"error: {error}")
+        sys.exit(1)
+    except MemoryError as error:
+        error.__traceback__ = None  # lets go of what was half read, and leaves room to say so
+        _tell("error: there is not enough memory. Use a machine with more, or see what limits it: ulimit -v")
         sys.exit(1)
     except (ArithmeticError, ValueError) as error:
         # A figure that nobody thought of: the type tells whoever mends it where to look.

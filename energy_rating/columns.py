@@ -1,7 +1,7 @@
 """Columns of numbers that may be longer than memory: arrays, and long ones on files without a name. Standard library only.
 
 A mapped file is memory that the system may take back, so a journal of any size is summed up in little of its own. Where there is
-no room for the file either, the column stays in memory.
+no room for the file either, the column stays in memory, up to a bound.
 """
 
 from __future__ import annotations
@@ -12,26 +12,40 @@ import tempfile
 import threading
 import weakref
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import overload
+
+from energy_rating.errors import NoRoom
 
 # 1 MiB of a column; of 64 GPUs there are some 900.
 SPILLS_FROM = 1 << 17
 ITEM_BYTES = 8
 
+# What is appended is put in place so many at a time.
+BLOCK = 1 << 10
+
+# Without room for files a column stays in memory while it is shorter than this (bytes). A journal of a gigabyte has columns of 100 MB.
+MOST_IN_MEMORY = 256 << 20
+
+# Where temporary files may be large and are on a disk (Filesystem Hierarchy Standard 3.0, 5.15); /tmp often is memory.
+LARGE_FILES = "/var/tmp"  # noqa: S108
+
 
 class Column(Sequence[float]):
-    """Doubles, appended one by one. ``spills_from``: so many stay in memory (by default ``SPILLS_FROM``)."""
+    """Doubles, appended one by one or many at once. ``spills_from``: so many stay in memory (by default ``SPILLS_FROM``)."""
+
+    __slots__ = ("_kept", "_length", "_room", "_tail")
 
     def __init__(self, spills_from: int | None = None) -> None:
-        self._values: array[float] | memoryview[float] = array("d")
-        self._length = 0
-        self._room = (
-            SPILLS_FROM if spills_from is None else spills_from
-        )  # values that fit before something has to be done
+        self._kept: array[float] | memoryview[float] = array("d")
+        self._length = 0  # of what is kept; the tail comes behind it
+        self._tail = array("d")
+        # Values that fit before something has to be done.
+        self._room = SPILLS_FROM if spills_from is None else spills_from
 
     def __len__(self) -> int:
-        return self._length
+        return self._length + len(self._tail)
 
     @overload
     def __getitem__(self, place: int) -> float: ...
@@ -41,47 +55,88 @@ class Column(Sequence[float]):
         if isinstance(place, slice):
             return self.values()[place]
         if place < 0:
-            place += self._length
-        if not 0 <= place < self._length:
+            place += self._length + len(self._tail)
+        if 0 <= place < self._length:
+            return self._kept[place]
+        if not self._length <= place < self._length + len(self._tail):
             raise IndexError(place)
-        return self._values[place]
+        return self._tail[place - self._length]
 
     def __setitem__(self, place: int, value: float) -> None:
-        self._values[place] = value
+        if place < self._length:
+            self._kept[place] = value
+        else:
+            self._tail[place - self._length] = value
 
     def __iter__(self) -> Iterator[float]:
         return iter(self.values())
 
     def append(self, value: float) -> None:
-        """Adds one value."""
-        if self._length == self._room:
-            self._make_room()
-        if isinstance(self._values, array):
-            self._values.append(value)
-        else:
-            self._values[self._length] = value
-        self._length += 1
+        """Adds one value.
+
+        Raises:
+            NoRoom: it is long, there is no room for it on any disk, and it has become too large for memory.
+        """
+        self._tail.append(value)
+        if len(self._tail) >= BLOCK:
+            self._settle()
+
+    def extend(self, values: Iterable[float]) -> None:
+        """Adds many; raises as ``append`` does."""
+        rest = iter(values)
+        while some := tuple(islice(rest, 8 * BLOCK)):
+            self._tail.extend(some)
+            if len(self._tail) >= BLOCK:
+                self._settle()
 
     def cut(self, length: int) -> None:
         """Leaves only so many."""
-        if isinstance(self._values, array):
-            del self._values[length:]
+        self._settle()
+        if isinstance(self._kept, array):
+            del self._kept[length:]
         self._length = min(self._length, length)
 
     def values(self) -> Sequence[float]:
         """All of them, as what is fastest to read. Nothing may be appended while this is in use."""
-        return self._values if isinstance(self._values, array) else self._values[: self._length]
+        self._settle()
+        return self._kept if isinstance(self._kept, array) else self._kept[: self._length]
 
-    def _make_room(self) -> None:
-        room = 2 * self._length
+    def copy(self) -> Column:
+        """Another one of the same values."""
+        other = Column()
+        other.extend(self.values())
+        return other
+
+    def _settle(self) -> None:
+        """Puts the tail where the rest is kept."""
+        tail, length = self._tail, self._length + len(self._tail)
+        if not tail:
+            return
+        try:
+            while length > self._room:
+                self._make_room(length)
+            if isinstance(self._kept, array):
+                self._kept.extend(tail)
+            else:
+                self._kept[self._length : length] = memoryview(tail)
+        except MemoryError:
+            raise _no_room("no memory is left either, or mapped files count against a limit") from None
+        self._length = length
+        del tail[:]
+
+    def _make_room(self, length: int) -> None:
+        room = max(2 * self._room, length)
         try:
             grown = _on_file(room)
-        except (OSError, ValueError, AttributeError):
-            if not isinstance(self._values, array):
-                self._values = array("d", self._values[: self._length])
+        except (OSError, ValueError, AttributeError) as error:
+            if room * ITEM_BYTES > MOST_IN_MEMORY:
+                reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+                raise _no_room(reason) from error
+            if not isinstance(self._kept, array):
+                self._kept = array("d", self._kept[: self._length])
         else:
-            grown[: self._length] = memoryview(self._values)[: self._length]
-            self._values = grown
+            grown[: self._length] = memoryview(self._kept)[: self._length]
+            self._kept = grown
         self._room = room
 
 
@@ -89,10 +144,7 @@ class _Segment:
     """A file without a name that many columns share, since each mapped file takes a descriptor of the process."""
 
     def __init__(self, count: int) -> None:
-        with tempfile.TemporaryFile(prefix="energy-rating-") as file:
-            # Reserved, since a page of a mapped file that finds no room on the disk ends the process.
-            os.posix_fallocate(file.fileno(), 0, count * ITEM_BYTES)
-            self._mapped = weakref.ref(mapped := mmap.mmap(file.fileno(), count * ITEM_BYTES))
+        self._mapped = weakref.ref(mapped := _mapped_file(count * ITEM_BYTES))
         self._count = count
         self._taken = 0
         self.first = self._slice(mapped, 0)
@@ -109,8 +161,46 @@ class _Segment:
         return self._slice(mapped, count)
 
 
-# A segment is so large at least (doubles): a column of the first size takes an eighth of it.
+def _no_room(reason: str) -> NoRoom:
+    return NoRoom(
+        f"the journal is long, and its readings find no room in {' or '.join(_folders())} ({reason})",
+        "Name a folder on a disk with twice the journal's size free (TMPDIR=FOLDER), and set no limit to mapped memory (ulimit -v)",
+    )
+
+
+def _folders() -> list[str]:
+    """Where files may go, the best first: where the user says; else where large files belong, and where all others go."""
+    chosen = tempfile.gettempdir()
+    if tempfile.tempdir != "/tmp" or os.environ.get("TMPDIR"):  # noqa: S108
+        return [chosen]
+    return [LARGE_FILES, chosen]
+
+
+def _mapped_file(size: int) -> mmap.mmap:
+    """A file of so many bytes, without a name, mapped.
+
+    Raises:
+        OSError: there is no room for it anywhere.
+    """
+    *others, last = _folders()
+    for folder in others:
+        try:
+            return _mapped_in(folder, size)
+        except OSError:
+            continue
+    return _mapped_in(last, size)
+
+
+def _mapped_in(folder: str, size: int) -> mmap.mmap:
+    with tempfile.TemporaryFile(prefix="energy-rating-", dir=folder) as file:
+        # Reserved, since a page of a mapped file that finds no room on the disk ends the process.
+        os.posix_fallocate(file.fileno(), 0, size)
+        return mmap.mmap(file.fileno(), size)
+
+
+# A segment is so large at least (doubles): a column of the first size takes an eighth of it. The largest columns have one of their own.
 SEGMENT = 8 * 2 * SPILLS_FROM
+LARGE = 1 << 24
 
 _latest: _Segment | None = None
 _lock = threading.Lock()
@@ -127,7 +217,7 @@ def _on_file(count: int) -> memoryview[float]:
         taken = _latest.take(count) if _latest is not None else None
         if taken is None:
             # Larger columns come in larger segments, so there are never many.
-            _latest = _Segment(max(SEGMENT, 4 * count))
+            _latest = _Segment(count if count >= LARGE else max(SEGMENT, 4 * count))
             taken = _latest.take(count)
             _latest.first.release()
         assert taken is not None

@@ -3,6 +3,7 @@
 EnergyRatingError
 ├── BadInput             a file, an option or an argument is wrong; says where
 ├── NotMeasured          a figure was asked for that the record does not hold
+├── NoRoom               neither a disk nor memory has room for what is kept while a long journal is read
 ├── SensorUnavailable    a kind of sensor cannot be used on this machine
 │   └── HardwareAbsent   nor is there anything here that it could measure
 └── SensorFailed         a sensor did not answer this time
@@ -53,6 +54,10 @@ class BadInput(EnergyRatingError, ValueError):
 
 class NotMeasured(EnergyRatingError, LookupError):
     """The record does not hold this figure; the message names what it does hold."""
+
+
+class NoRoom(EnergyRatingError):
+    """There is neither a disk nor memory for what has to be kept while a long journal is read."""
 
 
 class SensorUnavailable(EnergyRatingError):

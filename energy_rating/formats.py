@@ -12,15 +12,19 @@ import difflib
 import functools
 import gzip
 import hashlib
+import io
 import json
 import math
+import operator
 import os
+import re
 import tomllib
 import zlib
+from array import array
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from energy_rating import records
 from energy_rating.columns import Column
@@ -66,6 +70,20 @@ GROWS_FREELY = 64 << 20
 
 # Seconds, joules, watts and units of work of a journal: the squares of what is larger could not be added up. Work goes to 2⁶³.
 MOST = 1e20
+
+# Numbers of windows count up from 0. Whole numbers up to here are the same as doubles.
+MOST_WHOLE = 1 << 53
+
+# A journal is read so many bytes at a time.
+BLOCK_BYTES = 1 << 18
+
+# Readings of the same channels that come in a row are taken together, once so many have come one by one. Each set of channels has a
+# pattern of its own; of a journal with more sets than this, the lines of the others are taken one by one.
+ALIKE_FROM = 16
+MOST_PATTERNS = 64
+
+# The digits of a number as JSON has it; one with more is for the parser to refuse.
+_NUMBER = r"(-?(?:0|[1-9][0-9]{0,300})(?:\.[0-9]{1,300})?(?:[eE][-+]?[0-9]{1,9})?)"
 
 # A sum is the same sum in any order of adding, up to what floating point leaves; a doubt that follows from others likewise.
 SAME_SUM = 1e-6
@@ -249,6 +267,150 @@ class Span:
     closed: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What many windows have in common: name, units of work, which of these were counted in whole numbers; whether it was closed.
+
+    ``work`` stands here where an amount is no double.
+    """
+
+    name: str
+    units: tuple[str, ...]
+    whole: tuple[bool, ...]
+    closed: bool
+    work: Mapping[str, Number] | None = None
+
+
+class Spans(Sequence[Span]):
+    """The windows of one session, the earliest first; as many as there may be, in columns. Each is made when it is asked for."""
+
+    def __init__(
+        self,
+        kinds: Sequence[_Kind],
+        order: Sequence[int],
+        columns: tuple[Sequence[float], Sequence[float], Sequence[float], Sequence[float], Sequence[float]],
+    ) -> None:
+        self._kinds, self._order = kinds, order
+        self._kind_of, self._starts, self._ends, self._places, self._amounts = columns
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, place: int) -> Span: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Span, ...]: ...
+    def __getitem__(self, place: int | slice) -> Span | tuple[Span, ...]:
+        if isinstance(place, slice):
+            return tuple(self._span(row) for row in self._order[place])
+        return self._span(self._order[place])
+
+    def __iter__(self) -> Iterator[Span]:
+        return map(self._span, self._order)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(operator.eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def named(self, *names: str) -> list[Span]:
+        """The windows of these names."""
+        wanted = {number for number, kind in enumerate(self._kinds) if kind.name in names}
+        kind_of = self._kind_of
+        return [self._span(row) for row in self._order if kind_of[row] in wanted] if wanted else []
+
+    def _span(self, row: int) -> Span:
+        kind = self._kinds[int(self._kind_of[row])]
+        work = kind.work
+        if work is None:
+            first = int(self._places[row])
+            amounts = self._amounts[first : first + len(kind.units)]
+            work = {
+                unit: int(amount) if whole else amount
+                for unit, whole, amount in zip(kind.units, kind.whole, amounts, strict=True)
+            }
+        return Span(
+            name=kind.name, start_s=self._starts[row], end_s=self._ends[row], work=work, closed=kind.closed
+        )
+
+
+def named(spans: Sequence[Span], *names: str) -> list[Span]:
+    """Those of these names."""
+    if isinstance(spans, Spans):
+        return spans.named(*names)
+    return [span for span in spans if span.name in names]
+
+
+class _Windows:
+    """The windows of a session while it is read, in columns: a row is made when a window is opened, and filled when it is closed."""
+
+    _NEVER = -1.0  # what a window is whose number was given to another one while it was open
+
+    def __init__(self) -> None:
+        self._kinds: list[_Kind] = []
+        self._known: dict[tuple[Any, ...], int] = {}
+        self._kind_of, self._starts, self._ends = Column(), Column(), Column()
+        self._places, self._amounts, self._keys = Column(), Column(), Column()
+        self._open: dict[int, tuple[int, str, float, dict[str, Number]]] = {}
+        self._latest = -math.inf, -1
+        self._in_order = True
+
+    def open(self, key: int, name: str, start_s: float) -> None:
+        self._in_order = self._in_order and key not in self._open and self._latest <= (start_s, key)
+        self._latest = start_s, key
+        self._open[key] = len(self._starts), name, start_s, {}
+        self._kind_of.append(self._NEVER)
+        self._starts.append(start_s)
+        self._ends.append(start_s)
+        self._places.append(0.0)
+        self._keys.append(key)
+
+    def count(self, key: int, work: dict[str, Number]) -> None:
+        if key in self._open:  # a count that comes after its window was left tells nothing new
+            row, name, start_s, _ = self._open[key]
+            self._open[key] = row, name, start_s, work
+
+    def opened(self, key: int) -> float:
+        """When a window was opened that is open now."""
+        return self._open[key][2]
+
+    def close(self, key: int, end_s: float, work: dict[str, Number]) -> None:
+        row, name, _, _ = self._open.pop(key)
+        self._fill(row, name, end_s, work, closed=True)
+
+    def _fill(self, row: int, name: str, end_s: float, work: dict[str, Number], *, closed: bool) -> None:
+        key = name, closed, *work, *map(type, work.values())
+        number = self._known.get(key)
+        if number is None:
+            number = self._known[key] = len(self._kinds)
+            whole = tuple(isinstance(amount, int) for amount in work.values())
+            self._kinds.append(_Kind(name, tuple(work), whole, closed))
+        if any(amount > MOST_WHOLE and isinstance(amount, int) for amount in work.values()):
+            number = len(self._kinds)
+            self._kinds.append(_Kind(name, (), (), closed, work))
+        self._kind_of[row] = number
+        self._ends[row] = end_s
+        self._places[row] = len(self._amounts)
+        for amount in work.values():
+            self._amounts.append(amount)
+
+    def spans(self, last_s: float) -> Spans:
+        """All of them; those that are open end where the session does."""
+        for row, name, start_s, work in self._open.values():
+            self._fill(row, name, max(start_s, last_s), work, closed=False)
+        columns = tuple(
+            one.values() for one in (self._kind_of, self._starts, self._ends, self._places, self._amounts)
+        )
+        kind_of, starts, keys = columns[0], columns[1], self._keys.values()
+        order: Sequence[int] = range(len(starts))
+        if not self._in_order:
+            rows = [row for row in order if kind_of[row] != self._NEVER]
+            rows.sort(key=keys.__getitem__)
+            rows.sort(key=starts.__getitem__)
+            order = array("q", rows)
+        return Spans(self._kinds, order, cast(Any, columns))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
     """From one start to one end, orderly or not. Times are seconds since the session's start.
@@ -260,7 +422,7 @@ class Session:
     channels: tuple[Channel, ...]
     environment: Environment
     samples: Mapping[str, Samples]
-    spans: tuple[Span, ...]
+    spans: Sequence[Span]
     findings: tuple[Finding, ...]
     last_s: float
     ended: bool
@@ -325,26 +487,28 @@ def read_journal_from(file: IO[bytes], *, place: str | Path) -> Journal:
         stream = cast(IO[bytes], gzip.GzipFile(fileobj=file))
     packed = file if stream is not file else None
     reading = _Reading(place=str(place))
+    blocks = _Blocks(stream, packed, place)
     digest = hashlib.sha256()
     damage: str | None = None
-    number = 0
+    block = b""
     try:
-        for number, line in _numbered_lines(stream, packed, place):
-            digest.update(line)
-            reading.take(decoded(line, place=f"{place}: line {number}"), number)
+        while block := blocks.next():
+            reading.take_lines(block)
+            digest.update(block)
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        damage = f"line {number + 1}: the compressed file is cut short or damaged"
+        damage = f"line {reading.number + 1}: the compressed file is cut short or damaged"
     except BadInput as error:
-        if number <= 1 or isinstance(error, _Bomb):
+        if reading.number <= 1 or isinstance(error, _Bomb):
             raise
         # A torn last line is what a killed process leaves; the session says by itself that it did not end.
         try:
-            rest = line + stream.read(1)
+            rest = blocks.rest or stream.read(1)
         except (EOFError, zlib.error, gzip.BadGzipFile):  # the packing is damaged too, right behind the line
-            rest = line
-        torn = error.message == "the line is cut short" and rest == line
-        damage = None if torn else f"line {number}: {error.message}"
-        digest.update(rest[len(line) :])
+            rest = b""
+        torn = error.message == "the line is cut short" and not rest
+        damage = None if torn else f"line {reading.number}: {error.message}"
+        digest.update(block)
+        digest.update(rest)
         _feed(digest, stream, packed, place)
     if reading.header is None:
         raise BadInput("the file is empty", "A journal begins with its header", place=place)
@@ -354,7 +518,8 @@ def read_journal_from(file: IO[bytes], *, place: str | Path) -> Journal:
 def _feed(digest: Any, stream: IO[bytes], packed: IO[bytes] | None, place: str | Path) -> None:
     size = 0
     try:
-        while block := stream.read(1 << 20):
+        # Piece by piece: of a file that was cut short, everything that can be unpacked.
+        while block := cast(io.BufferedReader, stream).read1(BLOCK_BYTES):
             size += len(block)
             _refuse_bomb(size, packed, place)
             digest.update(block)
@@ -362,16 +527,39 @@ def _feed(digest: Any, stream: IO[bytes], packed: IO[bytes] | None, place: str |
         return  # what cannot be unpacked has no bytes to add
 
 
-def _numbered_lines(
-    stream: IO[bytes], packed: IO[bytes] | None, place: str | Path
-) -> Iterator[tuple[int, bytes]]:
-    number = size = 0
-    while line := stream.readline(LONGEST_LINE + 1):
-        number += 1
-        size += len(line)
-        if packed is not None:
-            _refuse_bomb(size, packed, place)
-        yield number, line
+class _Blocks:
+    """A journal's lines, many at once: each block ends with a line end, but for what follows the last one, and a line too long.
+
+    ``rest`` is what was read beyond the block that was given last.
+    """
+
+    def __init__(self, stream: IO[bytes], packed: IO[bytes] | None, place: str | Path) -> None:
+        self._read = cast(io.BufferedReader, stream).read1
+        self._packed, self._place = packed, place
+        self._size = 0
+        self.rest = b""
+
+    def next(self) -> bytes:
+        """The next block; nothing at the end.
+
+        Raises:
+            BadInput: it is not worth unpacking.
+            EOFError, zlib.error, gzip.BadGzipFile: its packing is damaged.
+        """
+        pieces = [self.rest]
+        size = len(self.rest)
+        while size <= LONGEST_LINE and (piece := self._read(BLOCK_BYTES)):
+            self._size += len(piece)
+            _refuse_bomb(self._size, self._packed, self._place)
+            end = piece.rfind(b"\n") + 1
+            if end:
+                self.rest = piece[end:]
+                return b"".join((*pieces, piece[:end]))
+            pieces.append(piece)
+            size += len(piece)
+        block = b"".join(pieces)
+        block, self.rest = block[: LONGEST_LINE + 1], block[LONGEST_LINE + 1 :]
+        return block
 
 
 class _Bomb(BadInput):
@@ -384,27 +572,129 @@ def _refuse_bomb(size: int, packed: IO[bytes] | None, place: str | Path) -> None
         raise _Bomb(f"unpacked, the file grows more than {MOST_GROWTH}-fold, as no journal does", place=place)
 
 
+class _Times:
+    """When some channels were read that always were read together."""
+
+    def __init__(self, channels: set[str]) -> None:
+        self.starts, self.ends = Column(), Column()
+        self.channels = channels
+
+    def apart(self, channels: set[str]) -> _Times:
+        """Some of the channels, which from now on have times of their own."""
+        other = _Times(channels)
+        other.starts, other.ends = self.starts.copy(), self.ends.copy()
+        self.channels -= channels
+        return other
+
+
 class _Reading:
     """A journal half read: lines go in, sessions come out."""
 
     def __init__(self, *, place: str) -> None:
         self.place = place
         self.header: dict[str, Any] | None = None
+        self.number = 0  # of the line that was read last, or could not be
         self._sessions: list[Session] = []
         self._begin()
 
     def _begin(self) -> None:
         self._channels: dict[str, Channel] = {}
         self._devices: list[Device] = []
-        self._columns: dict[str, tuple[Column, Column, Column]] = {}
-        self._open: dict[int, tuple[str, float, dict[str, Number]]] = {}
-        self._spans: list[tuple[float, int, Span]] = []
+        self._times: dict[str, _Times] = {}
+        self._values: dict[str, Column] = {}
+        self._newest_s = -math.inf  # of all readings, when the latest began
+        self._read: tuple[str, ...] = ()  # the channels of the latest reading
+        self._alike = 0  # readings of these channels in a row
+        self._patterns: dict[tuple[str, ...], re.Pattern[str]] = {}
+        self._windows = _Windows()
         self._findings: list[Finding] = []
         self._found_s: list[float] = []
         self._quality: list[Quality] = []
         self._conditions: dict[str, list[tuple[float, Condition]]] = {}
         self._last_s = 0.0
         self._ended = False
+
+    def take_lines(self, block: bytes) -> None:
+        """Takes lines, all but the last of which end with a line end.
+
+        Raises:
+            BadInput: one of them is none of a journal; those before it count.
+        """
+        lines = [line + b"\n" for line in block.split(b"\n")]
+        lines[-1] = lines[-1][:-1]
+        if not lines[-1]:
+            del lines[-1]
+        place, count = 0, len(lines)
+        while place < count:
+            if self._alike >= ALIKE_FROM:
+                end = place
+                while end < count and lines[end].startswith(b'{"t":'):
+                    end += 1
+                if end - place >= ALIKE_FROM and self._take_alike(lines[place:end]):
+                    self.number += end - place
+                    place = end
+                    continue
+            # One by one, until there is another row of readings.
+            end = max(place + 1, end if self._alike >= ALIKE_FROM else place + ALIKE_FROM)
+            for line in lines[place:end]:
+                self.number += 1
+                self.take(decoded(line, place=f"{self.place}: line {self.number}"), self.number)
+            place = end
+
+    def _take_alike(self, lines: Sequence[bytes]) -> bool:
+        """Takes readings of the same channels as the latest one, as its line was written; False, and none, where one is not so.
+
+        What ``decoded`` and ``_reading`` refuse is not taken here: the pattern is that of whole lines, the checksums are compared,
+        and numbers that are too large, or not in the order of time, are left to those.
+        """
+        pattern = self._patterns.get(self._read)
+        if pattern is None:
+            if len(self._patterns) >= MOST_PATTERNS or not self._read:
+                self._alike = 0
+                return False
+            pattern = self._patterns[self._read] = _pattern(self._read)
+        try:
+            found = pattern.findall(b"".join(lines).decode())
+        except UnicodeDecodeError:
+            return False
+        if len(found) != len(lines):
+            return False
+        *texts, sums = zip(*found, strict=True)
+        crc32, cut = zlib.crc32, -len(',"crc":"01234567"}\n')
+        if [crc32(line[:cut] + b"}") for line in lines] != [int(text, 16) for text in sums]:
+            return False
+        starts, tooks, *values = (list(map(float, column)) for column in texts)
+        ends = list(map(operator.add, starts, tooks))
+        latest_s = max(ends)
+        if (
+            starts[0] < self._newest_s
+            or starts != sorted(starts)
+            or min(tooks) < 0
+            or not (starts[0] > -MOST and latest_s < MOST and max(tooks) < MOST)
+            or not all(min(column) > -MOST and max(column) < MOST for column in values)
+        ):
+            return False
+        self._last_s, self._newest_s = max(self._last_s, latest_s), starts[-1]
+        for times in self._together(self._read):
+            times.starts.extend(starts)
+            times.ends.extend(ends)
+        for channel_id, column in zip(self._read, values, strict=True):
+            self._values[channel_id].extend(column)
+        return True
+
+    def _together(self, channels: Sequence[str]) -> list[_Times]:
+        """The times of these channels, none of which are those of another one as well."""
+        found: list[_Times] = []
+        for channel_id in channels:
+            times = self._times[channel_id]
+            if any(times is one for one in found):
+                continue
+            here = times.channels.intersection(channels)
+            if len(here) < len(times.channels):
+                times = times.apart(here)
+                self._times |= dict.fromkeys(here, times)
+            found.append(times)
+        return found
 
     def take(self, entry: dict[str, Any], number: int) -> None:
         place = f"{self.place}: line {number}"
@@ -417,21 +707,16 @@ class _Reading:
             elif kind == "schema":
                 self._session(entry, place)
             elif kind == "open":
-                self._open[_whole(entry["open"])] = (_word(entry["name"]), self._time(entry["t"]), {})
+                self._windows.open(_whole(entry["open"]), _word(entry["name"]), self._time(entry["t"]))
             elif kind == "count":
-                key, work = _whole(entry["count"]), _work(entry["work"])
-                if key in self._open:  # a count that comes after its window was left tells nothing new
-                    name, start, _ = self._open[key]
-                    self._open[key] = (name, start, work)
+                self._windows.count(_whole(entry["count"]), _work(entry["work"]))
                 self._time(entry["t"])
             elif kind == "close":
                 key = _whole(entry["close"])
-                name, start, _ = self._open.pop(key)
-                end = self._time(entry["t"])
+                start, end = self._windows.opened(key), self._time(entry["t"])
                 if end < start:
                     raise ValueError(f"closed at {end} s, before it was opened at {start} s")
-                span = Span(name=name, start_s=start, end_s=end, work=_work(entry["work"]))
-                self._spans.append((start, key, span))
+                self._windows.close(key, end, _work(entry["work"]))
             elif kind == "finding":
                 found_s = self._time(entry["t"])
                 self._findings.append(validated(Finding, entry["finding"], place))
@@ -467,16 +752,22 @@ class _Reading:
         if took < 0:
             raise ValueError("a reading cannot end before it began")
         end = _finite(start + took)
-        readings = [(self._columns[channel_id], _finite(value)) for channel_id, value in entry["r"].items()]
-        for (starts, _, _), _ in readings:
+        readings = {channel_id: _finite(value) for channel_id, value in entry["r"].items()}
+        channels = tuple(readings)
+        for channel_id in channels:
+            starts = self._times[channel_id].starts
             if starts and start < starts[-1] - MOST_BACKWARDS_S:
                 raise ValueError(f"{start} s, after a reading at {starts[-1]} s")
         # A line counts as a whole or not at all.
         self._last_s = max(self._last_s, end)
-        for (starts, ends, values), value in readings:
-            starts.append(start)
-            ends.append(end)
-            values.append(value)
+        self._newest_s = max(self._newest_s, start)
+        self._alike = self._alike + 1 if channels == self._read else 0
+        self._read = channels
+        for times in self._together(channels):
+            times.starts.append(start)
+            times.ends.append(end)
+        for channel_id, value in readings.items():
+            self._values[channel_id].append(value)
 
     def _session(self, entry: dict[str, Any], place: str) -> None:
         if entry["schema"] != JOURNAL_SCHEMA:
@@ -504,28 +795,31 @@ class _Reading:
         self._add_channels(entry["channels"], [], place)
 
     def _add_channels(self, channels: list[Any], devices: list[Any], place: str) -> None:
+        times = _Times(set())
         for item in channels:
             channel = validated(Channel, item, f"{place}: channels")
             self._channels[channel.id] = channel
-            self._columns[channel.id] = (Column(), Column(), Column())
+            if channel.id in self._times:
+                self._times[channel.id].channels.discard(channel.id)
+            self._times[channel.id], self._values[channel.id] = times, Column()
+            times.channels.add(channel.id)
         self._devices += [validated(Device, item, f"{place}: devices") for item in devices]
 
     def _close_session(self) -> None:
-        for key, (name, start, work) in self._open.items():
-            end = max(start, self._last_s)
-            span = Span(name=name, start_s=start, end_s=end, work=work, closed=False)
-            self._spans.append((start, key, span))
-        self._spans.sort(key=lambda item: item[:2])
         self._sessions.append(
             Session(
                 started=self._started,
                 channels=tuple(self._channels.values()),
                 environment=replace(self._environment, devices=(*self._environment.devices, *self._devices)),
                 samples={
-                    channel_id: Samples(start_s=starts.values(), end_s=ends.values(), values=values.values())
-                    for channel_id, (starts, ends, values) in self._columns.items()
+                    channel_id: Samples(
+                        start_s=times.starts.values(), end_s=times.ends.values(), values=values.values()
+                    )
+                    for (channel_id, values), times in zip(
+                        self._values.items(), self._times.values(), strict=True
+                    )
                 },
-                spans=tuple(span for _, _, span in self._spans),
+                spans=self._windows.spans(self._last_s),
                 findings=tuple(self._findings),
                 found_s=tuple(self._found_s),
                 quality=tuple(self._quality),
@@ -571,6 +865,15 @@ def _finite(value: object) -> float:
     return number
 
 
+def _pattern(channels: Sequence[str]) -> re.Pattern[str]:
+    """Whole lines of readings of these channels, as they are written; the groups are its numbers and its checksum."""
+    number = _NUMBER
+    values = ",".join(f"{re.escape(json.dumps(one, ensure_ascii=False))}:{number}" for one in channels)
+    return re.compile(
+        rf'^\{{"t":{number},"dt":{number},"r":\{{{values}\}},"crc":"([0-9a-f]{{8}})"\}}\n', re.MULTILINE
+    )
+
+
 def _word(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("not a text")
@@ -580,6 +883,8 @@ def _word(value: object) -> str:
 def _whole(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"not a whole number: {value!r}")
+    if not -MOST_WHOLE <= value <= MOST_WHOLE:
+        raise ValueError("no number of a window")
     return value
 
 

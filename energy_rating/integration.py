@@ -25,10 +25,11 @@ mean over the same ticks, or a tenth of the power where there is none. The gain 
 from __future__ import annotations
 
 import math
+import operator
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import accumulate, islice, pairwise
 from statistics import median
 from typing import TypeVar, overload
 
@@ -132,6 +133,8 @@ class _Gaps(list[tuple[float, float]]):
 
     def near(self, start_s: float, end_s: float) -> Sequence[tuple[float, float]]:
         """Those that reach into the time from start to end, or touch it; all of them where they are in no order."""
+        if not self:
+            return self
         if self._known != len(self):
             bounds = [bound for gap in self for bound in gap]
             in_order = all(a <= b for a, b in pairwise(bounds))
@@ -143,10 +146,14 @@ class _Gaps(list[tuple[float, float]]):
         return self[bisect_left(ends, start_s) : bisect_right(starts, end_s)]
 
 
+# So many readings are looked at together.
+READ_AT_ONCE = 1 << 13
+
 # What is known around so many ticks is kept; windows come in the order of time, and so do their edges.
 MOST_KEPT = 1 << 15
 
-K, V = TypeVar("K"), TypeVar("V")
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class _Kept(dict[K, V]):
@@ -210,7 +217,11 @@ class _Ticks:
 
     def sharpen(self) -> None:
         for first in range(0, len(self), self.BLOCK):
-            block = self[first : first + self.BLOCK]
+            places = slice(first, first + self.BLOCK)
+            earliest, latest = self._earliest[places], self._latest[places]
+            if _all_close(sorted(map(operator.sub, latest, earliest))):
+                continue
+            block = self[places]
             for place, (old, new) in enumerate(zip(block, _sharpened(block), strict=True), start=first):
                 if new is not old:
                     self._earliest[place], self._latest[place] = new.earliest_s, new.latest_s
@@ -270,8 +281,7 @@ class Counter:
         if isinstance(self.ticks, list):
             times.extend(tick.time_s for tick in self.ticks)
         else:
-            for time_s in self.ticks.times_s():
-                times.append(time_s)
+            times.extend(self.ticks.times_s())
         self._times = times.values()
         # Where ticks come seldom anyway, a hole is what is longer than that.
         spacing_s = (
@@ -584,6 +594,11 @@ FEWEST_CLOSE = 6
 MOST_MISSED = 10
 
 
+def _all_close(widths_s: Sequence[float]) -> bool:
+    """Whether no bracket of some ticks was missed; the narrowest comes first."""
+    return not widths_s or widths_s[-1] <= MISSED * widths_s[len(widths_s) // 6]
+
+
 def _sharpened(ticks: list[Tick]) -> list[Tick]:
     """Ticks whose bracket was missed, put where the rhythm of their closely seen neighbours has them.
 
@@ -595,9 +610,12 @@ def _sharpened(ticks: list[Tick]) -> list[Tick]:
     if len(ticks) < FEWEST_CLOSE:
         return ticks
     # Where only every other tick or fewer are bracketed, the usual width is that of those.
-    usual = sorted(tick.width_s for tick in ticks)[len(ticks) // 6]
+    widths_s = sorted(tick.width_s for tick in ticks)
+    if _all_close(widths_s):
+        return ticks
+    usual = widths_s[len(ticks) // 6]
     close = [index for index, tick in enumerate(ticks) if tick.width_s <= MISSED * usual]
-    if len(close) in (len(ticks), 0):
+    if not close:
         return ticks
     offs = [
         ticks[b].time_s - (ticks[a].time_s + ticks[c].time_s) / 2
@@ -690,8 +708,10 @@ def learned_period_s(samples: Samples) -> float | None:
         if same:
             continue
         if length:
-            spacing = (sum(tick) - sum(last)) / 2
-            typical = (sum(last) - sum(first)) / 2 / (length - 1) if length > 1 else spacing
+            spacing = ((tick[0] + tick[1]) - (last[0] + last[1])) / 2
+            typical = (
+                ((last[0] + last[1]) - (first[0] + first[1])) / 2 / (length - 1) if length > 1 else spacing
+            )
             if tick[1] - tick[0] < 0.6 * spacing and abs(spacing - typical) < 0.5 * typical:
                 last, length = tick, length + 1
                 continue
@@ -731,23 +751,32 @@ class Register:
         times, watts = Column(), Column()
         last_s = math.nan
         self.gaps = _Gaps()
-        for start, end, value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
-            if not 0 <= value <= limit_w:
-                self.rejected += 1
-                continue
-            start, end = start - lag_s, end - lag_s
-            start = max(start, last_s)  # of the first one, NaN, is left out
-            if end - start < SPANS_FROM_S:
-                start = end = max(start, (start + end) / 2)
-            if start - last_s > GAP_S:
-                self.gaps.append((last_s, start))
-            times.append(start)
-            watts.append(value)
-            last_s = start
-            if end > start:
-                times.append(end)
-                watts.append(value)
-                last_s = end
+        for first in range(0, len(samples), READ_AT_ONCE):
+            block = slice(first, first + READ_AT_ONCE)
+            some_s: list[float] = []
+            some_w: list[float] = []
+            for start, end, value in zip(
+                samples.start_s[block], samples.end_s[block], samples.values[block], strict=True
+            ):
+                if not 0 <= value <= limit_w:
+                    self.rejected += 1
+                    continue
+                start, end = start - lag_s, end - lag_s
+                if start < last_s:
+                    start = last_s
+                if end - start < SPANS_FROM_S:
+                    start = end = max(start, (start + end) / 2)
+                if start - last_s > GAP_S:
+                    self.gaps.append((last_s, start))
+                some_s.append(start)
+                some_w.append(value)
+                last_s = start
+                if end > start:
+                    some_s.append(end)
+                    some_w.append(value)
+                    last_s = end
+            times.extend(some_s)
+            watts.extend(some_w)
         self.times, self.watts = times.values(), watts.values()
         self._gap_starts = {a for a, _ in self.gaps}
         # Between readings further apart the power may have been anything that it ever was: a uniform law.
@@ -759,14 +788,17 @@ class Register:
         self._unread_from, self._unread_to = unread_from.values(), unread_to.values()
         self._unread_w = (max(self.watts) - min(self.watts)) / SQRT12 if self._unread_to else 0.0
         sums, squares = Column(), Column()
-        area = square = 0.0
-        sums.append(area)
-        squares.append(square)
-        for (a, b), (p, q) in zip(pairwise(self.times), pairwise(self.watts), strict=True):
-            area += 0.0 if a in self._gap_starts else (b - a) * (p + q) / 2
-            square += (q - p) ** 2
-            sums.append(area)
-            squares.append(square)
+        gap_starts = self._gap_starts
+        sums.extend(
+            accumulate(
+                (
+                    0.0 if a in gap_starts else (b - a) * (p + q) / 2
+                    for (a, b), (p, q) in zip(pairwise(self.times), pairwise(self.watts), strict=True)
+                ),
+                initial=0.0,
+            )
+        )
+        squares.extend(accumulate(((q - p) ** 2 for p, q in pairwise(self.watts)), initial=0.0))
         self._sums, self._squares = sums.values(), squares.values()
 
     @property

@@ -35,7 +35,7 @@ import threading
 import weakref
 import zlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -53,6 +53,16 @@ def _no_constant(name: str) -> None:
 
 
 _STRICT = json.JSONDecoder(parse_constant=_no_constant)  # one for all lines: making it costs more than a line
+_scan: Callable[[str, int], tuple[Any, int]] = _STRICT.scan_once  # type: ignore[attr-defined]
+
+
+def _parsed(text: str) -> Any:
+    try:
+        # As ``decode`` does it, without looking for blanks around it.
+        entry, end = _scan(text, 0)
+    except StopIteration:
+        end = -1
+    return entry if end == len(text) else _STRICT.decode(text)
 
 
 # Made once, as above; what is written are trees, so that circles need not be looked for.
@@ -88,7 +98,7 @@ def decoded(line: bytes, *, place: str) -> dict[str, Any]:
     if rest[:8] != b"%08x" % zlib.crc32(body):
         raise BadInput("the line does not match its checksum", place=place)
     try:
-        entry = _STRICT.decode(body.decode())
+        entry = _parsed(body.decode())
         if (
             b"\\ud" in body or b"\\uD" in body
         ):  # half a pair of surrogates is no text, and could not be written again
@@ -116,6 +126,44 @@ def _let_go() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_let_go)
+
+
+class _Written(io.RawIOBase):
+    """The first ``size`` bytes of a file, and then what still waits to be written to it. The descriptor is its own."""
+
+    def __init__(self, descriptor: int, size: int, waiting: bytes) -> None:
+        self._descriptor = descriptor
+        self._size, self._waiting = size, waiting
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size + len(self._waiting)}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        part = b""
+        if self._at < self._size:
+            part = os.pread(self._descriptor, min(len(buffer), self._size - self._at), self._at)
+            if not part:  # somebody has cut the file
+                self._at = self._size
+        if not part:
+            since = self._at - self._size
+            part = self._waiting[since : since + len(buffer)]
+        self._at += len(part)
+        buffer[: len(part)] = part
+        return len(part)
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
 
 
 class JournalFile:
@@ -221,16 +269,16 @@ class JournalFile:
                 self._descriptor = None
 
     def stream(self) -> IO[bytes]:
-        """Everything written so far, wherever it is."""
+        """Everything written so far, wherever it is; what is written later is not in it."""
         with self._lock:
-            written = b""
-            if (
-                self._descriptor is not None
-            ):  # by it and not by the path, which may lead to another run's by now
-                written = os.pread(self._descriptor, self._size, 0)
-            elif self.path is not None:
-                written = self.path.read_bytes()
-            return io.BytesIO(b"".join([written, *self._waiting]))
+            waiting = b"".join(self._waiting)
+            # By the descriptor and not by the path, which may lead to another run's by now.
+            if self._descriptor is not None:
+                return io.BufferedReader(_Written(os.dup(self._descriptor), self._size, waiting))
+            if self.path is not None:
+                descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                return io.BufferedReader(_Written(descriptor, os.fstat(descriptor).st_size, waiting))
+            return io.BytesIO(waiting)
 
     @property
     def size(self) -> int:

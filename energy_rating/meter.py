@@ -344,7 +344,7 @@ class Run:
                         else "the folder asked for holds another run; this one is in a sibling of it",
                         remedy="Take both records together"
                         if resume
-                        else "Use resume=True to go on with the run that is there",
+                        else "Name another folder (--output-dir); a run of measure goes on in its own with --resume, or resume=True",
                     )
                 )
             self.folder = folder
@@ -467,7 +467,8 @@ class Run:
             if self._journal_file.whole_on_disk:
                 journal = read_journal(self._journal_file.path or "")
             else:
-                journal = read_journal_from(self._journal_file.stream(), place="the journal in memory")
+                with self._journal_file.stream() as stream:
+                    journal = read_journal_from(stream, place="the journal in memory")
             self._record = summarise_journal(journal)
             if self.folder is not None:
                 from energy_rating.formats import RECORD_NAME, write_record
@@ -790,9 +791,8 @@ class Run:
         if isinstance(self._clock, MonotonicClock):
             threading.Event().wait(ONE_UPDATE_S)
         # A reading that is being written at this moment is there whole or not at all.
-        return summarise_journal(
-            read_journal_from(self._journal_file.stream(), place="the journal"), going_on=True
-        )
+        with self._journal_file.stream() as stream:
+            return summarise_journal(read_journal_from(stream, place="the journal"), going_on=True)
 
     def trace(self) -> pandas.DataFrame:
         """The readings so far as a table: one row a reading of a channel, power in watts beside it.
@@ -804,7 +804,8 @@ class Run:
 
         if self._state not in ("open", "stopped"):
             raise NotMeasured("the run has not started", "Call start(), or use it with the with statement")
-        return table(read_journal_from(self._journal_file.stream(), place="the journal"))
+        with self._journal_file.stream() as stream:
+            return table(read_journal_from(stream, place="the journal"))
 
 
 def _to_stderr(line: str) -> None:

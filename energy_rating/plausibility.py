@@ -8,12 +8,13 @@ half where a power supply allows it for moments): what is found here is not a ba
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
-from energy_rating.formats import Journal, Session, Span
+from energy_rating.formats import Journal, Session, Span, named
 from energy_rating.profiles import Figures, Profile, profile_for
 from energy_rating.rating import weight_bits
 from energy_rating.records import (
@@ -108,7 +109,8 @@ def _of_times(session: Session) -> Iterator[Finding]:
 
 
 def _of_windows(session: Session) -> Iterator[Finding]:
-    runs = [span for span in session.spans if span.name == RUN]
+    runs = named(session.spans, RUN)
+    inside = _inside(runs)
     for span in session.spans:
         if span.end_s == span.start_s and any(span.work.values()):
             yield _finding(
@@ -117,7 +119,7 @@ def _of_windows(session: Session) -> Iterator[Finding]:
                 "disqualifies",
                 measurement=span.name,
             )
-        if runs and span.name != RUN and not any(_inside(span, run) for run in runs):
+        if runs and span.name != RUN and not inside(span):
             yield _finding(
                 "window-outside-the-run",
                 f"a window {span.name!r} from {span.start_s:.3f} to {span.end_s:.3f} s lies outside the run, "
@@ -125,7 +127,7 @@ def _of_windows(session: Session) -> Iterator[Finding]:
                 "disqualifies",
                 measurement=span.name,
             )
-    repeats = sorted((span for span in session.spans if span.name == MEASURED), key=lambda span: span.start_s)
+    repeats = sorted(named(session.spans, MEASURED), key=lambda span: span.start_s)
     for before, after in pairwise(repeats):
         if after.start_s < before.end_s - SLACK_S:
             yield _finding(
@@ -142,8 +144,17 @@ def _of_windows(session: Session) -> Iterator[Finding]:
         )
 
 
-def _inside(span: Span, run: Span) -> bool:
-    return span.start_s >= run.start_s - SLACK_S and span.end_s <= run.end_s + SLACK_S
+def _inside(runs: Sequence[Span]) -> Callable[[Span], bool]:
+    """Whether a window lies inside one of these: of those that began before it, the one that ended last."""
+    in_order = sorted(runs, key=lambda run: run.start_s)
+    starts = [run.start_s - SLACK_S for run in in_order]
+    ends = list(accumulate((run.end_s + SLACK_S for run in in_order), max))
+
+    def inside(span: Span) -> bool:
+        begun = bisect_right(starts, span.start_s)
+        return begun > 0 and span.end_s <= ends[begun - 1]
+
+    return inside
 
 
 def _work(span: Span) -> str:
@@ -220,13 +231,14 @@ def _of_steps(
     # What a counter shows may be a whole refresh old, at both ends.
     learned = next((item.period_s for item in record.channels if item.id == channel.id), None)
     stale_s = 2 * (channel.period_s or learned or 0.1)
-    for number in range(1, len(samples)):
-        step_j = samples.values[number] - samples.values[number - 1]
-        took_s = max(0.0, samples.end_s[number] - samples.start_s[number - 1])
+    readings = zip(samples.start_s, samples.end_s, samples.values, strict=True)
+    for (since_s, _, before_j), (start_s, end_s, after_j) in pairwise(readings):
+        step_j = after_j - before_j
+        took_s = max(0.0, end_s - since_s)
         if step_j > TRANSIENT * limit_w * (took_s + stale_s):
             yield _finding(
                 "step-above-the-limit",
-                f"{channel.id} rose by {step_j:.4g} J within {took_s:.3f} s at {samples.start_s[number]:.3f} s; a device "
+                f"{channel.id} rose by {step_j:.4g} J within {took_s:.3f} s at {start_s:.3f} s; a device "
                 f"limited to {limit_w:.0f} W cannot use that",
                 "disqualifies",
                 channel=channel.id,
@@ -347,19 +359,23 @@ def _of_jitter(session: Session, channel: Channel) -> Iterator[Finding]:
     samples = session.samples[channel.id]
     if len(samples) < FEWEST_READINGS or channel.method == "model":
         return
-    if channel.method == "power" and len(set(samples.values)) == 1 and samples.values[0] > 0:
+    first = samples.values[0]
+    if channel.method == "power" and first > 0 and all(value == first for value in samples.values):
         yield _finding(
             "no-noise",
-            f"{channel.id}: all {len(samples)} readings are exactly {samples.values[0]!r} W",
+            f"{channel.id}: all {len(samples)} readings are exactly {first!r} W",
             "note",
             remedy="Real registers are never that still",
             channel=channel.id,
         )
-    steps = [after - before for before, after in pairwise(samples.start_s)]
-    if steps[0] > 0 and all(math.isclose(step, steps[0], rel_tol=1e-9, abs_tol=1e-9) for step in steps):
+    step_s = samples.start_s[1] - samples.start_s[0]
+    if step_s > 0 and all(
+        math.isclose(after - before, step_s, rel_tol=1e-9, abs_tol=1e-9)
+        for before, after in pairwise(samples.start_s)
+    ):
         yield _finding(
             "no-jitter",
-            f"{channel.id}: all {len(samples)} readings are exactly {steps[0]:.6g} s apart",
+            f"{channel.id}: all {len(samples)} readings are exactly {step_s:.6g} s apart",
             "note",
             remedy="A real scheduler is late by some microseconds, differently each time",
             channel=channel.id,

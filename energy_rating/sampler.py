@@ -665,11 +665,21 @@ class Sampler:
         self._put_together([means for _, means in thinned if means is not None])
 
     def _put_together(self, lines: Sequence[dict[str, Any]]) -> None:
-        if lines:
-            start = min(line["t"] for line in lines)
-            end = max(line["t"] + line["dt"] for line in lines)
-            values = {key: value for line in lines for key, value in line["r"].items()}
-            self._put({"t": start, "dt": round(end - start, 6), "r": values})
+        """Lines that are of about the same time, as one; a mean of ten seconds and one of one second are two."""
+        together: list[dict[str, Any]] = []
+        for line in sorted(lines, key=lambda one: float(one["t"])):
+            if together and line["t"] - together[0]["t"] > QUIET_LINE_S:
+                self._put_as_one(together)
+                together = []
+            together.append(line)
+        if together:
+            self._put_as_one(together)
+
+    def _put_as_one(self, lines: Sequence[dict[str, Any]]) -> None:
+        start = lines[0]["t"]
+        end = max(line["t"] + line["dt"] for line in lines)
+        values = {key: value for line in lines for key, value in line["r"].items()}
+        self._put({"t": start, "dt": round(end - start, 6), "r": values})
 
     def _write_whole(self) -> None:
         """Quiet times are over: what they withheld is written as it was read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,8 +11,9 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from energy_rating import __version__, checks
+from energy_rating.columns import Column
 from energy_rating.errors import BadInput
-from energy_rating.formats import Journal, Session, Span, read_journal
+from energy_rating.formats import Journal, Session, Span, named, read_journal
 from energy_rating.impact import missing
 from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register
 from energy_rating.quality import is_accuracy
@@ -123,7 +125,9 @@ def corrected_journal(journal: Journal, calibration: Path) -> tuple[Journal, tup
                 )
             for found in fitting:
                 read = samples[channel.id]
-                samples[channel.id] = replace(read, values=[value / found.gain for value in read.values])
+                values = Column()
+                values.extend(value / found.gain for value in read.values)
+                samples[channel.id] = replace(read, values=values.values())
                 range_j = channel.wraps_at_j
                 channel = replace(
                     channel,
@@ -168,36 +172,43 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
     channels = _distinct(parts)
     findings = [finding for part in parts for finding in part.findings]
     findings += [finding for part in parts for finding in checks.of_conditions(part.session)]
+    unit = journal.task.unit if journal.task is not None else None
     sums: dict[str, _Sum] = {RUN: _Sum()}
+    interrupted: dict[Finding, None] = {}
     for part in parts:
         for span in part.session.spans:
-            sums.setdefault(span.name, _Sum()).add(part, span)
+            if span.name not in sums:
+                sums[span.name] = _Sum(unit=unit if span.name == MEASURED else None)
+            sums[span.name].add(part, span)
             if not span.closed and not going_on:
-                findings.append(checks.interrupted(span.name, span.end_s))
+                interrupted[checks.interrupted(span.name, span.end_s)] = None
+    findings += interrupted
     for part in parts:
-        runs = [span for span in part.session.spans if span.name == RUN]
+        runs = named(part.session.spans, RUN)
         if not part.session.ended and not going_on and all(span.closed for span in runs):
             findings.append(checks.ended_early(opened=bool(runs)))
     if journal.damage is not None:
         findings.append(checks.damaged(journal.damage))
     idle_w = _idle_w(parts)
-    unit = journal.task.unit if journal.task is not None else None
     measurements = []
     for name, added in sums.items():
-        measurement, used = added.measurement(name, parts, channels, idle_w, unit)
+        measurement, used = added.measurement(name, parts, channels, idle_w)
         findings += checks.of_measurement(measurement, channels, used, contiguous=added.contiguous)
         for channel in channels:
             if channel.id in used:
-                findings += checks.of_steps(name, added.durations_s, channel, channel.period_s)
+                findings += checks.of_steps(name, added.durations, channel, channel.period_s)
         if name == MEASURED:
             for (number, channel_id), seen in added.seen.items():
                 # A model follows the load of the whole machine; only what was measured is expected to repeat itself.
                 if parts[number - 1].is_measured(channel_id) and len(seen.values) == added.n:
-                    findings += checks.of_repeats(name, added.rates(seen.values, unit))
+                    findings += checks.of_repeats(name, added.rates(seen.values))
         measurements.append(measurement)
     if not any(measurement.energy_j for measurement in measurements):
         findings.append(checks.nothing_measured())
     findings = list(dict.fromkeys(findings))
+    by_name: dict[str | None, list[Finding]] = {}
+    for finding in findings:
+        by_name.setdefault(finding.measurement, []).append(finding)
     return Record(
         run_id=journal.run_id,
         created=journal.sessions[0].started,
@@ -213,7 +224,7 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
         measurements=tuple(
             replace(
                 measurement,
-                validity=validity(f for f in findings if f.measurement in (None, measurement.name)),
+                validity=validity([*by_name.get(None, ()), *by_name.get(measurement.name, ())]),
             )
             for measurement in measurements
         ),
@@ -289,11 +300,12 @@ class _Part:
         return math.hypot(channel.accuracy, REGISTER_ONLY) if alone else channel.accuracy
 
     def _compare(self) -> None:
+        runs = named(self.session.spans, RUN)
         for channels in self.devices.values():
             counters = [channel for channel in channels if channel.method == "counter"]
             registers = [channel for channel in channels if channel.method == "power"]
-            for span in self.session.spans:
-                if span.name == RUN and counters and registers:
+            for span in runs:
+                if counters and registers:
                     counted, counted_s = self.energy(counters[0], span)
                     integrated, integrated_s = self.energy(registers[0], span)
                     # What saw different times is not comparable; that one of them fell silent is said elsewhere.
@@ -351,7 +363,7 @@ class _Seen:
     random_squared: float = 0.0
     systematic: float = 0.0
     covered_s: float = 0.0
-    values: list[float] = field(default_factory=list)
+    values: Column = field(default_factory=Column)
     resolutions_s: float = 0.0
 
     def add(self, energy: Estimate | None, covered_s: float, resolution_s: float) -> None:
@@ -368,7 +380,7 @@ class _Seen:
         return Estimate(value=value, random=math.sqrt(self.random_squared), systematic=self.systematic)
 
 
-@dataclass(slots=True)
+@dataclass
 class _Sum:
     """The windows of one name, being added up."""
 
@@ -376,8 +388,9 @@ class _Sum:
     start_s: float = 0.0
     duration_s: float = 0.0
     work: dict[str, Number] = field(default_factory=dict)
-    works: list[Mapping[str, Number]] = field(default_factory=list)
-    durations_s: list[float] = field(default_factory=list)
+    unit: str | None = None  # the one that repeats are compared by
+    counts: Column = field(default_factory=Column)
+    durations_s: Column = field(default_factory=Column)
     between_s: float = 0.0
     last_end_s: float | None = None
     seen: dict[tuple[int, str], _Seen] = field(default_factory=dict)
@@ -392,21 +405,26 @@ class _Sum:
         self.duration_by_part_s[part.number] = self.duration_by_part_s.get(part.number, 0.0) + duration_s
         for unit, amount in span.work.items():
             self.work[unit] = self.work.get(unit, 0) + amount
-        self.works.append(span.work)
+        if self.unit is not None:
+            self.counts.append(span.work.get(self.unit, 0))
         self.durations_s.append(duration_s)
         if self.last_end_s is not None:
             self.between_s += max(0.0, span.start_s - self.last_end_s)
         self.last_end_s = span.end_s
         for channel in part.session.channels:
-            resolution_s = part.resolution_s(channel, span)
-            self.seen.setdefault((part.number, channel.id), _Seen()).add(
-                *part.energy(channel, span), resolution_s
-            )
+            key = part.number, channel.id
+            seen = self.seen.get(key)
+            if seen is None:
+                seen = self.seen[key] = _Seen()
+            seen.add(*part.energy(channel, span), part.resolution_s(channel, span))
 
-    def rates(self, values: Sequence[float], unit: str | None) -> list[float]:
+    @functools.cached_property
+    def durations(self) -> checks.Spread:
+        return checks.Spread.of(self.durations_s)
+
+    def rates(self, values: Sequence[float]) -> list[float]:
         """Joules of each window by its work: per ``unit`` where all windows counted it, else per second."""
-        counts = [work.get(unit, 0) for work in self.works] if unit is not None else []
-        by = counts if counts and all(counts) else self.durations_s
+        by = self.counts if self.counts and all(self.counts) else self.durations_s
         return [value / amount for value, amount in zip(values, by, strict=True) if amount]
 
     @property
@@ -420,7 +438,6 @@ class _Sum:
         parts: Sequence[_Part],
         channels: Sequence[Channel],
         idle_w: Mapping[Component, Estimate],
-        unit: str | None,
     ) -> tuple[Measurement, dict[str, float]]:
         """The measurement, and the refresh period of each channel that its energy came from.
 
@@ -449,7 +466,7 @@ class _Sum:
                 used[channel_id] = seen.resolutions_s / len(seen.values)
                 energy = seen.estimate
                 if name == MEASURED and len(seen.values) == self.n:
-                    energy = repeated(energy, self.rates(seen.values, unit))
+                    energy = repeated(energy, self.rates(seen.values))
                 doubts.setdefault(component, []).append(
                     (energy.sigma, _doubt_from(best, energy, repeats=energy.random > seen.estimate.random))
                 )
@@ -532,8 +549,8 @@ def window_energies(journal: Journal, name: str) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for number, session in enumerate(journal.sessions, start=1):
         part = _Part(session, number)
-        for span in session.spans:
-            if span.name != name or not span.closed:
+        for span in named(session.spans, name):
+            if not span.closed:
                 continue
             sums: dict[str, float] = {}
             for (component, _), candidates in part.devices.items():
@@ -596,8 +613,8 @@ def _idle_w(parts: Sequence[_Part]) -> dict[Component, Estimate]:
     """
     powers: dict[Component, list[Estimate]] = {}
     for part in parts:
-        for span in part.session.spans:
-            if span.name not in IDLE_WINDOWS or span.end_s - span.start_s < IDLE_FROM_S:
+        for span in named(part.session.spans, *IDLE_WINDOWS):
+            if span.end_s - span.start_s < IDLE_FROM_S:
                 continue
             start = span.start_s + IDLE_SETTLES_S
             found: dict[Component, list[Estimate]] = {}

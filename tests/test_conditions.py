@@ -10,6 +10,7 @@ import pytest
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import load, measure
+from energy_rating.entries import Channel
 from energy_rating.formats import condition_schema, read_journal
 from energy_rating.processes import FIRST_NAMESPACE, declare, foreign
 
@@ -219,6 +220,34 @@ def test_the_published_schema_of_conditions_is_the_one_in_force():
     described = (Path(__file__).parents[1] / "docs" / "files.md").read_text()
     for key in condition_schema()["properties"]:
         assert f"`{key}`" in described
+
+
+class Guess:
+    """A model of a CPU's power beside the GPU: a mean over each second."""
+
+    channels = (
+        Channel(id="cpu.model", component="cpu", device="cpus", method="model", accuracy=0.5, period_s=1.0),
+    )
+
+    def read(self):
+        return {"cpu.model": 8.0}
+
+    def close(self):
+        pass
+
+
+def test_a_long_quiet_time_of_a_gpu_and_a_model_is_read_to_its_end(tmp_path):
+    clock = VirtualClock()
+    with measure(
+        output_dir=tmp_path / "run", sensors=[a_gpu(clock), Guess()], clock=clock, report=None
+    ) as run:
+        clock.sleep(300)
+    read = read_journal(run.journal)
+    assert read.damage is None
+    starts = read.sessions[0].samples["cpu.model"].start_s
+    assert list(starts) == sorted(starts)
+    assert run.record["run"].energy_j["cpu"].value == pytest.approx(2400, rel=0.01)
+    assert run.record["run"].energy_j["gpu"].value == pytest.approx(90000, rel=0.01)
 
 
 # Whose processes they are
