@@ -25,6 +25,7 @@ from pathlib import Path
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.formats import RECORD_NAME, json_object, read_record, read_toml, write_whole
 from energy_rating.records import MEASURED, Record
+from energy_rating.withheld import secrets_of, shown, without
 from energy_rating.workloads.command import guard
 
 FAILURE_NAME = "failure.json"
@@ -264,6 +265,8 @@ def _run(entry: Entry, folder: Path, command: Sequence[str]) -> Outcome:
             raise
         size = os.fstat(said.fileno()).st_size
         message = _last_error(os.pread(said.fileno(), 1 << 16, max(0, size - (1 << 16))))
+    # It may quote what was asked for; cut before, half of a secret would not be known for one.
+    message = without(message, secrets_of(entry.options))[:LONGEST_QUOTE]
     outcome = replace(finished(entry, folder), was_done=False)
     if code == 0 and outcome.record is not None:
         return outcome
@@ -303,7 +306,7 @@ def _last_error(said: bytes) -> str:
     lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if "error: " in line]
     last = next(iter([*reversed(errors), *reversed(lines)]), "")
-    return last.partition("error: ")[2][:LONGEST_QUOTE] or last[:LONGEST_QUOTE]
+    return (last.partition("error: ")[2] or last)[: 1 << 12]
 
 
 def differing(entries: Sequence[Entry]) -> Iterator[str]:
@@ -312,3 +315,18 @@ def differing(entries: Sequence[Entry]) -> Iterator[str]:
     for name in names:
         if len({str(entry.options.get(name)) for entry in entries}) > 1:
             yield name
+
+
+def asked(entries: Sequence[Entry], name: str) -> tuple[str, ...]:
+    """The value of an option in each entry, as a table may show it; values that differ and would look the same are numbered."""
+    values = [str(entry.options.get(name, "")) for entry in entries]
+    looks = {value: shown(name, value) for value in values}
+    alike: dict[str, list[str]] = {}
+    for value, look in looks.items():
+        alike.setdefault(look, []).append(value)
+    numbers = {
+        value: f"{look} ({number})".strip() if len(same) > 1 else look
+        for look, same in alike.items()
+        for number, value in enumerate(same, start=1)
+    }
+    return tuple(numbers[value] for value in values)

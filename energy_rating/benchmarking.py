@@ -16,6 +16,7 @@ import itertools
 import json
 import math
 import time
+from collections import deque
 from collections.abc import (
     AsyncGenerator,
     Callable,
@@ -51,6 +52,7 @@ from energy_rating.tasks import (
     shipped_items,
     tasks,
 )
+from energy_rating.withheld import HIDDEN, is_secret, shown
 from energy_rating.workloads import Done, Item, Settings, Workload, drain_queues, workloads
 
 # Enough: half the 95 % interval of the mean, from the repeats' scatter alone; the sensor's gain is 8 % (NVML) and stays.
@@ -71,6 +73,25 @@ BLOCK_S = 1.0
 
 # How much more of it there must be before it is looked at again: reading the journal takes time in which nothing works.
 LOOKS_AGAIN = 1.2
+
+# A device climbs while it does so faster (our measuring rules, warm-up). Temperatures are told in whole degrees every ten seconds:
+# one degree a minute shows over seven of them, not over fewer.
+CLIMBS_C_PER_S = 1.0 / 60
+LOOKS = 7
+
+# A warm-up that may not last so long says nothing of temperatures: they climb for a minute or two, and seven looks take another.
+TELLS_HEAT_S = 150.0
+
+# A device that has told nothing for so long is gone; nobody waits for it.
+GONE_S = 35.0
+
+# Of a budget, warming up takes at most so much.
+WARM_UP_SHARE = 0.5
+
+# Between repeats it cools until it is within so much of what the first one began with (our measuring rules, repeats) …
+AS_AT_THE_START_C = 2.0
+# … but no longer than this, unless --cooldown says how long. Our choice: twelve looks of the sampler's.
+COOLS_AT_MOST_S = 120.0
 
 # Kendall's test for a trend, two-sided at 95 % (normal law; Kendall, Biometrika 30 (1938) 81, for its variance).
 TREND = 1.96
@@ -99,7 +120,8 @@ class Progress:
     """Where a benchmark is: the phase, how much of it is done (0 to 1), and since when it runs.
 
     ``energy_j`` is what the ``component`` that does the work has taken so far, roughly; ``left_s`` how long it will still take.
-    None: nobody knows. An empty ``phase``: it broke off.
+    ``requests``: how many of a stream of them are answered, and how many there are. None: nobody knows. An empty ``phase``: it
+    broke off.
     """
 
     phase: str
@@ -110,17 +132,28 @@ class Progress:
     energy_j: float | None = None
     component: str = ""
     left_s: float | None = None
+    requests: tuple[int, int] | None = None
 
 
 def progress_line(now: Progress, width: int) -> str:
     """Where a benchmark is, in one line: task, model, phase, energy so far, time passed and time left."""
-    bar = "#" * round(12 * now.share)
-    told = [f"{now.phase} [{bar:<12}] {now.share:4.0%}", _clock(now.elapsed_s)]
-    if now.energy_j is not None:
-        told.append(f"{now.component} {scaled(now.energy_j, 'J')}")
-    if now.left_s is not None:
-        told.append(f"{_clock(now.left_s)} left")
-    line = " · ".join(told)
+    passed = _clock(now.elapsed_s)
+    energy = "" if now.energy_j is None else f"{now.component} {scaled(now.energy_j, 'J')}"
+    left = "" if now.left_s is None else f"{_clock(now.left_s)} left"
+    answered = "" if now.requests is None else f"{now.requests[0]:,}/{now.requests[1]:,}"
+    # On a narrow terminal the bar goes first, then the time that has passed where the other is known; half a figure is a wrong one.
+    for bar, parts in (
+        (12, (answered, passed, energy, left)),
+        (0, (answered, passed, energy, left)),
+        (0, (answered, "" if left else passed, energy, left)),
+        (0, (answered, "" if left else passed, left)),
+        (0, (left or passed,)),
+        (0, ()),
+    ):
+        drawn = f" [{'#' * round(bar * now.share):<{bar}}]" if bar else ""
+        line = " · ".join([f"{now.phase}{drawn} {now.share:4.0%}", *filter(None, parts)])
+        if len(line) <= width:
+            break
     about = " · ".join(part for part in (now.task, now.model.rpartition("/")[2]) if part)
     room = width - len(line) - 2
     if room < 8:
@@ -138,7 +171,9 @@ def _clock(seconds: float) -> str:
 class Plan:
     """What is to be done: a protocol with the caller's wishes, and the items. ``exactly``: no repeats beyond its number.
 
-    ``protocol_name`` None: the caller's own rules, which nothing compares with. ``files``: hashes of what the items came from.
+    ``cooldown_s``: rest between two repeats, at most; a device that tells its temperature rests until it has that of the start, any
+    other for the whole time. None: 120 s for the first kind, and no rest for the other. ``protocol_name`` None: the caller's own
+    rules, which nothing compares with. ``files``: hashes of what the items came from.
     ``workload``: the name of the engine, where it has one.
     """
 
@@ -153,7 +188,7 @@ class Plan:
     workload: str | None = None
     exactly: bool = False
     budget_s: float = math.inf
-    cooldown_s: float = 0.0
+    cooldown_s: float | None = 0.0
 
     @property
     def own_items(self) -> bool:
@@ -169,7 +204,7 @@ def planned(
     repeats: int | None = None,
     min_duration_s: float | None = None,
     budget_s: float | None = None,
-    cooldown_s: float = 0.0,
+    cooldown_s: float | None = None,
     idle_s: float | None = None,
     seed: int = 0,
     wishes: Mapping[str, object] | None = None,
@@ -185,7 +220,8 @@ def planned(
         repeats: exactly so many, in place of the protocol's.
         min_duration_s: that one repeat takes at least.
         budget_s: that the whole may take. The first repeat is made in any case; another one only if it will be over in time.
-        cooldown_s: pause between two repeats.
+        cooldown_s: rest between two repeats, at most: it ends when all devices are within 2 °C of what the first repeat began with;
+            where none tells its temperature, it is that long. By default 120 s, and none where no temperature is told.
         idle_s: idle before and after, in place of the protocol's.
         seed: of the model's sampler, of arrival times and of the choice of items.
         wishes: fields of ``Settings`` that are to differ from the protocol's, by name; ``download`` also lets the items be
@@ -398,7 +434,7 @@ def _load(plan: Plan) -> Load:
         value = getattr(settings, one.name)
         if one.name not in _NOT_SETTINGS and value != getattr(usual, one.name):
             told[one.name] = value.name if isinstance(value, Path) else value
-    told |= {f"option.{name}": value for name, value in settings.options.items()}
+    told |= {f"option.{name}": _shown(name, value) for name, value in settings.options.items()}
     if plan.workload is not None:
         told["workload"] = plan.workload
     return Load(
@@ -412,6 +448,13 @@ def _load(plan: Plan) -> Load:
         reasoning=settings.reasoning,
         settings=told,
     )
+
+
+def _shown(name: str, value: str | int | float | bool) -> str | int | float | bool:
+    """An engine's own argument as the record may tell it."""
+    if isinstance(value, str):
+        return shown(name, value)
+    return HIDDEN if is_secret(name) and not isinstance(value, bool) else value
 
 
 class _Benchmark:
@@ -437,6 +480,8 @@ class _Benchmark:
         self._told: set[str] = set()
         self._tally = _Tally()
         self._repeat_s: list[float] = []
+        self._cooldown_s: list[float] = []
+        self._start_c: dict[str, float] = {}  # what each device had when the first repeat began
 
     def go(self) -> None:
         for finding in self.plan.findings:
@@ -491,7 +536,14 @@ class _Benchmark:
             yield
         self._progress(name, 1.0)
 
-    def _progress(self, phase: str, share: float) -> None:
+    def _progress(
+        self,
+        phase: str,
+        share: float,
+        *,
+        requests: tuple[int, int] | None = None,
+        left_s: float | None = None,
+    ) -> None:
         self.phase = phase
         if self.tell is None:
             return
@@ -505,9 +557,19 @@ class _Benchmark:
                 model=self.model,
                 energy_j=energy_j,
                 component=component,
-                left_s=self._left_s(phase, share),
+                left_s=self._left_s(phase, share) if left_s is None else left_s,
+                requests=requests,
             )
         )
+
+    def _looks(self) -> Mapping[str, Sequence[Look]]:
+        """The last looks at each device that still tells what it is like, by what its readings are called, oldest first."""
+        known_s = self.run.elapsed_s() - GONE_S
+        return {
+            name: looks
+            for name, looks in self._tally.looks(self.run.journal).items()
+            if looks and looks[-1].t >= known_s
+        }
 
     def _left_s(self, phase: str, share: float) -> float | None:
         """By the repeats so far; more of them than the protocol's are the exception."""
@@ -516,8 +578,12 @@ class _Benchmark:
             return max(0.0, idle_s * (1 - share))
         if not self._repeat_s or not phase.startswith((MEASURED, "cooldown")):
             return None
-        to_come = max(0.0, self.plan.protocol.repeats * (1 - share) if phase.startswith(MEASURED) else 0.0)
-        return to_come * (mean(self._repeat_s) + self.plan.cooldown_s) + idle_s
+        repeats = self.plan.protocol.repeats
+        to_come = max(
+            0.0, repeats * (1 - share) if phase.startswith(MEASURED) else repeats - len(self._repeat_s)
+        )
+        cooldown_s = mean(self._cooldown_s) if self._cooldown_s else self.plan.cooldown_s or 0.0
+        return to_come * (mean(self._repeat_s) + cooldown_s) + idle_s
 
     def _idle(self, name: str, wanted_s: float) -> None:
         with self._phase(name):
@@ -528,13 +594,22 @@ class _Benchmark:
 
     # -- work
 
-    def _do(self, items: Sequence[Any], *, counts: bool = True) -> Done:
-        """One call of the workload.
+    def _do(
+        self, items: Sequence[Any], *, counts: bool = True, heard: Callable[[int], None] | None = None
+    ) -> Done:
+        """One call of the workload. ``heard`` is told now and then how many of the items are done, if the workload tells.
 
         ``counts``: this is what is measured, and its parts go into the journal; else they are left out, as they would be mixed with
         those under the same name, and so is what it says of the measured part.
         """
-        found = self.workload.run(items)
+        tells = heard is not None and self.tell is not None and hasattr(self.workload, "tell")
+        if tells:
+            self.workload.tell = heard  # type: ignore[attr-defined]
+        try:
+            found = self.workload.run(items)
+        finally:
+            if tells:
+                self.workload.tell = None  # type: ignore[attr-defined]
         done = found if isinstance(found, Done) else Done(work=found)
         for finding in done.findings:
             if counts or finding.measurement != MEASURED:
@@ -552,34 +627,70 @@ class _Benchmark:
         batch = self.plan.items[: settings.batch_size]
         if settings.serves:
             batch = self._stream(1)[: max(protocol.warm_up_items, 2 * settings.concurrency)]
-        steps: list[tuple[float, float]] = []
+        blocks = _Blocks()
         looked = 0
+        changes = ""
         done, start, steady = 0, self.run.elapsed_s(), False
+        # The idle after it is paid for from the same budget.
+        budget_s = max(0.0, WARM_UP_SHARE * (self.plan.budget_s - start - protocol.idle_s))
+        cap_s = min(protocol.warm_up_cap_s, budget_s)
+
+        def heard(answered: int) -> None:
+            of = len(batch)
+            answered = min(answered, of)  # a stranger's model says it
+            self._progress("warm-up", min(answered / of, 0.99), requests=(answered, of))
+
         self._progress("warm-up", 0.0)
         with self.run.window("warm-up") as window:
             while not steady:
                 before = self.run.elapsed_s()
-                window.count(**self._do(batch, counts=False).work)
+                window.count(**self._do(batch, counts=False, heard=heard).work)
                 now = self.run.elapsed_s()
-                steps.append((before, now))
+                whole = blocks.add(before, now)
                 done += len(batch)
                 enough = done >= protocol.warm_up_items and now - start >= protocol.warm_up_s
                 of_time = (now - start) / protocol.warm_up_s if protocol.warm_up_s else 1.0
                 self._progress("warm-up", min(done / max(protocol.warm_up_items, 1), of_time, 0.99))
-                if not enough:
+                if not enough and now - start < budget_s:
                     continue
+                if not enough:
+                    self._find(_not_steady_yet(now - start, 0, ""))
+                    break
                 if settings.serves or protocol.warm_up_cap_s <= 0:
                     steady = True
                     continue
-                blocks = _blocks(steps)
-                if len(blocks) >= max(BLOCKS, LOOKS_AGAIN * looked):
-                    looked = len(blocks)
-                    steady = not self._drifts(blocks[-BLOCKS:])
-                cap_s = min(protocol.warm_up_cap_s, self.plan.budget_s - start)
+                n = len(blocks.whole)
+                if whole and n >= BLOCKS:
+                    changes = self._condition_changes(start) if cap_s >= TELLS_HEAT_S else ""
+                    if not changes and n >= LOOKS_AGAIN * looked:
+                        looked = n
+                        steady = not self._drifts(blocks.whole[-BLOCKS:])
                 if not steady and now - start >= cap_s:
-                    self._find(_not_steady_yet(now - start, len(blocks)))
+                    self._find(_not_steady_yet(now - start, n, changes))
                     break
         self._progress("warm-up", 1.0)
+
+    def _condition_changes(self, since_s: float) -> str:
+        """What still changes of the devices' temperatures, and of what holds their clocks down; empty where nothing does.
+
+        What a device does not tell is not waited for.
+        """
+        for name, told in self._looks().items():
+            looks = [look for look in told if look.t >= since_s]
+            known = [(look.t, look.temperature_c) for look in looks if look.temperature_c is not None]
+            if len(looks) < LOOKS and any(look.temperature_c is not None for look in told):
+                return f"how the temperature of {name} changes was not known yet"
+            # One that fails now and then is known by the others.
+            if len(known) > LOOKS // 2:
+                times, degrees = zip(*known, strict=True)
+                if abs(slope(times, degrees)) >= CLIMBS_C_PER_S:
+                    return f"{name} went from {degrees[0]:.0f} to {degrees[-1]:.0f} °C in the last {times[-1] - times[0]:.0f} s"
+            # A limit that is just about reached is felt at one look and not at the next: halves are compared.
+            reasons = [look.throttled_by for look in looks if look.throttled_by is not None]
+            half = len(reasons) // 2
+            if half and frozenset().union(*reasons[:half]) != frozenset().union(*reasons[half:]):
+                return f"what holds the clocks of {name} down still changed"
+        return ""
 
     def _drifts(self, blocks: Sequence[tuple[float, float, int]]) -> bool:
         """Whether energy a step, or power, goes up or down over these blocks by more than would matter later."""
@@ -608,8 +719,10 @@ class _Benchmark:
         doubts: list[float] = []
         one = self._served if self.plan.settings.serves else self._measured
         for number in range(1, most + 1):
-            if number > 1 and self.plan.cooldown_s > 0:
-                self._idle("cooldown", self.plan.cooldown_s)
+            if number == 1:
+                self._start_c = self._temperatures()
+            else:
+                self._cool_down()
             begun = self.run.elapsed_s()
             rounds = one(rounds, number, most)
             self._repeat_s.append(self.run.elapsed_s() - begun)
@@ -629,9 +742,63 @@ class _Benchmark:
                 break
         self._look_for_drift()
 
+    def _temperatures(self) -> dict[str, float]:
+        """The last temperature that each device told, if that is not long ago."""
+        known_s = self.run.elapsed_s() - GONE_S
+        return {
+            name: look.temperature_c
+            for name, looks in self._looks().items()
+            for look in looks
+            if look.temperature_c is not None and look.t >= known_s
+        }
+
+    def _cool_down(self) -> None:
+        """Rests until the devices are as warm as when the first repeat began, or, where none tells, for the time that was asked for.
+
+        A device that is as warm already does not rest: it would only begin colder than before.
+        """
+        wanted_s = self.plan.cooldown_s
+        if not self._start_c:
+            if wanted_s:
+                self._idle("cooldown", wanted_s)
+                self._cooldown_s.append(wanted_s)
+            return
+        most_s = COOLS_AT_MOST_S if wanted_s is None else wanted_s
+        # The rest is not to cost the repeat that it is for.
+        to_come_s = self._repeat_s[-1] + self.plan.protocol.idle_s
+        before = self.run.elapsed_s()
+        most_s = max(0.0, min(most_s, self.plan.budget_s - before - to_come_s))
+        if self._too_warm() and most_s > 0:
+            with self._phase("cooldown"):
+                while (passed_s := self.run.elapsed_s() - before) < most_s and self._too_warm():
+                    self.sleep(min(0.5, most_s - passed_s))
+                    self._progress("cooldown", passed_s / most_s)
+        passed_s = self.run.elapsed_s() - before
+        self._cooldown_s.append(passed_s)
+        warm = self._too_warm()
+        if warm and wanted_s != 0:
+            self._find(
+                Finding(
+                    code="not-cooled",
+                    message=f"after {passed_s:.0f} s of rest between two repeats {warm}",
+                    remedy="Allow more time with --cooldown (and --budget), or warm up longer",
+                    measurement=MEASURED,
+                )
+            )
+
+    def _too_warm(self) -> str:
+        """Which device is too warm for another repeat; empty where none is, or it no longer tells."""
+        for name, now_c in self._temperatures().items():
+            start_c = self._start_c.get(name, math.inf)
+            if now_c > start_c + AS_AT_THE_START_C:
+                return f"{name} was still at {now_c:.0f} °C; the first one began at {start_c:.0f} °C"
+        return ""
+
     def _another_fits(self) -> bool:
         """Whether one more repeat, which takes as long as the last one, and the idle after it are over within the budget."""
-        to_come = self.plan.cooldown_s + self._repeat_s[-1] + self.plan.protocol.idle_s
+        # A rest that goes by temperature is cut short by the budget itself.
+        rest_s = 0.0 if self._start_c else self.plan.cooldown_s or 0.0
+        to_come = rest_s + self._repeat_s[-1] + self.plan.protocol.idle_s
         return self.run.elapsed_s() + to_come <= self.plan.budget_s
 
     def _spent(self) -> bool:
@@ -658,10 +825,28 @@ class _Benchmark:
                 done += 1
         return done
 
-    def _progress_of_repeat(self, number: int, most: int, share: float) -> None:
+    def _progress_of_repeat(
+        self,
+        number: int,
+        most: int,
+        share: float,
+        *,
+        requests: tuple[int, int] | None = None,
+        repeat_s: float | None = None,
+    ) -> None:
+        """``requests``: of this repeat. ``repeat_s``: how long it will take, where that is known before it is over."""
         # The protocol's repeats are what is expected; more are the exception.
         expected = self.plan.protocol.repeats if number <= self.plan.protocol.repeats else most
-        self._progress(f"{MEASURED} {number}/{expected}", (number - 1 + share) / expected)
+        left_s = None
+        if repeat_s is not None:
+            others_s = (expected - number) * (repeat_s + (self.plan.cooldown_s or 0.0))
+            left_s = (1 - share) * repeat_s + others_s + self.plan.protocol.idle_s
+        self._progress(
+            f"{MEASURED} {number}/{expected}",
+            (number - 1 + share) / expected,
+            requests=requests,
+            left_s=left_s,
+        )
 
     def _share(self, done: float, rounds: int | None, elapsed_s: float) -> float:
         if rounds is not None:
@@ -697,7 +882,7 @@ class _Benchmark:
             self._progress_of_repeat(number, most, 0.0)
             with self.run.window("serving") as window:
                 before = self.now()
-                done = self._do(stream, counts=False)
+                done = self._do(stream, counts=False, heard=self._hearing(number, most, len(stream), before))
                 after = self.now()
                 window.count(**done.work)
             start, end, work = before, after, done.work
@@ -719,6 +904,18 @@ class _Benchmark:
                 self._find(finding)
             self._progress_of_repeat(number, most, 1.0)
             return rounds
+
+    def _hearing(self, number: int, most: int, n: int, begun_s: float) -> Callable[[int], None]:
+        """What is to be told when so many requests of a stream are answered."""
+
+        def heard(answered: int) -> None:
+            answered = min(answered, n)
+            passed_s = self.now() - begun_s
+            # A first stream that turns out too short is asked again, and longer.
+            repeat_s = max(passed_s * n / answered, self.plan.protocol.shortest_s) if answered else None
+            self._progress_of_repeat(number, most, answered / n, requests=(answered, n), repeat_s=repeat_s)
+
+        return heard
 
     # -- when it is enough
 
@@ -762,22 +959,29 @@ class _Benchmark:
 MOST_ROUNDS = 10_000
 
 
-def _blocks(steps: Sequence[tuple[float, float]]) -> list[tuple[float, float, int]]:
+class _Blocks:
     """Steps one after the other, put together until they take ``BLOCK_S``: start, end, number."""
-    blocks: list[tuple[float, float, int]] = []
-    start, n = 0.0, 0
-    for before, after in steps:
-        if n == 0:
-            start = before
-        n += 1
-        if after - start >= BLOCK_S:
-            blocks.append((start, after, n))
-            n = 0
-    return blocks
+
+    def __init__(self) -> None:
+        self.whole: list[tuple[float, float, int]] = []
+        self._start_s = 0.0
+        self._n = 0
+
+    def add(self, before_s: float, after_s: float) -> bool:
+        """Takes in a step; says whether a block is whole by it."""
+        if self._n == 0:
+            self._start_s = before_s
+        self._n += 1
+        if after_s - self._start_s < BLOCK_S:
+            return False
+        self.whole.append((self._start_s, after_s, self._n))
+        self._n = 0
+        return True
 
 
-def _not_steady_yet(lasted_s: float, blocks: int) -> Finding:
-    seen = (
+def _not_steady_yet(lasted_s: float, blocks: int, changes: str) -> Finding:
+    """``changes``: what of the devices' conditions did, if it was that."""
+    seen = changes or (
         "its power still changed"
         if blocks >= BLOCKS
         else "too few steps were done to tell whether its power is steady"
@@ -811,8 +1015,20 @@ def drifts(times: Sequence[float], values: Sequence[float], over_s: float) -> bo
     return z > TREND and abs(slope(times, values)) * over_s / mean(values) > DRIFTS
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """What a device was like at a time of the run, as the sampler saw it. None: it did not tell."""
+
+    t: float
+    temperature_c: float | None
+    throttled_by: frozenset[str] | None
+
+
 class _Tally:
-    """What the device that does the work has taken so far, from the journal as it grows. For the eye; figures are the record's."""
+    """The journal, read along as it grows: what was taken so far, for the eye, and what the devices are like.
+
+    Figures are the record's; and nobody asks a device twice.
+    """
 
     EVERY_S = 1.0
 
@@ -823,6 +1039,15 @@ class _Tally:
         self._last: dict[str, tuple[float, float]] = {}  # time and value of its last reading
         self._joules: dict[str, dict[str, float]] = {}  # by component and method
         self._rest = b""
+        self._named: dict[str, str] = {}  # what the readings of each device are called
+        self._told: dict[str, deque[Look]] = {}
+
+    def looks(self, path: Path | None) -> Mapping[str, Sequence[Look]]:
+        """The last looks at each device, oldest first, by what its readings are called; none where there is no journal."""
+        if path is not None:
+            with contextlib.suppress(OSError, EnergyRatingError):
+                self._read(path)
+        return {name: tuple(told) for name, told in self._told.items()}
 
     def so_far(self, path: Path | None) -> tuple[float | None, str]:
         """Joules and component; None where nothing was read."""
@@ -846,6 +1071,16 @@ class _Tally:
             entry = decoded(line + b"\n", place=path.name)
             for channel in entry.get("channels") or ():
                 self._components[channel["id"]] = (channel["component"], channel["method"])
+                self._named.setdefault(channel["device"], channel["id"].partition(".")[0])
+            for device, told in (entry.get("condition") or {}).items():
+                reasons = None if told.get("idle") else told.get("throttled_by")
+                self._told.setdefault(self._named.get(device, device), deque(maxlen=LOOKS)).append(
+                    Look(
+                        t=entry["t"],
+                        temperature_c=told.get("temperature_c"),
+                        throttled_by=None if reasons is None else frozenset(reasons),
+                    )
+                )
             for channel_id, value in (entry.get("r") or {}).items():
                 before_s, before = self._last.get(channel_id, (entry["t"], value))
                 self._last[channel_id] = (entry["t"], value)
@@ -954,6 +1189,7 @@ def benchmark(
     warm_up_s: float | None = None,
     idle_s: float | None = None,
     budget_s: float | None = None,
+    cooldown_s: float | None = None,
     seed: int = 0,
     quality: Sequence[Quality] = (),
     output_dir: str | Path | None = None,
@@ -980,6 +1216,8 @@ def benchmark(
         idle_s: seconds of idle before and after.
         budget_s: seconds that the whole may take. The first repeat is made in any case; another one only if it will be over
             in time.
+        cooldown_s: rest between two repeats, at most: it ends when all devices are within 2 °C of what the first repeat began with;
+            where none tells its temperature, it is that long. By default 120 s, and none where no temperature is told.
         seed: for the record; seed what the function uses yourself.
         quality: how good the answers are, and who says so.
         output_dir: the run's folder, as for ``measure``.
@@ -1005,6 +1243,8 @@ def benchmark(
             raise BadInput(f"{whole!r} is not a whole number of at least 1", place=argument)
     if budget_s is not None and not budget_s > 0:
         raise BadInput(f"{budget_s!r} is not a time above 0", place="budget_s")
+    if cooldown_s is not None and not 0 <= cooldown_s < math.inf:
+        raise BadInput(f"{cooldown_s!r} is not a time of at least 0", place="cooldown_s")
     if task in tasks():
         found = load_task(task)
     else:
@@ -1040,6 +1280,7 @@ def benchmark(
         quality=tuple(quality),
         exactly=repeats is not None,
         budget_s=math.inf if budget_s is None else budget_s,
+        cooldown_s=cooldown_s,
     )
     run = run_plan(
         _Function(function, batched=batch_size is not None),

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -103,8 +104,14 @@ SECRET = re.compile(
     r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|COOKIE|SESSION|LICENSE|PROXY|URL|WEBHOOK", re.IGNORECASE
 )
 
-# What was loaded is on the disk: nothing is to be asked of a hub while it is measured.
-OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+# What was loaded is on the disk: nothing is to be asked of a hub while it is measured. And where something is fetched, the token that
+# a login has left in a file does not go with each request (huggingface_hub, HF_HUB_DISABLE_IMPLICIT_TOKEN).
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+    "DO_NOT_TRACK": "1",
+}
 
 
 # Where the user allowed fetching: how the network is reached, if that does not need a password.
@@ -154,6 +161,9 @@ LARGEST_LOG = 16 << 20  # bytes of what libraries print
 
 # A child whose pipe is held open by what it left behind is noticed by looking; a model that works is not disturbed by that.
 LOOKS_EVERY_S = 1.0
+
+# How often whoever wants to know is told how many items are done.
+TELLS_EVERY_S = 0.5
 
 # Windows that are the benchmark's own: a child that noted one of them would change what is rated.
 RESERVED = frozenset(
@@ -227,6 +237,7 @@ class Child:
         self._rest = b""
         self._held = contextlib.ExitStack()
         self.device = ""  # cpu, where the workload says so once it is loaded
+        self.tell: Callable[[int], None] | None = None
         self.described = self._start()
 
     # -- the three members
@@ -253,7 +264,8 @@ class Child:
         if self._process is None:
             raise BadInput("no model is loaded", "Call load() first")
         new = self._new(items)
-        reply = self._ask({"do": "run", "new": new, "items": [self._numbers[item] for item in items]})
+        numbers = [self._numbers[item] for item in items]
+        reply = self._ask({"do": "run", "new": new, "items": numbers, "tell": self.tell is not None})
         try:
             return _done(reply)
         except (KeyError, TypeError, ValueError) as error:
@@ -328,10 +340,16 @@ class Child:
         with contextlib.suppress(BrokenPipeError):  # it is dead; why is found out below
             while line:
                 line = line[os.write(process.stdin.fileno(), line) :]
-        try:
-            reply = json.loads(self._line(process))
-        except (ValueError, RecursionError):
-            raise self._failed(*self._fate(process)) from None
+        while True:
+            try:
+                reply = json.loads(self._line(process))
+            except (ValueError, RecursionError):
+                raise self._failed(*self._fate(process)) from None
+            done = reply.get("done") if isinstance(reply, dict) and len(reply) == 1 else None
+            if done is None or self.tell is None:
+                break
+            if isinstance(done, int) and 0 <= done <= LARGEST_NUMBER:
+                self.tell(done)
         if not isinstance(reply, dict):
             raise self._failed(f"{self._name} says something that is no answer", "Please report it")
         self._trim()
@@ -343,6 +361,10 @@ class Child:
     def _line(self, process: subprocess.Popen[bytes]) -> bytes:
         """One line, or what came of it before the process ended."""
         assert process.stdout is not None
+        line, feed, rest = self._rest.partition(b"\n")
+        if feed:
+            self._rest = rest
+            return line
         parts, size = [self._rest], len(self._rest)
         self._rest = b""
         while True:
@@ -593,6 +615,8 @@ def serve() -> None:
                     workload.load()
                     reply = {"device": str(getattr(workload, "device", ""))}
                 else:
+                    if hasattr(workload, "tell"):
+                        workload.tell = _telling(told) if message.get("tell") else None
                     reply = _done_entry(workload.run([items[number] for number in message["items"]]))
             text = json.dumps(reply, allow_nan=False)
         except Exception as error:  # told to the parent, which raises it
@@ -600,6 +624,20 @@ def serve() -> None:
         told.write(text.encode() + b"\n")
         told.flush()
     os._exit(0)  # nothing in here is worth an orderly end
+
+
+def _telling(told: IO[bytes]) -> Callable[[int], None]:
+    """Writes how many items are done, now and then, in lines of their own before the answer's."""
+    last_s = 0.0
+
+    def tell(done: int) -> None:
+        nonlocal last_s
+        if time.monotonic() - last_s >= TELLS_EVERY_S:
+            last_s = time.monotonic()
+            told.write(json.dumps({"done": done}).encode() + b"\n")
+            told.flush()
+
+    return tell
 
 
 def _error_entry(error: Exception) -> dict[str, str]:

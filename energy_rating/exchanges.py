@@ -38,6 +38,9 @@ LETS_GO_S = 5.0
 
 LONGEST_QUOTE = 200
 
+# How often whoever wants to know is told how many are answered.
+TELLS_EVERY_S = 0.5
+
 LOOK = "Look at the server's log"
 
 
@@ -87,8 +90,12 @@ class Stream(Generic[Answer]):
         times: Sequence[float] | None = None,
         silence_s: float,
         answer_s: float,
+        tell: Callable[[int], None] | None = None,
     ) -> None:
+        """``tell`` is called now and then, by the thread that calls ``go``, with how many are answered."""
         self._ask = ask
+        self._tell = tell
+        self._told_s = time.monotonic()
         self._replies: list[Answer | None] = [None] * n
         self._width = min(width, n)
         self._times = times
@@ -139,7 +146,22 @@ class Stream(Generic[Answer]):
             self._start(self._only, number)
 
     def _wait(self, done: Callable[[], bool], until_s: float) -> bool:
-        """Waits for that, for a failure (then True), or for the time; meanwhile cuts off what takes too long."""
+        """Waits for that, for a failure (then True), or for the time; meanwhile cuts off what takes too long, and tells how far it is."""
+        if self._tell is None:
+            return self._wait_in_silence(done, until_s)
+        while True:
+            if self._wait_in_silence(done, min(until_s, self._told_s + TELLS_EVERY_S)):
+                return True
+            now = time.monotonic()
+            with self._changed:
+                over, answered = done() or now >= until_s, len(self._replies) - self._left
+            if now >= self._told_s + TELLS_EVERY_S:
+                self._told_s = now
+                self._tell(answered)
+            if over:
+                return False
+
+    def _wait_in_silence(self, done: Callable[[], bool], until_s: float) -> bool:
         with self._changed:
             while self._failure is None and not done():
                 now = time.monotonic()

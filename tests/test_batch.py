@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,10 +15,11 @@ import pytest
 from fake_nvml import Device, FakeNvml
 
 from energy_rating import BadInput, load
-from energy_rating.batches import Entry, read_batch, run_batch, swept
+from energy_rating.batches import Entry, finished, read_batch, run_batch, swept
 from energy_rating.formats import read_record
 from energy_rating.publishers import batch as publisher
 from energy_rating.quality import parse_quality, read_results
+from energy_rating.withheld import secrets_of, shown, without
 
 TOP = Path(__file__).parents[1]
 OPTIONS = ("task", "concurrency", "batch_size", "dtype", "reasoning", "protocol")
@@ -31,6 +33,8 @@ with open({log!r}, "a") as log:
     print(model, *arguments, file=log)
 if model == "bad":
     sys.exit("energy-rating: error: the model is bad. Take another")
+if model == "quotes":
+    sys.exit("energy-rating: error: cannot be done: " + " ".join(arguments[:-3]))
 if model == "dies":
     import os, signal
     os.kill(os.getpid(), signal.SIGKILL)
@@ -158,6 +162,117 @@ def test_a_run_that_was_broken_off_is_not_taken_for_done(fake):
     (again,) = fake([Entry(model="good", options={})])
     assert not again.was_done
     assert again.record is not None
+
+
+# What somebody may put into a batch, and the words in it that nobody else is to see.
+SECRETS = [
+    {"command": "TOKEN_FILE=x python run.py --api-key sk-CANARYkey12345 --level 3"},
+    {"command": "python run.py --hf-token=hf_CANARYtoken12345"},
+    {"command": "PASSWORD=CANARYassigned ./serve CANARYword"},
+    {"command": "curl -H 'Authorization: Bearer CANARYbearer123'"},
+    {"command": "python run.py --url https://user:CANARYuserinfo@host.example/CANARYpath"},
+    {"endpoint": "http://me:CANARYpassword@127.0.0.1:8000/v1"},
+    {"endpoint": "http://127.0.0.1:8000/v1?api_key=CANARYquery"},
+    {"option": "hf_token=CANARYoption"},
+    {"option": "base=https://CANARYuser@127.0.0.1:8000"},
+    {"items": "/home/CANARYhome/items.jsonl"},
+]
+
+
+def test_no_secret_of_a_batch_is_in_its_tables_or_its_files(fake, tmp_path):
+    entries = [Entry(model="quotes", options=options) for options in SECRETS]
+    entries.append(Entry(model="good", options=SECRETS[0]))
+    told = []
+    outcomes = fake(entries, tell=told.append)
+    assert [outcome.record is not None for outcome in outcomes] == [False] * len(SECRETS) + [True]
+    again = [finished(outcome.entry, outcome.folder) for outcome in outcomes]
+    tables = [
+        table(them)
+        for them in (outcomes, again)
+        for table in (publisher.as_text, publisher.as_csv, publisher.as_markdown)
+    ]
+    files = {path: path.read_bytes().decode() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    assert sum(path.name == "failure.json" for path in files) == len(SECRETS)
+    for place, text in [*enumerate([*tables, *told]), *files.items()]:
+        # Where an error names a file that was asked for, that is why it is told.
+        assert "CANARY" not in text.replace("/home/CANARYhome", ""), (place, text)
+    # Rows can still be told apart.
+    header, rows = publisher.rows(outcomes)
+    commands = {row[header.index("command")] for row in rows}
+    assert commands == {"", "python (1)", "python (2)", "python (3)", "serve", "curl"}
+    assert {row[header.index("endpoint")] for row in rows} == {
+        "",
+        "http://127.0.0.1:8000 (1)",
+        "http://127.0.0.1:8000 (2)",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("max_new_tokens", 512, "512"),
+        ("dtype", "bfloat16", "bfloat16"),
+        ("option", "tokenizer=org/name", "tokenizer=org/name"),
+        ("option", "max_num_batched_tokens=8192", "max_num_batched_tokens=8192"),
+        ("option", "api_key_env=NAME", "api_key_env=NAME"),
+        ("option", "api_key=x", "api_key=…"),
+        ("option", "pad_token=<pad>", "pad_token=<pad>"),
+        ("option", "cache_key=prefix", "cache_key=prefix"),
+        ("option", "compat=old", "compat=old"),
+        (
+            "option",
+            "system=basic understanding of sk-learned-model",
+            "system=basic understanding of sk-learned-model",
+        ),
+        ("endpoint", "http://localhost:8000", "http://localhost:8000"),
+        ("trust_remote_code", "org/name@0123abcd", "org/name@0123abcd"),
+        ("command", "'a quote that is not closed", "'a"),
+    ],
+)
+def test_what_is_no_secret_is_shown_as_it_is(name, value, told):
+    assert shown(name, value) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("command", "curl -H 'X-Api-Key: CANARY123456'"),
+        ("command", "curl -H 'Cookie: session=CANARY123456; b=c'"),
+        ("command", "curl -H 'Authorization: Basic CANARYlettersOnly'"),
+        ("command", "curl -u user:CANARY123456 host"),
+        ("command", "sh -c 'run --api-key CANARY123456'"),
+        ("command", """run --config '{"api_key": "CANARY123456"}'"""),
+        ("command", "env OPENAI_API_KEY_2=CANARY123456 run"),
+        ("command", "run --api-keys CANARY123456 --secret-value CANARY123456"),
+        ("command", "run --auth-header 'Bearer CANARY123456'"),
+        ("endpoint", "user:CANARY123456@host:8000"),
+        ("endpoint", "http://user:p/CANARY123456@host:80/v1"),
+        ("endpoint", "http://user:p#CANARY123456@[::1]:80/v1"),
+        ("endpoint", "http://[::1]:8000/v1#access_token=CANARY123456"),
+        ("endpoint", "localhost:8000/v1?api_key=CANARY123456"),
+        ("option", 'extra={"api_key": "CANARY123456"}'),
+        ("option", "api_keys=CANARY123456"),
+        ("option", ("a=1", "api_key=CANARY123456")),
+    ],
+)
+def test_secrets_are_found_in_whatever_form_they_are_written(name, value):
+    told = value[-1] if isinstance(value, tuple) else value
+    secrets = secrets_of({name: value})
+    assert "CANARY" not in shown(name, value)
+    for said in (f"cannot use {told!r}", f"refused: {told}", f"refused: {told[:-2]}"):
+        assert "CANARY" not in without(said, secrets)
+    # The secret alone, as one says it who has taken the option apart; also where a quote of it was cut short.
+    alone = re.search(r"CANARY\w+", told)[0]
+    for said in (f"no such thing: {alone}", f"no such thing: '{alone[:9]}"):
+        assert "CANARY" not in without(said, secrets)
+
+
+def test_a_secret_at_the_border_of_a_quote_is_hidden_too(fake):
+    (outcome,) = fake(
+        [Entry(model="quotes", options={"command": "x" * 350 + " --api-key CANARY" + "7" * 40})]
+    )
+    assert outcome.failure
+    assert "CANARY" not in outcome.failure
 
 
 def test_the_order_is_drawn_and_the_same_for_a_seed(fake, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, EnergyRatingError, benchmark, load, measure, summarise
 from energy_rating.benchmarking import (
+    Progress,
     WorkloadFailed,
     _Tally,
     default_workload,
@@ -20,6 +22,7 @@ from energy_rating.benchmarking import (
     progress_line,
     run_plan,
 )
+from energy_rating.formats import read_journal
 from energy_rating.rating import rate
 from energy_rating.records import Model, Quality
 from energy_rating.summary import per_right_answer
@@ -37,6 +40,7 @@ class FakeModel:
         self.items = 0
         self.loaded = self.closed = False
         self.busy = []
+        self.item_s = 0.5
         self.watts = 70.0
         self.joules = 0.0
         self.since = clock.now()
@@ -51,7 +55,7 @@ class FakeModel:
             if self.items == self.dies_at:
                 raise EnergyRatingError("the server ended", "Look at its log")
             self._draw(300.0 + self.extra_w[(self.items // 24) % len(self.extra_w)])
-            self.clock.sleep(0.5)
+            self.clock.sleep(self.item_s)
             self._draw(70.0)
         return {"request": len(items), "token": 20 * len(items)}
 
@@ -194,6 +198,19 @@ def test_progress_says_when_it_broke_off_so_that_the_error_has_a_line_of_its_own
         go(clock, FakeModel(clock, dies_at=9), tmp_path / "run", seen=seen)
     assert seen[-1].phase == ""
     assert all(now.phase for now in seen[:-1])
+
+
+def test_what_is_advised_for_an_occupied_folder_can_be_done_on_the_command_line(clock, tmp_path):
+    from energy_rating.cli import cli
+
+    go(clock, FakeModel(clock), tmp_path / "run", repeats=2)
+    record = go(clock, FakeModel(clock), tmp_path / "run", repeats=2).record
+    (finding,) = [one for one in record.findings if one.code == "folder-occupied"]
+    known = {name: {o for p in command.params for o in p.opts} for name, command in cli.commands.items()}
+    assert "--output-dir" in finding.remedy
+    assert "--output-dir" in known["benchmark"]
+    assert "a run of measure" in finding.remedy
+    assert "--resume" in known["measure"]
 
 
 def test_a_model_that_fails_leaves_what_was_measured_one_error_and_nothing_running(clock, tmp_path):
@@ -416,6 +433,117 @@ def test_what_a_stream_that_only_warms_up_lacks_is_not_held_against_the_measured
     assert "no-steady-part" not in {finding.code for finding in record.findings}
 
 
+class Telling(FakeServer):
+    """Says now and then how many requests it has answered, as it goes."""
+
+    def __init__(self, clock, **given):
+        super().__init__(clock, **given)
+        self.tell = None
+        self.told = 0
+
+    def run(self, items):
+        n = len(items)
+        if self.tell is not None:
+            tell, real = self.tell, self.clock.sleep
+            begun = self.clock.now()
+
+            def sleep(seconds):
+                real(seconds)
+                self.told += 1
+                tell(min(n, int((self.clock.now() - begun) / 4.0) * self.slots))
+
+            self.clock.sleep = sleep
+        try:
+            return super().run(items)
+        finally:
+            if self.tell is not None:
+                self.clock.sleep = real
+
+
+def test_progress_of_a_stream_tells_how_many_requests_are_answered_and_how_long_it_will_take(clock, tmp_path):
+    seen = []
+    model = Telling(clock, slots=8)
+    wishes = {"wishes": {"concurrency": 8, "batch_size": 1}, "min_duration_s": 100.0, "repeats": 2}
+    record = go(clock, model, tmp_path / "run", seen=seen, **wishes).record
+    within = [
+        now
+        for now in seen
+        if now.phase == "measured 1/2" and now.requests and 0 < now.requests[0] < now.requests[1]
+    ]
+    assert len(within) > 20
+    for now in within[-20:]:
+        answered, n = now.requests
+        assert now.share == pytest.approx(answered / n / 2)
+        assert now.elapsed_s + now.left_s == pytest.approx(record["run"].duration_s, rel=0.1)
+    assert any(now.phase == "warm-up" and now.requests for now in seen)
+    line = progress_line(within[-1], 100)
+    assert f"{within[-1].requests[0]}/{within[-1].requests[1]}" in line
+    assert "left" in line
+    assert model.tell is None, "nobody listens any more"
+    # Nobody is told where nobody wants to know: nothing wakes up beside what is measured.
+    clock = VirtualClock()
+    silent = Telling(clock, slots=8)
+    plan = planned(load_task("text-generation"), repeats=2, wishes={"concurrency": 8, "batch_size": 1})
+    run_plan(
+        silent,
+        plan,
+        model=Model(id="m"),
+        output_dir=tmp_path / "silent",
+        sensors=[FakeDevice(clock, *constant(100))],
+        clock=clock,
+        sleep=clock.sleep,
+    )
+    assert silent.told == 0
+
+
+def test_a_line_of_progress_never_ends_in_half_a_figure():
+    now = Progress(
+        phase="warm-up", share=0.99, elapsed_s=187, energy_j=16.04, component="cpu, estimated", left_s=7200
+    )
+    whole = {"warm-up  99%", "3:07", "cpu, estimated 16.0 J", "2:00:00 left"}
+    for width in range(13, 80):
+        line = progress_line(now, width)
+        assert len(line) <= width
+        assert {part for part in line.strip().split(" · ") if "#" not in part} <= whole, line
+
+
+def test_what_a_model_says_it_has_answered_is_never_more_than_it_was_asked(clock, tmp_path):
+    class Boasts(Telling):
+        def run(self, items):
+            if self.tell is not None:
+                self.tell(10**15)
+            return super().run(items)
+
+    seen = []
+    wishes = {"wishes": {"concurrency": 8, "batch_size": 1}, "min_duration_s": 30.0, "repeats": 1}
+    go(clock, Boasts(clock, slots=8), tmp_path / "run", seen=seen, **wishes)
+    assert any(now.requests for now in seen)
+    assert all(now.requests is None or now.requests[0] <= now.requests[1] for now in seen)
+    assert all(now.left_s is None or now.left_s >= 0 for now in seen)
+
+
+@pytest.mark.parametrize("width", [45, 58, 78, 120])
+def test_a_line_of_progress_is_never_cut_in_the_middle_of_what_matters(width):
+    now = Progress(
+        phase="measured 2/5",
+        share=0.37,
+        elapsed_s=3720,
+        task="text-generation",
+        model="org/name",
+        energy_j=1.234e6,
+        component="gpu",
+        left_s=7200,
+        requests=(412, 1024),
+    )
+    line = progress_line(now, width)
+    assert len(line) <= width
+    if width > 45:
+        assert all(
+            part in line for part in ("measured 2/5", "37%", "412/1,024", "gpu 1.23 MJ", "2:00:00 left")
+        )
+    assert ("text-generation · name" in line) == (width == 120)
+
+
 def test_too_few_requests_are_told_and_the_whole_stands_in():
     answered = [
         Answered(sent_s=n, first_s=n + 0.5, end_s=n + 2.0, work={"request": 1, "token": 4}) for n in range(9)
@@ -530,6 +658,247 @@ def test_chance_is_no_drift_and_a_drift_beyond_chance_is_one(noise, step):
     assert drifts(times, climbing, 10.0)
     assert not drifts(times, [100.0 + (-1) ** n for n in times], 1e6)
     assert not drifts(times, [100.0] * 10, 1e6)
+
+
+class Tells(FakeDevice):
+    """A GPU that tells its temperature, in whole degrees, and what holds its clocks down: functions of the run's time."""
+
+    def so(self, temperature_c, throttled_by=lambda t: [], until_s=math.inf):
+        self.temperature_c, self.throttled_by, self.until_s, self.asked = (
+            temperature_c,
+            throttled_by,
+            until_s,
+            0,
+        )
+        return self
+
+    def condition(self):
+        self.asked += 1
+        t = self.clock.time - 1000.0
+        if t > self.until_s:
+            return {}
+        return {
+            "temperature_c": round(self.temperature_c(t)),
+            "throttled_by": self.throttled_by(t),
+            "idle": False,
+        }
+
+
+def told_by(clock, model, *conditions, **more):
+    return Tells(
+        clock=clock, power=model.power, energy=model.energy, tick_s=0.02, known_period=True, **more
+    ).so(*conditions)
+
+
+def with_a_warm_up(clock, gpu, folder, *, model=None, **wishes):
+    folder.mkdir(exist_ok=True)
+    items = folder / "items.txt"
+    items.write_text("one\ntwo\nthree\n")
+    wishes = {"repeats": 2, "min_duration_s": 10.0, **wishes}
+    plan = planned(load_task("text-generation"), protocol="aes-2025-02", items=items, **wishes)
+    return run_plan(
+        model,
+        plan,
+        model=Model(id="org/name"),
+        output_dir=folder / "run",
+        sensors=gpu if isinstance(gpu, list) else [gpu],
+        clock=clock,
+        sleep=clock.sleep,
+    )
+
+
+def of_code(record, code):
+    return [finding for finding in record.findings if finding.code == code]
+
+
+def test_warming_up_goes_on_until_the_device_no_longer_gets_hotter(clock, tmp_path):
+    # 30 °C in the first 75 s, at a power that does not change.
+    model = FakeModel(clock)
+    gpu = told_by(clock, model, lambda t: 40 + 0.4 * min(t, 75.0))
+    run = with_a_warm_up(clock, gpu, tmp_path / "hot", model=model)
+    warm_up = run.record["warm-up"]
+    end_s = warm_up.start_s + warm_up.duration_s
+    assert 100.0 < end_s < 160.0, "half of the looks of a minute are of a device that has settled"
+    assert not of_code(run.record, "not-steady")
+    # Looked at as often as ever: nobody asks the driver beside the sampler.
+    assert gpu.asked <= run.record["run"].duration_s / 10 + 2
+
+
+def test_a_device_as_warm_as_it_was_is_looked_at_for_a_minute_and_no_more(clock, tmp_path):
+    model = FakeModel(clock)
+    run = with_a_warm_up(clock, told_by(clock, model, lambda t: 60), tmp_path / "even", model=model)
+    assert 55.0 < run.record["warm-up"].duration_s < 85.0
+    assert "cooldown" not in run.record
+
+
+def test_a_device_that_never_settles_is_measured_all_the_same_and_told(clock, tmp_path):
+    model = FakeModel(clock)
+    run = with_a_warm_up(clock, told_by(clock, model, lambda t: 30 + t / 20), tmp_path / "never", model=model)
+    assert 299.0 < run.record["warm-up"].duration_s < 302.0
+    (finding,) = of_code(run.record, "not-steady")
+    assert re.search(r"ended after 300 s; gpu0 went from 4\d to 4\d °C in the last 6\d s", finding.message)
+    assert run.record["measured"].validity == "degraded"
+
+
+def test_clocks_that_begin_to_be_held_down_are_waited_for(clock, tmp_path):
+    model = FakeModel(clock)
+
+    def capped(t):
+        return ["sw-power-cap"] if t > 70 else []
+
+    run = with_a_warm_up(clock, told_by(clock, model, lambda t: 60, capped), tmp_path / "capped", model=model)
+    warm_up = run.record["warm-up"]
+    assert 100.0 < warm_up.start_s + warm_up.duration_s < 160.0
+    assert not of_code(run.record, "not-steady")
+
+
+def test_a_limit_that_is_felt_now_and_then_does_not_hold_up_for_ever(clock, tmp_path):
+    model = FakeModel(clock)
+
+    def now_and_then(t):
+        return ["sw-power-cap"] if int(t / 10) % 2 else []
+
+    run = with_a_warm_up(
+        clock, told_by(clock, model, lambda t: 60, now_and_then), tmp_path / "capped", model=model
+    )
+    assert run.record["warm-up"].duration_s < 85.0
+
+
+def test_a_device_that_no_longer_tells_and_one_that_never_did_are_not_waited_for(clock, tmp_path):
+    model = FakeModel(clock)
+    gone = told_by(clock, model, lambda t: 30 + t / 20, lambda t: [], 40.0)
+    other = FakeDevice(clock=clock, power=model.power, energy=model.energy, device="GPU-2", number=1)
+    run = with_a_warm_up(clock, [gone, other], tmp_path / "gone", model=model)
+    assert run.record["warm-up"].duration_s < 120.0
+    assert not of_code(run.record, "not-cooled")
+
+
+def test_a_warm_up_takes_at_most_half_of_the_budget(clock, tmp_path):
+    model = FakeModel(clock)
+    gpu = told_by(clock, model, lambda t: 30 + t / 20)
+    run = with_a_warm_up(clock, gpu, tmp_path / "budget", model=model, budget_s=400.0)
+    assert 150.0 < run.record["warm-up"].duration_s <= 200.0
+    assert run.record["run"].duration_s <= 400.5
+    # Too short a time to tell of degrees: then only of power, as where nobody knows them.
+    clock = VirtualClock()
+    model = FakeModel(clock)
+    gpu = told_by(clock, model, lambda t: 30 + t / 20)
+    run = with_a_warm_up(clock, gpu, tmp_path / "small", model=model, budget_s=100.0)
+    assert run.record["warm-up"].duration_s < 20.0
+    assert not of_code(run.record, "not-steady")
+
+
+def test_a_temperature_that_fails_now_and_then_is_known_by_its_other_looks(clock, tmp_path):
+    model = FakeModel(clock)
+    gpu = told_by(clock, model, lambda t: 60)
+    whole = gpu.condition
+
+    def now_and_then():
+        told = whole()
+        return (
+            told if gpu.asked % 5 else {key: value for key, value in told.items() if key != "temperature_c"}
+        )
+
+    gpu.condition = now_and_then
+    run = with_a_warm_up(clock, gpu, tmp_path / "flaky", model=model)
+    assert run.record["warm-up"].duration_s < 85.0
+    assert not of_code(run.record, "not-steady")
+
+
+def test_nobody_rests_for_a_temperature_that_is_no_longer_told(clock, tmp_path):
+    model = FakeModel(clock)
+    gpu = told_by(clock, model, lambda t: 50 if t < 105 else 80)
+    whole = gpu.condition
+
+    def until_two_minutes():
+        told = whole()
+        if clock.now() > 1120.0:
+            del told["temperature_c"]  # what holds the clocks down is told as before
+        return told
+
+    gpu.condition = until_two_minutes
+    run = with_a_warm_up(clock, gpu, tmp_path / "gone", model=model, repeats=4, min_duration_s=20.0)
+    assert "cooldown" not in run.record or run.record["cooldown"].duration_s < 40.0
+
+
+@pytest.mark.parametrize("item_s", [0.5, 6.0])
+def test_a_small_budget_holds_however_long_an_item_takes(clock, tmp_path, item_s):
+    model = FakeModel(clock)
+    model.item_s = item_s
+    run = with_a_warm_up(
+        clock, told_by(clock, model, lambda t: 60), tmp_path / "small", model=model, budget_s=80.0, repeats=1
+    )
+    assert run.record["run"].duration_s <= 80.5
+    assert bool(of_code(run.record, "not-steady")) is (item_s > 1)
+
+
+class Heated(FakeModel):
+    """Its device gets warm with what it draws: 0.1 °C a watt above 30 °C, within 20 s to 1/e (Newton's law of cooling)."""
+
+    LAG_S = 20.0
+
+    def __init__(self, clock):
+        super().__init__(clock)
+        self.degrees, self.then_s = 37.0, clock.now()
+        self.at = {}
+
+    def temperature_c(self, t):
+        return self._now()
+
+    def _now(self):
+        settles = 30.0 + 0.1 * self.watts
+        return settles + (self.degrees - settles) * math.exp(-(self.clock.now() - self.then_s) / self.LAG_S)
+
+    def _draw(self, watts):
+        self.degrees, self.then_s = self._now(), self.clock.now()
+        self.at[round(self.clock.now() - 1000.0, 3)] = self.degrees
+        super()._draw(watts)
+
+
+def cooled(clock, folder, **wishes):
+    """Repeats of 24 s with a device that is 12 °C warmer after each; and what it had when each began."""
+    model = Heated(clock)
+    run = run_plan(
+        model,
+        planned(load_task("text-generation"), **{"repeats": 4, "min_duration_s": 20.0, **wishes}),
+        model=Model(id="org/name"),
+        output_dir=folder,
+        sensors=[told_by(clock, model, model.temperature_c)],
+        clock=clock,
+        sleep=clock.sleep,
+    )
+    starts = [span.start_s for span in read_journal(run.journal).sessions[0].spans if span.name == "measured"]
+    return run.record, [model.at[round(start_s, 3)] for start_s in starts]
+
+
+def test_it_rests_until_it_is_as_warm_as_when_it_began(clock, tmp_path):
+    record, degrees = cooled(clock, tmp_path / "run")
+    assert record["cooldown"].n == record["measured"].n - 1 == 3
+    # Half a degree: they are told in whole ones.
+    assert all(abs(one - degrees[0]) <= 2.5 for one in degrees), degrees
+    assert record["cooldown"].duration_s / 3 < 60.0
+    assert not of_code(record, "not-cooled")
+
+
+def test_a_rest_that_is_too_short_is_told_with_the_temperatures(clock, tmp_path):
+    record, degrees = cooled(clock, tmp_path / "run", cooldown_s=5.0)
+    assert record["cooldown"].duration_s == pytest.approx(15.0, abs=0.1)
+    assert degrees[-1] > degrees[0] + 4.0
+    (finding,) = of_code(record, "not-cooled")
+    assert re.search(
+        r"after 5 s of rest .* gpu0 was still at [45]\d °C; the first one began at 3\d °C", finding.message
+    )
+    assert finding.severity == "note"
+
+
+def test_who_wants_no_rest_gets_none_and_a_budget_bounds_it(clock, tmp_path):
+    record, _ = cooled(clock, tmp_path / "none", cooldown_s=0.0)
+    assert "cooldown" not in record
+    assert not of_code(record, "not-cooled")
+    clock = VirtualClock()
+    record, _ = cooled(clock, tmp_path / "budget", budget_s=110.0)
+    assert record["run"].duration_s <= 110.5
+    assert record["measured"].n >= 2
 
 
 def test_between_repeats_it_may_cool_down(clock, tmp_path):

@@ -49,7 +49,14 @@ class Stranger:
         return self.said or Done(work=work, spans=(span,), steady=span, findings=(
             Finding(code="a-finding", message="m", remedy="r", severity="degrades", measurement="measured"),))
     said = None
+    tell = None
     def close(self): pass
+    def steps(self, item):
+        for n in range(40):
+            time.sleep(0.02)
+            if self.tell is not None:
+                self.tell(n)
+    def shy(self, item): assert self.tell is None
     def nothing(self, item): pass
     def environment(self, item):
         with open(item.second, "w") as file:
@@ -127,6 +134,19 @@ def test_what_it_is_and_what_it_did_comes_over_as_it_was(child):
     assert [(one.code, one.severity, one.measurement) for one in done.findings] == [
         ("a-finding", "degrades", "measured")
     ]
+
+
+def test_how_far_it_is_comes_over_where_somebody_wants_to_know(child):
+    child.load()
+    child.run([Item(text="shy")])
+    told = []
+    child.tell = told.append
+    assert child.run([Item(text="steps")]).work["request"] == 1
+    assert told, "at least once, and then every half a second"
+    assert told == sorted(told)
+    assert len(told) <= 1 + 40
+    child.tell = None
+    assert child.run([Item(text="shy")]).work["request"] == 1
 
 
 def test_it_sees_its_settings_and_no_secret(folder, monkeypatch):

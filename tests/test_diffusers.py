@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -457,3 +458,118 @@ def test_what_is_no_shape_of_a_pipeline_is_one_line(tmp_path: Path, content: str
     one_line(caught.value)
     with pytest.raises(BadInput, match=r"there is no such file\. Such as sdxl"):
         read_shape(Path("no-such-shape"))
+
+
+# ------------------------------------------------------------------------------------------------------------- videos
+
+
+@pytest.fixture(scope="module")
+def video(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline that makes videos of a few frames, with random weights, as people keep one."""
+    import diffusers
+
+    still = diffusers.DiffusionPipeline.from_pretrained(str(tiny))
+    unet = diffusers.UNet3DConditionModel(
+        sample_size=4,
+        block_out_channels=(32, 64),
+        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
+        up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
+        layers_per_block=1,
+        cross_attention_dim=still.text_encoder.config.hidden_size,
+        attention_head_dim=4,
+        norm_num_groups=32,
+    )
+    folder = tmp_path_factory.mktemp("video")
+    diffusers.TextToVideoSDPipeline(
+        vae=still.vae,
+        text_encoder=still.text_encoder,
+        tokenizer=still.tokenizer,
+        unet=unet,
+        scheduler=still.scheduler,
+    ).save_pretrained(folder)
+    return folder
+
+
+def of_videos(folder: Path, **options: float) -> tuple[Diffusers, Settings]:
+    settings = Settings(task="text-to-video", frames=6, steps=2, height=16, width=16, options=options)
+    workload, _ = prepared(str(folder), settings)
+    assert isinstance(workload, Diffusers)
+    workload.load()
+    return workload, settings
+
+
+@needs_diffusers
+@together
+def test_seconds_of_video_are_counted_as_a_player_would_play_them(video: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    workload, _ = of_videos(video, fps=10)
+    pipeline = workload._pipeline
+    seconds = []
+
+    def watched(**arguments: object) -> object:
+        output = pipeline(**arguments)
+        for number, frames in enumerate(output.frames):
+            pictures = [Image.fromarray((frame * 255).round().astype("uint8")) for frame in frames]
+            for at, one in enumerate(pictures):
+                one.putpixel((0, 0), (at, at, at))  # frames that are alike are one in a file
+            file = tmp_path / f"{len(seconds)}-{number}.gif"
+            pictures[0].save(file, save_all=True, append_images=pictures[1:], duration=100, optimize=False)
+            with Image.open(file) as film:
+                shown_s = 0.0
+                for place in range(film.n_frames):
+                    film.seek(place)
+                    shown_s += film.info["duration"] / 1000
+            seconds.append(shown_s)
+        return output
+
+    watched.__call__ = pipeline.__call__  # type: ignore[attr-defined]
+    workload._pipeline = watched
+    workload._pipeline.unet = None  # type: ignore[attr-defined]
+    work = workload.run([Item(text="a boat"), Item(text="a tree")]).work
+    workload._pipeline = pipeline
+    workload.close()
+    assert work == {"request": 2, "video": 2, "frame": 12, "video_second": pytest.approx(sum(seconds))}
+    assert sum(seconds) == pytest.approx(1.2)
+
+
+@needs_diffusers
+@together
+def test_where_nobody_says_how_fast_a_video_runs_its_seconds_are_not_guessed(video: Path) -> None:
+    workload, _ = of_videos(video)
+    work = workload.run([Item(text="a boat")]).work
+    workload.close()
+    assert work == {"request": 1, "video": 1, "frame": 6}
+    for wrong in (0, -1, "fast", True):
+        with pytest.raises(BadInput, match=r"^--option fps: .* is no number above 0"):
+            prepared(str(video), Settings(task="text-to-video", options={"fps": wrong}))
+    with pytest.raises(
+        BadInput, match=r"^--option: the workload diffusers has no option 'fsp'\. There are: fps"
+    ):
+        prepared(str(video), Settings(task="text-to-video", options={"fsp": 8}))
+
+
+class Rated:
+    """A pipeline that says how fast its videos run, as those of LTX and of Cosmos do."""
+
+    unet = None
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+
+    def __call__(self, prompt: list[str], generator: object = None, frame_rate: float = 24.0) -> object:
+        self.asked.append(frame_rate)
+        return SimpleNamespace(frames=[[None] * 48 for _ in prompt])
+
+
+@needs_diffusers
+@together
+def test_a_pipelines_own_rate_counts_and_one_that_is_asked_for_goes_to_it(video: Path) -> None:
+    workload, _ = of_videos(video)
+    pipeline = Rated()
+    workload._asked, workload._pipeline = {}, pipeline
+    assert workload.run([Item(text="a boat")]).work["video_second"] == pytest.approx(2.0)
+    workload._fps = 12.0
+    assert workload.run([Item(text="a boat")]).work["video_second"] == pytest.approx(4.0)
+    assert pipeline.asked == [24.0, 12.0]
+    workload.close()

@@ -314,6 +314,25 @@ def test_exactly_so_many_requests_are_under_way_as_the_servers_log_says(concurre
         assert work == {"request": n, "token": 7 * n, "input_token": 40 * n}
 
 
+@pytest.mark.parametrize("way", [{"concurrency": 4}, {"request_rate": 40.0}])
+def test_whoever_wants_to_know_is_told_how_many_are_answered(monkeypatch, way):
+    monkeypatch.setattr("energy_rating.exchanges.TELLS_EVERY_S", 0.05)
+
+    def slowly(talk):
+        time.sleep(0.1)
+        answers(talk)
+
+    with serving(slowly) as server:
+        workload = loaded(server, **way)
+        told = []
+        workload.tell = told.append
+        workload.run(items(24))
+    assert told == sorted(told)
+    assert len(told) >= 3
+    assert any(0 < answered < 24 for answered in told)
+    assert told[-1] <= 24
+
+
 def test_requests_at_a_rate_come_at_the_times_of_the_seed(server):
     n, rate = 40, 40.0
     done = loaded(server, request_rate=rate, seed=5).run(items(n))

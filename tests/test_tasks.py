@@ -76,6 +76,14 @@ def test_what_people_serve_has_a_protocol_with_its_lengths_and_items_that_ship()
         check_items(shipped_items(protocol), task, name)
 
 
+@pytest.mark.parametrize("name", ["text-generation", "reasoning", "code-completion", "image-text-to-text"])
+def test_where_we_decode_otherwise_than_ml_energy_does_the_protocol_says_so(name):
+    # Its client's defaults: mlenergy/benchmark/llm/benchmark.py (c1d6557), read 2026-11-22.
+    assert "greedy decoding, where ML.ENERGY samples (temperature 0.8, top_p 0.95" in (
+        load_task(name).protocol("serving-2026.1")[1].differs
+    )
+
+
 @pytest.mark.parametrize("name", tasks())
 def test_every_task_can_be_shown_without_a_network(name):
     plan = planned(load_task(name), protocol="demo-2026.1")

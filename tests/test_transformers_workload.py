@@ -5,11 +5,15 @@ Real networks with random weights on the CPU, and SmolLM2 from its GGUF file; co
 
 from __future__ import annotations
 
+import hashlib
+import http.server
 import importlib.util
 import json
 import math
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -21,11 +25,13 @@ import pytest
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.records import Model
 from energy_rating.tasks.synthetic import picture, sound
-from energy_rating.workloads import Done, Item, Settings
+from energy_rating.workloads import Done, Item, Settings, prepare
 from energy_rating.workloads.transformers import (
+    LARGEST_CONFIG,
     TOKENS_PER_WORD,
     ModelFailed,
     Transformers,
+    code_of_others,
     prepared,
     resampled,
     samples,
@@ -430,8 +436,10 @@ def tokenizer() -> Any:
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
     """A small Llama with random weights, as people keep models."""
+    import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    torch.manual_seed(0)  # which words it says is chance, once
     content = json.loads(shipped_configurations()["tiny-llama"].read_text(encoding="utf-8"))
     folder = tmp_path_factory.mktemp("models") / "small"
     AutoModelForCausalLM.from_config(AutoConfig.for_model(**content)).save_pretrained(folder)
@@ -581,10 +589,313 @@ def test_code_in_a_model_is_not_run(saved: Path, tmp_path: Path) -> None:
     assert not ran.exists()
 
 
+COMMIT, OTHER = "0123456789abcdef0123456789abcdef01234567", "f" * 40
+
+# A model with code of its own, which tells what it can see of whoever runs it.
+THEIRS = """
+import json, os, pathlib
+from transformers import LlamaConfig, LlamaForCausalLM
+
+(pathlib.Path.home() / "ran.json").write_text(json.dumps([os.getpid(), dict(os.environ)]))
+
+class TheirConfig(LlamaConfig):
+    model_type = "theirs"
+
+class TheirModel(LlamaForCausalLM):
+    config_class = TheirConfig
+"""
+
+
+@pytest.fixture
+def theirs(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The hub's cache as a download of ``org/theirs`` leaves it; the folder of its one commit."""
+    import shutil
+
+    import huggingface_hub.constants
+
+    folder = tmp_path / "hub" / "models--org--theirs" / "snapshots" / COMMIT
+    shutil.copytree(saved, folder)
+    refs = folder.parents[1] / "refs"
+    refs.mkdir()
+    (refs / "main").write_text(COMMIT, encoding="utf-8")
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    content |= {
+        "model_type": "theirs",
+        "architectures": ["TheirModel"],
+        "auto_map": {"AutoConfig": "theirs.TheirConfig", "AutoModelForCausalLM": "theirs.TheirModel"},
+    }
+    (folder / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    (folder / "theirs.py").write_text(THEIRS, encoding="utf-8")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HF_TOKEN", "hf_CANARYtoken")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "CANARYkey")
+    return folder
+
+
 @pytest.mark.slow
 @needs_transformers
 @together
-@pytest.mark.skipif(bool(GGUF_MISSING), reason=f"needs {', '.join(GGUF_MISSING)}: make test-models")
+@pytest.mark.parametrize(
+    ("allowed", "line"),
+    [
+        (
+            None,
+            r"^org/theirs brings code of its own, which is not run\..*--trust-remote-code ORG/NAME@COMMIT",
+        ),
+        (f"org/theirs@{OTHER}", r"^org/theirs: there is no such folder, and no such download from the hub"),
+        (
+            f"org/other@{COMMIT}",
+            r"^--trust-remote-code: the code of org/other was allowed, and org/theirs is another",
+        ),
+        ("org/theirs@main", r"^--trust-remote-code: 'org/theirs@main' does not name a model at a commit"),
+        (
+            f"org/theirs@{COMMIT[:7]}",
+            r"^--trust-remote-code: 'org/theirs@0123456' does not name a model at a commit",
+        ),
+    ],
+    ids=["not allowed", "another commit", "another model", "a branch", "a short commit"],
+)
+def test_code_that_was_not_allowed_at_this_commit_is_not_run(
+    theirs: Path, tmp_path: Path, calls: list[str], allowed: str | None, line: str
+) -> None:
+    settings = Settings(task="text-generation", trust_remote_code=allowed, **TEXT_OUT)
+    with pytest.raises(EnergyRatingError, match=line) as caught:
+        prepared("org/theirs", settings)
+    one_line(caught.value)
+    assert not (tmp_path / "ran.json").exists()
+    assert calls == []
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+@pytest.mark.parametrize(
+    "file", ["config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json"]
+)
+def test_code_of_another_repository_is_not_run_with_that_which_was_allowed(
+    theirs: Path, tmp_path: Path, calls: list[str], file: str
+) -> None:
+    import shutil
+
+    other = tmp_path / "hub" / "models--org--else" / "snapshots" / OTHER
+    other.mkdir(parents=True)
+    (other.parents[1] / "refs").mkdir()
+    (other.parents[1] / "refs" / "main").write_text(OTHER, encoding="utf-8")
+    shutil.copy(theirs / "theirs.py", other / "theirs.py")
+    path = theirs / file
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    content["auto_map"] = {
+        "AutoConfig": "org/else--theirs.TheirConfig",
+        "AutoTokenizer": ["org/else--theirs.A", None],
+    }
+    path.write_text(json.dumps(content), encoding="utf-8")
+    settings = Settings(task="text-generation", trust_remote_code=f"org/theirs@{COMMIT}", **TEXT_OUT)
+    with pytest.raises(BadInput, match=r"its code is in another repository, at no fixed commit") as caught:
+        prepared("org/theirs", settings)
+    one_line(caught.value)
+    assert not (tmp_path / "ran.json").exists()
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", '{"auto_map": {"AutoConfig": "org/else--theirs.A"}}'),
+        ("tokenizer_config.json", '{"auto_map": {"AutoTokenizer": [null, "org/else--theirs.A"]}}'),
+        ("preprocessor_config.json", '{"auto_map": {"AutoImageProcessor": "org/else\\u002d-theirs.A"}}'),
+        ("config.json", '{"text_config": {"auto_map": {"AutoConfig": "org/else--theirs.A"}}}'),
+        ("config.json", '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"),
+        # transformers takes the one of its version, if config.json names it among its configuration_files.
+        ("config.4.0.0.json", '{"a": "' + "x" * LARGEST_CONFIG + '"}'),
+        ("tokenizer_config.json", '{"a": "' + "x" * LARGEST_CONFIG + '"}'),
+    ],
+    ids=["config", "list", "escaped", "within", "deep", "large of a version", "large"],
+)
+def test_no_file_hides_whose_code_it_names(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / "blob").write_text(content, encoding="utf-8")
+    (tmp_path / "snapshot").mkdir()
+    (tmp_path / "snapshot" / name).symlink_to("../blob")  # as the hub's cache has them
+    assert code_of_others(tmp_path / "snapshot")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", '{"auto_map": {"AutoConfig": "theirs.A"}, "note": "a--b"}'),
+        ("config.json", '{"a": "' + "x" * (LARGEST_CONFIG - 9) + '"}'),
+        ("tokenizer.json", '{"a": "' + "x" * LARGEST_CONFIG + '"}'),
+        ("vocab.json", "[1, 2]"),
+        ("config.json", "no JSON"),
+    ],
+    ids=["its own", "just small enough", "a vocabulary", "a list", "unreadable"],
+)
+def test_files_that_name_its_own_code_or_none_are_no_reason_to_refuse(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    (tmp_path / "folder.json").mkdir()
+    assert not code_of_others(tmp_path)
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_code_that_was_allowed_at_this_commit_runs_elsewhere_and_sees_no_secret(
+    theirs: Path, tmp_path: Path
+) -> None:
+    settings = Settings(task="text-generation", trust_remote_code=f"org/theirs@{COMMIT}", **TEXT_OUT)
+    workload, model = prepare("transformers", "org/theirs", settings)
+    with closing(workload):
+        assert model == Model(id="org/theirs", revision=COMMIT, parameters=139_584, dtype="float32")
+        workload.load()
+        found = workload.run([Item(text="a b c")])
+    assert isinstance(found, Done)
+    assert found.work == {"request": 1, "input_token": 3, "token": 6}
+    pid, environ = json.loads((tmp_path / "ran.json").read_text(encoding="utf-8"))
+    assert pid != os.getpid()
+    assert "CANARY" not in json.dumps(environ)
+    assert environ["HF_HUB_OFFLINE"] == "1"
+
+
+class Hub(http.server.ThreadingHTTPServer):
+    """A hub on this machine with one model, ``org/small``, at one commit; and what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Shelf)
+        self.folder = folder
+        self.asked: list[tuple[str, str]] = []
+        self.tokens: list[str] = []
+
+
+class _Shelf(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        hub = self.server
+        assert isinstance(hub, Hub)
+        path = self.path.partition("?")[0]
+        hub.asked.append((self.command, path))
+        hub.tokens += [self.headers["Authorization"]] if self.headers["Authorization"] else []
+        about, named = "/api/models/org/small/revision/", f"/org/small/resolve/{COMMIT}/"
+        headers = {"X-Repo-Commit": COMMIT}
+        if path in (f"{about}main", f"{about}{COMMIT}", "/api/models/org/small"):
+            files = [{"rfilename": one.name} for one in sorted(hub.folder.iterdir())]
+            content = json.dumps({"id": "org/small", "sha": COMMIT, "siblings": files}).encode()
+            headers["Content-Type"] = "application/json"
+        elif path == f"/api/models/org/small/tree/{COMMIT}":
+            tree = [
+                {"type": "file", "path": one.name, "size": one.stat().st_size, "oid": "0" * 40}
+                for one in sorted(hub.folder.iterdir())
+            ]
+            content = json.dumps(tree).encode()
+            headers["Content-Type"] = "application/json"
+        elif path.startswith(named) and (hub.folder / path.removeprefix(named)).is_file():
+            content = (hub.folder / path.removeprefix(named)).read_bytes()
+            headers["ETag"] = f'"{hashlib.sha256(content).hexdigest()}"'
+        else:
+            headers["X-Error-Code"] = "RepoNotFound" if "org/small" not in path else "EntryNotFound"
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+
+@pytest.fixture
+def hub(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    import shutil
+
+    import huggingface_hub.constants
+
+    folder = shutil.copytree(saved, tmp_path / "on-the-hub")
+    (folder / "pickled.bin").write_bytes(b"a pickle")
+    (folder / "theirs.py").write_text("", encoding="utf-8")
+    server = Hub(folder)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+        "HF_HUB_CACHE": str(tmp_path / "hub"),
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_TOKEN": "hf_CANARYtoken",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf" / "token").write_text("hf_CANARYstored", encoding="utf-8")  # as a login leaves it
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_a_model_is_fetched_where_that_is_allowed_without_code_pickles_or_a_token(
+    hub: Hub, tmp_path: Path
+) -> None:
+    settings = Settings(task="text-generation", download=True, **TEXT_OUT)
+    workload, _ = prepare("transformers", "org/small", settings)
+    with closing(workload):
+        workload.load()
+        found = workload.run([Item(text="a b c")])
+    assert isinstance(found, Done)
+    assert found.work == {"request": 1, "input_token": 3, "token": 6}
+    fetched = {path.rpartition("/")[2] for way, path in hub.asked if way == "GET" and "/resolve/" in path}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= fetched
+    assert not {"pickled.bin", "theirs.py"} & fetched
+    assert hub.tokens == []
+    # It is kept: the second time nobody is asked.
+    asked = len(hub.asked)
+    _, model = prepared("org/small", Settings(task="text-generation", **TEXT_OUT))
+    assert model.revision == COMMIT
+    assert len(hub.asked) == asked
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+def test_a_model_that_no_hub_has_is_one_line_and_without_download_no_hub_is_asked(hub: Hub) -> None:
+    with pytest.raises(BadInput, match=r"^org/small: there is no such folder.*--download"):
+        prepared("org/small", Settings(task="text-generation", **TEXT_OUT))
+    assert hub.asked == []
+    settings = Settings(task="text-generation", download=True, **TEXT_OUT)
+    workload, _ = prepare("transformers", "org/none", settings)
+    with (
+        closing(workload),
+        pytest.raises(EnergyRatingError, match=r"^org/none could not be fetched: ") as caught,
+    ):
+        workload.load()
+    one_line(caught.value)
+    assert "CANARY" not in str(caught.value)
+
+
+@pytest.mark.slow
+@needs_transformers
+@together
+@pytest.mark.skipif(bool(GGUF_MISSING), reason=f"needs {', '.join(GGUF_MISSING)}: make test-integrations")
 def test_smollm2_answers_from_its_gguf_file_and_its_tokens_are_those_of_its_tokenizer(
     calls: list[str],
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import types
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,13 @@ class Fake:
                         )
                     )
                 time.sleep(0.01 * (len(prompts) // self.at_once + 1) + 0.002)
+                if callable(more["use_tqdm"]):  # as vllm/entrypoints/llm.py does
+                    list(more["use_tqdm"](prompts, desc="Adding requests"))
+                    bar = more["use_tqdm"](total=len(prompts), desc="Processed prompts", dynamic_ncols=True)
+                    for _ in prompts:
+                        bar.postfix = f"{1 / bar.format_dict['elapsed']:.2f} toks/s"
+                        bar.update(1)
+                    bar.close()
                 return found
 
         made = types.ModuleType("vllm")
@@ -174,6 +181,45 @@ def test_the_engine_is_told_what_was_asked_for_and_caches_no_prefixes(fake: Fake
         "trust_remote_code": False,
         "gpu_memory_utilization": 0.8,
     }
+
+
+def test_whoever_wants_to_know_is_told_of_each_answer_and_nothing_is_printed(
+    fake: Fake, folder: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tqdm")
+    workload = loaded(folder, Settings(max_new_tokens=9, concurrency=2))
+    told: list[int] = []
+    workload.tell = told.append
+    workload.run(ITEMS)
+    assert told == [1, 2, 3]
+    assert capfd.readouterr().err == ""
+
+
+def test_what_is_fetched_with_code_is_looked_through_before_the_engine_is_asked(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    commit, asked = "0" * 40, []
+
+    def fetch(model: str, *, revision: str, allow_patterns: list[str]) -> str:
+        asked.append((model, revision, allow_patterns))
+        (tmp_path / "config.json").write_text("{}")
+        (tmp_path / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["x/y--z.A", null]}}')
+        return str(tmp_path)
+
+    def known(model: str, file: str, *, revision: str | None = None) -> str | None:
+        return str(tmp_path / file) if (tmp_path / file).is_file() else None
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", known)
+    settings = Settings(task="text-generation", download=True, trust_remote_code=f"org/name@{commit}")
+    with pytest.raises(BadInput, match="its code is in another repository, at no fixed commit"):
+        prepared("org/name", settings)
+    assert asked == [("org/name", commit, ["*.json"])]
+    assert fake.made == []
+    named = replace(settings, options={"hf_config_path": "x/y"})
+    with pytest.raises(BadInput, match="may bring the code of another repository"):
+        prepared("org/name", named)
 
 
 def test_tokens_are_those_of_the_ids_that_come_back(fake: Fake, folder: str) -> None:

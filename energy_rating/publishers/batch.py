@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from energy_rating.batches import Outcome, differing
+from energy_rating.batches import Outcome, asked, differing
 from energy_rating.errors import BadInput, NotMeasured
 from energy_rating.publishers.csv import defused
 from energy_rating.quantities import EnergyPerUnit, Estimate, with_doubt
 from energy_rating.rating import rate
 from energy_rating.records import MEASURED, Measurement, Record
 from energy_rating.summary import lead
+from energy_rating.withheld import shown
 
 LONGEST_MODEL = 40
 
@@ -27,17 +28,19 @@ FIGURES = ("energy", "of", "per token", "power", "tokens/s", "stars", "remarks")
 
 def rows(outcomes: Sequence[Outcome]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The header and a row for each run: model, the settings that differ, figures with their 95 % intervals, stars, remarks."""
-    settings = tuple(differing([outcome.entry for outcome in outcomes]))
+    entries = [outcome.entry for outcome in outcomes]
+    settings = tuple(differing(entries))
+    columns = [asked(entries, setting) for setting in settings]
     header = ("model", *(name.replace("_", " ") for name in settings), *FIGURES)
     found = []
-    for outcome in outcomes:
+    for number, outcome in enumerate(outcomes):
         name = (
             outcome.record.model.id
             if outcome.record and outcome.record.model
             else Path(outcome.entry.model).name
         )
-        asked = (str(outcome.entry.options.get(setting, "")) for setting in settings)
-        found.append((name[-LONGEST_MODEL:], *asked, *_figures(outcome)))
+        settled = (column[number] for column in columns)
+        found.append((name[-LONGEST_MODEL:], *settled, *_figures(outcome)))
     return header, found
 
 
@@ -197,7 +200,7 @@ def _points(outcomes: Sequence[Outcome], name: str) -> list[tuple[float, Estimat
             value = float(str(outcome.entry.options.get(name)))
         except ValueError:
             raise BadInput(
-                f"{name} is {outcome.entry.options.get(name)!r}, which is no number to draw over",
+                f"{name} is {shown(name, outcome.entry.options.get(name))!r}, which is no number to draw over",
                 place="--sweep",
             ) from None
         origin = f"{energy.component}, estimated" if energy.estimated else energy.component

@@ -86,7 +86,11 @@ class Done:
 
 
 class Workload(Protocol):
-    """A model that can be asked to work."""
+    """A model that can be asked to work.
+
+    One that is given many items at once may also have an attribute ``tell``, None at first. Who wants to know puts a function there;
+    it is called twice a second or so with how many of the items are done, from the thread that called ``run``.
+    """
 
     def load(self) -> None:
         """Loads the model; returns when it is ready."""

@@ -50,7 +50,10 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
         if importlib.util.find_spec(package) is None:
             raise EnergyRatingError(f"{package} is not installed", INSTALL)
     refuse(
-        settings, "diffusers", understands=("dtype", "steps", "height", "width", "frames", "random_weights")
+        settings,
+        "diffusers",
+        understands=("dtype", "steps", "height", "width", "frames", "random_weights"),
+        options=("fps",),
     )
     dtype = settings.dtype or DTYPES[0]
     shape = None if settings.random_weights is None else read_shape(settings.random_weights)
@@ -61,6 +64,7 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
         height=settings.height,
         width=settings.width,
         frames=settings.frames,
+        fps=_rate_asked_for(settings),
         batch_size=settings.batch_size,
         seed=settings.seed,
         local_files_only=not settings.download,
@@ -73,6 +77,15 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
         return workload, Model(id=_name(model), dtype=dtype)  # what it is, is known when it is here
     folder = Path(source if Path(source).is_dir() else _downloaded(source))
     return workload, Model(id=_name(model), parameters=_parameters(folder), dtype=dtype)
+
+
+def _rate_asked_for(settings: Settings) -> float | None:
+    fps = settings.options.get("fps")
+    if fps is None:
+        return None
+    if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < math.inf:
+        raise BadInput(f"{str(fps)[:80]!r} is no number above 0", "Such as fps=16", place="--option fps")
+    return float(fps)
 
 
 class PipelineFailed(EnergyRatingError):
@@ -98,6 +111,7 @@ class Diffusers:
         height: int | None = None,
         width: int | None = None,
         frames: int | None = None,
+        fps: float | None = None,
         batch_size: int = 1,
         seed: int = 0,
         local_files_only: bool = True,
@@ -113,6 +127,7 @@ class Diffusers:
             height: of the images in pixels; by default the pipeline's.
             width: likewise.
             frames: of a video, where the pipeline makes one; by default the pipeline's.
+            fps: frames a second of a video; by default the pipeline's, where it names one.
             batch_size: texts at a time.
             seed: of the noise.
             local_files_only: a pipeline that is not on this machine is not downloaded. A folder never needs the network.
@@ -144,6 +159,7 @@ class Diffusers:
         self._shape = shape
         asked = {"num_inference_steps": steps, "height": height, "width": width, "num_frames": frames}
         self._asked = {name: value for name, value in asked.items() if value is not None}
+        self._fps = fps
         self._pipeline: Any = None
         self._noise_device = ""
         self._stretches: list[Stretch] = []
@@ -196,7 +212,7 @@ class Diffusers:
 
         Returns:
             ``request``, the items, and ``image``, those that the pipeline gave (of a pipeline that makes videos ``video`` and
-            ``frame``). The denoising is a stretch of its own, with its ``step``s, in a pipeline that tells of them.
+            ``frame``, and ``video_second`` where it names its frames a second, or they were asked for). The denoising is a stretch of its own, with its ``step``s, in a pipeline that tells of them.
 
         Raises:
             BadInput: nothing is loaded, an item is no text, or the pipeline refuses what it is asked for.
@@ -235,11 +251,14 @@ class Diffusers:
     def _make(self, prompts: Sequence[str], number: int) -> tuple[Sequence[Any], Mapping[str, Number]]:
         torch = sys.modules["torch"]
         which = f"item {number}" if len(prompts) == 1 else f"items {number} to {number + len(prompts) - 1}"
+        # Some pipelines make other videos for other rates.
+        name = None if self._fps is None else _rate_argument(self._pipeline)
+        rate = {} if name is None else {name: self._fps}
         noise = [torch.Generator(self._noise_device).manual_seed(self._seed) for _ in prompts]
         try:
             with _Denoising(self._pipeline) as denoising:
                 output = self._pipeline(
-                    prompt=list(prompts), generator=noise, **self._asked, **denoising.arguments
+                    prompt=list(prompts), generator=noise, **self._asked, **rate, **denoising.arguments
                 )
         except (ValueError, TypeError) as error:  # how pipelines refuse their arguments
             raise BadInput(f"the pipeline refuses it ({_reason(error)})", place=which) from error
@@ -251,7 +270,9 @@ class Diffusers:
         self._stretches += denoising.stretches()
         videos = getattr(output, "frames", None)
         if videos is not None:
-            return [], {"video": len(videos), "frame": sum(len(video) for video in videos)}
+            made: dict[str, Number] = {"video": len(videos), "frame": sum(len(video) for video in videos)}
+            fps = self._fps or _rate_of(self._pipeline)
+            return [], made if fps is None else {**made, "video_second": made["frame"] / fps}
         images = getattr(output, "images", None)
         if images is None:
             raise BadInput(
@@ -268,6 +289,24 @@ class Diffusers:
                 place="width, height",
             )
         return list(images), {"image": len(images)}
+
+
+# What pipelines call the frames a second that they make a video for (LTX: frame_rate; Cosmos, Sana: fps).
+RATES = ("frame_rate", "fps")
+
+
+def _rate_argument(pipeline: Any) -> str | None:
+    parameters = inspect.signature(pipeline.__call__).parameters
+    return next((name for name in RATES if name in parameters), None)
+
+
+def _rate_of(pipeline: Any) -> float | None:
+    """Frames a second, as the pipeline itself has it; None where it does not say: then nobody knows how long its videos are."""
+    name = _rate_argument(pipeline)
+    rate = inspect.signature(pipeline.__call__).parameters[name].default if name is not None else None
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        return None
+    return float(rate)
 
 
 class _Denoising:

@@ -28,7 +28,7 @@ import socket
 import time
 import urllib.parse
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -506,6 +506,7 @@ class Endpoint:
         self._ready = False
         # Whether the server says what it did, as the first answer showed; all others must then do likewise.
         self._tells: bool | None = None
+        self.tell: Callable[[int], None] | None = None
 
     # -- the three members
 
@@ -540,6 +541,7 @@ class Endpoint:
         times = None
         if settings.request_rate is not None:
             times = poisson_times(len(groups), settings.request_rate, settings.seed)
+        tell = self.tell
         stream = Stream(
             lambda number, exchange: self._answer(groups[number], number * size + 1, exchange),
             len(groups),
@@ -547,6 +549,7 @@ class Endpoint:
             times=times,
             silence_s=self._silence_s,
             answer_s=self._answer_s,
+            tell=None if tell is None else lambda done: tell(min(done * size, len(whole))),
         )
         replies = stream.go()
         answered = self._counted(replies, [len(group) for group in groups])

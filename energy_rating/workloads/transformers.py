@@ -265,6 +265,13 @@ class Transformers:
         """The configuration, the head for the task, and whether they go together."""
         _, transformers = _libraries()
         task = self._settings.task
+        if self._commit is not None and code_of_others(source.folder):
+            # Before the library reads any of it: reading is running.
+            raise BadInput(
+                "its code is in another repository, at no fixed commit",
+                "Only code at the commit that was allowed is run",
+                place="--trust-remote-code",
+            )
         with quiet(), offline():
             try:
                 config = source.config(transformers, trusted=self._commit is not None)
@@ -274,12 +281,6 @@ class Transformers:
                 raise loading_error(error, source.name) from error
         self._config = config
         auto_map = getattr(config, "auto_map", None) or {}
-        if self._commit is not None and any("--" in str(value) for value in auto_map.values()):
-            raise BadInput(
-                "its code is in another repository, at no fixed commit",
-                "Only code at the commit that was allowed is run",
-                place="--trust-remote-code",
-            )
         architectures = tuple(getattr(config, "architectures", None) or ())
         t5 = config.model_type in T5_FAMILY and not any(
             name.endswith(("ForSequenceClassification", "ForQuestionAnswering")) for name in architectures
@@ -1229,6 +1230,35 @@ def cached(model: str, commit: str | None = None) -> Path | None:
     except ValueError:  # this is no id
         return None
     return Path(config).parent if isinstance(config, str) else None
+
+
+def code_of_others(folder: Path) -> bool:
+    """Whether one of a model's files names code of another repository (``ORG/NAME--module.Class``), or may hide that it does.
+
+    The library looks for code in the configurations of the model, of its tokenizer and of its processors, and fetches from wherever
+    they say.
+    """
+    named: list[object] = []
+
+    def noted(one: dict[str, object]) -> dict[str, object]:
+        named.append(one.get("auto_map"))
+        return one
+
+    for path in folder.glob("*.json"):
+        try:
+            if path.stat().st_size > LARGEST_CONFIG:
+                # Vocabularies are as large as that; configurations, also those of one version (config.4.0.0.json), are not.
+                if "config" in path.name:
+                    return True
+                continue
+            json.loads(path.read_text(encoding="utf-8"), object_hook=noted)
+            if "--" in json.dumps(named):
+                return True
+        except RecursionError:
+            return True  # the library may go deeper
+        except (OSError, ValueError):
+            continue  # the library cannot read it either, and says so
+    return False
 
 
 def _trusted_commit(model: str, settings: Settings) -> str | None:

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import io
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,16 @@ from energy_rating.workloads import (
     refuse,
     served,
 )
+from energy_rating.workloads.transformers import code_of_others
 
 INSTALL = "Run: pip install vllm (on a machine with a GPU that it knows)"
 TASKS = ("text-generation", "summarization", "image-text-to-text")
 DTYPES = ("float32", "float16", "bfloat16")
 MAX_NEW_TOKENS = 64  # where nobody says; vLLM's own default is 16
+
+# How often a bar of progress that nobody sees is drawn.
+BAR_EVERY_S = 0.5
+
 LONGEST_QUOTE = 200
 
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
@@ -66,6 +72,9 @@ _OURS = frozenset(
     )
 )
 
+# Arguments that name another model, or change what the configuration names: the engine would trust that code too.
+_NAME_OTHERS = ("hf_config_path", "hf_overrides", "speculative_config")
+
 
 def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     """The workload for a model in a folder or in the hub's cache.
@@ -94,6 +103,12 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
         if name in _OURS:
             raise BadInput(
                 f"{name} is not set that way", "The options of this command say it", place=f"--option {name}"
+            )
+        if settings.trust_remote_code is not None and name in _NAME_OTHERS:
+            raise BadInput(
+                f"{name} may bring the code of another repository, at no fixed commit",
+                "Only code at the commit that was allowed is run",
+                place=f"--option {name}",
             )
     if settings.max_num_seqs is not None and settings.concurrency > settings.max_num_seqs:
         raise BadInput(
@@ -132,6 +147,7 @@ class Vllm:
         self._settings = settings
         self._commit = commit
         self._engine: Any = None
+        self.tell: Callable[[int], None] | None = None
         self.answers: tuple[str, ...] = ()
 
     @property
@@ -265,7 +281,7 @@ class Vllm:
         pictures = settings.task == "image-text-to-text"
         if fixed and not pictures and settings.reasoning is None:
             outputs: Sequence[Any] = self._engine.generate(
-                [item.text for item in items], list(asked), use_tqdm=False
+                [item.text for item in items], list(asked), use_tqdm=self._bar()
             )
             return outputs
         turns = [[{"role": "user", "content": _content(item) if pictures else item.text}] for item in items]
@@ -274,8 +290,30 @@ class Vllm:
             if settings.reasoning is None
             else {"chat_template_kwargs": {"enable_thinking": settings.reasoning}}
         )
-        outputs = self._engine.chat(turns, list(asked), use_tqdm=False, **thinking)
+        outputs = self._engine.chat(turns, list(asked), use_tqdm=self._bar(), **thinking)
         return outputs  # noqa: RET504  a name gives it a type
+
+    def _bar(self) -> Any:
+        """What the engine takes for its bar of progress: it is moved on with each answer, and is not seen; False if nobody wants it.
+
+        ``use_tqdm`` may be something that makes a bar: vllm/entrypoints/llm.py since v0.9, which also asks the bar for its speed.
+        """
+        if self.tell is None:
+            return False
+        tell: Callable[[int], None] = self.tell
+        tqdm = importlib.import_module("tqdm").tqdm  # vLLM has brought it
+
+        class Bar(tqdm):  # type: ignore[misc, valid-type]
+            def __init__(self, *given: Any, **more: Any) -> None:
+                super().__init__(*given, **{**more, "file": io.StringIO(), "mininterval": BAR_EVERY_S})
+
+            def update(self, n: float | None = 1) -> Any:
+                moved = super().update(n)
+                if self.iterable is None:  # not that of the requests being taken in
+                    tell(int(self.n))
+                return moved
+
+        return Bar
 
     def _findings(self) -> tuple[Finding, ...]:
         if not self._settings.prompt_cache:
@@ -350,8 +388,16 @@ def _source(model: str, commit: str | None, download: bool) -> str:
         raise BadInput("there is no such folder", "Name the folder of a saved model", place=model)
     from huggingface_hub import try_to_load_from_cache
 
+    if commit is not None and download:
+        _fetch_configurations(model, commit)
     config = try_to_load_from_cache(model, "config.json", revision=commit)
     if isinstance(config, str):
+        if commit is not None and code_of_others(Path(config).parent):
+            raise BadInput(
+                "its code is in another repository, at no fixed commit",
+                "Only code at the commit that was allowed is run",
+                place="--trust-remote-code",
+            )
         return str(Path(config).parent) if commit is None else model
     if not download:
         raise BadInput(
@@ -360,6 +406,18 @@ def _source(model: str, commit: str | None, download: bool) -> str:
             place=model,
         )
     return model
+
+
+def _fetch_configurations(model: str, commit: str) -> None:
+    """All that names code is fetched before the engine does: what it fetches, it runs."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        snapshot_download(model, revision=commit, allow_patterns=["*.json"])
+    except Exception as error:  # no network, no such model, no access: all are told by what they say
+        raise EngineFailed(
+            f"{model} could not be fetched: {_reason(error)}", "Check the name and the network"
+        ) from error
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,190 @@
+"""What of the options of a run is not shown or kept: passwords, keys, tokens, and the user's own command line.
+
+Of a command only the program's name is let through, and of an address only host and port: what else stands in them is anybody's
+guess. Where a text is somebody else's, such as an error, what is known to be secret is taken out of it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+
+HIDDEN = "…"
+
+# Names after which a secret comes: api_key, --hf-token, AWS_SECRET_ACCESS_KEY_2, but not max_tokens, tokenizer or compat.
+_NAMES = re.compile(
+    r"(?:(?:(?<![a-z])|api|auth|access|secret|private)[_-]?keys?|key[_-]?id|token|(?:api|auth|access|secret|hf)[_-]?tokens"
+    r"|secrets?(?:[_-]value)?|passw(?:or)?ds?(?:[_-]stdin)?|passphrase|credentials?|auth(?:orization|[_-]header)?|cookies?|bearer"
+    r"|(?<![a-z])pat|pwd)(?:[_-]?\d+)?$",
+    re.IGNORECASE,
+)
+
+# Of those, what tokenizers call pieces of text, and keys that lock nothing: hidden, two runs would look the same that are not.
+_HARMLESS = re.compile(
+    r"(?<![a-z])(?:(?:bos|eos|pad|unk|sep|cls|mask|stop|start|end|image|video|audio)_token"
+    r"|(?:cache|kv|sort|primary|foreign|input|output|column|public)_keys?)$",
+    re.IGNORECASE,
+)
+
+# NAME=VALUE, NAME: VALUE and "NAME": "VALUE" within a text.
+_NAMED = re.compile(
+    r"""(?<![\w.-])(?P<name>[\w.-]+)(?P<is>["']?\s*[:=]\s*)(?P<quote>\\?["'])?"""
+    r"""(?P<value>(?(quote)(?:(?!(?P=quote)).)+|[^\s"',;&}]+))"""
+)
+
+# What hubs and clouds give out, by how it begins (GitHub's secret scanning lists such patterns): Hugging Face, OpenAI and Anthropic,
+# GitHub, GitLab, Slack, AWS, Google; and a JSON Web Token (RFC 7519).
+_SHAPES = re.compile(
+    r"\b(?:hf_|api_org_|sk-(?=[\w-]*\d)|gh[opusr]_|github_pat_|glpat-|xox[abeoprs]-|AKIA|AIza|ya29\.|nvapi-|eyJ[\w-]{8,}\.)[\w.~+/=-]{6,}"
+)
+# RFC 7617 and 6750. A word of small letters alone is one of a language.
+_BEARER = re.compile(
+    r"\b([Bb]earer|[Bb]asic|BEARER|BASIC)\s+(?=[\w.~+/-]*(?:[\d=+/_~]|[a-z][A-Z]))[\w.~+/=-]{6,}"
+)
+
+# A URL's parts as far as they matter here (RFC 3986, 3): scheme, user and password, host and port, the rest.
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<user>[^/?#\s'\"]*@)?(?P<host>[^/?#\s'\"@]*)(?P<rest>[^\s'\"]*)"
+)
+
+# What stands before a path or a port: a name, an address of four numbers, or one of eight in brackets.
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:]*)(?::\d*)?")
+
+# A user and a password, and a query, without a scheme before them.
+_USER = re.compile(r"(?<![^\s/@:'\"=])([^\s/@:'\"=]+:[^\s/@'\"]+)@(?=[\w\[])")
+_QUERY = re.compile(r"(?<=[\w/])\?[\w.%-]+=[^\s'\"]*")
+
+# Shorter ones would be found in any text.
+SHORTEST_SECRET = 4
+
+# By so much of it a secret is known that was cut short.
+BEGINNING = 8
+
+# Options of ``benchmark`` that name a file or a folder.
+_PATHS = ("items", "random_weights", "quality_from", "output_dir")
+
+
+def is_secret(name: str) -> bool:
+    """Whether what is called so is a secret."""
+    return _NAMES.search(name) is not None and _HARMLESS.search(name) is None
+
+
+def shown(name: str, value: object) -> str:
+    """The value of an option of ``benchmark`` as others may see it. Different values may look the same."""
+    text = str(value)
+    if name == "command":
+        words = _words(text)
+        program = next((word for word in words if not _assigned(word)), "")
+        return PurePath(program).name
+    if name in _PATHS:
+        return PurePath(text).name
+    if name == "option":
+        inner, equals, given = text.partition("=")
+        return f"{inner}={shown(inner, given)}" if equals else cleaned(text)
+    if text and is_secret(name):
+        return HIDDEN
+    return cleaned(text)
+
+
+def cleaned(text: str) -> str:
+    """A text without users, passwords and queries of addresses, and without what looks like a token."""
+    text = _URL.sub(lambda found: f"{found['scheme']}://{_host(found['host'])}", text)
+    text = _QUERY.sub("", _USER.sub(f"{HIDDEN}@", text))
+    text = _SHAPES.sub(HIDDEN, _BEARER.sub(rf"\1 {HIDDEN}", text))
+    return _NAMED.sub(_unnamed, text)
+
+
+def _host(text: str) -> str:
+    """Host and port; what is neither is the beginning of a password with a / in it, say."""
+    return text if _HOST.fullmatch(text) else HIDDEN
+
+
+def _unnamed(found: re.Match[str]) -> str:
+    quote = found["quote"] or ""
+    value = HIDDEN if is_secret(found["name"]) and not _is_scheme(found["value"]) else found["value"]
+    return f"{found['name']}{found['is']}{quote}{value}"
+
+
+def _is_scheme(word: str) -> bool:
+    """Whether it only says what kind of secret comes (``Authorization: Bearer X``)."""
+    return word.lower() in ("bearer", "basic", "token", "digest")
+
+
+def secrets_of(options: Mapping[str, object]) -> tuple[str, ...]:
+    """The secrets in the options of ``benchmark``, as far as they can be told: what is not to be seen in any text. Longest first."""
+    found: set[str] = set()
+    for name, value in options.items():
+        for one in value if isinstance(value, tuple | list) else (value,):
+            text = str(one)
+            if name == "option":
+                inner, _, given = text.partition("=")
+                found |= set(_secrets_in_words([f"--{inner}={given}"]))
+            elif name == "command":
+                found |= {text, *_secrets_in_words(_words(text))}
+            elif is_secret(name):
+                found.add(text)
+            found |= set(_secrets_in_addresses(text))
+            found |= {pair["value"] for pair in _NAMED.finditer(text) if is_secret(pair["name"])}
+            found |= {part for pair in _USER.findall(text) for part in pair.split(":")}
+    # Whoever complains of an address has taken it apart.
+    found |= {urllib.parse.unquote(one) for one in found}
+    return tuple(
+        sorted(
+            (one for one in found if len(one) >= SHORTEST_SECRET and not _is_scheme(one)),
+            key=lambda one: (-len(one), one),
+        )
+    )
+
+
+def without(text: str, secrets: tuple[str, ...]) -> str:
+    """A text without these secrets, nor the beginnings of them where a quote was cut short, and cleaned."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+        if len(secret) > BEGINNING and " " not in secret:
+            text = re.sub(re.escape(secret[:BEGINNING]) + r"[^\s'\"]*", HIDDEN, text)
+    return cleaned(text)
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # a quote that is not closed
+        return command.split()
+
+
+def _assigned(word: str) -> bool:
+    """Whether it sets a variable: NAME=VALUE before a program."""
+    return re.match(r"[A-Za-z_]\w*=", word) is not None
+
+
+def _secrets_in_words(words: list[str]) -> Iterator[str]:
+    after = False
+    for word in words:
+        name, equals, value = word.lstrip("-").partition("=")
+        if after:
+            yield from (word, *word.split(), *word.split(":"))
+        elif equals and is_secret(name):
+            yield from (value, *value.split())
+        # -H "Authorization: Bearer X"
+        header, colon, said = word.partition(":")
+        if colon and is_secret(header.strip()):
+            yield from (said.strip(), *said.split())
+            yield from (part.partition("=")[2] for part in re.split(r"[\s;,]+", said))
+        # sh -c "run --api-key X"
+        elif not after and len(inner := _words(word)) > 1:
+            yield from _secrets_in_words(inner)
+        # curl -u USER:PASSWORD
+        after = word in ("-u", "--user") or (word.startswith("-") and not equals and is_secret(name))
+
+
+def _secrets_in_addresses(text: str) -> Iterator[str]:
+    for found in _URL.finditer(text):
+        user, _, password = (found["user"] or "").rstrip("@").partition(":")
+        yield from (part for part in (user, password) if part)
+        if not _HOST.fullmatch(found["host"]):
+            yield from re.split(r"[:/?#@]", found["host"] + found["rest"].rpartition("@")[0])
+    for query in re.findall(r"[?#]([^\s'\"]+)", text):
+        yield from (pair.partition("=")[2] for pair in re.split(r"[&#?]", query) if "=" in pair)
