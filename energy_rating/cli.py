@@ -839,9 +839,11 @@ def impact(record: Path, zone: str, as_json: bool) -> None:
     from energy_rating.formats import plain, read_record
     from energy_rating.impact import footprint
     from energy_rating.publishers import text
+    from energy_rating.rating import is_example
 
-    found = footprint(read_record(record), zone=zone)
-    _print(_dumped(plain(found)) if as_json else text.impact(found))
+    measured = read_record(record)
+    found = footprint(measured, zone=zone)
+    _print(_dumped(plain(found)) if as_json else text.impact(found, example=is_example(measured)))
 
 
 @cli.command()

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, NotMeasured, measure
+from energy_rating.cli import cli
+from energy_rating.formats import read_record
 from energy_rating.impact import footprint
-from energy_rating.publishers import text
+from energy_rating.publishers import text, words
+from energy_rating.rating import is_example
 from energy_rating.records import Finding
+
+EXAMPLE = Path(__file__).parents[1] / "reports" / "example-gpu"
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +93,12 @@ def test_what_the_measurement_is_worth_goes_with_the_grams(record):
     assert "'run' is invalid: not to be relied on" in " ".join(told.split())
     assert "only a part was seen, and the figure is that part's: gpu 40 %" in " ".join(told.split())
     assert max(map(len, told.splitlines())) <= 80
+
+
+def test_the_carbon_of_a_device_that_does_not_exist_says_so():
+    record = read_record(EXAMPLE)
+    assert is_example(record)
+    line = text.impact(footprint(record, zone="DEU"), example=True).splitlines()
+    assert line[0] == words.EXAMPLE
+    result = CliRunner().invoke(cli, ["impact", str(EXAMPLE), "--zone", "DEU"])
+    assert result.output.splitlines() == line

@@ -281,8 +281,8 @@ def _times(count: int) -> str:
     return "one window" if count == 1 else f"{count} windows"
 
 
-def impact(value: Impact) -> str:
-    """Grams, by what factor, and what is in it."""
+def impact(value: Impact, *, example: bool = False) -> str:
+    """Grams, by what factor, and what is in it. ``example``: the device does not exist."""
     energies = ", ".join(
         f"{name} (estimated)" if name in value.estimated else name for name in value.components
     )
@@ -298,7 +298,8 @@ def impact(value: Impact) -> str:
     if value.validity != "valid":
         fit = "usable, with reservations" if value.validity == "degraded" else "not to be relied on"
         text += f" The measurement {value.measurement!r} is {value.validity}: {fit}; its findings say why."
-    return "\n".join(textwrap.wrap(text, WIDTH, break_on_hyphens=False))
+    lines = textwrap.wrap(text, WIDTH, break_on_hyphens=False)
+    return "\n".join([words.EXAMPLE, *lines] if example else lines)
 
 
 def files(paths: Iterable[Path]) -> str:
