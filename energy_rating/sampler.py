@@ -660,9 +660,13 @@ class Sampler:
         if not self._withholding or now - self._thinned_s < QUIET_LINE_S or self._watched is None:
             return
         self._thinned_s = now
-        thinned = [watched.quiet.thinned(now) for watched in self._watched]
-        self._put_together([counters for counters, _ in thinned if counters is not None])
-        self._put_together([means for _, means in thinned if means is not None])
+        thinned = [(watched.modelled, *watched.quiet.thinned(now)) for watched in self._watched]
+        self._put_together([counters for _, counters, _ in thinned if counters is not None])
+        # A model's mean is of a span of its own, which others' would widen.
+        for kind in (False, True):
+            self._put_together(
+                [means for modelled, _, means in thinned if means is not None and modelled is kind]
+            )
 
     def _put_together(self, lines: Sequence[dict[str, Any]]) -> None:
         """Lines that are of about the same time, as one; a mean of ten seconds and one of one second are two."""

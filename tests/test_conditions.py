@@ -250,6 +250,25 @@ def test_a_long_quiet_time_of_a_gpu_and_a_model_is_read_to_its_end(tmp_path):
     assert run.record["run"].energy_j["gpu"].value == pytest.approx(90000, rel=0.01)
 
 
+def test_in_quiet_times_the_means_of_a_register_and_a_model_keep_their_spans(tmp_path):
+    clock = VirtualClock()
+    power, energy = constant(250.0)
+    register = FakeDevice(clock=clock, power=power, energy=energy, has_counter=False, cost_s=0.01)
+    with measure(output_dir=tmp_path / "run", sensors=[register, Guess()], clock=clock, report=None) as run:
+        clock.sleep(130.3)
+        with run.window("work"):
+            clock.sleep(5.0)
+        clock.sleep(200.0)
+    read = read_journal(run.journal)
+    assert read.damage is None
+    for samples in read.sessions[0].samples.values():
+        assert list(samples.start_s) == sorted(samples.start_s)
+        # None reaches into the next one.
+        assert all(later > end - 0.05 for end, later in zip(samples.end_s, samples.start_s[1:], strict=False))
+    assert run.record["run"].energy_j["cpu"].value == pytest.approx(8.0 * 335.3, rel=0.01)
+    assert run.record["run"].energy_j["gpu"].value == pytest.approx(250.0 * 335.3, rel=0.01)
+
+
 # Whose processes they are
 
 
