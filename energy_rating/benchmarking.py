@@ -509,7 +509,7 @@ class _Benchmark:
             f"the workload failed in {self.phase!r} ({type(error).__name__}); the figures are what was measured until then",
             "Look at what it said, and run it again",
             "disqualifies",
-            MEASURED if self._repeat_s or self.phase.startswith(MEASURED) else None,
+            self._broken_off(),
         )
 
     def cancelled(self) -> None:
@@ -519,8 +519,13 @@ class _Benchmark:
             f"it was cancelled in {self.phase!r}; the figures are what was measured until then",
             "Run it again",
             "disqualifies",
-            MEASURED if self._repeat_s or self.phase.startswith(MEASURED) else None,
+            self._broken_off(),
         )
+
+    def _broken_off(self) -> str | None:
+        """What a break concerns: what is measured, if there is any of it yet; a stream of requests has to be over first."""
+        begun = self.phase.startswith(MEASURED) and not self.plan.settings.serves
+        return MEASURED if self._repeat_s or begun else None
 
     def _find(self, finding: Finding) -> None:
         if finding.code not in self._told:
@@ -722,7 +727,7 @@ class _Benchmark:
             if number == 1:
                 self._start_c = self._temperatures()
             else:
-                self._cool_down()
+                self._cool_down(max(1, protocol.repeats - number + 1))
             begun = self.run.elapsed_s()
             rounds = one(rounds, number, most)
             self._repeat_s.append(self.run.elapsed_s() - begun)
@@ -752,10 +757,10 @@ class _Benchmark:
             if look.temperature_c is not None and look.t >= known_s
         }
 
-    def _cool_down(self) -> None:
+    def _cool_down(self, to_come: int) -> None:
         """Rests until the devices are as warm as when the first repeat began, or, where none tells, for the time that was asked for.
 
-        A device that is as warm already does not rest: it would only begin colder than before.
+        ``to_come``: how many repeats still are, which share what the budget leaves for rest. A device that is as warm already does not rest: it would only begin colder than before.
         """
         wanted_s = self.plan.cooldown_s
         if not self._start_c:
@@ -764,10 +769,12 @@ class _Benchmark:
                 self._cooldown_s.append(wanted_s)
             return
         most_s = COOLS_AT_MOST_S if wanted_s is None else wanted_s
-        # The rest is not to cost the repeat that it is for.
-        to_come_s = self._repeat_s[-1] + self.plan.protocol.idle_s
+        # The rest is not to cost the repeats that it is for.
         before = self.run.elapsed_s()
-        most_s = max(0.0, min(most_s, self.plan.budget_s - before - to_come_s))
+        spare_s = (
+            self.plan.budget_s - before - to_come * self._repeat_s[-1] - self.plan.protocol.idle_s
+        ) / to_come
+        most_s = max(0.0, min(most_s, spare_s))
         if self._too_warm() and most_s > 0:
             with self._phase("cooldown"):
                 while (passed_s := self.run.elapsed_s() - before) < most_s and self._too_warm():

@@ -192,6 +192,22 @@ def test_what_was_cancelled_says_so_and_is_never_rated(clock, tmp_path, ended):
     assert model.closed
 
 
+def test_what_was_cancelled_before_anything_was_measured_is_told_of_the_whole_run(clock, tmp_path):
+    class Cancelled(FakeServer):
+        def run(self, items):
+            if len(items) > 16:
+                raise KeyboardInterrupt
+            return super().run(items)
+
+    with pytest.raises(KeyboardInterrupt):
+        go(clock, Cancelled(clock, slots=8), tmp_path / "run", wishes={"concurrency": 8, "batch_size": 1})
+    record = load(tmp_path / "run")
+    assert "measured" not in record
+    (finding,) = (one for one in record.findings if one.code == "cancelled")
+    assert finding.measurement is None
+    assert record["run"].validity == "invalid"
+
+
 def test_progress_says_when_it_broke_off_so_that_the_error_has_a_line_of_its_own(clock, tmp_path):
     seen = []
     with pytest.raises(EnergyRatingError):
@@ -899,6 +915,21 @@ def test_who_wants_no_rest_gets_none_and_a_budget_bounds_it(clock, tmp_path):
     record, _ = cooled(clock, tmp_path / "budget", budget_s=110.0)
     assert record["run"].duration_s <= 110.5
     assert record["measured"].n >= 2
+
+
+def test_the_rests_share_what_a_budget_leaves_beside_the_repeats(clock, tmp_path):
+    # 12 s of idle twice, 5 s of warm-up or more, four repeats of 24 s: what is left goes to three rests of the same length.
+    record, _ = cooled(clock, tmp_path / "run", budget_s=160.0)
+    assert record["run"].duration_s <= 160.5
+    assert record["measured"].n == 4
+    assert not of_code(record, "budget-spent")
+    assert record["cooldown"].n == 3
+    spans = [
+        span.end_s - span.start_s
+        for span in read_journal(tmp_path / "run").sessions[0].spans
+        if span.name == "cooldown"
+    ]
+    assert max(spans) < min(spans) + 5.0
 
 
 def test_between_repeats_it_may_cool_down(clock, tmp_path):
