@@ -69,6 +69,10 @@ SAME_POWER = 0.01
 # The highest power is looked for between neighbouring ticks and between those so many apart, whose times matter less.
 MOST_REACH = 5
 
+# The power of a time that nobody read may have been so many times the highest that was seen. Our choice: with loads that change every 8 to
+# 40 s at random, 99 % of the 95 % intervals beside holes of 3 to 20 s then hold the truth; it is the rare higher load that they are for.
+HEADROOM = 1.25
+
 # So far around a window its readings are looked at to see how closely they follow.
 NEARBY_S = 0.5
 
@@ -460,16 +464,23 @@ class Counter:
         unread = since + until > self._unread_s
         spread = (SAME_POWER * (before + after) / 2 if unread else unrest) * (since + until)
         agree = abs(from_left - from_right) <= 2 * math.hypot(left_doubt, right_doubt, spread)
-        if agree and (both_known or not unread):
+        if agree and (both_known or since + until <= UNREAD_S):
             # Both tell the same within their doubt: weigh them by it.
             of_left = left_doubt**2 + (unrest * since) ** 2 + 1e-18
             of_right = right_doubt**2 + (unrest * until) ** 2 + 1e-18
             weight = of_right / (of_left + of_right)
             energy = weight * from_left + (1 - weight) * from_right
             return energy, math.hypot(weight * left_doubt, (1 - weight) * right_doubt, bridge)
-        if unread:
-            energy, doubt = self._anywhere(a, b, since, until)
+        once = both_known and _meet(from_left, from_right, before, after, since, until)
+        stepped = max(from_left, from_right) if after > before else min(from_left, from_right)
+        if unread or (since + until > UNREAD_S and not both_known):
+            guess_j = stepped - a.energy_j if once else None
+            energy, doubt = self._anywhere(a, b, since, until, guess_j)
             return a.energy_j + energy, doubt
+        if since + until > UNREAD_S and not once:
+            # The power changed more than once, nobody knows when: the energy is anywhere between the two.
+            low, high = (min(max(one, a.energy_j), b.energy_j) for one in sorted((from_left, from_right)))
+            return (low + high) / 2, math.hypot(left_doubt, right_doubt, bridge, (high - low) / SQRT12)
         energy, doubt = (
             max((from_left, left_doubt), (from_right, right_doubt))
             if after > before
@@ -480,20 +491,27 @@ class Counter:
             doubt, bridge, (energy - inside) / 3, self._straight_doubt(a, b, edge, inside)
         )
 
-    def _anywhere(self, a: Tick, b: Tick, within_s: float, without_s: float) -> tuple[float, float]:
+    def _anywhere(
+        self, a: Tick, b: Tick, within_s: float, without_s: float, guess_j: float | None = None
+    ) -> tuple[float, float]:
         """The energy of ``within_s`` seconds between two ticks that ``without_s`` more of theirs are not part of, and its doubt (1 σ).
 
-        For a time that nobody read: the power may have changed in it as often as it liked, but it was never below nothing nor above
-        what was ever seen, or the device's limit where the two ticks themselves tell of more. The energy is anywhere in between.
+        For a time that nobody read: the power may have changed in it as often as it liked, but it was never below nothing nor far above
+        what was ever seen, or the device's limit where the two ticks themselves tell of more. The energy is anywhere in between; ``guess_j`` says where it
+        most likely is.
         """
         step = b.energy_j - a.energy_j
-        most_w = self._most_w()
+        most_w = HEADROOM * self._most_w()
         if step > most_w * max(b.earliest_s - a.latest_s, 0.0):
             most_w = max(self._limit_w, most_w)
         slack_s = (a.width_s + b.width_s) / 2
         low = max(0.0, step - most_w * (without_s + slack_s))
         high = max(low, min(step, most_w * (within_s + slack_s)))
-        return (low + high) / 2, (high - low) / SQRT12
+        if guess_j is None or high == low:
+            return (low + high) / 2, (high - low) / SQRT12
+        guess_j = min(max(guess_j, low), high)
+        # How far a uniform law between the two lies from the guess, root mean square.
+        return guess_j, math.sqrt(((high - guess_j) ** 3 + (guess_j - low) ** 3) / (3 * (high - low)))
 
     def _within_unread(self, start_s: float, end_s: float) -> tuple[float, float] | None:
         """The energy of a window that lies wholly in a time that nobody read, and its doubt (1 σ); None if it does not.
@@ -651,6 +669,16 @@ def _placed(tick: Tick, left: Tick, right: Tick, count: int, half: float) -> Tic
         if earliest < latest:
             return Tick(earliest_s=earliest, latest_s=latest, energy_j=tick.energy_j)
     return tick
+
+
+def _meet(
+    from_left: float, from_right: float, before: float, after: float, since: float, until: float
+) -> bool:
+    """Whether the lines from both sides of an edge meet between its ticks, as they do where the power changed once."""
+    if before == after:
+        return False
+    at = (from_right - from_left) / (before - after)  # seconds after the edge
+    return -since <= at <= until
 
 
 def _slope(a: Tick, b: Tick) -> float:
