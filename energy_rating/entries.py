@@ -252,6 +252,7 @@ class Window:
 
 MOST_WORK = 2**63
 LEAST_WORK = 1e-9  # less is none: nothing can be divided by it
+LEAST_DURATION_S = 1e-9  # likewise; a journal tells times to a millionth
 MOST_NUMBER = 1e20  # of parameters, items, seconds between readings, joules of a counter's range
 LONGEST_UNIT = 60
 MOST_FAULTS = 10

@@ -14,6 +14,7 @@ from energy_rating.entries import (
     COMPONENTS as COMPONENTS,
 )
 from energy_rating.entries import (
+    LEAST_DURATION_S,
     LEAST_WORK,
     refuse_unless_amount,
     refuse_unless_share,
@@ -169,6 +170,8 @@ class Measurement:
     def __post_init__(self) -> None:
         refuse_unless_amount("n", self.n)
         refuse_unless_amount("duration_s", self.duration_s)
+        if 0 < self.duration_s < LEAST_DURATION_S:
+            raise ValueError(f"duration_s is next to nothing: {self.duration_s}")
         for unit, amount in self.work.items():
             refuse_unless_amount(f"work.{unit}", amount)
             if 0 < amount < LEAST_WORK:

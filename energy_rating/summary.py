@@ -12,6 +12,7 @@ from statistics import mean, stdev
 
 from energy_rating import __version__, checks
 from energy_rating.columns import Column
+from energy_rating.entries import LEAST_DURATION_S
 from energy_rating.errors import BadInput
 from energy_rating.formats import Journal, Session, Span, named, read_journal
 from energy_rating.impact import missing
@@ -498,7 +499,7 @@ class _Sum:
                 name=name,
                 n=self.n,
                 start_s=self.start_s,
-                duration_s=self.duration_s,
+                duration_s=self.duration_s if self.duration_s >= LEAST_DURATION_S else 0.0,
                 work=dict(self.work),
                 energy_by_channel_j=energies,
                 energy_j=energy_j,

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual import FakeDevice, VirtualClock, constant
 
-from energy_rating import BadInput, load, measure, rate
+from energy_rating import BadInput, load, measure, rate, summarise
 from energy_rating.counts import read_counts
 from energy_rating.formats import GROWS_FREELY, LARGEST_RECORD, read_journal, read_toml, record_from_json
 from energy_rating.gguf import described
@@ -134,6 +134,27 @@ def test_a_hostile_record_is_refused_in_one_line(content):
     assert str(caught.value).startswith("record.json")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 2000
+
+
+def test_a_time_next_to_nothing_is_refused_in_a_record_and_none_in_a_journal(folder, tmp_path):
+    entry = json.loads((folder / "record.json").read_text())
+    for least_s in (5e-324, 1e-10):
+        entry["measurements"][0]["duration_s"] = least_s
+        with pytest.raises(BadInput, match="duration_s is next to nothing"):
+            record_from_json(json.dumps(entry))
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["crc"]
+    (place,) = [number for number, line in enumerate(lines) if line.get("name") == "request"]
+    shortest = [
+        {"open": 90, "name": "no time", "t": 1e-300},
+        {"close": 90, "t": 2e-300, "work": {"token": 1}},
+    ]
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b"".join(encoded(line) for line in lines[:place] + shortest + lines[place:]))
+    found = summarise(path)
+    assert found["no time"].duration_s == 0.0
+    assert found["request"].duration_s == pytest.approx(5.0)
 
 
 def test_hostile_records_need_little_memory(tmp_path):
