@@ -33,7 +33,7 @@ from typing import IO, Any, TypeVar
 
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.records import Finding, Model, Number
-from energy_rating.workloads import Done, Item, Settings, Stretch, Workload
+from energy_rating.workloads import Done, Item, Settings, Stretch, Workload, limit_silence_of_hubs
 from energy_rating.workloads.command import guard
 
 NAMES = frozenset(
@@ -604,8 +604,11 @@ def serve() -> None:
             if workload is None:
                 if message["tied"]:
                     die_with_parent()
+                settings = _settings(message["settings"])
+                if settings.download:
+                    limit_silence_of_hubs()
                 module = importlib.import_module(message["module"])
-                workload, model = module.prepared(message["model"], _settings(message["settings"]))
+                workload, model = module.prepared(message["model"], settings)
                 reply: dict[str, object] = {
                     "model": {one.name: getattr(model, one.name) for one in fields(model)}
                 }

@@ -595,6 +595,7 @@ class _Reading:
         self.header: dict[str, Any] | None = None
         self.number = 0  # of the line that was read last, or could not be
         self._sessions: list[Session] = []
+        self._began: set[str] = set()  # the sessions' run_ids: each start of a run draws its own
         self._begin()
 
     def _begin(self) -> None:
@@ -783,9 +784,13 @@ class _Reading:
         for key in entry:
             if key not in allowed:
                 raise BadInput(_unknown_key(key, allowed), place=f"{place}: {key}"[:200])
+        if _word(entry["run_id"]) in self._began:
+            # As of files that were put together twice: it would count twice.
+            raise BadInput("the session that begins here stands in the journal before", place=place)
+        self._began.add(entry["run_id"])
         if self.header is not None:
             self._close_session()
-        for key in ("run_id", "stage", "started"):
+        for key in ("stage", "started"):
             _word(entry[key])
         if self.header is None:
             self.header = entry

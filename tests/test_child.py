@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from energy_rating import BadInput, EnergyRatingError
 from energy_rating.child import Child, ModelFailed, _done, prepared
 from energy_rating.records import Model
-from energy_rating.workloads import ELSEWHERE, Item, Settings, Stretch, prepare, workloads
+from energy_rating.workloads import ELSEWHERE, HUB_SILENCE_S, Item, Settings, Stretch, prepare, workloads
 
 # A model that does what the text of its item says.
 STRANGER = """
@@ -225,6 +226,55 @@ def test_a_model_that_is_not_there_is_told_before_anything_runs(folder):
         prepared("stranger", "none", Settings(), module="a_stranger")
     with pytest.raises(ModelFailed, match="ModuleNotFoundError"):
         prepared("stranger", "m", Settings(), module="no_such_module")
+
+
+SILENT_HUB = """
+import socket, sys, time
+from huggingface_hub import snapshot_download
+from energy_rating.workloads import limit_silence_of_hubs
+
+limit_silence_of_hubs(0.5)
+try:
+    snapshot_download("org/name", cache_dir=sys.argv[1])
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_a_hub_that_says_nothing_is_not_waited_for_for_ever(tmp_path):
+    pytest.importorskip("huggingface_hub")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and that is all
+        done = subprocess.run(
+            [sys.executable, "-c", SILENT_HUB, str(tmp_path)],
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
+                "HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}",
+                "HF_HOME": str(tmp_path),
+                "NO_PROXY": "127.0.0.1",
+            },
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+    assert done.stdout, "it ended with an error, and not with a download"
+    assert done.returncode == 0, done.stderr
+
+
+def test_where_a_model_may_be_fetched_each_request_to_the_hub_has_a_time_limit(folder):
+    pytest.importorskip("huggingface_hub")
+    (folder / "a_fetcher.py").write_text(
+        "from energy_rating.records import Model\n"
+        "from huggingface_hub import get_session\n"
+        "def prepared(model, settings):\n"
+        "    client = get_session()\n"
+        "    request = client.build_request('GET', 'http://127.0.0.1:9/', timeout=None)\n"
+        "    for hook in client.event_hooks['request']:\n"
+        "        hook(request)\n"
+        "    return object(), Model(id=repr(sorted(set(request.extensions['timeout'].values()))))\n"
+    )
+    workload, model = prepared("fetcher", "org/name", Settings(download=True), module="a_fetcher")
+    workload.close()
+    assert model.id == f"[{HUB_SILENCE_S}]"
 
 
 def test_closing_leaves_nothing_of_what_it_started(folder, child):

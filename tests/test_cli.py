@@ -289,3 +289,13 @@ def test_a_tiny_index_is_never_said_to_need_no_energy():
     )
     assert "over 99 % less energy" in told
     assert "100 %" not in told
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_told_on_a_terminal_and_nowhere_else(monkeypatch, terminal):
+    from energy_rating import cli
+
+    told = io.StringIO()
+    told.isatty = lambda: terminal
+    monkeypatch.setattr("sys.stderr", told)
+    assert (cli.progress_line() is not None) == terminal

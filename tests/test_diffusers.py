@@ -336,7 +336,7 @@ def test_a_pipeline_that_is_not_here_is_not_looked_for_elsewhere(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        BadInput, match=r"^no-such/pipeline: there is no such folder, and no such download.*local_files_only"
+        BadInput, match=r"^no-such/pipeline: there is no such folder, and no such download.*--download"
     ) as caught:
         Diffusers("no-such/pipeline").load()
     one_line(caught.value)

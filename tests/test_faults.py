@@ -445,11 +445,18 @@ def test_a_requeued_job_that_is_killed_again_and_again_adds_up_and_never_twice(t
     assert not list(tmp_path.glob("run-*")), "nobody was thought to be alive still"
 
 
-def test_a_copy_of_a_session_behind_itself_does_not_count_as_another_journal_would(small_journal):
-    """The same lines again are what no run writes; the reader has them as sessions, and says so by their number."""
-    journal = read_journal_from(io.BytesIO(small_journal), place="x")
-    assert len(journal.sessions) == 2
-    assert len({session.started for session in journal.sessions}) <= 2
+def test_a_session_that_stands_in_a_journal_twice_counts_once(small_journal):
+    """As when a requeued job's script puts files together: ``cat old.jsonl new.jsonl`` where new holds old already."""
+    again = small_journal.rindex(b'{"schema"')
+    whole = read_journal_from(io.BytesIO(small_journal), place="x")
+    for copy in (small_journal, small_journal[again:]):
+        doubled = read_journal_from(io.BytesIO(small_journal + copy), place="x")
+        assert "stands in the journal before" in (doubled.damage or "")
+        assert len(doubled.sessions) == len(whole.sessions) == 2
+        record = summarise_journal(doubled)
+        assert record["run"].energy_j == summarise_journal(whole)["run"].energy_j
+        assert record["w"].work == {"token": 20}
+        assert "journal-damaged" in {finding.code for finding in record.findings}
 
 
 def test_the_run_of_a_cell_is_what_the_page_says(tmp_path):

@@ -352,6 +352,24 @@ def test_with_stderr_closed_the_journal_is_not_standard_error(tmp_path):
     assert read_journal(tmp_path / "run").damage is None
 
 
+def test_a_device_that_hangs_holds_the_end_up_for_a_second_and_no_more(clock, tmp_path, monkeypatch):
+    # Told apart from the making of the record and from a busy machine: by what the end is willing to wait, all in all.
+    waited = []
+    repeat = clock.repeat
+
+    def hung(step, patience_s):
+        ticker = repeat(step, patience_s)
+        ticker.finish = lambda patience_s: waited.append(patience_s)
+        return ticker
+
+    monkeypatch.setattr(clock, "repeat", hung)
+    with a_run(clock, tmp_path) as run:
+        clock.sleep(3)
+        assert waited == []
+    assert 0 < sum(waited) <= 1
+    assert "driver-hangs" in codes(run.record)
+
+
 def test_a_large_run_is_summed_up_when_somebody_asks_and_not_at_the_end_of_the_program(
     clock, tmp_path, monkeypatch
 ):

@@ -8,7 +8,7 @@ from typing import Any
 
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.tasks import MOST_ITEMS, Dataset, Role, item_from
-from energy_rating.workloads import Item
+from energy_rating.workloads import Item, limit_silence_of_hubs
 
 INSTALL = 'Run: pip install "energy-rating[transformers]"'
 
@@ -30,6 +30,7 @@ def fetched(dataset: Dataset, most: int | None, seed: int) -> tuple[Item, ...]:
         import datasets
     except ModuleNotFoundError as error:
         raise EnergyRatingError(f"{error.name} is not installed", INSTALL) from error
+    limit_silence_of_hubs()
     try:
         table = datasets.load_dataset(
             dataset.id, dataset.config, split=dataset.split, revision=dataset.revision

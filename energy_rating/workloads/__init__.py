@@ -21,7 +21,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from energy_rating.errors import BadInput
 from energy_rating.records import Finding, Model, Number
@@ -342,6 +342,36 @@ def prepare(name: str, model: str, settings: Settings, items: Sequence[Item] = (
         return child.prepared(name, model, settings, items)
     found: tuple[Workload, Model] = importlib.import_module(f"{__name__}.{name}").prepared(model, settings)
     return found
+
+
+# A hub answers at once, or not at all: it only hands out files.
+HUB_SILENCE_S = 30.0
+
+
+def limit_silence_of_hubs(silence_s: float = HUB_SILENCE_S) -> None:
+    """Has the hub's library give up on a hub that says nothing for ``silence_s``; by itself it waits for ever.
+
+    Its requests name no time, or None, which overrides what its client was made with (huggingface_hub 2.4.0, ``utils/_http.py`` and
+    ``hf_api.py``): so the times are put into each request before it is sent. Does nothing where the library is missing.
+    """
+    try:
+        from huggingface_hub import set_client_factory
+        from huggingface_hub.utils._http import default_client_factory
+    except ImportError:  # whoever needs it says so
+        return
+
+    def in_time(request: Any) -> None:
+        named = request.extensions.get("timeout", {})
+        times = {name: named.get(name) or silence_s for name in ("connect", "read", "write", "pool")}
+        request.extensions = {**request.extensions, "timeout": times}
+
+    def client() -> Any:
+        made = default_client_factory()
+        hooks = made.event_hooks
+        made.event_hooks = {**hooks, "request": [*hooks.get("request", []), in_time]}
+        return made
+
+    set_client_factory(client)
 
 
 def drain_queues() -> None:

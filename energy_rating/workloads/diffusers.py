@@ -598,7 +598,7 @@ def _downloaded(model: str) -> str:
     if not isinstance(index, str):
         raise BadInput(
             "there is no such folder, and no such download from the hub",
-            "Name the folder of a saved pipeline, or allow the download: local_files_only=False",
+            "Name the folder of a saved pipeline, or allow fetching it with --download",
             place=model,
         )
     return str(Path(index).parent)
