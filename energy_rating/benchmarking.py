@@ -328,10 +328,15 @@ def _chosen_items(
         items = read_items(path)[:most]
         return items, {"items": items_sha256(items)}, []
     if protocol.dataset is not None and settings.download:
-        from energy_rating.tasks.hub import fetched
+        from energy_rating.tasks.hub import at_commit, fetched
 
-        items = fetched(protocol.dataset, most, settings.seed)
-        return items, {f"datasets/{protocol.dataset.id}": items_sha256(items)}, []
+        dataset = at_commit(protocol.dataset)
+        items = fetched(dataset, most, settings.seed)
+        told = Finding(
+            code="items-fetched",
+            message=f"{len(items)} items of the data set {dataset.id}, split {dataset.split}, at commit {dataset.revision or 'unknown'}",
+        )
+        return items, {f"datasets/{dataset.id}": items_sha256(items)}, [told]
     if not protocol.ships:
         source = f"the data set {protocol.dataset.id}" if protocol.dataset else "a data set"
         raise BadInput(

@@ -264,6 +264,9 @@ class FakeFeature:
         self.decode = decode
 
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
 @pytest.fixture
 def hub(monkeypatch):
     module = types.ModuleType("datasets")
@@ -280,6 +283,17 @@ def hub(monkeypatch):
 
     module.load_dataset = load_dataset
     monkeypatch.setitem(sys.modules, "datasets", module)
+    hub = types.ModuleType("huggingface_hub")
+
+    def dataset_info(name, *, revision, timeout):
+        assert (revision, timeout) == (None, 30.0)
+        if name not in module.tables:
+            raise ConnectionError("Couldn't reach the hub\nmore")
+        return types.SimpleNamespace(sha=COMMIT)
+
+    hub.HfApi = lambda: types.SimpleNamespace(dataset_info=dataset_info)
+    hub.constants = types.SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     return module
 
 
@@ -290,7 +304,13 @@ def test_items_of_a_hub_are_fetched_only_where_the_user_asks(hub):
         planned(task, protocol="aes-2025-02")
     assert hub.asked == []
     plan = planned(task, protocol="aes-2025-02", wishes={"download": True})
-    assert hub.asked == [("EnergyStarAI/text_generation", None, "train", None)]
+    assert hub.asked == [("EnergyStarAI/text_generation", None, "train", COMMIT)]
+    (told,) = plan.findings
+    assert (
+        told.message
+        == f"1000 items of the data set EnergyStarAI/text_generation, split train, at commit {COMMIT}"
+    )
+    assert told.severity == "note"
     assert len(plan.items) == 1000
     assert plan.files["datasets/EnergyStarAI/text_generation"] == items_sha256(plan.items)
     again = planned(task, protocol="aes-2025-02", wishes={"download": True})

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.tasks import MOST_ITEMS, Dataset, Role, item_from
-from energy_rating.workloads import Item, limit_silence_of_hubs
+from energy_rating.workloads import Item, dataset_commit, limit_silence_of_hubs
 
 INSTALL = 'Run: pip install "energy-rating[transformers]"'
 
 
 class DatasetFailed(EnergyRatingError):
     """The data set could not be fetched or read."""
+
+
+def at_commit(dataset: Dataset) -> Dataset:
+    """The data set at the commit that its revision (by default the newest) stands for today: what was fetched can be fetched again.
+
+    Raises:
+        DatasetFailed: the hub does not say.
+        EnergyRatingError: the package ``huggingface_hub`` is missing.
+    """
+    try:
+        commit = dataset_commit(dataset.id, dataset.revision)
+    except ModuleNotFoundError as error:
+        raise EnergyRatingError(f"{error.name} is not installed", INSTALL) from error
+    except Exception as error:  # the library raises whatever the network or the hub gave
+        raise _not_fetched(dataset, error) from error
+    return replace(dataset, revision=commit or dataset.revision)
 
 
 def fetched(dataset: Dataset, most: int | None, seed: int) -> tuple[Item, ...]:
@@ -36,11 +53,15 @@ def fetched(dataset: Dataset, most: int | None, seed: int) -> tuple[Item, ...]:
             dataset.id, dataset.config, split=dataset.split, revision=dataset.revision
         )
     except Exception as error:  # the library raises whatever the network, the hub or a file gave
-        raise DatasetFailed(
-            f"the data set {dataset.id} could not be fetched: {_first_line(error)}",
-            "Check the network, or give the items with --items FILE",
-        ) from error
+        raise _not_fetched(dataset, error) from error
     return items_of(table, dataset, most, seed)
+
+
+def _not_fetched(dataset: Dataset, error: Exception) -> DatasetFailed:
+    return DatasetFailed(
+        f"the data set {dataset.id} could not be fetched: {_first_line(error)}",
+        "Check the network, or give the items with --items FILE",
+    )
 
 
 def items_of(table: Any, dataset: Dataset, most: int | None, seed: int) -> tuple[Item, ...]:

@@ -374,6 +374,19 @@ def limit_silence_of_hubs(silence_s: float = HUB_SILENCE_S) -> None:
     set_client_factory(client)
 
 
+def dataset_commit(name: str, revision: str | None = None) -> str | None:
+    """The commit that a revision of a data set stands for today; by default the newest. Asks the hub, for ``HUB_SILENCE_S`` at most.
+
+    Raises:
+        ModuleNotFoundError: the hub's library is missing. And whatever else it raises where the hub cannot be reached.
+    """
+    import huggingface_hub
+
+    limit_silence_of_hubs()
+    told = huggingface_hub.HfApi().dataset_info(name, revision=revision, timeout=HUB_SILENCE_S)
+    return told.sha
+
+
 def drain_queues() -> None:
     """Waits until the devices have done what this process asked of them, in the frameworks it has already loaded.
 
