@@ -384,7 +384,8 @@ def dataset_commit(name: str, revision: str | None = None) -> str | None:
 
     limit_silence_of_hubs()
     told = huggingface_hub.HfApi().dataset_info(name, revision=revision, timeout=HUB_SILENCE_S)
-    return told.sha
+    commit: str | None = told.sha
+    return commit
 
 
 def drain_queues() -> None:
