@@ -115,7 +115,7 @@ def a_record(
         name="measured",
         n=5,
         start_s=0.0,
-        duration_s=total_j / (use * limit.value * cards),
+        duration_s=max(total_j / (use * limit.value * cards), 1e-6),
         work={unit: work},
         energy_by_channel_j={f"gpu{card}.energy": energy(share_j) for card in range(cards)},
         energy_j={"gpu": energy(total_j)},
