@@ -472,20 +472,20 @@ class Counter:
             energy = weight * from_left + (1 - weight) * from_right
             return energy, math.hypot(weight * left_doubt, (1 - weight) * right_doubt, bridge)
         once = both_known and _meet(from_left, from_right, before, after, since, until)
-        stepped = max(from_left, from_right) if after > before else min(from_left, from_right)
-        if unread or (since + until > UNREAD_S and not both_known):
-            guess_j = stepped - a.energy_j if once else None
-            energy, doubt = self._anywhere(a, b, since, until, guess_j)
-            return a.energy_j + energy, doubt
-        if since + until > UNREAD_S and not once:
-            # The power changed more than once, nobody knows when: the energy is anywhere between the two.
-            low, high = (min(max(one, a.energy_j), b.energy_j) for one in sorted((from_left, from_right)))
-            return (low + high) / 2, math.hypot(left_doubt, right_doubt, bridge, (high - low) / SQRT12)
+        # Where the power changed once, the larger of the two if it rose, else the smaller.
         energy, doubt = (
             max((from_left, left_doubt), (from_right, right_doubt))
             if after > before
             else min((from_left, left_doubt), (from_right, right_doubt))
         )
+        if unread or (since + until > UNREAD_S and not both_known):
+            guess_j = energy - a.energy_j if once else None
+            since_a_j, doubt = self._anywhere(a, b, since, until, guess_j)
+            return a.energy_j + since_a_j, doubt
+        if since + until > UNREAD_S and not once:
+            # The power changed more than once, nobody knows when: the energy is anywhere between the two.
+            low, high = (min(max(one, a.energy_j), b.energy_j) for one in sorted((from_left, from_right)))
+            return (low + high) / 2, math.hypot(left_doubt, right_doubt, bridge, (high - low) / SQRT12)
         inside = min(max(energy, a.energy_j), b.energy_j)
         return inside, math.hypot(
             doubt, bridge, (energy - inside) / 3, self._straight_doubt(a, b, edge, inside)

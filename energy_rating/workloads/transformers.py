@@ -265,13 +265,8 @@ class Transformers:
         """The configuration, the head for the task, and whether they go together."""
         _, transformers = _libraries()
         task = self._settings.task
-        if self._commit is not None and code_of_others(source.folder):
-            # Before the library reads any of it: reading is running.
-            raise BadInput(
-                "its code is in another repository, at no fixed commit",
-                "Only code at the commit that was allowed is run",
-                place="--trust-remote-code",
-            )
+        if self._commit is not None:
+            refuse_code_of_others(source.folder)  # before the library reads any of it: reading is running
         with quiet(), offline():
             try:
                 config = source.config(transformers, trusted=self._commit is not None)
@@ -1259,6 +1254,16 @@ def code_of_others(folder: Path) -> bool:
         except (OSError, ValueError):
             continue  # the library cannot read it either, and says so
     return False
+
+
+def refuse_code_of_others(folder: Path) -> None:
+    """Raises BadInput where code of another repository would be run too: only one commit was allowed."""
+    if code_of_others(folder):
+        raise BadInput(
+            "its code is in another repository, at no fixed commit",
+            "Only code at the commit that was allowed is run",
+            place="--trust-remote-code",
+        )
 
 
 def _trusted_commit(model: str, settings: Settings) -> str | None:

@@ -33,7 +33,7 @@ from energy_rating.workloads import (
     refuse,
     served,
 )
-from energy_rating.workloads.transformers import code_of_others
+from energy_rating.workloads.transformers import refuse_code_of_others
 
 INSTALL = "Run: pip install vllm (on a machine with a GPU that it knows)"
 TASKS = ("text-generation", "summarization", "image-text-to-text")
@@ -392,12 +392,8 @@ def _source(model: str, commit: str | None, download: bool) -> str:
         _fetch_configurations(model, commit)
     config = try_to_load_from_cache(model, "config.json", revision=commit)
     if isinstance(config, str):
-        if commit is not None and code_of_others(Path(config).parent):
-            raise BadInput(
-                "its code is in another repository, at no fixed commit",
-                "Only code at the commit that was allowed is run",
-                place="--trust-remote-code",
-            )
+        if commit is not None:
+            refuse_code_of_others(Path(config).parent)
         return str(Path(config).parent) if commit is None else model
     if not download:
         raise BadInput(
