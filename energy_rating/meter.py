@@ -180,7 +180,7 @@ class Run:
         self.run_id = ""
         self._open: dict[int, Window] = {}
         self._counted: dict[int, dict[str, Number]] = {}
-        self._counted_s = 0.0
+        self._counted_s = -math.inf
         self._next = 0
         self._told_late: set[str] = set()
         self._record: Record | None = None
@@ -649,7 +649,7 @@ class Run:
         assert self._sampler is not None
         now = self._clock.now()
         self._sampler.edge(now)
-        return round(now - (self._zero or now), 6)
+        return round(now - (now if self._zero is None else self._zero), 6)
 
     def _leave(self, key: int, sync: bool) -> None:
         if self._state != "open" or not self._mine() or key not in self._open:

@@ -400,7 +400,7 @@ class Sampler:
         self._loader: threading.Thread | None = None
         self._batch: list[dict[str, Any]] = []
         self._withholding = False
-        self._thinned_s = 0.0
+        self._thinned_s = -math.inf
         self._condition_s = self._users_s = -math.inf
         self._closing = False
         self._abandoned = False
@@ -531,7 +531,7 @@ class Sampler:
             self._announce(detection, now)
             self._tell(
                 "sensors-late",
-                f"the sensors answered only {now - (self._zero or now):.1f} s after the run had opened",
+                f"the sensors answered only {now - (now if self._zero is None else self._zero):.1f} s after the run had opened",
                 "On NVIDIA machines persistence mode keeps the driver loaded: sudo nvidia-persistenced",
             )
 
