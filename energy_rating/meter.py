@@ -28,6 +28,7 @@ from energy_rating.entries import (
     Load,
     Model,
     Number,
+    Place,
     Quality,
     Severity,
     Stage,
@@ -149,6 +150,7 @@ class Run:
         task: Task | None,
         load: Load | None,
         files: Mapping[str, str],
+        place: Place | None,
         output_dir: Path | None,
         sensors: Sequence[str | Sensor | Detection] | None,
         period_s: float,
@@ -162,6 +164,7 @@ class Run:
         self.task = task
         self.load = load
         self._files = files
+        self.place = place
         self._output_dir = output_dir
         self._sensors = sensors
         self._period_s = period_s
@@ -256,6 +259,7 @@ class Run:
                 "channels": [plain(channel) for sensor in detection.sensors for channel in sensor.channels],
                 "environment": plain(described),
                 **({"files": dict(self._files)} if self._files else {}),
+                **({"place": plain(self.place)} if self.place is not None else {}),
                 "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
             },
             *({"finding": plain(finding), "t": 0.0} for finding in (*findings, *detection.findings)),
@@ -567,6 +571,7 @@ class Run:
             task=self.task,
             load=self.load,
             files=self._files,
+            place=self.place,
             output_dir=self._output_dir,
             sensors=self._sensors,
             period_s=self._period_s,
@@ -825,6 +830,7 @@ def measure(
     resume: bool = False,
     load: Load | None = None,
     files: Mapping[str, str] | None = None,
+    place: str | Place | None = None,
     clock: Clock | None = None,
     report: Callable[[str], None] | None = _to_stderr,
 ) -> Run:
@@ -841,6 +847,7 @@ def measure(
         resume: go on with the run in ``output_dir``, such as a job that was requeued.
         load: the operating point, where it is known.
         files: SHA-256 of the data files that were used, by name, for the record's provenance.
+        place: where it runs, for the record: a zone (``FRA``), or a ``Place`` with zone, region and provider.
         clock: for tests.
         report: what to do with the one line after the end; by default it goes to standard error. None: nothing.
 
@@ -859,14 +866,17 @@ def measure(
     if output_dir is not None and not os.fspath(output_dir):
         raise BadInput("is empty", "Name a folder, or leave it out", place="output_dir")
     model = os.fspath(model) if isinstance(model, os.PathLike) else model
-    for place, value, kinds in (
+    for argument, value, kinds in (
         ("model", model, str | Model | None),
         ("task", task, str | Task | None),
         ("load", load, Load | None),
         ("files", files, Mapping | None),
+        ("place", place, str | Place | None),
     ):
         if not isinstance(value, kinds):
-            raise BadInput(f"{type(value).__name__} is not what it takes", "See help(measure)", place=place)
+            raise BadInput(
+                f"{type(value).__name__} is not what it takes", "See help(measure)", place=argument
+            )
     if isinstance(model, Model) and not all(
         isinstance(count, int | None) for count in (model.parameters, model.active_parameters)
     ):
@@ -877,6 +887,7 @@ def measure(
         task=Task(name=_printable(task)) if isinstance(task, str) else task,
         load=load,
         files=files or {},
+        place=_place_of(place) if isinstance(place, str) else place,
         output_dir=None if output_dir is None else Path(output_dir),
         sensors=sensors,
         period_s=float(period_s),
@@ -885,6 +896,13 @@ def measure(
         report=report,
         environ=os.environ,
     )
+
+
+def _place_of(zone: str) -> Place:
+    try:
+        return Place(zone=zone)
+    except ValueError as error:
+        raise BadInput(str(error), "Name a zone such as FRA", place="place") from None
 
 
 def _printable(text: str) -> str:

@@ -663,7 +663,7 @@ def test_the_journal_says_what_the_contract_says(clock, tmp_path):
     lines = [json.loads(line) for line in run.journal.read_text().splitlines()]
     assert all(list(line)[-1] == "crc" for line in lines)
     header = lines[0]
-    assert header["schema"] == "energy-rating/journal/1"
+    assert header["schema"] == "energy-rating/journal/2"
     assert set(header) >= {"run_id", "stage", "model", "task", "channels", "environment", "started"}
     readings = [line for line in lines if "r" in line]
     assert all(set(line) == {"t", "dt", "r", "crc"} for line in readings)
