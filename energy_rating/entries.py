@@ -5,7 +5,9 @@ A room of its own because a program that is only measured loads this and no more
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, get_args
@@ -310,16 +312,38 @@ class Outcome:
         return {key: value for key, value in entry.items() if value is not None}
 
 
+# Where a window stands that was opened inside no other one: in the run's own thread or a task of it; in a thread of which nobody knows
+# where it was started, while one of those was open; or in such a thread while none was.
+Reach = Literal["own", "thread", "beside"]
+
+# Two threads may count into one window. Between reading a sum and writing it another thread may run; a signal's handler may count, too.
+_COUNTING = threading.RLock()
+
+
+def _new_lock() -> None:
+    """In a forked child the lock may be held by a thread that is not there."""
+    global _COUNTING
+    _COUNTING = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
+
+
 class Window:
     """A named span with work counted into it. Open until it is left; opened by ``run.window(name)``."""
 
-    __slots__ = ("_faults", "_late", "name", "work")
+    __slots__ = ("_faults", "_late", "_through", "name", "of", "outermost", "reach", "work")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.work: dict[str, Number] = {}
+        self.of: Window | None = None  # the window of the run that it is one of
+        self.outermost = False  # whether it was opened inside no other window
+        self.reach: Reach = "beside"
         self._faults: list[str] = []
         self._late: Callable[[Window], None] | None = None
+        self._through: dict[str, Number] = {}
 
     def count(self, /, **work: Number) -> None:
         """Adds work of any unit: ``window.count(token=512, request=1)``.
@@ -331,13 +355,45 @@ class Window:
             self._late(self)
             return
         for unit, amount in work.items():
-            clean = _amount(amount)
-            total = None if clean is None else self.work.get(unit, 0) + clean
-            if total is None or total > MOST_WORK or not unit.isprintable() or len(unit) > LONGEST_UNIT:
-                if len(self._faults) < MOST_FAULTS:
-                    self._faults.append(_shown(unit, amount))
-            else:
-                self.work[unit] = total
+            self._add(unit, amount)
+
+    def count_through(self, work: Mapping[str, Number]) -> None:
+        """The same for work that was counted at the run, which knows of it already."""
+        if self._late is not None:
+            self._late(self)
+            return
+        for unit, amount in work.items():
+            clean = self._add(unit, amount)
+            if clean is not None:
+                with _COUNTING:
+                    self._through[unit] = self._through.get(unit, 0) + clean
+
+    def _add(self, unit: str, amount: object) -> Number | None:
+        """Adds to one unit; returns what was added."""
+        clean = _amount(amount)
+        if clean is not None and unit.isprintable() and len(unit) <= LONGEST_UNIT:
+            with _COUNTING:
+                total = self.work.get(unit, 0) + clean
+                if total <= MOST_WORK:
+                    self.work[unit] = total
+                    return clean
+        if len(self._faults) < MOST_FAULTS:
+            self._faults.append(_shown(unit, amount))
+        return None
+
+    def counted_here(self) -> dict[str, Number]:
+        """The work that was counted into this window itself, and not at the run while it was open."""
+        through = dict(self._through)
+        if not through:
+            return dict(self.work)
+        rest = {unit: amount - through.get(unit, 0) for unit, amount in dict(self.work).items()}
+        # What floating point leaves of a difference is no work.
+        return {unit: amount for unit, amount in rest.items() if amount > ALIKE * self.work[unit]}
+
+    @property
+    def left(self) -> bool:
+        """Whether it is over."""
+        return self._late is not None
 
     def faults(self) -> tuple[str, ...]:
         """The counts that were left out, as ``unit=amount``."""
@@ -349,6 +405,7 @@ class Window:
         return self.work
 
 
+ALIKE = 1e-12  # sums of the same numbers in another order differ by less
 MOST_WORK = 2**63
 LEAST_WORK = 1e-9  # less is none: nothing can be divided by it
 LEAST_DURATION_S = 1e-9  # likewise; a journal tells times to a millionth

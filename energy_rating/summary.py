@@ -756,6 +756,8 @@ def one_line(record: Record, where: str = "") -> str:
     component = lead(counted) if counted is not None else None
     if counted is not None and component is not None:
         mark = ", estimated" if _origin(counted, component) == "estimated" else ""
+        # A figure of other windows than the energy before it says so.
+        mark += f", in {counted.name!r}" if counted.name != RUN else ""
         parts += [
             f"{with_doubt(counted.energy_per(unit, component), f'J/{unit}')} ({component}{mark})"
             for unit in units(counted)

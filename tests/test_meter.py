@@ -220,7 +220,7 @@ def test_windows_nest_overlap_and_repeat(clock, tmp_path):
     assert record["outer"].work == {}
 
 
-def test_run_count_counts_into_every_open_window(clock, tmp_path):
+def test_run_count_counts_into_every_window_that_is_open_here(clock, tmp_path):
     with a_run(clock, [device(clock)], tmp_path) as run:
         run.count(token=1)
         with run.window("a"), run.window("b"):
