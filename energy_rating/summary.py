@@ -17,6 +17,7 @@ from energy_rating.errors import BadInput
 from energy_rating.formats import Journal, Session, Span, named, read_journal
 from energy_rating.impact import missing
 from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register
+from energy_rating.journal import JOURNAL_SCHEMAS
 from energy_rating.quality import is_accuracy
 from energy_rating.quantities import (
     EnergyPerUnit,
@@ -40,6 +41,7 @@ from energy_rating.records import (
     Finding,
     Measurement,
     Number,
+    Outcome,
     Provenance,
     Quality,
     Record,
@@ -204,6 +206,7 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
                 if parts[number - 1].is_measured(channel_id) and len(seen.values) == added.n:
                     findings += checks.of_repeats(name, added.rates(seen.values))
         measurements.append(measurement)
+    outcome = _outcome(journal, going_on=going_on)
     if not any(measurement.energy_j for measurement in measurements):
         findings.append(checks.nothing_measured())
     findings = list(dict.fromkeys(findings))
@@ -232,7 +235,25 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
         findings=tuple(findings),
         quality=tuple(dict.fromkeys(quality for part in parts for quality in part.session.quality)),
         provenance=Provenance(version=__version__, journal_sha256=journal.sha256, files=journal.files),
+        origin=journal.origin,
+        outcome=outcome,
+        place=journal.place,
+        role=journal.role,
+        lineage=journal.lineage,
+        ranks=journal.ranks,
+        nodes=journal.nodes,
+        operating_point=journal.operating_point,
     )
+
+
+def _outcome(journal: Journal, *, going_on: bool) -> Outcome | None:
+    """How the program ended, by the last session; None where the journal is of a schema that tells nothing of it, or damaged."""
+    last = journal.sessions[-1]
+    if last.schema == JOURNAL_SCHEMAS[0] or journal.damage is not None:
+        return None
+    if last.ended:
+        return last.outcome
+    return Outcome(state="running" if going_on else "killed")
 
 
 class _Part:
@@ -735,6 +756,8 @@ def one_line(record: Record, where: str = "") -> str:
     component = lead(counted) if counted is not None else None
     if counted is not None and component is not None:
         mark = ", estimated" if _origin(counted, component) == "estimated" else ""
+        # A figure of other windows than the energy before it says so.
+        mark += f", in {counted.name!r}" if counted.name != RUN else ""
         parts += [
             f"{with_doubt(counted.energy_per(unit, component), f'J/{unit}')} ({component}{mark})"
             for unit in units(counted)
