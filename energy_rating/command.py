@@ -46,19 +46,25 @@ def run_command(
     Raises:
         BadInput: the program cannot be started.
     """
-    with _signals_passed_on() as passing, run:
-        process = _started(argv)
-        passing.to(process)
-        code = process.wait()
-        run.count(**counts)
-        if count_from is not None:
-            try:
-                run.count(**read_counts(count_from))
-            except BadInput as error:
-                # The program has done its work and its energy is measured; only the count is missing.
-                run.tell(
-                    "count-refused", str(error), "Write a JSON object, or lines of unit=number", "degrades"
-                )
+    with _signals_passed_on() as passing:
+        with _kept_from_new_threads():
+            run.start()
+        with run:
+            process = _started(argv)
+            passing.to(process)
+            code = process.wait()
+            run.count(**counts)
+            if count_from is not None:
+                try:
+                    run.count(**read_counts(count_from))
+                except BadInput as error:
+                    # The program has done its work and its energy is measured; only the count is missing.
+                    run.tell(
+                        "count-refused",
+                        str(error),
+                        "Write a JSON object, or lines of unit=number",
+                        "degrades",
+                    )
     return code if code >= 0 else 128 - code
 
 
@@ -118,6 +124,20 @@ def _signals_passed_on() -> Iterator[_Passing]:
         yield passing
     finally:
         passing.give_back()
+
+
+@contextmanager
+def _kept_from_new_threads() -> Iterator[None]:
+    """Threads that are started meanwhile get none of the signals that are passed on.
+
+    A handler runs in the main thread only, which waits for the program in the kernel: a signal that the kernel gives to another
+    thread (as it does while the main one still has one to handle) would not wake it.
+    """
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, _passed_on())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def _in_foreground() -> bool:

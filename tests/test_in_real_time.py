@@ -326,6 +326,24 @@ def test_a_signal_that_ends_the_command_gives_its_code_and_a_record(tmp_path, nu
     assert load(tmp_path / "run")["run"].n == 1
 
 
+def test_of_many_signals_at_once_none_is_left_waiting(tmp_path):
+    kinds = [number for number in CAUGHT if number != signal.SIGTERM]
+    program = (
+        "import signal, sys\n"
+        "seen = set()\n"
+        f"for number in {kinds}:\n"
+        "    signal.signal(number, lambda number, _: seen.add(number))\n"
+        "print('ready', flush=True)\n"
+        f"while len(seen) < {len(kinds)}: signal.sigtimedwait([], 0.01)\n"
+    )
+    process = a_measured_program(tmp_path, program)
+    with process:
+        assert process.stdout.readline() == "ready\n"
+        for number in kinds:
+            process.send_signal(number)
+        assert process.wait(timeout=60) == 0
+
+
 def test_what_is_ignored_when_it_starts_stays_ignored_in_the_command(tmp_path):
     program = (
         "import signal; print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, flush=True); signal.pause()"
