@@ -140,8 +140,13 @@ def measure(
     if zone is not None and record is not None:
         _tell_carbon(record, zone)
     if as_json and record is not None:
-        with contextlib.suppress(BrokenPipeError):  # the reader went away; the command's own exit code stands
+        try:
             _print_record(record)
+        except BrokenPipeError:
+            _let_go_of_output()  # the reader went away; the command's own exit code stands
+        except EnergyRatingError as error:
+            _tell(f"error: {error}")
+            code = code or 1
     if strict and code == 0 and (record is None or not _clean(record)):
         _tell("--strict: the figures are degraded; see the findings in the record")
         code = 1
@@ -1040,7 +1045,7 @@ def export(record: Path, form: str, output: Path | None) -> None:
     exported: Callable[[Record], str] = importlib.import_module(f"energy_rating.publishers.{form}").export
     content = exported(read_record(record))
     if output is None:
-        click.echo(content, nl=False)
+        _write(content)
     else:
         write_whole(output, content.encode())
         _print(f"Written: {output}")
@@ -1050,7 +1055,7 @@ def _print_record(record: Record) -> None:
     from energy_rating.formats import record_to_json
     from energy_rating.publishers.strangers import in_json
 
-    click.echo(in_json(record_to_json(record)), nl=False)
+    _write(in_json(record_to_json(record)))
 
 
 def _dumped(value: object) -> str:
@@ -1063,7 +1068,34 @@ def _print(text: str) -> None:
     """Prints to a terminal that may be anyone's: without control characters that strangers could have put into names."""
     from energy_rating.publishers.strangers import for_terminal
 
-    click.echo(for_terminal(text))
+    _write(for_terminal(text) + "\n")
+
+
+def _write(text: str) -> None:
+    """Writes to standard output.
+
+    Raises:
+        BrokenPipeError: the reader went away.
+        EnergyRatingError: it is closed or full.
+    """
+    if sys.stdout is None:
+        raise EnergyRatingError("standard output is closed", "Leave it open, or name a file")
+    try:
+        click.echo(text, nl=False)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _let_go_of_output()
+        raise EnergyRatingError(
+            f"standard output cannot be written to: {error.strerror or type(error).__name__}",
+            "Make room, or write elsewhere",
+        ) from error
+
+
+def _let_go_of_output() -> None:
+    """What could not be written would be tried once more at the very end, and fail with a traceback."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be closed, or no file at all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(line: str) -> None:
@@ -1075,7 +1107,10 @@ def _tell(line: str) -> None:
         def for_terminal(text: str) -> str:
             return "".join(letter if " " <= letter <= "~" else "?" for letter in text)
 
-    click.echo(f"energy-rating: {for_terminal(line)}", err=True)
+    with contextlib.suppress(
+        OSError
+    ):  # standard error is full: then nothing can be said, and the exit code has to do
+        click.echo(f"energy-rating: {for_terminal(line)}", err=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -1108,5 +1143,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except BrokenPipeError:
         # The reader went away (`| head`): not an error, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
         sys.exit(0)
+    except OSError as error:
+        _let_go_of_output()
+        place = f"{error.filename}: " if error.filename else ""
+        _tell(
+            f"error: {place}{error.strerror or type(error).__name__}. See whether it has room, and may be used"
+        )
+        sys.exit(1)

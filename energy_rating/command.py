@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from energy_rating.counts import read_counts
 from energy_rating.errors import BadInput
@@ -17,14 +18,17 @@ from energy_rating.records import Number
 
 # A terminal sends these to the whole foreground group: the program has them already, and a second one would be one too many.
 FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
-PASSED_ON = (
-    *FROM_THE_TERMINAL,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGCONT,
-    signal.SIGWINCH,
+
+# What is not passed on. Nobody can catch the first two. Job control stops and continues this process as it does the program, which is
+# in the same group; a child's end is this process's own affair. The rest say that this process itself did something: wrote to a pipe
+# that nobody reads or beyond a file's largest size, or made a fault, from which a handler would return into the same fault for ever.
+OWN = frozenset(
+    (
+        *(signal.SIGKILL, signal.SIGSTOP),
+        *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD),
+        *(signal.SIGPIPE, signal.SIGXFSZ),
+        *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
+    )
 )
 
 
@@ -42,19 +46,25 @@ def run_command(
     Raises:
         BadInput: the program cannot be started.
     """
-    with run:
-        process = _started(argv)
-        with _signals_passed_to(process):
+    with _signals_passed_on() as passing:
+        with _kept_from_new_threads():
+            run.start()
+        with run:
+            process = _started(argv)
+            passing.to(process)
             code = process.wait()
-        run.count(**counts)
-        if count_from is not None:
-            try:
-                run.count(**read_counts(count_from))
-            except BadInput as error:
-                # The program has done its work and its energy is measured; only the count is missing.
-                run.tell(
-                    "count-refused", str(error), "Write a JSON object, or lines of unit=number", "degrades"
-                )
+            run.count(**counts)
+            if count_from is not None:
+                try:
+                    run.count(**read_counts(count_from))
+                except BadInput as error:
+                    # The program has done its work and its energy is measured; only the count is missing.
+                    run.tell(
+                        "count-refused",
+                        str(error),
+                        "Write a JSON object, or lines of unit=number",
+                        "degrades",
+                    )
     return code if code >= 0 else 128 - code
 
 
@@ -69,19 +79,65 @@ def _started(argv: Sequence[str]) -> subprocess.Popen[bytes]:
         raise BadInput(f"cannot be started ({error})", place=argv[0]) from error
 
 
-@contextmanager
-def _signals_passed_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    def pass_on(number: int, _: FrameType | None) -> None:
-        if number in FROM_THE_TERMINAL and _in_foreground():
-            return
-        process.send_signal(number)
+class _Passing:
+    """Passes signals on to a program; those that come before it has been started, as soon as it has."""
 
-    previous = {number: signal.signal(number, pass_on) for number in PASSED_ON}
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+        self._previous: dict[int, Any] = {}
+
+    def take(self, numbers: Iterable[int]) -> None:
+        """From now on these signals are passed on."""
+        for number in numbers:
+            self._previous[number] = signal.signal(number, self._pass_on)
+
+    def to(self, process: subprocess.Popen[bytes]) -> None:
+        """To that program, which has just been started. It was to inherit what is ignored here (nohup): only now is that taken."""
+        self.take(number for number in _passed_on() if number not in self._previous)
+        self._process = process
+        for number in self._early:
+            process.send_signal(number)
+
+    def give_back(self) -> None:
+        for number, handler in self._previous.items():
+            # None: what was there was not put there by Python, and cannot be put back by it.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def _pass_on(self, number: int, _: FrameType | None) -> None:
+        if self._process is None:
+            self._early.append(number)
+        elif number not in FROM_THE_TERMINAL or not _in_foreground():
+            self._process.send_signal(number)
+
+
+def _passed_on() -> set[int]:
+    return {int(number) for number in signal.valid_signals()} - OWN
+
+
+@contextmanager
+def _signals_passed_on() -> Iterator[_Passing]:
+    """Until the record is made: a second signal, such as a scheduler's, would else end this process before that."""
+    passing = _Passing()
+    try:
+        passing.take(number for number in _passed_on() if signal.getsignal(number) != signal.SIG_IGN)
+        yield passing
+    finally:
+        passing.give_back()
+
+
+@contextmanager
+def _kept_from_new_threads() -> Iterator[None]:
+    """Threads that are started meanwhile get none of the signals that are passed on.
+
+    A handler runs in the main thread only, which waits for the program in the kernel: a signal that the kernel gives to another
+    thread (as it does while the main one still has one to handle) would not wake it.
+    """
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, _passed_on())
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def _in_foreground() -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import sys
 from pathlib import Path
 
@@ -17,11 +19,10 @@ def read_counts(path: Path) -> dict[str, Number]:
     """Counts from a file: ``{"token": 512}`` or lines of ``token=512``.
 
     Raises:
-        BadInput: the file cannot be read, or holds something else.
+        BadInput: the file cannot be read, is not a regular file, or holds something else.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST_COUNTS).decode("utf-8")
+        text = _beginning(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"cannot be read ({type(error).__name__})", place="the file of counts") from error
     if text.lstrip().startswith("{"):
@@ -36,6 +37,22 @@ def read_counts(path: Path) -> dict[str, Number]:
     return dict(
         parse_count(line, place="the file of counts") for line in lines if line and not line.startswith("#")
     )
+
+
+def _beginning(path: Path) -> bytes:
+    """What a regular file holds, up to LARGEST_COUNTS. Never waits: a pipe to which nobody writes would not even open.
+
+    Raises:
+        BadInput: it is a pipe, a device or a folder.
+        OSError: it cannot be read.
+    """
+    # Looked at first, since opening a device may set something going; and again, since another may have come into its place.
+    if stat.S_ISREG(path.stat().st_mode):
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return file.read(LARGEST_COUNTS)
+    raise BadInput("must be a regular file; got a pipe, a device or a folder", place="the file of counts")
 
 
 def parse_counts(line: str, *, place: str) -> dict[str, Number]:

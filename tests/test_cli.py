@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -299,3 +301,64 @@ def test_progress_is_told_on_a_terminal_and_nowhere_else(monkeypatch, terminal):
     told.isatty = lambda: terminal
     monkeypatch.setattr("sys.stderr", told)
     assert (cli.progress_line() is not None) == terminal
+
+
+COMMANDS = {
+    "sensors": ("sensors",),
+    "sensors as JSON": ("sensors", "--json"),
+    "summarise": ("summarise", "RUN"),
+    "summarise as JSON": ("summarise", "RUN/journal.jsonl", "--json"),
+    "rate": ("rate", "RUN"),
+    "compare": ("compare", "RUN", "RUN"),
+    "export": ("export", "RUN", "--format", "csv"),
+    "trace": ("trace", "RUN", "-o", "trace.png"),
+    "profiles": ("profiles",),
+    "schemes": ("schemes",),
+    "tasks": ("tasks",),
+    "help": ("--help",),
+}
+
+
+@pytest.mark.parametrize("output", ["full", "closed"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_where_nothing_can_be_printed_one_line_says_so(folder, tmp_path, command, output):
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no file that is always full")
+    if (command, output) == ("help", "closed"):
+        pytest.skip("click says nothing there")
+    words = [sys.executable, "-m", "energy_rating"]
+    words += [word.replace("RUN", str(folder)) for word in COMMANDS[command]]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {">/dev/full" if output == "full" else ">&-"}', "sh", *words],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "error:" in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_a_record_that_cannot_be_printed_leaves_the_code_of_a_command_that_failed(tmp_path, code):
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no file that is always full")
+    words = [
+        sys.executable,
+        "-m",
+        "energy_rating",
+        "measure",
+        "--json",
+        "--output-dir",
+        str(tmp_path / "run"),
+    ]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >/dev/full', "sh", *words, "--", "sh", "-c", f"exit {code}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == (code or 1)
+    assert "Traceback" not in done.stderr
+    assert "standard output" in done.stderr

@@ -264,37 +264,113 @@ def test_measure_passes_the_exit_code_through_and_counts(tmp_path):
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_signals_reach_the_command_and_its_code_comes_back(tmp_path, number):
-    program = (
-        "import signal, sys, time\n"
-        f"signal.signal({int(number)}, lambda *_: sys.exit(42))\n"
-        "print('ready', flush=True)\n"
-        "time.sleep(30)\n"
-    )
-    process = subprocess.Popen(
+# All that can be caught, but for job control, the end of a child, and what tells of a fault of the process itself.
+CAUGHT = sorted(
+    {int(number) for number in signal.valid_signals()}
+    - {signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD}
+    - {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+)
+
+
+def a_measured_program(tmp_path, program, *, before=()):
+    return subprocess.Popen(
         [
-            sys.executable,
-            "-m",
-            "energy_rating",
-            "measure",
-            "--output-dir",
-            str(tmp_path / "run"),
-            "--",
-            sys.executable,
-            "-c",
-            program,
+            *(
+                *before,
+                sys.executable,
+                "-m",
+                "energy_rating",
+                "measure",
+                "--output-dir",
+                str(tmp_path / "run"),
+            ),
+            *("--", sys.executable, "-c", program),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+
+
+def test_every_signal_reaches_the_command_and_its_code_comes_back(tmp_path):
+    program = (
+        "import signal, sys\n"
+        f"caught = {CAUGHT}\n"
+        "for number in caught:\n"
+        "    signal.signal(number, lambda number, _: print(number, flush=True))\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(42))\n"
+        "print('ready', flush=True)\n"
+        "while True: signal.pause()\n"
+    )
+    process = a_measured_program(tmp_path, program)
+    with process:
+        assert process.stdout.readline() == "ready\n"
+        for number in CAUGHT:
+            if number != signal.SIGTERM:
+                process.send_signal(number)
+                assert process.stdout.readline() == f"{number}\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 42
+    assert load(tmp_path / "run")["run"].n == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGXCPU, signal.SIGALRM, signal.SIGRTMIN])
+def test_a_signal_that_ends_the_command_gives_its_code_and_a_record(tmp_path, number):
+    program = f"import signal; signal.signal({int(number)}, signal.SIG_DFL); print('ready', flush=True); signal.pause()"
+    process = a_measured_program(tmp_path, program)
     with process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        assert process.wait(timeout=20) == 42
+        assert process.wait(timeout=60) == 128 + number
     assert load(tmp_path / "run")["run"].n == 1
+
+
+def test_of_many_signals_at_once_none_is_left_waiting(tmp_path):
+    kinds = [number for number in CAUGHT if number != signal.SIGTERM]
+    program = (
+        "import signal, sys\n"
+        "seen = set()\n"
+        f"for number in {kinds}:\n"
+        "    signal.signal(number, lambda number, _: seen.add(number))\n"
+        "print('ready', flush=True)\n"
+        f"while len(seen) < {len(kinds)}: signal.sigtimedwait([], 0.01)\n"
+    )
+    process = a_measured_program(tmp_path, program)
+    with process:
+        assert process.stdout.readline() == "ready\n"
+        for number in kinds:
+            process.send_signal(number)
+        assert process.wait(timeout=60) == 0
+
+
+def test_what_is_ignored_when_it_starts_stays_ignored_in_the_command(tmp_path):
+    program = (
+        "import signal; print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, flush=True); signal.pause()"
+    )
+    process = a_measured_program(tmp_path, program, before=("nohup",))
+    with process:
+        assert process.stdout.readline() == "True\n"
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "missing"])
+def test_counts_come_from_a_regular_file_and_nothing_else_holds_the_end_up(tmp_path, kind):
+    counts = tmp_path / "counts"
+    if kind == "pipe":
+        os.mkfifo(counts)
+    elif kind == "folder":
+        counts.mkdir()
+    elif kind == "device":
+        counts = "/dev/zero"
+    done = energy_rating(
+        *("measure", "--output-dir", tmp_path / "run", "--count-from", counts),
+        *("--", sys.executable, "-c", "raise SystemExit(3)"),
+    )
+    assert done.returncode == 3
+    assert "count-refused" in [finding.code for finding in load(tmp_path / "run").findings]
 
 
 def test_a_command_ended_by_a_signal_gives_128_and_its_number(tmp_path):
