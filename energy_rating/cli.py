@@ -719,6 +719,8 @@ def compare(
 
     found = comparison.compare(read_record(a), read_record(b), unit=unit, component=component)
     _print(_dumped(comparison.comparison_to_json(found)) if as_json else text.comparison(found))
+    if limit is not None and found.notes:
+        _tell(f"--fail-if-worse: there is no verdict, and without one nothing fails: {found.notes[0]}")
     if limit is not None and found.worse_by(limit):
         _tell(
             f"--fail-if-worse: B is worse than A by more than {100 * limit:g} %: "

@@ -46,6 +46,7 @@ from energy_rating.records import (
     validity,
     worst_method,
 )
+from energy_rating.work import COVERS, Work, counted, percent
 
 if TYPE_CHECKING:
     from energy_rating.normalisation import Normalised
@@ -706,15 +707,23 @@ def _training_flop(record: Record, measurement: Measurement) -> _Work:
     (4 N + 2 N_trained) T, with N the active parameters: 6 N T where all are trained, 4 N T where next to none is (adapters).
     Where a fine-tuning does not say how many it trained, the fewest operations are taken, so that nobody gains by silence.
     """
-    counted, tokens = measurement.work.get("flop"), measurement.work.get("token")
-    if counted:
-        return _Work(amount=float(counted), method="counted as 'flop' by the run itself")
+    found = counted(record, measurement)
+    whole = {unit: work for unit, work in found.items() if work.covers}
+    if flop_counted := whole.get("flop"):
+        by = "the run itself" if flop_counted.window is None else _inside(flop_counted)
+        return _Work(amount=float(flop_counted.amount), method=f"counted as 'flop' by {by}")
+    tokens_counted = whole.get("token")
+    tokens = tokens_counted.amount if tokens_counted is not None else None
     model = record.model
     active = (model.active_parameters or model.parameters) if model is not None else None
     reasons = []
     if not tokens:
+        inner = next((found[unit] for unit in ("flop", "token") if unit in found), None)
         reasons.append(
             "no 'flop' and no 'token' was counted in 'run'; training is rated per floating-point operation"
+            if inner is None
+            else f"{inner} were counted; windows that cover at least {percent(COVERS)} of the run are asked for, or "
+            f"run.count({inner.unit}=…): training is rated as a whole"
         )
     if model is None or active is None:
         reasons.append(
@@ -737,8 +746,13 @@ def _training_flop(record: Record, measurement: Measurement) -> _Work:
     )
     return _Work(
         amount=float(flop),
-        method=f"{formula}: N = {active:,} parameters, {whose}; T = {_count(tokens)} tokens",
+        method=f"{formula}: N = {active:,} parameters, {whose}; T = {_count(tokens)} tokens"
+        + (f", counted in {_inside(tokens_counted)}" if tokens_counted and tokens_counted.window else ""),
     )
+
+
+def _inside(work: Work) -> str:
+    return f"{work.window!r}, which covers {percent(work.share)} of the run"
 
 
 def _of_training_devices(

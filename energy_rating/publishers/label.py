@@ -28,7 +28,7 @@ from energy_rating.quantities import (
     with_doubt,
     with_doubt_in_parts,
 )
-from energy_rating.rating import MOST_STARS, is_example
+from energy_rating.rating import MOST_STARS, TRAINING, is_example
 from energy_rating.records import (
     MEASURED,
     RUN,
@@ -276,7 +276,9 @@ class _Facts:
 
 
 def _facts(record: Record, rating: Rating) -> _Facts:
-    measurement = headline(record)
+    # Of training the run is rated, wherever in it the work was counted.
+    of_run = record.stage in TRAINING and RUN in record and rating.energy_per_unit_j is not None
+    measurement = record[RUN] if of_run else headline(record)
     component = _component(measurement, rating)
     unit = _unit(record, rating, measurement)
     own = None

@@ -177,17 +177,25 @@ def comparison(value: Comparison) -> str:
         "undecided": "Undecided: the doubt does not allow saying which one needs less energy",
     }
     if value.notes:
-        verdicts["undecided"] = "No verdict"
+        verdicts["undecided"] = f"No verdict: {value.notes[0]}"
     low, high = value.interval_95
     per = f" per {value.unit}" if value.unit else ""
     lines = [
-        verdicts[value.verdict],
+        *textwrap.wrap(verdicts[value.verdict], WIDTH, break_on_hyphens=False),
         f"  A  {with_doubt(value.a_j, 'J')}{per} ({value.component}, {value.measurement!r})",
         f"  B  {with_doubt(value.b_j, 'J')}{per} ({value.component}, {value.measurement!r})",
-        f"  B / A  {value.ratio:.4g}, {words.change(value.ratio)}; 95 % interval {low:.4g} to {high:.4g}",
-        f"  {OF_GAIN[value.gain]}",
     ]
-    lines += [line for note in value.notes for line in _item("note", note, "")]
+    if value.unit is not None:  # else it would be a ratio of energies of different work
+        lines += [
+            f"  B / A  {value.ratio:.4g}, {words.change(value.ratio)}; 95 % interval {low:.4g} to {high:.4g}",
+            f"  {OF_GAIN[value.gain]}",
+        ]
+    lines += [line for note in value.notes[1:] for line in _item("note", note, "")]
+    lines += [
+        line
+        for remark in value.remarks
+        for line in textwrap.wrap(remark, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    ]
     if not value.differences:
         lines += ["", "No recorded setting differs"]
         return "\n".join(lines)
