@@ -658,7 +658,9 @@ class Run:
         for unit in dict.fromkeys((*own, *threads, *tallies.get("beside", {}))):
             once = own.get(unit) or threads.get(unit, 0)
             if own.get(unit) and threads.get(unit) and not _alike(own[unit], threads[unit]):
-                apart.append(f"{unit}: {own[unit]:,.12g} in windows, {threads[unit]:,.12g} in threads beside them")
+                apart.append(
+                    f"{unit}: {own[unit]:,.12g} in windows, {threads[unit]:,.12g} in threads beside them"
+                )
             reached[unit] = once + tallies.get("beside", {}).get(unit, 0)
         # What was counted at the run while windows were open there is in both.
         through = dict(self._through.work)
