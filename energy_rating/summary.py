@@ -14,10 +14,10 @@ from energy_rating import __version__, checks
 from energy_rating.columns import Column
 from energy_rating.entries import LEAST_DURATION_S
 from energy_rating.errors import BadInput
-from energy_rating.formats import Journal, Session, Span, named, read_journal
+from energy_rating.formats import Journal, Session, Span, journal_in, named, read_journal
 from energy_rating.impact import missing
 from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register
-from energy_rating.journal import JOURNAL_SCHEMAS
+from energy_rating.journal import JOURNAL_SCHEMAS, being_written
 from energy_rating.quality import is_accuracy
 from energy_rating.quantities import (
     EnergyPerUnit,
@@ -86,7 +86,7 @@ IDLE_SETTLES_S = 2.0  # clocks and fans come down
 
 
 def summarise(journal: str | Path, *, calibration: str | Path | None = None) -> Record:
-    """The record of a journal, also of one cut short by a crash.
+    """The record of a journal, also of one cut short by a crash, or of a run that still goes on.
 
     Args:
         journal: a ``journal.jsonl``, also compressed with gzip, or the folder of a run.
@@ -97,11 +97,14 @@ def summarise(journal: str | Path, *, calibration: str | Path | None = None) -> 
     Raises:
         BadInput: it cannot be read, not even in part; or the calibration is of no card of this run.
     """
+    # Asked before it is read: a run that ends meanwhile has its end in what is read.
+    going_on = being_written(journal_in(journal))
     read = read_journal(journal)
+    going_on = going_on and not read.sessions[-1].ended
     if calibration is None:
-        return summarise_journal(read)
+        return summarise_journal(read, going_on=going_on)
     corrected, findings = corrected_journal(read, Path(calibration))
-    record = summarise_journal(corrected)
+    record = summarise_journal(corrected, going_on=going_on)
     return replace(record, findings=(*findings, *record.findings))
 
 
@@ -215,6 +218,12 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
                     findings += checks.of_repeats(name, added.rates(seen.values))
         measurements.append(measurement)
     outcome = _outcome(journal, going_on=going_on)
+    if going_on:
+        findings.append(checks.still_running(journal.sessions[-1].last_s))
+    for number, session in enumerate(journal.sessions, start=1):
+        if session.outcome is not None and session.outcome.failed:
+            several = f" (session {number} of {len(parts)})" if len(parts) > 1 else ""
+            findings.append(checks.failed(session.outcome, several))
     if not any(measurement.energy_j for measurement in measurements):
         findings.append(checks.nothing_measured())
     findings = list(dict.fromkeys(findings))
@@ -806,12 +815,24 @@ def one_line(record: Record, where: str = "") -> str:
     left_out = missing(run.energy_j)
     if left_out:
         parts.append(f"not measured: {', '.join(left_out)}")
+    if (ended := outcome_of(record)) is not None:
+        parts.append(f"the program {ended}")
     if run.validity != "valid":
         codes = dict.fromkeys(f.code for f in record.findings_on(RUN) if f.severity != "note")
         parts.append(f"{run.validity}: {', '.join(codes)}")
     if where:
         parts.append(where)
     return " · ".join(parts)
+
+
+def outcome_of(record: Record) -> str | None:
+    """How the program ended, as the rest of a sentence about it, where there is something to say: it failed, or did not end."""
+    outcome = record.outcome
+    if outcome is None or (outcome.state == "ended" and not outcome.failed):
+        return None
+    return {"killed": "was killed", "running": "is still running"}.get(outcome.state) or checks.ending(
+        outcome
+    )
 
 
 def _origin(measurement: Measurement, component: str) -> str:
