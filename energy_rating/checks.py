@@ -17,7 +17,7 @@ from energy_rating.columns import Column
 from energy_rating.formats import Session, Span
 from energy_rating.integration import Counter, Register
 from energy_rating.quantities import Estimate
-from energy_rating.records import MEASURED, RUN, Channel, Condition, Finding, Measurement, Severity
+from energy_rating.records import MEASURED, RUN, Channel, Condition, Finding, Measurement, Outcome, Severity
 
 # What a rating asks for, and below which share a figure no longer stands for its window at all.
 FULL_COVERAGE = 0.99
@@ -117,6 +117,21 @@ def of_measurement(
                 severity="degrades",
                 measurement=name,
             )
+
+
+def overlapping(measurement: Measurement, windows_s: float) -> Finding:
+    """Windows of one name at the same time, as of requests that are served side by side.
+
+    A note: the energy is that of the time in which any of them was open, all their work was done with it, and the figure per unit
+    is right. What one window by itself has cost cannot be told.
+    """
+    return Finding(
+        code="windows-overlap",
+        message=f"the {measurement.n} windows of {measurement.name!r} overlap: together they are {windows_s:.4g} s long, and "
+        f"cover {measurement.duration_s:.4g} s; the energy is that of the time covered, the work that of all",
+        remedy="What a single one costs is told only by windows that do not overlap",
+        measurement=measurement.name,
+    )
 
 
 def random_half_width(energy: Estimate) -> float:
@@ -492,6 +507,37 @@ def ended_early(*, opened: bool) -> Finding:
         remedy="" if opened else "Run it again",
         severity="note" if opened else "disqualifies",
         measurement=RUN,
+    )
+
+
+def failed(outcome: Outcome, session: str) -> Finding:
+    """The program did not end as it should.
+
+    A note: what was measured is right, and so is what was counted until then. Whether it was of any use is for others to say; so
+    that they can find it, every failed run has this code.
+    """
+    return Finding(
+        code="program-failed",
+        message=f"the measured program {ending(outcome)}{session}",
+        remedy="The figures are those of what was done until then",
+    )
+
+
+def ending(outcome: Outcome) -> str:
+    """How a program ended, as the rest of a sentence about it."""
+    if outcome.signal is not None:
+        return f"was ended by {outcome.signal}"
+    if outcome.exception is not None:
+        return f"ended with {outcome.exception}"
+    return f"ended with exit code {outcome.exit_code or 0}"
+
+
+def still_running(at_s: float) -> Finding:
+    """The record is of a run that goes on."""
+    return Finding(
+        code="still-running",
+        message=f"the run was still going on at {at_s:.1f} s, when this was made; it counts up to there",
+        remedy="Make the record again when it has ended",
     )
 
 

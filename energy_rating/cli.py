@@ -196,20 +196,22 @@ def summarise(
 ) -> None:
     """The record of a journal, also of one cut short by a crash.
 
-    JOURNAL is a journal.jsonl, also compressed, or the folder of a run. In a folder the record is written beside the journal.
+    JOURNAL is a journal.jsonl, also compressed, or the folder of a run. In a folder the record is written beside the journal, once
+    the run has ended.
     """
-    from energy_rating.formats import RECORD_NAME, write_record
+    from energy_rating.formats import RECORD_NAME, journal_in, write_record
+    from energy_rating.journal import quiet_s
     from energy_rating.publishers import text
     from energy_rating.summary import summarise as summarised
 
     if wall is not None:
-        from energy_rating.formats import journal_in
         from energy_rating.sensors.wall import added_afterwards
 
         folder = journal.resolve() if journal.is_dir() else journal.resolve().parent
         journal = added_afterwards(journal_in(journal), wall, folder.with_name(f"{folder.name}-wall")).parent
     record = summarised(journal, calibration=calibration)
-    if output is None and journal.is_dir() and not as_json:
+    going_on = record.outcome is not None and record.outcome.state == "running"
+    if output is None and journal.is_dir() and not as_json and not going_on:
         output = journal / RECORD_NAME
     if output is not None:
         write_record(record, output)
@@ -219,6 +221,8 @@ def summarise(
         _print(text.record(record))
         if output is not None:
             _print(f"Record: {output}")
+        elif going_on:
+            _print(text.still_running(quiet_s(journal_in(journal))))
 
 
 @cli.command()

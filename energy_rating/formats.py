@@ -31,7 +31,14 @@ from energy_rating import records
 from energy_rating.columns import Column
 from energy_rating.entries import LEAST_WORK, refuse_unless_said_well
 from energy_rating.errors import STRICT, BadInput
-from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JOURNAL_SCHEMAS, LONGEST_LINE, decoded
+from energy_rating.journal import (
+    JOURNAL_NAMES,
+    JOURNAL_SCHEMA,
+    JOURNAL_SCHEMAS,
+    LONGEST_LINE,
+    being_written,
+    decoded,
+)
 from energy_rating.quantities import Estimate
 from energy_rating.records import (
     RECORD_SCHEMA,
@@ -205,7 +212,26 @@ def read_record(path: str | Path) -> Record:
     path = Path(path)
     if path.is_dir():
         path = path / RECORD_NAME
+    if path.name == RECORD_NAME and not path.exists():
+        _refuse_journal_alone(path.parent)
     return record_from_json(_read_bytes(path, LARGEST_RECORD), place=path)
+
+
+def _refuse_journal_alone(folder: Path) -> None:
+    """Raises where a folder holds a journal: its record can be made."""
+    for name in JOURNAL_NAMES:
+        if (folder / name).is_file():
+            if being_written(folder / name):
+                raise BadInput(
+                    "the run is still going on, and has no record yet",
+                    f"Wait for its end, or see what it comes to so far with: energy-rating summarise {folder}",
+                    place=folder,
+                )
+            raise BadInput(
+                "the folder holds a journal but no record",
+                f"Make it with: energy-rating summarise {folder}",
+                place=folder,
+            )
 
 
 def write_record(record: Record, path: Path) -> None:
@@ -1153,20 +1179,11 @@ def _why_not_open(error: OSError) -> tuple[str, str]:
 
 
 def load(path: str | Path) -> Record:
-    """The record in a file or in a run's folder; of a folder that holds only a journal, its summary.
+    """The record in a file or in a run's folder.
 
     Raises:
-        BadInput: there is neither, or it cannot be read.
+        BadInput: there is none, or it cannot be read; of a folder that holds only a journal, how to make it.
     """
-    path = Path(path)
-    if path.is_dir() and not (path / RECORD_NAME).is_file():
-        for name in JOURNAL_NAMES:
-            if (path / name).is_file():
-                raise BadInput(
-                    "the folder holds a journal but no record",
-                    f"Make it with: energy-rating summarise {path}",
-                    place=path,
-                )
     return read_record(path)
 
 

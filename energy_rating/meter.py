@@ -12,9 +12,11 @@ import contextlib
 import functools
 import inspect
 import math
+import mmap
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +31,7 @@ from energy_rating.entries import (
     Load,
     Model,
     Number,
+    Outcome,
     Place,
     Quality,
     Reach,
@@ -96,6 +99,13 @@ def _remembered_s(device: Device) -> float | None:
     """How often an earlier run found this device's counter to tick."""
     known = probe.recall(device.id, device.driver)
     return known.period_s if known is not None else None
+
+
+# Runs of this process, or, in a forked child, of its parent; by their id.
+_BEGUN: weakref.WeakValueDictionary[str, Run] = weakref.WeakValueDictionary()
+
+# Runs that were begun with start(): whoever runs a cell of a notebook twice has two of them, and only one in hand.
+_STARTED: weakref.WeakSet[Run] = weakref.WeakSet()
 
 
 def local_rank(environ: Mapping[str, str] = os.environ) -> int:
@@ -202,13 +212,33 @@ class Run:
         self._next = 0
         self._told_late: set[str] = set()
         self._told: set[str] = set()
+        self._said: set[str] = set()
+        self._forked: mmap.mmap | None = None  # a byte that forked children share with this process
+        self._outcome: Outcome | None = None
         self._record: Record | None = None
         self._trouble: EnergyRatingError | None = None
 
     # -- life
 
     def start(self) -> Run:
-        """Opens the run. Returns itself; a second call does nothing."""
+        """Opens the run, until ``stop()``. Returns itself; a second call does nothing, and says so, as does one after the end."""
+        if self._state == "open" and self._mine():
+            self._say_once("this run is going on already; start() does nothing")
+        for other in tuple(_STARTED):
+            if self._state == "new" and other._state == "open" and other._mine():
+                self._say_once(
+                    f"another run that was begun with start() goes on beside this one, until its stop(): {other.folder}"
+                )
+        self._start()
+        if self._state == "open":
+            _STARTED.add(self)
+        return self
+
+    def _start(self) -> Run:
+        if self._state == "stopped":
+            self._say_once(
+                "this run has ended and is not begun again: nothing is measured. Make another with measure()"
+            )
         if self._state != "new":
             return self
         self._state = "failed"
@@ -285,6 +315,9 @@ class Run:
         self._open[0] = self._whole
         self._next = 1
         self._thread = threading.get_ident()
+        _BEGUN[self.run_id] = self
+        with contextlib.suppress(OSError, ValueError):  # no memory for it: what a child counts goes unnoticed
+            self._forked = mmap.mmap(-1, 1)
         nesting.enter(self._whole)
 
     def _for_rank(self, rank: int) -> tuple[Callable[[], Detection], Models | None, list[Finding]]:
@@ -400,6 +433,10 @@ class Run:
             return
         self._judge()
 
+    def ended_as(self, outcome: Outcome) -> None:
+        """Says how a program ended that is measured from outside; what is raised in a ``with`` block says it by itself."""
+        self._outcome = outcome
+
     def _is_large(self) -> bool:
         """Whether making the record would hold up the end of the measured program noticeably."""
         return self._next > MOST_WINDOWS_AT_ONCE or self._journal_file.size > LARGEST_AT_ONCE
@@ -424,12 +461,13 @@ class Run:
                         self._open[key].name,
                     )
                 self._close(key, now)
-        if raised is not None and not isinstance(raised, SystemExit | GeneratorExit):
+        if self._forked is not None and self._forked[0]:
             self.tell(
-                "body-raised",
-                f"the measured program ended with {type(raised).__name__}",
-                "The figures are what was measured until then",
-                "note",
+                "counted-in-a-fork",
+                "work was counted in a process that was forked from this one; it is in no figure",
+                "Count in the process that measures, such as what the workers return",
+                "degrades",
+                RUN,
             )
         learned = self._sampler.learned()
         self._sampler.close()
@@ -452,7 +490,8 @@ class Run:
             )
         if not journal.in_place():
             self._move_journal(journal)
-        journal.write({"end": self._now()})
+        outcome = self._outcome if raised is None and self._outcome is not None else _outcome_of(raised)
+        journal.write({"end": self._now(), "outcome": plain(outcome)})
         for device, period_s in learned:
             known_s = _remembered_s(device)
             if known_s is None or abs(known_s - period_s) > SAME_PERIOD * period_s:
@@ -528,6 +567,30 @@ class Run:
             if self._report is not None:
                 self._report(line)
 
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._say(line)
+
+    def _unmeasured(self, what: str) -> None:
+        """Something was asked of a run that is not open here; it is said once, where anybody can see it."""
+        if self._state == "stopped":
+            self._say_once(f"this run has ended: {what}")
+        elif self._state == "new":
+            self._say_once(f"this run has not begun: {what}. Call start(), or use it with the with statement")
+        elif self._state == "elsewhere":
+            # What came by a pipe into a forked child finds there the run that it was made from.
+            original = _BEGUN.get(self.run_id)
+            if original is not None and not original._mine():
+                original._counted_elsewhere()
+                return
+            self._say_once(f"this run is measured in the process in which it began: {what}")
+
+    def _counted_elsewhere(self) -> None:
+        """Work was counted in a forked child: the parent is to know it, whose journal the child has no way to write to."""
+        if self._forked is not None:
+            self._forked[0] = 1
+
     def _mine(self) -> bool:
         """False in a forked child: the run belongs to the parent, and its locks may be held by threads that are not here."""
         return os.getpid() == self._pid
@@ -536,7 +599,7 @@ class Run:
         return round(self._clock.now() - self._zero, 6) if self._zero is not None else 0.0
 
     def __enter__(self) -> Run:
-        return self.start()
+        return self._start()
 
     def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
         self.stop(raised)
@@ -578,9 +641,9 @@ class Run:
 
         return measured
 
-    def __reduce__(self) -> tuple[Callable[[], Run], tuple[()]]:
+    def __reduce__(self) -> tuple[Callable[[str], Run], tuple[str]]:
         """In another process there is nothing of a run but its methods, which do nothing: it is measured where it began."""
-        return _inert, ()
+        return _inert, (self.run_id,)
 
     def _fresh(self) -> Run:
         return Run(
@@ -612,7 +675,11 @@ class Run:
         those open where it was started, if that is known (tasks of asyncio, ``asyncio.to_thread``); a plain thread counts into the
         run alone, and a finding says so where windows are open elsewhere.
         """
-        if self._state != "open" or not self._mine():
+        if self._state != "open":
+            self._unmeasured("what is counted is in no figure")
+            return
+        if not self._mine():
+            self._counted_elsewhere()
             return
         inside, own = nesting.here(self._whole)
         if own:
@@ -658,7 +725,9 @@ class Run:
         for unit in dict.fromkeys((*own, *threads, *tallies.get("beside", {}))):
             once = own.get(unit) or threads.get(unit, 0)
             if own.get(unit) and threads.get(unit) and not _alike(own[unit], threads[unit]):
-                apart.append(f"{unit}: {own[unit]:,.12g} in windows, {threads[unit]:,.12g} in threads beside them")
+                apart.append(
+                    f"{unit}: {own[unit]:,.12g} in windows, {threads[unit]:,.12g} in threads beside them"
+                )
             reached[unit] = once + tallies.get("beside", {}).get(unit, 0)
         # What was counted at the run while windows were open there is in both.
         through = dict(self._through.work)
@@ -699,7 +768,14 @@ class Run:
             self._note_failure(str(name), error)
 
     def _enter(self, window: Window, sync: bool) -> int | None:
-        if self._state != "open" or not self._mine():
+        if self._state != "open":
+            if self._state == "elsewhere":
+                window.closed(lambda _: self._unmeasured("what is counted is in no figure"))
+            else:
+                self._unmeasured("a window of it is not measured")
+            return None
+        if not self._mine():
+            window.closed(lambda _: self._counted_elsewhere())
             return None
         try:
             return self._open_window(window, sync)
@@ -1028,6 +1104,20 @@ def _place_of(zone: str) -> Place:
         raise BadInput(str(error), "Name a zone such as FRA", place="place") from None
 
 
+def _outcome_of(raised: BaseException | None) -> Outcome:
+    """How a block ended, by what it raised. A generator that is closed early has done what it should."""
+    if raised is None or isinstance(raised, GeneratorExit):
+        return Outcome()
+    if isinstance(raised, SystemExit):
+        # As the interpreter does it: nothing is 0, a text is printed and is 1; the kernel keeps eight bits.
+        code = raised.code
+        return Outcome(exit_code=0 if code is None else code & 0xFF if isinstance(code, int) else 1)
+    try:
+        return Outcome(exception=type(raised).__name__)
+    except ValueError:  # a name that somebody made up
+        return Outcome(exception="Exception")
+
+
 def _alike(one: Number, other: Number) -> bool:
     return math.isclose(one, other, rel_tol=SAME_COUNT)
 
@@ -1037,7 +1127,9 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _inert() -> Run:
-    run = measure(report=None)
+@functools.cache  # one a process, so that it says once what it has to say
+def _inert(run_id: str) -> Run:
+    run = measure()
+    run.run_id = run_id
     run._state = "elsewhere"
     return run

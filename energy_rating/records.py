@@ -161,7 +161,9 @@ class Provenance:
 class Measurement:
     """The windows of one name, added up. A component that was not measured is absent, never zero.
 
-    ``duration_s`` is the sum over its ``n`` windows, ``start_s`` the start of the first, since the start of the run.
+    ``n`` is how many windows there were, ``start_s`` the start of the first, since the start of the run. ``duration_s`` is the time in
+    which any of them was open, and the energy what was drawn in it: where windows overlap, no joule and no second counts twice. The
+    ``work`` is that of all of them.
     ``coverage`` is the share (0 to 1) of the duration that the component's sensors saw. ``doubt_from`` names the largest
     contributor to each component's doubt. ``methods`` says how each component was had (the worst of its channels); it follows
     from the record's channels and is not stored.

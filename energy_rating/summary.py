@@ -14,10 +14,10 @@ from energy_rating import __version__, checks
 from energy_rating.columns import Column
 from energy_rating.entries import LEAST_DURATION_S
 from energy_rating.errors import BadInput
-from energy_rating.formats import Journal, Session, Span, named, read_journal
+from energy_rating.formats import Journal, Session, Span, journal_in, named, read_journal
 from energy_rating.impact import missing
 from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register
-from energy_rating.journal import JOURNAL_SCHEMAS
+from energy_rating.journal import JOURNAL_SCHEMAS, being_written
 from energy_rating.quality import is_accuracy
 from energy_rating.quantities import (
     EnergyPerUnit,
@@ -76,6 +76,9 @@ STUDENT = {
 # Windows with less than this share of time between them are one stretch, cut in pieces.
 CONTIGUOUS = 0.05
 
+# Times are told to a millionth of a second; windows that overlap by less on average do so by rounding.
+OVERLAP_S = 1e-6
+
 # Windows of these names tell what the devices draw when nothing is asked of them.
 IDLE_WINDOWS = ("idle", "idle-before", "idle-after")
 IDLE_FROM_S = 10.0
@@ -83,7 +86,7 @@ IDLE_SETTLES_S = 2.0  # clocks and fans come down
 
 
 def summarise(journal: str | Path, *, calibration: str | Path | None = None) -> Record:
-    """The record of a journal, also of one cut short by a crash.
+    """The record of a journal, also of one cut short by a crash, or of a run that still goes on.
 
     Args:
         journal: a ``journal.jsonl``, also compressed with gzip, or the folder of a run.
@@ -94,11 +97,14 @@ def summarise(journal: str | Path, *, calibration: str | Path | None = None) -> 
     Raises:
         BadInput: it cannot be read, not even in part; or the calibration is of no card of this run.
     """
+    # Asked before it is read: a run that ends meanwhile has its end in what is read.
+    going_on = being_written(journal_in(journal))
     read = read_journal(journal)
+    going_on = going_on and not read.sessions[-1].ended
     if calibration is None:
-        return summarise_journal(read)
+        return summarise_journal(read, going_on=going_on)
     corrected, findings = corrected_journal(read, Path(calibration))
-    record = summarise_journal(corrected)
+    record = summarise_journal(corrected, going_on=going_on)
     return replace(record, findings=(*findings, *record.findings))
 
 
@@ -195,18 +201,29 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
     idle_w = _idle_w(parts)
     measurements = []
     for name, added in sums.items():
+        added.finish()
         measurement, used = added.measurement(name, parts, channels, idle_w)
-        findings += checks.of_measurement(measurement, channels, used, contiguous=added.contiguous)
+        # Each stretch of windows that overlap is as good as one window of its length.
+        of_stretches = replace(measurement, n=added.stretches)
+        findings += checks.of_measurement(of_stretches, channels, used, contiguous=added.contiguous)
+        if added.windows_s - added.duration_s > OVERLAP_S * added.n:
+            findings.append(checks.overlapping(measurement, added.windows_s))
         for channel in channels:
             if channel.id in used:
                 findings += checks.of_steps(name, added.durations, channel, channel.period_s)
         if name == MEASURED:
             for (number, channel_id), seen in added.seen.items():
                 # A model follows the load of the whole machine; only what was measured is expected to repeat itself.
-                if parts[number - 1].is_measured(channel_id) and len(seen.values) == added.n:
+                if parts[number - 1].is_measured(channel_id) and len(seen.values) == added.stretches:
                     findings += checks.of_repeats(name, added.rates(seen.values))
         measurements.append(measurement)
     outcome = _outcome(journal, going_on=going_on)
+    if going_on:
+        findings.append(checks.still_running(journal.sessions[-1].last_s))
+    for number, session in enumerate(journal.sessions, start=1):
+        if session.outcome is not None and session.outcome.failed:
+            several = f" (session {number} of {len(parts)})" if len(parts) > 1 else ""
+            findings.append(checks.failed(session.outcome, several))
     if not any(measurement.energy_j for measurement in measurements):
         findings.append(checks.nothing_measured())
     findings = list(dict.fromkeys(findings))
@@ -402,11 +419,26 @@ class _Seen:
         return Estimate(value=value, random=math.sqrt(self.random_squared), systematic=self.systematic)
 
 
+@dataclass(slots=True)
+class _Stretch:
+    """Windows of one name that overlap, as one: from when to when, and what was counted in all of them."""
+
+    part: _Part
+    start_s: float
+    end_s: float
+    count: Number = 0  # of the unit that repeats are compared by
+
+
 @dataclass
 class _Sum:
-    """The windows of one name, being added up."""
+    """The windows of one name, being added up. Windows that overlap are one stretch: what was drawn in it was drawn once.
+
+    Those of a session come in the order of their starts, so that one stretch at a time is kept, however many windows there are.
+    """
 
     n: int = 0
+    windows_s: float = 0.0  # of all windows, each by itself
+    stretches: int = 0
     start_s: float = 0.0
     duration_s: float = 0.0
     work: dict[str, Number] = field(default_factory=dict)
@@ -417,18 +449,36 @@ class _Sum:
     last_end_s: float | None = None
     seen: dict[tuple[int, str], _Seen] = field(default_factory=dict)
     duration_by_part_s: dict[int, float] = field(default_factory=dict)
+    open: _Stretch | None = None
 
     def add(self, part: _Part, span: Span) -> None:
         if self.n == 0:
             self.start_s = span.start_s
         self.n += 1
+        self.windows_s += span.end_s - span.start_s
+        for unit, amount in span.work.items():
+            self.work[unit] = self.work.get(unit, 0) + amount
+        count = span.work.get(self.unit, 0) if self.unit is not None else 0
+        open_ = self.open
+        if open_ is not None and open_.part is part and span.start_s < open_.end_s:
+            open_.end_s = max(open_.end_s, span.end_s)
+            open_.count += count
+            return
+        self.finish()
+        self.open = _Stretch(part, span.start_s, span.end_s, count)
+
+    def finish(self) -> None:
+        """Adds up the last stretch; to be called when all windows were added."""
+        open_, self.open = self.open, None
+        if open_ is None:
+            return
+        part, span = open_.part, Span(name="", start_s=open_.start_s, end_s=open_.end_s)
+        self.stretches += 1
         duration_s = span.end_s - span.start_s
         self.duration_s += duration_s
         self.duration_by_part_s[part.number] = self.duration_by_part_s.get(part.number, 0.0) + duration_s
-        for unit, amount in span.work.items():
-            self.work[unit] = self.work.get(unit, 0) + amount
         if self.unit is not None:
-            self.counts.append(span.work.get(self.unit, 0))
+            self.counts.append(open_.count)
         self.durations_s.append(duration_s)
         if self.last_end_s is not None:
             self.between_s += max(0.0, span.start_s - self.last_end_s)
@@ -452,7 +502,7 @@ class _Sum:
     @property
     def contiguous(self) -> bool:
         """Whether each window began where the one before it ended, so that what one edge takes the next one gives."""
-        return self.n > 1 and self.between_s <= CONTIGUOUS * self.duration_s
+        return self.stretches > 1 and self.between_s <= CONTIGUOUS * self.duration_s
 
     def measurement(
         self,
@@ -487,7 +537,7 @@ class _Sum:
                 channel_id = part.renamed[best.id]
                 used[channel_id] = seen.resolutions_s / len(seen.values)
                 energy = seen.estimate
-                if name == MEASURED and len(seen.values) == self.n:
+                if name == MEASURED and len(seen.values) == self.stretches:
                     energy = repeated(energy, self.rates(seen.values))
                 doubts.setdefault(component, []).append(
                     (energy.sigma, _doubt_from(best, energy, repeats=energy.random > seen.estimate.random))
@@ -765,12 +815,24 @@ def one_line(record: Record, where: str = "") -> str:
     left_out = missing(run.energy_j)
     if left_out:
         parts.append(f"not measured: {', '.join(left_out)}")
+    if (ended := outcome_of(record)) is not None:
+        parts.append(f"the program {ended}")
     if run.validity != "valid":
         codes = dict.fromkeys(f.code for f in record.findings_on(RUN) if f.severity != "note")
         parts.append(f"{run.validity}: {', '.join(codes)}")
     if where:
         parts.append(where)
     return " · ".join(parts)
+
+
+def outcome_of(record: Record) -> str | None:
+    """How the program ended, as the rest of a sentence about it, where there is something to say: it failed, or did not end."""
+    outcome = record.outcome
+    if outcome is None or (outcome.state == "ended" and not outcome.failed):
+        return None
+    return {"killed": "was killed", "running": "is still running"}.get(outcome.state) or checks.ending(
+        outcome
+    )
 
 
 def _origin(measurement: Measurement, component: str) -> str:

@@ -232,7 +232,7 @@ count | a list | marked count-refused | marked count-refused
 
 FORK_WHENS = ("in a window", "between windows", "at an edge")
 FORKS = """
-forked child | counts and opens windows | right | right | right
+forked child | counts and opens windows | marked counted-in-a-fork | marked counted-in-a-fork | marked counted-in-a-fork
 forked child | stops the run | right | right | right
 forked child | measures by itself | right | right | right
 """
@@ -266,17 +266,17 @@ two runs into one folder | both resumed, at the same time | right folder-occupie
 # In real time, each in processes of its own.
 LIFE = """
 process | SIGTERM | -partial interrupted
-process | SIGINT | right body-raised
+process | SIGINT | right program-failed
 process | SIGHUP | -partial interrupted
 process | SIGKILL | -partial interrupted
 process | os._exit | -partial interrupted
 process | SIGUSR1, handled by the program | right
 process | SIGALRM every 10 ms | right
 process | stopped and continued | right
-process | raises | right body-raised
-process | sys.exit(3) | right
+process | raises | right program-failed
+process | sys.exit(3) | right program-failed
 process | journal at the limit of file sizes | right disk-refuses
-process | pool of workers, forked | right
+process | pool of workers, forked | marked counted-in-a-fork
 process | pool of workers, spawned | right
 process | pool of workers, from a fork server | right
 process | workers that live on | right

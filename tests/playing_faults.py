@@ -506,7 +506,11 @@ def play_fork(when_s: float, child: str, where: tuple[Path, Any]) -> tuple[Playe
     played = play(folder / "run", clock, [a_gpu(clock)], {when_s: fork})
     assert codes == [0]
     assert {m.name for m in played.record} == {"run", "first", "second"}
-    assert played.record["run"].work == {}
+    mine = {
+        unit: sum(one.work.get(unit, 0) for one in played.record if one.name != "run")
+        for unit in ("token", "request")
+    }
+    assert played.record["run"].work == {unit: amount for unit, amount in mine.items() if amount}
     return played, {"gpu": Truth()}
 
 

@@ -235,7 +235,7 @@ def test_a_model_that_fails_leaves_what_was_measured_one_error_and_nothing_runni
         go(clock, model, tmp_path / "run")
     assert model.closed
     record = load(tmp_path / "run")
-    assert any(f.code == "body-raised" for f in record.findings)
+    assert any(f.code == "program-failed" for f in record.findings)
     assert rate(record).stars is None
 
 

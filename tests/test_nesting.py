@@ -25,9 +25,7 @@ def run(tmp_path):
     clock = VirtualClock()
     power, energy = constant(300)
     gpu = FakeDevice(clock=clock, power=power, energy=energy)
-    with measure(
-        "inference", output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None
-    ) as opened:
+    with measure("inference", output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None) as opened:
         clock.sleep(4)
         yield opened
 
@@ -123,7 +121,9 @@ def test_a_plain_thread_without_a_window_counts_into_the_run_and_that_is_told_on
     assert record["run"].work == {"token": 21, "step": 3}
     assert record["epoch"].work == {"step": 3}
     assert codes(record).count("counted-into-the-run") == 1
-    assert record["run"].validity == "valid", "what is told is where the work is, and nothing is wrong with it"
+    assert record["run"].validity == "valid", (
+        "what is told is where the work is, and nothing is wrong with it"
+    )
 
 
 def test_a_plain_thread_counts_into_the_run_without_a_word_where_no_window_is_open(run):
@@ -210,10 +210,10 @@ def test_of_windows_of_one_name_inside_each_other_the_innermost_is_counted_into(
 
 
 def test_two_runs_do_not_share_their_windows(run, tmp_path):
-    with measure("other", output_dir=tmp_path / "inner", sensors=[], clock=run._clock, report=None) as inner:
-        with run.window("outer's"), inner.window("inner's"):
-            run.count(token=1)
-            inner.count(token=10)
+    inner = measure("other", output_dir=tmp_path / "inner", sensors=[], clock=run._clock, report=None)
+    with inner, run.window("outer's"), inner.window("inner's"):
+        run.count(token=1)
+        inner.count(token=10)
     assert inner.record["run"].work == inner.record["inner's"].work == {"token": 10}
     record = ended(run)
     assert record["run"].work == record["outer's"].work == {"token": 1}

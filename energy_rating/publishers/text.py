@@ -101,6 +101,14 @@ def record(value: Record) -> str:
     return "\n".join(lines).rstrip()
 
 
+def still_running(quiet_s: float) -> str:
+    """What is said of a run that goes on, beside what it comes to so far."""
+    ago = f"{quiet_s:.0f} s ago" if quiet_s >= 1 else "just now"
+    return (
+        f"The run is still going on (its last line was written {ago}): no record was written into its folder."
+    )
+
+
 def rating(
     value: Rating,
     next_j: float | None = None,
