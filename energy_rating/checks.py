@@ -510,6 +510,18 @@ def ended_early(*, opened: bool) -> Finding:
     )
 
 
+def counted_by_an_older_version(units: Sequence[str]) -> Finding:
+    """The run's work is that of a part of its sessions, its energy that of all."""
+    return Finding(
+        code="counts-disagree",
+        message=f"{', '.join(units)[:200]}: sessions of an older version counted it in their windows alone, so that the run's count "
+        "lacks theirs",
+        remedy="Take the figure of the windows",
+        severity="degrades",
+        measurement=RUN,
+    )
+
+
 def failed(outcome: Outcome, session: str) -> Finding:
     """The program did not end as it should.
 

@@ -381,7 +381,9 @@ def setting_options(function: Any) -> Any:
     help="Runs of a TOML or CSV file, in place of MODEL; one process each. Started again, it does what is missing.",
 )
 @click.option(
-    "--zone", metavar="FRA", help="Country whose carbon factor to use. Without it no carbon is told."
+    "--zone",
+    metavar="FRA",
+    help="Country where it runs: goes into the record, and its carbon factor is used. Without it no carbon is told.",
 )
 @click.option("--scheme", help="Scheme to rate under. Default: the newest.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when the result is not rated.")
@@ -478,6 +480,7 @@ def benchmark(
                 output_dir=output_dir,
                 progress=progress_line(),
                 report=said.append,
+                place=zone,
             )
     except (EnergyRatingError, KeyboardInterrupt, SystemExit) as error:
         if not isinstance(error, EnergyRatingError):

@@ -339,7 +339,7 @@ class Window:
         self.name = name
         self.work: dict[str, Number] = {}
         self.of: Window | None = None  # the window of the run that it is one of
-        self.outermost = False  # whether it was opened inside no other window
+        self.outermost = False  # whether it was opened inside no window but those of its own name
         self.reach: Reach = "beside"
         self._faults: list[str] = []
         self._late: Callable[[Window], None] | None = None

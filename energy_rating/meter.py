@@ -815,14 +815,15 @@ class Run:
         One that was noted afterwards stands nowhere: its work may have been counted by the windows of its time.
         """
         inside, own = nesting.here(self._whole)
-        window.outermost = not own
+        # Windows of one name inside each other are one measurement: the work of each is work of it.
+        window.outermost = all(one.name == window.name for one in own)
         if own:
             window.reach = own[0].reach
         elif inside or threading.get_ident() == self._thread:
             window.reach = "own"
-            self._own_open += 1
         elif self._own_open:
             window.reach = "thread"
+        self._own_open += window.outermost and window.reach == "own"
 
     def _edge(self) -> float:
         """The time now, since the run's start; readings around it are kept."""

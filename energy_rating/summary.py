@@ -217,6 +217,8 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
                 if parts[number - 1].is_measured(channel_id) and len(seen.values) == added.stretches:
                     findings += checks.of_repeats(name, added.rates(seen.values))
         measurements.append(measurement)
+    if lacking := _counted_in_windows_alone(journal).intersection(sums[RUN].work):
+        findings.append(checks.counted_by_an_older_version(sorted(lacking)))
     outcome = _outcome(journal, going_on=going_on)
     if going_on:
         findings.append(checks.still_running(journal.sessions[-1].last_s))
@@ -261,6 +263,22 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
         nodes=journal.nodes,
         operating_point=journal.operating_point,
     )
+
+
+def _counted_in_windows_alone(journal: Journal) -> set[str]:
+    """Of a run that an older version began and a newer one went on with: the units that only the windows of the older one counted.
+
+    In ``journal/1`` what is counted in windows does not reach the run.
+    """
+    if journal.schema == JOURNAL_SCHEMAS[0]:
+        return set()
+    units: set[str] = set()
+    for session in journal.sessions:
+        if session.schema == JOURNAL_SCHEMAS[0]:
+            of_run = {unit for span in named(session.spans, RUN) for unit in span.work}
+            of_windows = {unit for span in session.spans for unit, amount in span.work.items() if amount}
+            units |= of_windows - of_run
+    return units
 
 
 def _outcome(journal: Journal, *, going_on: bool) -> Outcome | None:

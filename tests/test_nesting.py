@@ -209,6 +209,18 @@ def test_of_windows_of_one_name_inside_each_other_the_innermost_is_counted_into(
     assert record["run"].work == {"call": 4}
 
 
+def test_of_windows_of_one_name_inside_each_other_each_reaches_the_run(run):
+    def recursion(depth):
+        with run.window("call") as window:
+            window.count(call=1)
+            if depth:
+                recursion(depth - 1)
+
+    recursion(3)
+    record = ended(run)
+    assert record["call"].work == record["run"].work == {"call": 4}
+
+
 def test_two_runs_do_not_share_their_windows(run, tmp_path):
     inner = measure("other", output_dir=tmp_path / "inner", sensors=[], clock=run._clock, report=None)
     with inner, run.window("outer's"), inner.window("inner's"):
