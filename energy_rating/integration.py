@@ -28,7 +28,7 @@ import math
 import operator
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, islice, pairwise
 from statistics import median
 from typing import TypeVar, overload
@@ -62,6 +62,12 @@ DIP_S, DIP_JUMPS = 10.0, 4.0
 
 # Readings further apart than this (a call that took seconds, a thread that had to wait) may hide more than one change of power.
 UNREAD_S = 1.5
+
+# A counter ticks again at the latest after so many of its periods (203 ms for 100 on an A100, as above).
+LATEST_TICK = 2.0
+
+# So many spacings of a counter tell what is usual.
+ENOUGH_SPACINGS = 1000
 
 # Powers that differ by no more are one power, where readings are seconds apart (a slope of five ticks is known so well).
 SAME_POWER = 0.01
@@ -309,8 +315,11 @@ class Counter:
         # A device may have drawn its limit since the tick before the previous reading; ticks are sometimes late (203 ms on an
         # A100, 917 ms on a GeForce, in the logs of the SC24 paper).
         slack = limit_w * max(3 * period, 1.0) + 1.0
+        # A tick that comes after a hole in the readings came no longer than this before it was seen: they come all the time.
+        fresh_s = self.period_s if self.period_s is not None else LATEST_TICK * _usual_spacing_s(samples)
         previous: float | None = None
         before_s = moved_s = 0.0
+        took_s = 0.0  # by the reading that the last tick was seen in
         dip: _Dip | None = None
         for start, end, value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
             if dip is not None and previous is not None:
@@ -362,9 +371,16 @@ class Counter:
             elif step > 0:
                 self._note_stillness(moved_s, before_s, step)
                 energy += step
-                since = before_s if self.period_s is None else max(before_s, start - self.period_s)
-                self.ticks.append(Tick(earliest_s=min(since, end), latest_s=end, energy_j=energy))
-                moved_s = end
+                since = min(max(before_s, start - fresh_s), end)
+                self.ticks.append(Tick(earliest_s=since, latest_s=end, energy_j=energy))
+                moved_s, took_s = end, end - start
+            elif took_s > period:
+                # A call that hung, and this one does not: it tells when in that time the value was read.
+                tick, since = self.ticks[-1], start - max(fresh_s, LATEST_TICK * (self.period_s or 0.0))
+                if tick.earliest_s < since < tick.latest_s:
+                    del self.ticks[len(self.ticks) - 1 :]
+                    self.ticks.append(replace(tick, earliest_s=since))
+                took_s = 0.0
             previous, before_s = value, start
         if previous is not None:
             self._note_stillness(moved_s, before_s, 0.0)
@@ -563,7 +579,13 @@ class Counter:
         a, b = self.ticks[left], self.ticks[right]
         share = (edge - a.time_s) / (b.time_s - a.time_s) if b.time_s > a.time_s else 1.0
         step = b.energy_j - a.energy_j
-        return a.energy_j + share * step, step / SQRT12
+        # Within the bracket of a tick nobody knows on which side of it the edge is.
+        open_s = math.hypot(
+            a.width_s if edge < a.latest_s else 0.0, b.width_s if edge > b.earliest_s else 0.0
+        )
+        return a.energy_j + share * step, math.hypot(
+            step, _slope(self.ticks[0], self.ticks[-1]) * open_s
+        ) / SQRT12
 
     def _straight_doubt(self, a: Tick, b: Tick, edge: float, energy: float) -> float:
         # The power may have stepped more than once: a quarter of what one step changes against none.
@@ -747,6 +769,24 @@ def learned_period_s(samples: Samples) -> float | None:
         first, last, length = tick, tick, 1
     close_row()
     return best[1] if best is not None else None
+
+
+def _usual_spacing_s(samples: Samples) -> float:
+    """How far two ticks lie apart at most, as a rule, where too few were seen closely to learn a period; infinite without any.
+
+    Of two values that follow each other, from the last reading before the first to the first reading of the second.
+    """
+    spacings: list[float] = []
+    start_s, value, last_s = math.nan, math.nan, math.nan
+    for next_start_s, end_s, next_value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
+        if value != next_value and not math.isnan(start_s):
+            if not math.isnan(last_s):
+                spacings.append(end_s - last_s)
+            last_s = start_s
+        start_s, value = next_start_s, next_value
+        if len(spacings) >= ENOUGH_SPACINGS:
+            break
+    return median(spacings) if spacings else math.inf
 
 
 class Register:

@@ -599,6 +599,12 @@ def test_a_definition_is_no_paragraph_whatever_follows_it(text, headings):
         assert read.outside_by_markdown_it(text) == headings
 
 
+@pytest.mark.parametrize("whole", ["<!-->", "<!--->", "<!---->", "<?>", "<??>", "<!A>", "<![CDATA[]]>"])
+def test_html_that_ends_where_it_begins_is_over(whole):
+    assert fuzz().outside_of_everything(f"{whole}\n# Hi\n") == {1}
+    assert fuzz().outside_by_markdown_it(f"{whole}\n# Hi\n") == {1}
+
+
 @pytest.mark.parametrize("opens", ["[a", "[a]: b 'c", "[a]: b\n'c", "[a]: b\n    'c", "[a]: b\n    (c\n\n"])
 def test_definitions_that_never_end_are_read_soon(opens):
     since = time.process_time()

@@ -910,10 +910,10 @@ class _Markdown:
 
     def _html_begins(self, bare: str, matched: int, number: int, paragraph: bool) -> bool:
         for begin, end, what in _RAW_HTML:
-            if found := begin.match(bare):
+            if begin.match(bare):
                 self._close(matched)
-                # "<!-->" and "<!--->" are whole comments (section 6.6).
-                if not end.search(bare, found.start() + 2 if what.endswith("comment") else found.end()):
+                # What ends it may share characters with what begins it: "<!-->" and "<?>" are whole.
+                if not end.search(bare):
                     self._html, self._html_end = True, end
                     self._opened(number, what)
                 return True
