@@ -13,6 +13,7 @@ from itertools import pairwise
 from statistics import mean, stdev
 from typing import NamedTuple
 
+from energy_rating.agreement import COMPARED_FROM_S, DISAGREES, DISAGREES_BADLY, Disagreement
 from energy_rating.columns import Column
 from energy_rating.formats import Session, Span
 from energy_rating.integration import Counter, Register
@@ -25,11 +26,6 @@ LEAST_COVERAGE = 0.90
 
 # A window shorter than so many refreshes of its counter is mostly edge.
 SHORTEST_IN_TICKS = 3.0
-
-# Counter and integrated power of one GPU agree to about 1 % where both are sound (ml-energy/zeus#12). The register's own part-time
-# sampling explains a few per cent, so only more is a finding; the comparison needs the register's lag to be a small part.
-DISAGREES, DISAGREES_BADLY = 0.05, 0.10
-COMPARED_FROM_S = 10.0
 
 # Half the 95 % interval, relative, beyond which a figure says little.
 DOUBTFUL = 0.20
@@ -187,6 +183,44 @@ def of_pair(
             severity="disqualifies" if abs(apart) > DISAGREES_BADLY else "degrades",
             channel=channel.id,
         )
+
+
+def of_windows_apart(channel: Channel, found: Disagreement) -> Finding:
+    """Counter and integrated power of a device disagree in the windows of a name."""
+    return Finding(
+        code="counter-disagrees-with-power",
+        message=f"{channel.id} counted {found.counted_j:.4g} J in {found.name!r} where its power adds up to "
+        f"{found.integrated_j:.4g} J ({found.apart:+.0%})",
+        remedy="A load that keeps step with the sensor can do this: measure longer, and compare"
+        if found.sampling and not found.is_bad
+        else "Neither can be trusted to better than this; compare with a wall meter",
+        severity="disqualifies" if found.is_bad else "degrades",
+        measurement=found.name,
+        channel=channel.id,
+    )
+
+
+def not_counted(channel: Channel, reason: str) -> Finding:
+    """A counter that cannot be true, beside a register that can: the figure is the register's."""
+    return Finding(
+        code="counter-not-used",
+        message=f"{channel.id} {reason}, which its device cannot draw; the figure is summed up from its power readings",
+        remedy="Some drivers count wrongly: update the driver, and compare with a wall meter",
+        severity="degrades",
+        channel=channel.id,
+    )
+
+
+def told_twice(channels: Sequence[Channel]) -> Finding:
+    """Several devices tell one id, or one device is told several times."""
+    names = ", ".join(channel.id for channel in channels)
+    return Finding(
+        code="device-told-twice",
+        message=f"{names} name one and the same device; it is counted once, and if they are several the others are missing",
+        remedy="See what the driver lists, with: energy-rating sensors",
+        severity="degrades",
+        channel=channels[0].id,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

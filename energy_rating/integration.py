@@ -53,6 +53,9 @@ HOLD_S = 0.1
 STUCK_TICKS = 5
 STUCK_S = 0.5
 
+# So many ticks tell how often a counter ticks that keeps no rhythm.
+TICKS_TOLD = 64
+
 # Counters of GPUs refresh every 20 to 100 ms (Alumet and ML.ENERGY report so); where the samples do not tell, the longest.
 ASSUMED_PERIOD_S = 0.1
 
@@ -306,9 +309,9 @@ class Counter:
         """Finds the ticks; unwraps, bridges resets, and notes where the counter stood still."""
         energy = 0.0
         period = self.period_s if self.period_s is not None else ASSUMED_PERIOD_S
-        # A device may have drawn its limit since the tick before the previous reading; ticks are sometimes late (203 ms on an
-        # A100, 917 ms on a GeForce, in the logs of the SC24 paper).
-        slack = limit_w * max(3 * period, 1.0) + 1.0
+        # What a counter shows may be one refresh old. A tick that is late (203 ms on an A100, 917 ms on a
+        # GeForce, in the logs of the SC24 paper) brings more, but after more time.
+        slack = limit_w * self._stale_s(samples) + 1.0
         previous: float | None = None
         before_s = moved_s = 0.0
         dip: _Dip | None = None
@@ -335,7 +338,7 @@ class Counter:
                 self.ticks.append(Tick(earliest_s=start - period, latest_s=end, energy_j=0.0))
                 previous, before_s, moved_s = value, start, end
                 continue
-            step, elapsed = value - previous, end - before_s
+            step, elapsed = value - previous, end - min(before_s, self.ticks[-1].earliest_s)
             if step < 0 and wraps_at_j is not None and step + wraps_at_j <= limit_w * elapsed + slack:
                 step += wraps_at_j
             if step < 0 or step > limit_w * elapsed + slack:
@@ -369,6 +372,27 @@ class Counter:
         if previous is not None:
             self._note_stillness(moved_s, before_s, 0.0)
 
+    def _stale_s(self, samples: Samples) -> float:
+        """How old what the counter shows may be: its period or, where that is not known, the usual time between its ticks.
+
+        One that ticked less than twice in all the time that it was read may be as old as that.
+        """
+        if self.period_s is not None:
+            return max(self.period_s, 0.0)
+        spacings_s: list[float] = []
+        changed_s: float | None = None
+        previous: float | None = None
+        for start, value in zip(samples.start_s, samples.values, strict=True):
+            if previous is not None and value != previous:
+                if changed_s is not None:
+                    spacings_s.append(start - changed_s)
+                changed_s = start
+            previous = value
+            if len(spacings_s) >= TICKS_TOLD:
+                break
+        usual_s = median(spacings_s) if spacings_s else self.last_s - self.first_s
+        return max(usual_s, ASSUMED_PERIOD_S)
+
     def _note_stillness(self, since_s: float, until_s: float, step_j: float) -> None:
         still_s = until_s - since_s
         if still_s <= max(STUCK_S, STUCK_TICKS * (self.period_s or ASSUMED_PERIOD_S)):
@@ -382,6 +406,10 @@ class Counter:
         if len(self.ticks) < 2:
             return 0.0
         return _slope(self.ticks[max(0, len(self.ticks) - 4)], self.ticks[-1])
+
+    def has_gap(self, start_s: float, end_s: float) -> bool:
+        """Whether a time that it tells nothing about reaches into that one."""
+        return covered_s(start_s, end_s, self.gaps.near(start_s, end_s)) < end_s - start_s
 
     def resolution_s(self, start_s: float, end_s: float) -> float:
         """What the counter, as it was read around a window, tells apart: its period, or the spacing of the ticks seen then."""
@@ -774,7 +802,7 @@ class Register:
         self.accuracy = accuracy
         self.period_s = period_s or 0.0
         self.lag_s = lag_s
-        self._unseen = unseen
+        self.unseen = unseen
         self.rejected = 0
         times, watts = Column(), Column()
         last_s = math.nan
@@ -851,6 +879,22 @@ class Register:
             covered_s=covered,
         )
 
+    def has_gap(self, start_s: float, end_s: float) -> bool:
+        """Whether a time without readings reaches into that one."""
+        return covered_s(start_s, end_s, self.gaps.near(start_s, end_s)) < end_s - start_s
+
+    def energy_j(self, start_s: float, end_s: float) -> float:
+        """The same without its doubt, quickly; both ends must lie among the readings."""
+        return self._area(end_s) - self._area(start_s)
+
+    def readings(self, start_s: float, end_s: float) -> int:
+        """How many readings fell into that time."""
+        return bisect_right(self.times, end_s) - bisect_left(self.times, start_s)
+
+    def lasting_j(self, energy: Estimate) -> float:
+        """What of the systematic doubt of an energy is not the gain: what a register shows late, or never sees (1 σ)."""
+        return math.sqrt(max(energy.systematic**2 - (self.accuracy * energy.value) ** 2, 0.0))
+
     def between_readings_w(self, start_s: float, end_s: float) -> float | None:
         """One momentary reading from that time: the one nearest to its middle; None if there is none."""
         low, high = bisect_left(self.times, start_s), bisect_right(self.times, end_s)
@@ -904,7 +948,7 @@ class Register:
         duration = end_s - start_s
         # Successive differences tell noise apart from slow change (von Neumann's estimate of a variance).
         variance = (self._squares[high] - self._squares[low]) / (2 * steps) if steps > 0 else 0.0
-        unrest = math.sqrt(max(variance, 0.0) * self._unseen)
+        unrest = math.sqrt(max(variance, 0.0) * self.unseen)
         unread = slice(bisect_right(self._unread_to, start_s), bisect_left(self._unread_from, end_s))
         unread_j = [
             self._unread_w * (min(b, end_s) - max(a, start_s))

@@ -11,12 +11,14 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from energy_rating import __version__, checks
+from energy_rating.agreement import BLOCK_S, disagreements
 from energy_rating.columns import Column
 from energy_rating.entries import LEAST_DURATION_S
 from energy_rating.errors import BadInput
 from energy_rating.formats import Journal, Session, Span, named, read_journal
 from energy_rating.impact import missing
 from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register
+from energy_rating.limits import LEAST_SHARE, SUSTAINED, limits_w, peak_w
 from energy_rating.quality import is_accuracy
 from energy_rating.quantities import (
     EnergyPerUnit,
@@ -47,9 +49,11 @@ from energy_rating.records import (
     validity,
 )
 
-# More than any one device draws today (GB200 module: 2.7 kW, by its power limit); what is above is a fault of the sensor.
-PLAUSIBLE_W = 2000.0
-PLAUSIBLE_SHARE_OF_LIMIT = 1.5
+# A counter that jumps or starts again more often than this, and at more than a tenth of its ticks, counts nothing.
+MOST_JUMPS = 3
+
+# Fewer ticks tell no rate.
+FEWEST_TICKS = 5
 
 # A less direct channel of a device is taken where it saw so much more of the time.
 CLEARLY_MORE = 0.05
@@ -242,7 +246,7 @@ class _Part:
         self.session = session
         self.number = number
         self.names = {device.id: device.name for device in session.environment.devices}
-        limits = {device.id: device.power_limit_w for device in session.environment.devices}
+        self.limits_w = limits_w(session)
         self.counters: dict[str, Counter] = {}
         self.registers: dict[str, Register] = {}
         self.findings: list[Finding] = [
@@ -258,10 +262,8 @@ class _Part:
         for channel in sorted(session.channels, key=lambda item: METHODS.index(item.method)):
             self.devices.setdefault((channel.component, channel.device), []).append(channel)
         for channel in session.channels:
-            limit_w = max(PLAUSIBLE_W, PLAUSIBLE_SHARE_OF_LIMIT * (limits.get(channel.device) or 0.0))
+            limit_w = peak_w(channel, self.limits_w)
             samples = session.samples[channel.id]
-            if channel.component not in ("gpu", "cpu", "dram"):
-                limit_w = math.inf  # a whole node has no such bound
             if channel.method == "counter":
                 counter = Counter(
                     samples,
@@ -301,20 +303,67 @@ class _Part:
         return math.hypot(channel.accuracy, REGISTER_ONLY) if alone else channel.accuracy
 
     def _compare(self) -> None:
+        """Counters against the registers of the same devices: which of them cannot be, and in which windows they differ."""
         runs = named(self.session.spans, RUN)
-        for channels in self.devices.values():
+        for key, channels in self.devices.items():
             counters = [channel for channel in channels if channel.method == "counter"]
             registers = [channel for channel in channels if channel.method == "power"]
+            for same in (counters, registers):
+                if len(same) > 1:
+                    self.findings.append(checks.told_twice(same))
+            if not counters or not registers:
+                continue
+            reason = self._cannot_be(key, counters[0], registers[0])
+            if reason:
+                self.devices[key] = [channel for channel in channels if channel is not counters[0]]
+                self.findings.append(checks.not_counted(counters[0], reason))
+                register = self.registers[registers[0].id]
+                register.accuracy = self._gain(registers[0])
+                continue
+            bad = False
             for span in runs:
-                if counters and registers:
-                    counted, counted_s = self.energy(counters[0], span)
-                    integrated, integrated_s = self.energy(registers[0], span)
-                    # What saw different times is not comparable; that one of them fell silent is said elsewhere.
-                    alike = abs(counted_s - integrated_s) <= CLEARLY_MORE / 2 * (span.end_s - span.start_s)
-                    if counted is not None and integrated is not None and alike:
-                        self.findings += checks.of_pair(
-                            counters[0], counted, integrated, span.end_s - span.start_s
-                        )
+                counted, counted_s = self.energy(counters[0], span)
+                integrated, integrated_s = self.energy(registers[0], span)
+                # What saw different times is not comparable; that one of them fell silent is said elsewhere.
+                alike = abs(counted_s - integrated_s) <= CLEARLY_MORE / 2 * (span.end_s - span.start_s)
+                if counted is not None and integrated is not None and alike:
+                    found = list(checks.of_pair(counters[0], counted, integrated, span.end_s - span.start_s))
+                    self.findings += found
+                    bad = bad or any(finding.severity == "disqualifies" for finding in found)
+            if not bad:
+                self.findings += [
+                    checks.of_windows_apart(counters[0], found)
+                    for found in disagreements(
+                        self.counters[counters[0].id],
+                        self.registers[registers[0].id],
+                        self.session.spans,
+                        limit_w=self.limits_w.get(key, peak_w(counters[0], self.limits_w)),
+                    )
+                ]
+
+    def _cannot_be(self, key: tuple[Component, str], channel: Channel, beside: Channel) -> str | None:
+        """Why a counter is none, though the register beside it tells what its device can draw; None where that is not so.
+
+        Both are held against the limit of the device: what is far off from both cannot be told right from wrong.
+        """
+        counter, register = self.counters[channel.id], self.registers[beside.id]
+        limit = self.limits_w.get(key)
+        integrated = register.between(counter.first_s, counter.last_s)
+        if limit is None or integrated is None or register.rejected or len(counter.ticks) < FEWEST_TICKS:
+            return None
+        if not LEAST_SHARE * limit < integrated.energy.value / integrated.covered_s <= SUSTAINED * limit:
+            return None
+        jumps = len(counter.resets)
+        if jumps > MOST_JUMPS and jumps > len(counter.ticks) / 10:
+            return f"jumped {jumps} times"
+        # From its first tick on: what it showed before may be of any age.
+        first, last = counter.ticks[1], counter.ticks[-1]
+        if last.time_s - first.time_s < BLOCK_S:
+            return None
+        counted_w = (last.energy_j - first.energy_j) / (last.time_s - first.time_s)
+        if LEAST_SHARE * limit < counted_w <= SUSTAINED * limit:
+            return None
+        return f"tells of {counted_w:.3g} W on average"
 
     def is_measured(self, channel_id: str) -> bool:
         """Whether a sensor stands behind the channel, and not a model."""

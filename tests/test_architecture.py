@@ -29,6 +29,7 @@ FLOORS = [
     ],
     ["formats"],
     ["integration", "quality", "profiles", "environment", "hwmon", "sensors", "workloads", "child", "tasks"],
+    ["limits", "agreement"],
     ["checks", "rating", "comparison", "impact", "normalisation", "sampler", "survey"],
     ["summary", "meter", "batches"],
     ["plausibility"],
@@ -57,6 +58,8 @@ MEASURING = {
 }
 JUDGING = {
     "integration",
+    "limits",
+    "agreement",
     "summary",
     "plausibility",
     "verification",

@@ -1,0 +1,293 @@
+"""What a sensor says is held against what its device can draw, and a counter against the register beside it: in every window."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from virtual import FakeDevice, Power, VirtualClock, constant, sine, square, steps
+
+from energy_rating import measure
+from energy_rating.records import Device, Record
+from energy_rating.sensors import Detection
+
+ZERO_S = 1000.0
+LIMIT_W = 400.0
+
+Energy = Callable[[float], float]
+# What a counter shows at a time of the run (s) when it should have counted so much since the start (J).
+Fault = Callable[[float, float], float]
+
+TWO = ((1.0, 4.0), (4.5, 7.5))
+
+
+def run_of(
+    folder: Path,
+    load: tuple[Power, Energy],
+    fault: Fault | None = None,
+    *,
+    length_s: float = 8.0,
+    windows: Sequence[tuple[float, float]] = TWO,
+    limit_w: float | None = LIMIT_W,
+    name: str = "a card",
+    **options: object,
+) -> Record:
+    """A run on one device whose counter is at fault."""
+    clock = VirtualClock(ZERO_S)
+    watts, joules = load
+    device = FakeDevice(clock=clock, power=watts, energy=joules, device="GPU-1", phase_s=0.037, **options)
+
+    def told(now: float, kind: str) -> float | None:
+        if fault is None or kind != "energy":
+            return None
+        tick_s = device.tick_before(now)
+        return 1e6 + fault(tick_s - ZERO_S, joules(tick_s) - joules(ZERO_S))
+
+    device.fault = told
+    found = Detection(sensors=(device,), devices=(Device(id="GPU-1", name=name, power_limit_w=limit_w),))
+    with measure(output_dir=folder / "run", sensors=[found], clock=clock, report=None) as run:
+        for number, (start_s, end_s) in enumerate(windows):
+            clock.sleep(ZERO_S + start_s - clock.time)
+            with run.window(f"w{number}") as window:
+                clock.sleep(ZERO_S + end_s - clock.time)
+                window.count(token=100)
+        clock.sleep(ZERO_S + length_s - clock.time)
+    return run.record
+
+
+def is_off(record: Record, name: str, joules: Energy, start_s: float, end_s: float) -> bool:
+    """Whether the truth is outside the 95 % interval of a window's energy."""
+    energy = next(iter(record[name].energy_j.values()))
+    low, high = energy.interval()
+    return not low <= joules(ZERO_S + end_s) - joules(ZERO_S + start_s) <= high
+
+
+def none_is_valid_and_off(
+    record: Record, joules: Energy, windows: Sequence[tuple[float, float]], length_s: float
+) -> None:
+    edges = {"run": (0.0, length_s)} | {f"w{number}": edges for number, edges in enumerate(windows)}
+    for name, (start_s, end_s) in edges.items():
+        assert record[name].validity != "valid" or not is_off(record, name, joules, start_s, end_s), name
+
+
+def codes(record: Record) -> set[str]:
+    return {finding.code for finding in record.findings}
+
+
+WORK = steps((-1e9, 100.0), (1001.0, 300.0), (1004.0, 100.0), (1004.5, 300.0), (1007.5, 100.0))
+
+
+def from_1_s(gain: float) -> Fault:
+    return lambda t, joules: joules if t < 1 else 100.0 + gain * (joules - 100.0)
+
+
+# A counter that is wrong all along, from a second on, at one moment, or late.
+WRONG: dict[str, Fault] = {
+    "joules for millijoules": lambda t, joules: joules / 1000,
+    "millijoules for microjoules": lambda t, joules: joules * 1000,
+    "half from a second on": from_1_s(0.5),
+    "a third more from a second on": from_1_s(1.3),
+    "twice": lambda t, joules: 2 * joules,
+    "three times": lambda t, joules: 3 * joules,
+    "a second late": lambda t, joules: WORK[1](ZERO_S + t - 1) - WORK[1](ZERO_S),
+    "half in one window": lambda t, joules: joules - 0.5 * 300 * min(max(t - 1, 0), 3),
+    "jumps by 60 J": lambda t, joules: joules + (60 if t > 2.5 else 0),
+    "jumps by 150 J": lambda t, joules: joules + (150 if t > 2.5 else 0),
+    "jumps by 400 J": lambda t, joules: joules + (400 if t > 2.5 else 0),
+    "jumps by 1,900 J": lambda t, joules: joules + (1900 if t > 2.5 else 0),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_counter_that_is_wrong_in_a_run_of_eight_seconds_gives_no_valid_figure(wrong, tmp_path):
+    record = run_of(tmp_path, WORK, WRONG[wrong])
+    none_is_valid_and_off(record, WORK[1], TWO, 8.0)
+    assert record["w0"].validity != "valid" or wrong == "jumps by 60 J"
+
+
+@pytest.mark.parametrize("wrong", ["joules for millijoules", "millijoules for microjoules", "twice"])
+def test_where_only_the_register_tells_what_the_card_can_draw_the_figure_is_the_registers(wrong, tmp_path):
+    record = run_of(tmp_path, WORK, WRONG[wrong])
+    assert "counter-not-used" in codes(record)
+    for name, (start_s, end_s) in {"run": (0.0, 8.0), "w0": TWO[0], "w1": TWO[1]}.items():
+        assert record[name].methods == {"gpu": "power"}
+        assert record[name].validity == "degraded"
+        assert not is_off(record, name, WORK[1], start_s, end_s)
+
+
+def test_a_register_that_is_a_thousand_times_too_small_does_not_stand_in_for_its_counter(tmp_path):
+    clock = VirtualClock(ZERO_S)
+    watts, joules = WORK
+    device = FakeDevice(clock=clock, power=watts, energy=joules, device="GPU-1")
+    device.fault = lambda now, kind: watts(now) / 1000 if kind == "power" else None
+    found = Detection(sensors=(device,), devices=(Device(id="GPU-1", name="x", power_limit_w=LIMIT_W),))
+    with measure(output_dir=tmp_path / "run", sensors=[found], clock=clock, report=None) as run:
+        clock.sleep(8)
+    assert run.record["run"].methods == {"gpu": "counter"}
+    assert run.record["run"].validity != "valid"
+
+
+LONG = ((10.0, 20.0), (100.0, 103.0), (200.0, 290.0))
+LONG_WORK = steps(
+    (-1e9, 100.0), (1010.0, 300.0), (1020.0, 100.0), (1100.0, 300.0), (1103.0, 100.0), (1200.0, 300.0), (1290.0, 100.0)
+)  # fmt: skip
+
+
+def test_one_bad_window_of_a_long_run_is_invalid_and_the_others_are_not(tmp_path):
+    def a_third_more_in_one(t: float, joules: float) -> float:
+        return joules + 0.3 * 300 * min(max(t - 100, 0), 3)
+
+    record = run_of(tmp_path, LONG_WORK, a_third_more_in_one, length_s=300, windows=LONG)
+    assert [record[name].validity for name in ("run", "w0", "w1", "w2")] == [
+        "valid",
+        "valid",
+        "invalid",
+        "valid",
+    ]
+    none_is_valid_and_off(record, LONG_WORK[1], LONG, 300)
+
+
+@pytest.mark.parametrize("jump_j", [200, 400, 900, 1900])
+@pytest.mark.parametrize("has_register", [True, False])
+def test_a_counter_that_jumps_and_stays_there_started_anew(jump_j, has_register, tmp_path):
+    record = run_of(
+        tmp_path,
+        LONG_WORK,
+        lambda t, joules: joules + (jump_j if t > 101.5 else 0),
+        length_s=300,
+        windows=LONG,
+        has_register=has_register,
+    )
+    assert "counter-reset" in codes(record)
+    for name, (start_s, end_s) in {"run": (0.0, 300.0), "w1": LONG[1]}.items():
+        assert record[name].validity == "degraded"
+        assert not is_off(record, name, LONG_WORK[1], start_s, end_s)
+
+
+@pytest.mark.parametrize(("limit_w", "jump_j"), [(None, 1500), (65.0, 150)])
+def test_a_cpus_counter_that_jumps_by_more_than_its_package_can_draw_started_anew(limit_w, jump_j, tmp_path):
+    load = constant(50.0)
+    record = run_of(
+        tmp_path,
+        load,
+        lambda t, joules: joules + (jump_j if t > 12 else 0),
+        length_s=30,
+        windows=[(10.0, 15.0)],
+        limit_w=limit_w,
+        component="cpu",
+        has_register=False,
+        tick_s=0.001,
+        known_period=True,
+    )
+    assert "counter-reset" in codes(record)
+    assert not is_off(record, "w0", load[1], 10, 15)
+
+
+@pytest.mark.parametrize("tick_s", [0.02, 0.1, 1.0, 3.0, 10.0, 30.0])
+@pytest.mark.parametrize("length_s", [8.0, 35.0, 100.0])
+def test_a_counter_that_ticks_seldom_is_no_counter_that_jumps(tick_s, length_s, tmp_path):
+    load = constant(390.0)
+    record = run_of(tmp_path, load, length_s=length_s, windows=[], tick_s=tick_s)
+    assert not codes(record) & {"counter-reset", "counter-disagrees-with-power", "counter-not-used"}
+
+
+def test_a_limit_that_was_raised_meanwhile_holds_for_the_whole_run(tmp_path):
+    clock = VirtualClock(ZERO_S)
+    watts, joules = steps((-1e9, 100.0), (1012.0, 650.0))
+    device = FakeDevice(clock=clock, power=watts, energy=joules, device="GPU-1")
+    device.condition = lambda: {"power_limit_w": 300.0 if clock.time < 1011 else 700.0}
+    found = Detection(sensors=(device,), devices=(Device(id="GPU-1", name="x", power_limit_w=300.0),))
+    with measure(output_dir=tmp_path / "run", sensors=[found], clock=clock, report=None) as run:
+        clock.sleep(40)
+    assert not codes(run.record) & {"counter-reset", "implausible-readings", "power-above-the-limit"}
+
+
+def test_a_limit_below_what_the_card_draws_nearly_all_the_time_takes_no_reading_away(tmp_path):
+    record = run_of(tmp_path, constant(300.0), limit_w=150.0)
+    assert not codes(record) & {"counter-reset", "implausible-readings"}
+    assert not is_off(record, "run", constant(300.0)[1], 0, 8)
+
+
+def test_two_cards_that_tell_one_id_are_told(tmp_path):
+    clock = VirtualClock(ZERO_S)
+    watts, joules = constant(300.0)
+    cards = [
+        FakeDevice(clock=clock, power=watts, energy=joules, device="GPU-1", number=number)
+        for number in (0, 1)
+    ]
+    with measure(output_dir=tmp_path / "run", sensors=cards, clock=clock, report=None) as run:
+        clock.sleep(8)
+    assert "device-told-twice" in codes(run.record)
+    assert run.record["run"].validity != "valid"
+
+
+class Glimpsing(FakeDevice):
+    """A card whose register averages 25 of every 100 ms, as those of the A100 and H100 do."""
+
+    def read(self):
+        values = dict(super().read())
+        tick_s = self.tick_before(self.clock.time)
+        values["gpu0.power"] = (self.energy(tick_s) - self.energy(tick_s - 0.025)) / 0.025
+        return values
+
+
+def a_load(rng: random.Random, length_s: float) -> tuple[Power, Energy]:
+    """Some sound load; of the waves, none that keeps step with the sensor."""
+    low, high = rng.uniform(50, 150), rng.uniform(200, 400)
+    match rng.choice(["constant", "steps", "wave", "fast", "sine", "bursts"]):
+        case "constant":
+            return constant(rng.uniform(60, 400))
+        case "steps":
+            t, changes = ZERO_S, [(-1e9, 100.0)]
+            while t < ZERO_S + length_s:
+                changes.append((t, rng.uniform(60, 400)))
+                t += rng.expovariate(1 / rng.choice([0.1, 0.5, 3]))
+            return steps(*changes)
+        case "wave":
+            return square(low, high, rng.uniform(0.22, 3), rng.uniform(0.3, 0.7), rng.random())
+        case "fast":
+            return square(low, high, rng.uniform(0.005, 0.09), rng.uniform(0.3, 0.7), rng.random())
+        case "sine":
+            return sine(250, rng.uniform(20, 140), rng.uniform(0.22, 3), rng.random())
+    return square(
+        low, high, 0.1 * (rng.randint(3, 50) + rng.uniform(0.2, 0.8)), rng.uniform(0.05, 0.3), rng.random()
+    )
+
+
+def test_of_a_thousand_windows_of_sound_loads_under_a_part_time_register_next_to_none_is_suspected(tmp_path):
+    told = windows = 0
+    for seed in range(200):
+        rng = random.Random(seed)
+        length_s = rng.choice([2.5, 4.0, 8.0, 15.0, 30.0])
+        watts, joules = a_load(rng, length_s)
+        clock = VirtualClock(ZERO_S)
+        device = Glimpsing(
+            clock=clock,
+            power=watts,
+            energy=joules,
+            device="GPU-1",
+            phase_s=rng.uniform(0, 0.1),
+            tick_s=rng.choice([0.02, 0.1, 0.1]),
+        )
+        found = Detection(sensors=(device,), devices=(Device(id="GPU-1", name="x", power_limit_w=LIMIT_W),))
+        with measure(output_dir=tmp_path / str(seed), sensors=[found], clock=clock, report=None) as run:
+            while clock.time < ZERO_S + length_s:
+                clock.sleep(rng.uniform(0, 0.5))
+                with run.window(f"w{clock.time:.3f}"):
+                    clock.sleep(rng.choice([0.3, 1.0, 1.5, 3.0, 5.0]) * rng.uniform(1, 1.5))
+        windows += len(run.record.measurements)
+        suspected = {
+            finding.measurement
+            for finding in run.record.findings
+            if finding.code in ("counter-disagrees-with-power", "counter-not-used", "counter-reset")
+        }
+        told += len(suspected)
+        assert all(
+            finding.severity == "degrades"
+            for finding in run.record.findings
+            if finding.code == "counter-disagrees-with-power"
+        )
+    assert windows > 1000
+    assert told <= windows / 200
