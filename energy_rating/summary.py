@@ -308,9 +308,8 @@ class _Part:
         for key, channels in self.devices.items():
             counters = [channel for channel in channels if channel.method == "counter"]
             registers = [channel for channel in channels if channel.method == "power"]
-            for same in (counters, registers):
-                if len(same) > 1:
-                    self.findings.append(checks.told_twice(same))
+            if len(counters) > 1 or len(registers) > 1:
+                self.findings.append(checks.told_twice(counters if len(counters) > 1 else registers))
             if not counters or not registers:
                 continue
             reason = self._cannot_be(key, counters[0], registers[0])

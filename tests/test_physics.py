@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import virtual_machine
+from playing_faults import play
 from virtual import FakeDevice, Power, VirtualClock, constant, sine, square, steps
 
 from energy_rating import measure
 from energy_rating.records import Device, Record
-from energy_rating.sensors import Detection
+from energy_rating.sensors import Detection, nvml
 
 ZERO_S = 1000.0
 LIMIT_W = 400.0
@@ -221,6 +224,41 @@ def test_two_cards_that_tell_one_id_are_told(tmp_path):
         clock.sleep(8)
     assert "device-told-twice" in codes(run.record)
     assert run.record["run"].validity != "valid"
+
+
+def play_cards(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, at: dict[float, tuple[str, object]], **is_: object
+):
+    """Cards behind a stand-in for the driver, of which something changes at some times of the run."""
+    clock = VirtualClock(virtual_machine.ZERO_S)
+    binding = virtual_machine.Nvml(clock, 2)
+    for key, value in is_.items():
+        setattr(binding, key, value)
+    detect = functools.partial(nvml.detect, {}, lambda: binding, pci=folder / "pci", proc=folder / "proc")
+    monkeypatch.setattr(nvml, "detect", detect)
+    happens = {t: functools.partial(setattr, binding, *change) for t, change in at.items()}
+    return play(folder / "run", clock, ["nvml"], happens)
+
+
+def test_a_card_that_the_driver_lists_only_later_is_missed(tmp_path, monkeypatch):
+    record = play_cards(tmp_path, monkeypatch, {2.0: ("count", 2)}, count=1).record
+    (told,) = [finding for finding in record.findings if finding.code == "device-appeared"]
+    assert told.severity == "degrades"
+    assert "NVIDIA H100" in told.message
+    assert {measurement.validity for measurement in record} == {"degraded"}
+
+
+def test_where_no_card_comes_or_one_goes_nothing_is_told(tmp_path, monkeypatch):
+    record = play_cards(tmp_path, monkeypatch, {2.0: ("count", 1)}).record
+    assert "device-appeared" not in codes(record)
+
+
+def test_two_cards_of_one_uuid_in_the_drivers_list_are_told(tmp_path, monkeypatch):
+    answers = dict(virtual_machine._ANSWERS) | {"nvmlDeviceGetUUID": lambda self, gpu: "GPU-0"}
+    monkeypatch.setattr(virtual_machine, "_ANSWERS", answers)
+    record = play_cards(tmp_path, monkeypatch, {}).record
+    (told,) = [finding for finding in record.findings if finding.code == "device-told-twice"]
+    assert told.severity == "degrades"
 
 
 class Glimpsing(FakeDevice):

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from energy_rating import probe, processes
 from energy_rating.entries import Channel, Component, Device, Finding, Method
 from energy_rating.errors import SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.sensors import Detection, Reading
+from energy_rating.sensors import Detection, Reading, device_appeared
 from energy_rating.visible_devices import PresentGpu, VisibleGpus, visible_gpus
 
 COMPONENTS = ("gpu",)
@@ -229,6 +229,7 @@ def detect(
         if not visible.uuids:
             raise _none_visible(environ, visible, unanswered, count)
         gpus = {gpu.uuid: gpu for gpu in present}
+        driver.know(present)
         found = [driver.open(number, gpus[uuid]) for number, uuid in enumerate(visible.uuids)]
     except BaseException:
         driver.shut_down()
@@ -448,6 +449,12 @@ class NvmlGpu:
         count = processes.foreign(pids, proc=self._driver.proc, environ=self._driver.environ)
         return {} if count is None else {"foreign_processes": count}
 
+    def appeared(self) -> Sequence[Finding]:
+        """The GPUs that were not there when this one was found, told once for all GPUs of a detection."""
+        if self._closed or os.getpid() != self._driver.pid:
+            return ()
+        return self._driver.appeared()
+
     def close(self) -> None:
         """Lets go of the GPU; the last one of a detection shuts NVML down. Closing twice is harmless."""
         if not self._closed:
@@ -513,6 +520,9 @@ class _Driver:
             str, str
         ] = {}  # of GPUs that must not be looked for by UUID, since that wakes others
         self._modules: set[str] = set()  # those that have their channels
+        self._known: set[str] | None = (
+            None  # the GPUs that were there when it began; None once they were counted again
+        )
         try:
             nvml.nvmlInit()
         except nvml.NVMLError as error:
@@ -529,6 +539,22 @@ class _Driver:
         # The driver may be gone by now, and then there is nothing left to let go of.
         with contextlib.suppress(self.nvml.NVMLError):
             self.nvml.nvmlShutdown()
+
+    def know(self, present: Sequence[PresentGpu]) -> None:
+        """These are there now; others that are seen later came later."""
+        self._known = {gpu.uuid for gpu in present}
+
+    def appeared(self) -> list[Finding]:
+        """The GPUs that this process sees now and did not see in the beginning."""
+        known, self._known = self._known, None
+        if known is None:
+            return []
+        if self._addresses:
+            present, _, _ = self.present_at(_held_by_driver(self._pci))
+        else:
+            present, _, _ = self.present()
+        visible = set(visible_gpus(self.environ, present).uuids) - known
+        return [device_appeared(f"a GPU ({gpu.name})") for gpu in present if gpu.uuid in visible]
 
     def present(self) -> tuple[list[PresentGpu], list[tuple[int, int]], int]:
         """The GPUs that answer, in NVML's (PCI) order; those that do not, as (place, error); and how many there are."""
