@@ -26,21 +26,22 @@ GENERAL_W: Mapping[Component, float] = {"gpu": 2000.0, "cpu": 1000.0, "dram": 50
 LEAST_SHARE = 0.01
 
 
-def limits_w(session: Session) -> dict[tuple[Component, str], float]:
-    """What each device of a session may draw for long, where that is known: of a GPU the highest limit that it was set to in the run.
-
-    A limit that most of the device's own power readings exceed is none, and left out: some drivers tell the limit of another part.
-    """
+def told_w(session: Session) -> dict[tuple[Component, str], float]:
+    """What each device of a session may draw for long, where that is known: of a GPU the highest limit that it was set to in the run."""
     devices = {device.id: device for device in session.environment.devices}
     found: dict[tuple[Component, str], float] = {}
     for channel in session.channels:
         key = channel.component, channel.device
-        if key in found or channel.component not in GENERAL_W:
-            continue
-        limit_w = _limit_w(session, channel.component, devices.get(channel.device))
-        if limit_w is not None and _is_kept(session, key, limit_w):
-            found[key] = limit_w
+        if key not in found and channel.component in GENERAL_W:
+            limit_w = _limit_w(session, channel.component, devices.get(channel.device))
+            if limit_w is not None:
+                found[key] = limit_w
     return found
+
+
+def limits_w(session: Session) -> dict[tuple[Component, str], float]:
+    """The same, but for a limit that most of the device's own power readings exceed: some drivers tell the limit of another part."""
+    return {key: limit_w for key, limit_w in told_w(session).items() if _is_kept(session, key, limit_w)}
 
 
 def peak_w(channel: Channel, limits: Mapping[tuple[Component, str], float]) -> float:

@@ -19,6 +19,7 @@ from energy_rating.formats import Journal, Session, Span, named, read_journal
 from energy_rating.impact import missing
 from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register
 from energy_rating.limits import LEAST_SHARE, SUSTAINED, limits_w, peak_w
+from energy_rating.plausibility import impossible
 from energy_rating.quality import is_accuracy
 from energy_rating.quantities import (
     EnergyPerUnit,
@@ -210,6 +211,7 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
         measurements.append(measurement)
     if not any(measurement.energy_j for measurement in measurements):
         findings.append(checks.nothing_measured())
+    findings += impossible(journal, _draft(journal, parts, channels, measurements))
     findings = list(dict.fromkeys(findings))
     by_name: dict[str | None, list[Finding]] = {}
     for finding in findings:
@@ -236,6 +238,30 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
         findings=tuple(findings),
         quality=tuple(dict.fromkeys(quality for part in parts for quality in part.session.quality)),
         provenance=Provenance(version=__version__, journal_sha256=journal.sha256, files=journal.files),
+    )
+
+
+def _draft(
+    journal: Journal,
+    parts: Sequence[_Part],
+    channels: Sequence[Channel],
+    measurements: Sequence[Measurement],
+) -> Record:
+    """The record before it was judged."""
+    devices = dict.fromkeys(d for part in parts for d in part.session.environment.devices)
+    return Record(
+        run_id=journal.run_id,
+        created=journal.sessions[0].started,
+        stage=journal.stage,
+        model=journal.model,
+        task=journal.task,
+        load=journal.load,
+        environment=replace(journal.sessions[0].environment, devices=tuple(devices)),
+        channels=tuple(channels),
+        measurements=tuple(measurements),
+        findings=(),
+        quality=(),
+        provenance=Provenance(version=__version__, journal_sha256=journal.sha256),
     )
 
 

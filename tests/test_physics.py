@@ -13,7 +13,7 @@ from playing_faults import play
 from virtual import FakeDevice, Power, VirtualClock, constant, sine, square, steps
 
 from energy_rating import measure
-from energy_rating.records import Device, Record
+from energy_rating.records import Device, Model, Record
 from energy_rating.sensors import Detection, nvml
 
 ZERO_S = 1000.0
@@ -329,3 +329,65 @@ def test_of_a_thousand_windows_of_sound_loads_under_a_part_time_register_next_to
         )
     assert windows > 1000
     assert told <= windows / 200
+
+
+# ------------------------------------------------------------------------------------------------ what no sound run shows
+
+
+def a_training(folder: Path, tokens: int, *, into: str, name: str = "NVIDIA H100 80GB HBM3") -> Record:
+    """Twelve seconds on a card, with tokens counted into the run or a window of its own name."""
+    clock = VirtualClock(ZERO_S)
+    watts, joules = constant(600.0)
+    card = FakeDevice(clock=clock, power=watts, energy=joules, device="GPU-1", phase_s=0.037)
+    device = Device(id="GPU-1", name=name, power_limit_w=700.0, memory_gb=85.9)
+    with measure(
+        "fine-tuning",
+        model=Model(id="o/m", parameters=8_000_000_000),
+        output_dir=folder / "run",
+        sensors=[Detection(sensors=(card,), devices=(device,))],
+        clock=clock,
+        report=None,
+    ) as run:
+        clock.sleep(0.01)
+        with run.window("epoch") as window:
+            clock.sleep(12)
+            (window if into == "epoch" else run).count(token=tokens)
+    return run.record
+
+
+@pytest.mark.parametrize("into", ["run", "epoch"])
+def test_more_tokens_than_a_card_can_work_out_are_found_in_whatever_window_they_were_counted(into, tmp_path):
+    record = a_training(tmp_path, 3_072_000, into=into)
+    found = [(f.measurement, f.severity) for f in record.findings if f.code == "faster-than-arithmetic"]
+    assert (into, "disqualifies") in found
+    assert record[into].validity == "invalid"
+
+
+def test_what_a_card_can_work_out_speaks_against_nothing(tmp_path):
+    assert a_training(tmp_path, 300_000, into="epoch")["epoch"].validity == "valid"
+
+
+def test_a_mean_above_the_cards_own_limit_is_never_valid(tmp_path):
+    record = run_of(tmp_path, constant(500.0), limit_w=400.0)
+    assert {measurement.validity for measurement in record} == {"invalid"}
+    assert "power-above-the-limit" in codes(record)
+
+
+def test_work_that_is_counted_at_the_end_alone_or_in_batches_is_no_surprise(tmp_path):
+    clock = VirtualClock(ZERO_S)
+    watts, joules = constant(300.0)
+    card = FakeDevice(clock=clock, power=watts, energy=joules)
+    rng = random.Random(1)
+    with measure(output_dir=tmp_path / "run", sensors=[card], clock=clock, report=None) as run:
+        with run.window("at the end") as window:
+            clock.sleep(20)
+            window.count(token=10**6)
+        with run.window("in batches") as window:
+            for _ in range(100):
+                clock.sleep(rng.uniform(0.1, 0.9))
+                window.count(token=rng.randint(10, 2000))
+        with run.window("by the epoch") as window:
+            for _ in range(3):
+                clock.sleep(10)
+                window.count(token=10**5)
+    assert not codes(run.record) & {"work-all-at-once", "counts-contradict"}

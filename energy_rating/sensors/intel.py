@@ -59,7 +59,8 @@ def detect(root: Path = HWMON, *, files: Files = os, environ: Mapping[str, str] 
     gpus = [(chip, name) for chip in chips(root) if (name := text(chip / "name")) in DRIVERS]
     if not gpus:
         raise HardwareAbsent("no Intel GPU that counts its energy was found")
-    sensors, devices, findings, refusals = [], [], [], []
+    sensors: list[HwmonSensor] = []
+    devices, findings, refusals = [], [], []
 
     def appeared() -> list[Finding]:
         """Told once, by the sensor of the first GPU."""
