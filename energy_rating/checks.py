@@ -73,6 +73,10 @@ def of_measurement(
     """
     name = measurement.name
     by_id = {channel.id: channel for channel in channels}
+    # What is only estimated takes nothing from what is measured beside it.
+    estimated = {channel.component for channel in channels}
+    estimated -= {channel.component for channel in channels if channel.method != "model"}
+    beside = any(component not in estimated for component in measurement.energy_j)
     for component, share in measurement.coverage.items():
         if share < FULL_COVERAGE:
             seen = f"only {share:.1%} of {measurement.duration_s:.1f} s" if share > 0 else "no part"
@@ -80,7 +84,11 @@ def of_measurement(
                 code="partly-measured",
                 message=f"{component}: {seen} of {name!r} was seen by its sensors; the figure is that part's",
                 remedy="Look for sensor-lost, gap and reset findings; measure again",
-                severity="disqualifies" if share < LEAST_COVERAGE else "degrades",
+                severity="note"
+                if component in estimated and beside
+                else "disqualifies"
+                if share < LEAST_COVERAGE
+                else "degrades",
                 measurement=name,
                 channel=next((channel.id for channel in channels if channel.component == component), None),
             )
@@ -113,6 +121,14 @@ def of_measurement(
                 severity="degrades",
                 measurement=name,
             )
+
+
+def beside_what_is_measured(finding: Finding, channels: Sequence[Channel]) -> Finding:
+    """A finding of a run as it bears on a record: what befell a model is good to know where something is measured beside it."""
+    methods = {channel.id: channel.method for channel in channels}
+    if methods.get(finding.channel or "") != "model" or finding.severity != "degrades":
+        return finding
+    return replace(finding, severity="note") if set(methods.values()) != {"model"} else finding
 
 
 def random_half_width(energy: Estimate) -> float:

@@ -46,12 +46,16 @@ from energy_rating.records import (
     Provenance,
     Quality,
     Record,
+    Samples,
     component_methods,
     validity,
 )
 
 # A counter that jumps or starts again more often than this, and at more than a tenth of its ticks, counts nothing.
 MOST_JUMPS = 3
+
+# Models are loaded beside a run that has begun, and tell of every second when it is over: so much may be missing at its ends.
+PROLONGED_S = 3.0
 
 # Fewer ticks tell no rate.
 FEWEST_TICKS = 5
@@ -265,6 +269,20 @@ def _draft(
     )
 
 
+def _prolonged(samples: Samples, last_s: float) -> Samples:
+    """The readings of a model that knows one power alone, from the start of the run to its end: its first or last second may be missing."""
+    if not len(samples) or min(samples.values) != max(samples.values):
+        return samples
+    starts, ends = Column(), Column()
+    starts.extend(samples.start_s)
+    ends.extend(samples.end_s)
+    if 0.0 < starts[0] <= PROLONGED_S:
+        starts[0] = 0.0
+    if 0.0 < last_s - ends[len(ends) - 1] <= PROLONGED_S:
+        ends[len(ends) - 1] = last_s
+    return replace(samples, start_s=starts.values(), end_s=ends.values())
+
+
 class _Part:
     """One session with the energy curves of its channels."""
 
@@ -278,7 +296,9 @@ class _Part:
         self.findings: list[Finding] = [
             placed
             for finding, found_s in zip(session.findings, session.found_s, strict=True)
-            for placed in checks.of_moment(finding, found_s, session.spans)
+            for placed in checks.of_moment(
+                checks.beside_what_is_measured(finding, session.channels), found_s, session.spans
+            )
         ]
         # What this session calls a channel, and what the record calls it: they differ only when a resumed run found another
         # device under the same name.
@@ -304,7 +324,7 @@ class _Part:
             else:
                 modelled = channel.method == "model"
                 register = Register(
-                    samples,
+                    _prolonged(samples, session.last_s) if modelled else samples,
                     accuracy=channel.accuracy if modelled else self._gain(channel),
                     period_s=channel.period_s,
                     # A register holds a value for its period, and is read at any moment of it; a model tells of the span.

@@ -13,7 +13,8 @@ from playing_faults import play
 from virtual import FakeDevice, Power, VirtualClock, constant, sine, square, steps
 
 from energy_rating import measure
-from energy_rating.records import Device, Model, Record
+from energy_rating.errors import SensorFailed
+from energy_rating.records import Channel, Device, Model, Record
 from energy_rating.sensors import Detection, nvml
 
 ZERO_S = 1000.0
@@ -329,6 +330,64 @@ def test_of_a_thousand_windows_of_sound_loads_under_a_part_time_register_next_to
         )
     assert windows > 1000
     assert told <= windows / 200
+
+
+# ------------------------------------------------------------------------------------ what is estimated beside what is measured
+
+
+class Guess:
+    """A model of memory power: one power at any time, that is told only from some moment to another."""
+
+    channels = (
+        Channel(id="dram.model", component="dram", device="dram", method="model", accuracy=0.5, period_s=1.0),
+    )
+
+    def __init__(self, clock: VirtualClock, since_s: float, until_s: float) -> None:
+        self.clock, self.since_s, self.until_s = clock, since_s, until_s
+
+    def read(self):
+        t = self.clock.time - ZERO_S
+        return {"dram.model": 20.0 if self.since_s <= t <= self.until_s else SensorFailed("not yet")}
+
+    def close(self) -> None:
+        pass
+
+
+def beside_a_card(folder: Path, *models) -> Record:
+    clock = VirtualClock(ZERO_S)
+    watts, joules = constant(300.0)
+    card = FakeDevice(clock=clock, power=watts, energy=joules, phase_s=0.037)
+    models = [model(clock) for model in models]
+    with measure(output_dir=folder / "run", sensors=[card, *models], clock=clock, report=None) as run:
+        clock.sleep(10)
+    return run.record
+
+
+@pytest.mark.parametrize(
+    "strike", [virtual_machine.Strike(since_s=-10, until_s=2.5), virtual_machine.Strike(since_s=7.5)]
+)
+@pytest.mark.parametrize("fault", ["reading fails", "lost"])
+def test_what_a_model_missed_takes_nothing_from_the_card_beside_it(strike, fault, tmp_path):
+    record = beside_a_card(tmp_path, lambda clock: virtual_machine.Model(clock, fault, strike))
+    assert record["run"].coverage["gpu"] == 1.0
+    assert record["run"].coverage.get("cpu", 0.0) < 0.9
+    assert record["run"].validity == "valid"
+    assert [f.severity for f in record.findings if f.code == "partly-measured"] == ["note"]
+
+
+def test_alone_a_model_that_missed_a_part_is_as_little_as_before(tmp_path):
+    clock = VirtualClock(ZERO_S)
+    model = virtual_machine.Model(clock, "reading fails", virtual_machine.Strike(since_s=7.5))
+    with measure(output_dir=tmp_path / "run", sensors=[model], clock=clock, report=None) as run:
+        clock.sleep(10)
+    assert run.record["run"].validity == "invalid"
+
+
+@pytest.mark.parametrize(("since_s", "until_s"), [(1.5, 99.0), (0.0, 8.4), (1.5, 8.4)])
+def test_a_model_of_one_power_holds_from_the_start_to_the_end(since_s, until_s, tmp_path):
+    record = beside_a_card(tmp_path, lambda clock: Guess(clock, since_s, until_s))
+    assert record["run"].coverage == {"gpu": 1.0, "dram": 1.0}
+    assert record["run"].energy_j["dram"].value == pytest.approx(200, rel=1e-3)
 
 
 # ------------------------------------------------------------------------------------------------ what no sound run shows
