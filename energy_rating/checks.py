@@ -65,11 +65,13 @@ def of_measurement(
     used: Mapping[str, float],
     *,
     contiguous: bool,
+    seamless: bool = False,
 ) -> Iterator[Finding]:
     """What is wrong with one measurement.
 
     ``used``: what each channel that its energy came from can tell apart, in seconds. ``contiguous``: its windows follow upon
-    each other, so that what is misplaced at an edge is not lost.
+    each other, so that what is misplaced at an edge is not lost; ``seamless``: with next to nothing between them, so that all
+    together are one stretch, and as surely known.
     """
     name = measurement.name
     by_id = {channel.id: channel for channel in channels}
@@ -96,15 +98,21 @@ def of_measurement(
     too_short: set[str] = set()
     for channel_id, period_s in used.items():
         if period_s and by_id[channel_id].method != "model" and mean_s < SHORTEST_IN_TICKS * period_s:
-            too_short.add(by_id[channel_id].component)
+            component = by_id[channel_id].component
+            energy = measurement.energy_j.get(component)
+            together = measurement.duration_s >= SHORTEST_IN_TICKS * period_s
+            known = seamless and together and energy is not None and random_half_width(energy) <= DOUBTFUL
+            too_short.add(component)
             yield Finding(
                 code="window-too-short",
                 message=f"windows of {mean_s * 1e3:.3g} ms are too short for a sensor that tells apart "
-                f"{period_s * 1e3:.3g} ms",
+                f"{period_s * 1e3:.3g} ms"
+                + ("; all together, without a pause between them, they are well known" if known else ""),
                 remedy=f"Put at least {SHORTEST_IN_TICKS * period_s:.2g} s of work into one window",
-                severity="degrades"
-                if mean_s >= period_s
-                or (contiguous and measurement.duration_s >= SHORTEST_IN_TICKS * period_s)
+                severity="note"
+                if known
+                else "degrades"
+                if mean_s >= period_s or (contiguous and together)
                 else "disqualifies",
                 measurement=name,
                 channel=channel_id,

@@ -332,6 +332,51 @@ def test_of_a_thousand_windows_of_sound_loads_under_a_part_time_register_next_to
     assert told <= windows / 200
 
 
+# ------------------------------------------------------------------------------------------------------- windows that are short
+
+
+def many(folder: Path, n: int, step_s: float, pause_s: float) -> tuple[Record, float]:
+    """So many windows of one name one after the other, at 400 W, and 100 W in the pauses; and the joules that they truly held."""
+    changes, t = [(-1e9, 100.0)], ZERO_S + 2
+    for _ in range(n):
+        changes += [(t, 400.0), (t + step_s, 100.0 if pause_s else 400.0)]
+        t += step_s + pause_s
+    watts, joules = (
+        steps(*changes[:2], (t, 100.0))
+        if not pause_s
+        else square(100.0, 400.0, step_s + pause_s, step_s / (step_s + pause_s), ZERO_S + 2)
+    )
+    clock = VirtualClock(ZERO_S)
+    card = FakeDevice(clock=clock, power=watts, energy=joules, device="GPU-1", phase_s=0.037)
+    with measure(output_dir=folder / "run", sensors=[card], clock=clock, report=None) as run:
+        clock.sleep(2)
+        for _ in range(n):
+            with run.window("step"):
+                clock.sleep(step_s)
+            clock.sleep(pause_s)
+        clock.sleep(2)
+    return run.record, n * step_s * 400.0
+
+
+@pytest.mark.parametrize(("n", "step_s"), [(400, 0.03), (48, 0.25), (2000, 0.004)])
+def test_short_windows_without_a_pause_between_them_are_known_as_one_long_window_is(n, step_s, tmp_path):
+    record, truth_j = many(tmp_path, n, step_s, 0.0)
+    energy = record["step"].energy_j["gpu"]
+    assert record["step"].validity == "valid"
+    assert energy.value == pytest.approx(truth_j, rel=0.005)
+    low, high = energy.interval()
+    assert low <= truth_j <= high
+    assert [f.severity for f in record.findings if f.code == "window-too-short"] == ["note"]
+
+
+@pytest.mark.parametrize(
+    ("n", "step_s", "pause_s"), [(400, 0.03, 0.0015), (48, 0.25, 0.01), (100, 0.06, 0.06)]
+)
+def test_with_pauses_that_no_sensor_sees_short_windows_stay_marked(n, step_s, pause_s, tmp_path):
+    record, _ = many(tmp_path, n, step_s, pause_s)
+    assert record["step"].validity != "valid"
+
+
 # ------------------------------------------------------------------------------------ what is estimated beside what is measured
 
 
