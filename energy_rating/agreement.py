@@ -20,7 +20,7 @@ from typing import overload
 
 from energy_rating.formats import Span, named
 from energy_rating.integration import Counter, Register
-from energy_rating.quantities import Estimate
+from energy_rating.integration import Span as Seen
 
 # Counter and integrated power of one GPU agree to about 1 % where both are sound (ml-energy/zeus#12). The register's own part-time
 # sampling explains a few per cent, so only more is a finding; from ten seconds on sampling is no explanation for so much.
@@ -154,11 +154,11 @@ def _differ(block: Block, counter: Counter, register: Register) -> bool:
     counted, integrated = (one.between(block.start_s, block.end_s) for one in (counter, register))
     if counted is None or integrated is None:
         return False
-    return abs(block.apart_j) > SIGMAS * _open_j(counted.energy, integrated.energy, register)
+    return abs(block.apart_j) > SIGMAS * _open_j(counted, integrated, register)
 
 
-def _open_j(counted: Estimate, integrated: Estimate, register: Register) -> float:
-    return math.hypot(counted.random, integrated.random, register.lasting_j(integrated))
+def _open_j(counted: Seen, integrated: Seen, register: Register) -> float:
+    return math.hypot(counted.energy.random, integrated.energy.random, register.lasting_j(integrated))
 
 
 def disagreements(
@@ -186,7 +186,7 @@ def disagreements(
                 and abs(integrated.covered_s - counted.covered_s) <= SAME_TIME * counted.covered_s
             ):
                 apart_j += integrated.energy.value - counted.energy.value
-                open_j = math.hypot(open_j, _open_j(counted.energy, integrated.energy, register))
+                open_j = math.hypot(open_j, _open_j(counted, integrated, register))
             else:
                 apart_j += blocks.apart_j(span)
         if abs(apart_j) <= max(DISAGREES * counted_j, 2 * open_j):

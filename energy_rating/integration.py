@@ -254,6 +254,7 @@ class Counter:
     Args:
         samples: readings in joules.
         accuracy: relative standard uncertainty of the gain.
+        accuracy_w: what else is uncertain of its power for good, in watts.
         period_s: refresh period; None to learn it from the samples.
         wraps_at_j: range of the counter; None if it never wraps, so that going down is a reset.
         limit_w: no device draws more than this; a jump that would need more is a reset or a bad reading.
@@ -265,12 +266,14 @@ class Counter:
         samples: Samples,
         *,
         accuracy: float,
+        accuracy_w: float = 0.0,
         period_s: float | None = None,
         wraps_at_j: float | None = None,
         limit_w: float = math.inf,
         died_at_s: float | None = None,
     ) -> None:
         self.accuracy = accuracy
+        self.accuracy_w = accuracy_w
         self._limit_w = limit_w
         self.resets: list[float] = []
         self.stuck: list[tuple[float, float]] = []
@@ -444,10 +447,9 @@ class Counter:
             value, random_j = unread
         # Of a window much shorter than a tick the doubt may exceed the energy, and the difference fall below zero. It is left so:
         # cutting it off here would make the sum of many such windows too large.
-        return Span(
-            energy=Estimate(value=value, random=random_j, systematic=self.accuracy * abs(value)),
-            covered_s=covered_s(seen_from, seen_to, self.gaps.near(seen_from, seen_to)),
-        )
+        covered = covered_s(seen_from, seen_to, self.gaps.near(seen_from, seen_to))
+        systematic_j = math.hypot(self.accuracy * value, self.accuracy_w * covered)
+        return Span(energy=Estimate(value=value, random=random_j, systematic=systematic_j), covered_s=covered)
 
     def _at(self, edge: float, hint_w: float | None, register: Register | None) -> tuple[float, float] | None:
         """The energy at an edge and its random doubt (1 σ), both in joules; None without any power to go by."""
@@ -783,6 +785,7 @@ class Register:
     Args:
         samples: readings in watts.
         accuracy: relative standard uncertainty of the gain.
+        accuracy_w: what else is uncertain of its power for good, in watts.
         period_s: refresh period or, if longer, averaging span; None: not known.
         lag_s: how old a value is on average when it is read.
         unseen: the share of the time that the readings tell nothing about.
@@ -794,12 +797,14 @@ class Register:
         samples: Samples,
         *,
         accuracy: float,
+        accuracy_w: float = 0.0,
         period_s: float | None = None,
         lag_s: float = 0.0,
         unseen: float = UNSEEN_SHARE,
         limit_w: float = math.inf,
     ) -> None:
         self.accuracy = accuracy
+        self.accuracy_w = accuracy_w
         self.period_s = period_s or 0.0
         self.lag_s = lag_s
         self.unseen = unseen
@@ -874,7 +879,9 @@ class Register:
         random_j, lasting_j = self._doubts_j(seen_from, seen_to)
         return Span(
             energy=Estimate(
-                value=value, random=random_j, systematic=math.hypot(self.accuracy * value, lasting_j)
+                value=value,
+                random=random_j,
+                systematic=math.hypot(self.accuracy * value, self.accuracy_w * covered, lasting_j),
             ),
             covered_s=covered,
         )
@@ -891,9 +898,10 @@ class Register:
         """How many readings fell into that time."""
         return bisect_right(self.times, end_s) - bisect_left(self.times, start_s)
 
-    def lasting_j(self, energy: Estimate) -> float:
-        """What of the systematic doubt of an energy is not the gain: what a register shows late, or never sees (1 σ)."""
-        return math.sqrt(max(energy.systematic**2 - (self.accuracy * energy.value) ** 2, 0.0))
+    def lasting_j(self, span: Span) -> float:
+        """What of the systematic doubt of an energy is not the sensor's own: what a register shows late, or never sees (1 σ)."""
+        own_j = math.hypot(self.accuracy * span.energy.value, self.accuracy_w * span.covered_s)
+        return math.sqrt(max(span.energy.systematic**2 - own_j**2, 0.0))
 
     def between_readings_w(self, start_s: float, end_s: float) -> float | None:
         """One momentary reading from that time: the one nearest to its middle; None if there is none."""

@@ -321,6 +321,7 @@ class _Part:
                 counter = Counter(
                     samples,
                     accuracy=channel.accuracy,
+                    accuracy_w=channel.accuracy_w or 0.0,
                     period_s=channel.period_s,
                     wraps_at_j=channel.wraps_at_j,
                     limit_w=limit_w,
@@ -333,6 +334,7 @@ class _Part:
                 register = Register(
                     _prolonged(samples, session.last_s) if modelled else samples,
                     accuracy=channel.accuracy if modelled else self._gain(channel),
+                    accuracy_w=channel.accuracy_w or 0.0,
                     period_s=channel.period_s,
                     # A register holds a value for its period, and is read at any moment of it; a model tells of the span.
                     lag_s=0.0 if modelled else (channel.period_s or 0.0) / 2,
@@ -575,7 +577,12 @@ class _Sum:
                 if name == MEASURED and len(seen.values) == self.n:
                     energy = repeated(energy, self.rates(seen.values))
                 doubts.setdefault(component, []).append(
-                    (energy.sigma, _doubt_from(best, energy, repeats=energy.random > seen.estimate.random))
+                    (
+                        energy.sigma,
+                        _doubt_from(
+                            best, energy, seen.covered_s, repeats=energy.random > seen.estimate.random
+                        ),
+                    )
                 )
                 energies[channel_id] = (
                     energies[channel_id].plus(energy, same_sensor=True) if channel_id in energies else energy
@@ -623,11 +630,11 @@ class _Sum:
         )
 
 
-def _doubt_from(channel: Channel, energy: Estimate, *, repeats: bool) -> Doubt:
+def _doubt_from(channel: Channel, energy: Estimate, seen_s: float, *, repeats: bool) -> Doubt:
     """What contributes most to the doubt of one channel's energy."""
     if channel.method == "model":
         return "model"
-    gain_j = channel.accuracy * energy.value
+    gain_j = math.hypot(channel.accuracy * energy.value, (channel.accuracy_w or 0.0) * seen_s)
     lasting_j = math.sqrt(max(energy.systematic**2 - gain_j**2, 0.0))
     if gain_j >= max(lasting_j, energy.random):
         return "sensor gain"

@@ -495,3 +495,31 @@ def test_work_that_is_counted_at_the_end_alone_or_in_batches_is_no_surprise(tmp_
                 clock.sleep(10)
                 window.count(token=10**5)
     assert not codes(run.record) & {"work-all-at-once", "counts-contradict"}
+
+
+# --------------------------------------------------------------------------------------------- what is uncertain at any power
+
+
+def test_an_idle_figure_is_not_surer_than_the_part_of_the_sensors_error_that_is_in_watts(tmp_path):
+    for watts in (20.0, 300.0):
+        (tmp_path / str(watts)).mkdir()
+        record = run_of(tmp_path / str(watts), constant(watts), windows=[])
+        sure = record["run"].energy_j["gpu"].systematic / record["run"].energy_j["gpu"].value
+        assert sure == pytest.approx(0.04, rel=1e-3), "without such a part nothing moves"
+    for name, limit_mw, offset_w in (
+        ("NVIDIA H100 80GB HBM3", 700_000, 2.89),
+        ("NVIDIA GeForce RTX 4090", 450_000, 9.0),
+    ):
+        answers = dict(virtual_machine._ANSWERS)
+        answers["nvmlDeviceGetName"] = lambda self, gpu, name=name: name
+        answers["nvmlDeviceGetEnforcedPowerLimit"] = lambda self, gpu, limit_mw=limit_mw: limit_mw
+        folder = tmp_path / name
+        folder.mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(virtual_machine, "_ANSWERS", answers)
+            record = play_cards(folder, patch, {}, count=1).record
+        assert {channel.accuracy_w for channel in record.channels} == {offset_w}
+        energy = record["run"].energy_j["gpu"]
+        expected_j = ((0.04 * energy.value) ** 2 + (offset_w * 20) ** 2) ** 0.5
+        assert energy.systematic == pytest.approx(expected_j, rel=1e-3)
+        assert record["run"].doubt_from == {"gpu": "sensor gain"}
