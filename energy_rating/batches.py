@@ -227,7 +227,14 @@ def run_batch(
 
 
 # Findings of a record that did not come to its end.
-_UNFINISHED = ("workload-failed", "cancelled", "body-raised", "program-failed", "interrupted", "still-running")
+_UNFINISHED = (
+    "workload-failed",
+    "cancelled",
+    "body-raised",
+    "program-failed",
+    "interrupted",
+    "still-running",
+)
 
 
 def finished(entry: Entry, folder: Path) -> Outcome:

@@ -662,7 +662,12 @@ def _unsound(record: Record, measurement: Measurement, component: str) -> str | 
 
 
 def _use(record: Record, measurement: Measurement) -> float | None:
-    limits = [device.power_limit_w for device in record.environment.devices if device.power_limit_w]
+    gpus = {channel.device for channel in record.channels if channel.component == "gpu"}
+    limits = [
+        device.power_limit_w
+        for device in record.environment.devices
+        if device.power_limit_w and device.id in gpus
+    ]
     seen_s = measurement.duration_s * measurement.coverage.get("gpu", 1.0)
     if len(limits) != 1 or seen_s <= 0:
         return None

@@ -379,6 +379,59 @@ def named(spans: Sequence[Span], *names: str) -> list[Span]:
     return [span for span in spans if span.name in names]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counted:
+    """What a window had counted of a unit at its last count before its end, and what it told at its end, ``after_s`` later.
+
+    ``counts`` had come before, and ``most`` was the most that came from one of them to the next.
+    """
+
+    name: str
+    unit: str
+    before: Number
+    work: Number
+    after_s: float
+    counts: int
+    most: Number
+
+
+class _Counts:
+    """The counts of a window that is open: the last of each unit, how many came, and the most that came at once."""
+
+    __slots__ = ("last", "most", "number", "t")
+
+    def __init__(self) -> None:
+        self.last: dict[str, Number] = {}
+        self.most: dict[str, Number] = {}
+        self.number = 0
+        self.t = 0.0
+
+    def add(self, t: float, work: Mapping[str, Number]) -> None:
+        for unit, amount in work.items():
+            self.most[unit] = max(self.most.get(unit, 0), amount - self.last.get(unit, 0))
+        self.last = dict(work)
+        self.number += 1
+        self.t = t
+
+    def at_the_end(self, name: str, t: float, work: Mapping[str, Number]) -> Iterator[Counted]:
+        for unit, before in self.last.items():
+            now = work.get(unit, 0)
+            if now < before or now - before > self.most[unit]:
+                yield Counted(
+                    name=name,
+                    unit=unit,
+                    before=before,
+                    work=now,
+                    after_s=t - self.t,
+                    counts=self.number,
+                    most=self.most[unit],
+                )
+
+
+# Of so many windows it is kept that their end told another thing than their counts.
+MOST_COUNTED = 100
+
+
 class _Windows:
     """The windows of a session while it is read, in columns: a row is made when a window is opened, and filled when it is closed."""
 
@@ -392,21 +445,25 @@ class _Windows:
         self._open: dict[int, tuple[int, str, float, dict[str, Number]]] = {}
         self._latest = -math.inf, -1
         self._in_order = True
+        self._counts: dict[int, _Counts] = {}
+        self.counted: list[Counted] = []
 
     def open(self, key: int, name: str, start_s: float) -> None:
         self._in_order = self._in_order and key not in self._open and self._latest <= (start_s, key)
         self._latest = start_s, key
         self._open[key] = len(self._starts), name, start_s, {}
+        self._counts.pop(key, None)
         self._kind_of.append(self._NEVER)
         self._starts.append(start_s)
         self._ends.append(start_s)
         self._places.append(0.0)
         self._keys.append(key)
 
-    def count(self, key: int, work: dict[str, Number]) -> None:
+    def count(self, key: int, work: dict[str, Number], t: float) -> None:
         if key in self._open:  # a count that comes after its window was left tells nothing new
             row, name, start_s, _ = self._open[key]
             self._open[key] = row, name, start_s, work
+            self._counts.setdefault(key, _Counts()).add(t, work)
 
     def opened(self, key: int) -> float:
         """When a window was opened that is open now."""
@@ -414,6 +471,9 @@ class _Windows:
 
     def close(self, key: int, end_s: float, work: dict[str, Number]) -> None:
         row, name, _, _ = self._open.pop(key)
+        counts = self._counts.pop(key, None)
+        if counts is not None and len(self.counted) < MOST_COUNTED:
+            self.counted += counts.at_the_end(name, end_s, work)
         self._fill(row, name, end_s, work, closed=True)
 
     def _fill(self, row: int, name: str, end_s: float, work: dict[str, Number], *, closed: bool) -> None:
@@ -471,6 +531,8 @@ class Session:
     # How the program ended. None: the session did not end, or is of a schema that tells nothing of it.
     outcome: Outcome | None = None
     schema: str = JOURNAL_SCHEMA
+    # Where a window's work at its end does not follow from what it had counted.
+    counted: tuple[Counted, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -782,8 +844,7 @@ class _Reading:
             elif kind == "open":
                 self._windows.open(_whole(entry["open"]), _word(entry["name"]), self._time(entry["t"]))
             elif kind == "count":
-                self._windows.count(_whole(entry["count"]), _work(entry["work"]))
-                self._time(entry["t"])
+                self._windows.count(_whole(entry["count"]), _work(entry["work"]), self._time(entry["t"]))
             elif kind == "close":
                 key = _whole(entry["close"])
                 start, end = self._windows.opened(key), self._time(entry["t"])
@@ -908,6 +969,7 @@ class _Reading:
                 found_s=tuple(self._found_s),
                 quality=tuple(self._quality),
                 conditions=self._conditions,
+                counted=tuple(self._windows.counted),
                 last_s=self._last_s,
                 ended=self._ended,
                 outcome=self._outcome,

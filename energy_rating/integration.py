@@ -53,6 +53,9 @@ HOLD_S = 0.1
 STUCK_TICKS = 5
 STUCK_S = 0.5
 
+# So many ticks tell how often a counter ticks that keeps no rhythm.
+TICKS_TOLD = 64
+
 # Counters of GPUs refresh every 20 to 100 ms (Alumet and ML.ENERGY report so); where the samples do not tell, the longest.
 ASSUMED_PERIOD_S = 0.1
 
@@ -257,6 +260,7 @@ class Counter:
     Args:
         samples: readings in joules.
         accuracy: relative standard uncertainty of the gain.
+        accuracy_w: what else is uncertain of its power for good, in watts.
         period_s: refresh period; None to learn it from the samples.
         wraps_at_j: range of the counter; None if it never wraps, so that going down is a reset.
         limit_w: no device draws more than this; a jump that would need more is a reset or a bad reading.
@@ -268,12 +272,14 @@ class Counter:
         samples: Samples,
         *,
         accuracy: float,
+        accuracy_w: float = 0.0,
         period_s: float | None = None,
         wraps_at_j: float | None = None,
         limit_w: float = math.inf,
         died_at_s: float | None = None,
     ) -> None:
         self.accuracy = accuracy
+        self.accuracy_w = accuracy_w
         self._limit_w = limit_w
         self.resets: list[float] = []
         self.stuck: list[tuple[float, float]] = []
@@ -312,9 +318,9 @@ class Counter:
         """Finds the ticks; unwraps, bridges resets, and notes where the counter stood still."""
         energy = 0.0
         period = self.period_s if self.period_s is not None else ASSUMED_PERIOD_S
-        # A device may have drawn its limit since the tick before the previous reading; ticks are sometimes late (203 ms on an
-        # A100, 917 ms on a GeForce, in the logs of the SC24 paper).
-        slack = limit_w * max(3 * period, 1.0) + 1.0
+        # What a counter shows may be one refresh old. A tick that is late (203 ms on an A100, 917 ms on a
+        # GeForce, in the logs of the SC24 paper) brings more, but after more time.
+        slack = limit_w * self._stale_s(samples) + 1.0
         # A tick that comes after a hole in the readings came no longer than this before it was seen: they come all the time.
         fresh_s = self.period_s if self.period_s is not None else LATEST_TICK * _usual_spacing_s(samples)
         previous: float | None = None
@@ -344,7 +350,7 @@ class Counter:
                 self.ticks.append(Tick(earliest_s=start - period, latest_s=end, energy_j=0.0))
                 previous, before_s, moved_s = value, start, end
                 continue
-            step, elapsed = value - previous, end - before_s
+            step, elapsed = value - previous, end - min(before_s, self.ticks[-1].earliest_s)
             if step < 0 and wraps_at_j is not None and step + wraps_at_j <= limit_w * elapsed + slack:
                 step += wraps_at_j
             if step < 0 or step > limit_w * elapsed + slack:
@@ -385,6 +391,27 @@ class Counter:
         if previous is not None:
             self._note_stillness(moved_s, before_s, 0.0)
 
+    def _stale_s(self, samples: Samples) -> float:
+        """How old what the counter shows may be: its period or, where that is not known, the usual time between its ticks.
+
+        One that ticked less than twice in all the time that it was read may be as old as that.
+        """
+        if self.period_s is not None:
+            return max(self.period_s, 0.0)
+        spacings_s: list[float] = []
+        changed_s: float | None = None
+        previous: float | None = None
+        for start, value in zip(samples.start_s, samples.values, strict=True):
+            if previous is not None and value != previous:
+                if changed_s is not None:
+                    spacings_s.append(start - changed_s)
+                changed_s = start
+            previous = value
+            if len(spacings_s) >= TICKS_TOLD:
+                break
+        usual_s = median(spacings_s) if spacings_s else self.last_s - self.first_s
+        return max(usual_s, ASSUMED_PERIOD_S)
+
     def _note_stillness(self, since_s: float, until_s: float, step_j: float) -> None:
         still_s = until_s - since_s
         if still_s <= max(STUCK_S, STUCK_TICKS * (self.period_s or ASSUMED_PERIOD_S)):
@@ -398,6 +425,10 @@ class Counter:
         if len(self.ticks) < 2:
             return 0.0
         return _slope(self.ticks[max(0, len(self.ticks) - 4)], self.ticks[-1])
+
+    def has_gap(self, start_s: float, end_s: float) -> bool:
+        """Whether a time that it tells nothing about reaches into that one."""
+        return covered_s(start_s, end_s, self.gaps.near(start_s, end_s)) < end_s - start_s
 
     def resolution_s(self, start_s: float, end_s: float) -> float:
         """What the counter, as it was read around a window, tells apart: its period, or the spacing of the ticks seen then."""
@@ -432,10 +463,9 @@ class Counter:
             value, random_j = unread
         # Of a window much shorter than a tick the doubt may exceed the energy, and the difference fall below zero. It is left so:
         # cutting it off here would make the sum of many such windows too large.
-        return Span(
-            energy=Estimate(value=value, random=random_j, systematic=self.accuracy * abs(value)),
-            covered_s=covered_s(seen_from, seen_to, self.gaps.near(seen_from, seen_to)),
-        )
+        covered = covered_s(seen_from, seen_to, self.gaps.near(seen_from, seen_to))
+        systematic_j = math.hypot(self.accuracy * value, self.accuracy_w * covered)
+        return Span(energy=Estimate(value=value, random=random_j, systematic=systematic_j), covered_s=covered)
 
     def _at(self, edge: float, hint_w: float | None, register: Register | None) -> tuple[float, float] | None:
         """The energy at an edge and its random doubt (1 σ), both in joules; None without any power to go by."""
@@ -795,6 +825,7 @@ class Register:
     Args:
         samples: readings in watts.
         accuracy: relative standard uncertainty of the gain.
+        accuracy_w: what else is uncertain of its power for good, in watts.
         period_s: refresh period or, if longer, averaging span; None: not known.
         lag_s: how old a value is on average when it is read.
         unseen: the share of the time that the readings tell nothing about.
@@ -806,15 +837,17 @@ class Register:
         samples: Samples,
         *,
         accuracy: float,
+        accuracy_w: float = 0.0,
         period_s: float | None = None,
         lag_s: float = 0.0,
         unseen: float = UNSEEN_SHARE,
         limit_w: float = math.inf,
     ) -> None:
         self.accuracy = accuracy
+        self.accuracy_w = accuracy_w
         self.period_s = period_s or 0.0
         self.lag_s = lag_s
-        self._unseen = unseen
+        self.unseen = unseen
         self.rejected = 0
         times, watts = Column(), Column()
         last_s = math.nan
@@ -886,10 +919,29 @@ class Register:
         random_j, lasting_j = self._doubts_j(seen_from, seen_to)
         return Span(
             energy=Estimate(
-                value=value, random=random_j, systematic=math.hypot(self.accuracy * value, lasting_j)
+                value=value,
+                random=random_j,
+                systematic=math.hypot(self.accuracy * value, self.accuracy_w * covered, lasting_j),
             ),
             covered_s=covered,
         )
+
+    def has_gap(self, start_s: float, end_s: float) -> bool:
+        """Whether a time without readings reaches into that one."""
+        return covered_s(start_s, end_s, self.gaps.near(start_s, end_s)) < end_s - start_s
+
+    def energy_j(self, start_s: float, end_s: float) -> float:
+        """The same without its doubt, quickly; both ends must lie among the readings."""
+        return self._area(end_s) - self._area(start_s)
+
+    def readings(self, start_s: float, end_s: float) -> int:
+        """How many readings fell into that time."""
+        return bisect_right(self.times, end_s) - bisect_left(self.times, start_s)
+
+    def lasting_j(self, span: Span) -> float:
+        """What of the systematic doubt of an energy is not the sensor's own: what a register shows late, or never sees (1 σ)."""
+        own_j = math.hypot(self.accuracy * span.energy.value, self.accuracy_w * span.covered_s)
+        return math.sqrt(max(span.energy.systematic**2 - own_j**2, 0.0))
 
     def between_readings_w(self, start_s: float, end_s: float) -> float | None:
         """One momentary reading from that time: the one nearest to its middle; None if there is none."""
@@ -944,7 +996,7 @@ class Register:
         duration = end_s - start_s
         # Successive differences tell noise apart from slow change (von Neumann's estimate of a variance).
         variance = (self._squares[high] - self._squares[low]) / (2 * steps) if steps > 0 else 0.0
-        unrest = math.sqrt(max(variance, 0.0) * self._unseen)
+        unrest = math.sqrt(max(variance, 0.0) * self.unseen)
         unread = slice(bisect_right(self._unread_to, start_s), bisect_left(self._unread_from, end_s))
         unread_j = [
             self._unread_w * (min(b, end_s) - max(a, start_s))

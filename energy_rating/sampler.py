@@ -500,6 +500,7 @@ class Sampler:
             self.tick(self._clock.now())
         if closing:
             self._write_whole()
+            self._look_again(self._watched)
             for watched in self._watched:
                 watched.sensor.close()
             self._watched = []
@@ -721,6 +722,17 @@ class Sampler:
                 found[watched.sensor.channels[0].device] = told
         if found:
             self._put({"condition": found, "t": now})
+
+    def _look_again(self, watched: Sequence[_Watched]) -> None:
+        """All is read: are there devices that were not there in the beginning? A driver that hangs now costs nothing but this."""
+        for one in watched:
+            appeared = getattr(one.sensor, "appeared", None)
+            if appeared is not None:
+                with contextlib.suppress(
+                    Exception
+                ):  # it is no reading; a driver that is gone says so elsewhere
+                    for finding in appeared():
+                        self._put({"finding": plain(finding), "t": self._clock.now()})
 
     def _put(self, entry: dict[str, Any]) -> None:
         """Writes an entry whose ``t`` is a time on the clock."""

@@ -34,8 +34,8 @@ from energy_rating.profiles import profiles as all_profiles
 from energy_rating.publishers import card, label, splice, words
 from energy_rating.publishers.folder import RATING_NAME
 from energy_rating.rating import RATING_SCHEMA, SCHEMES, rate, rating_to_json
-from energy_rating.records import Finding, Rating, Record
-from energy_rating.summary import corrected_journal, summarise_journal
+from energy_rating.records import MEASURED, Finding, Rating, Record
+from energy_rating.summary import corrected_journal, summarise_journal, window_energies
 from energy_rating.tasks import FOLDER as TASKS
 
 LARGEST_FILE = 16 << 20  # bytes of a label, a card or a rating
@@ -137,7 +137,10 @@ def verify(
         record = replace(record, findings=(*of_gain, *record.findings))
     checking = _Checking(folder, present, record, tolerance)
     checking.all()
-    findings = implausible(journal, checking.record, all_profiles()) if strict else ()
+    findings: tuple[Finding, ...] = ()
+    if strict:
+        energies = window_energies(journal, MEASURED)
+        findings = implausible(journal, checking.record, all_profiles(), energies)
     return Verification(
         folder=str(folder),
         made_by=checking.made_by,

@@ -30,9 +30,10 @@ FLOORS = [
     ],
     ["formats"],
     ["integration", "quality", "profiles", "environment", "hwmon", "sensors", "workloads", "child", "tasks"],
+    ["limits", "agreement"],
     ["checks", "work", "rating", "comparison", "impact", "normalisation", "sampler", "survey"],
-    ["summary", "meter", "batches"],
     ["plausibility"],
+    ["summary", "meter", "batches"],
     ["publishers", "command"],
     ["benchmarking", "calibration", "integrations", "verification"],
     ["cli", "__init__", "__main__"],
@@ -59,6 +60,8 @@ MEASURING = {
 }
 JUDGING = {
     "integration",
+    "limits",
+    "agreement",
     "summary",
     "plausibility",
     "verification",

@@ -461,7 +461,7 @@ def test_short_windows_that_follow_upon_each_other_are_usable_together(clock, tm
                 clock.sleep(0.05)
     step = run.record["step"]
     assert step.energy_j["gpu"].value == pytest.approx(3000, rel=0.01)
-    assert step.validity == "degraded"
+    assert step.validity == "valid"
 
 
 def test_a_gpu_that_has_only_a_power_register_says_what_that_leaves_open(clock, tmp_path):

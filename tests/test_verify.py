@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from virtual import FakeDevice, VirtualClock, square, steps
 
-from energy_rating import BadInput, load, measure, rate, verify
+from energy_rating import BadInput, load, measure, rate, summarise, verify
 from energy_rating.formats import read_journal
 from energy_rating.journal import decoded, encoded
 from energy_rating.plausibility import implausible
@@ -460,6 +460,8 @@ def _worked_below_idle(lines):
         (_worked_below_idle, "energy-under-its-own-idle", "degrades"),
         (_tokens(25), "faster-than-memory", "disqualifies"),
         (_tokens(10_000), "faster-than-arithmetic", "disqualifies"),
+        (_tokens(1.2), "more-tokens-than-asked", "disqualifies"),
+        (lambda lines: _repeat(lines, 2)[1].update(work={"request": 1500, "token": 15_000}), "repeats-not-of-the-items", "degrades"),
         (_outside, "window-outside-the-run", "disqualifies"),
         (_overlapping, "repeats-overlap", "disqualifies"),
         (_in_no_time, "work-in-no-time", "disqualifies"),
@@ -477,6 +479,31 @@ def test_a_journal_that_cannot_be_is_found_however_well_it_agrees_with_its_recor
 ):
     forged(run, change)
     assert doubts(run).get(code) == severity, doubts(run)
+
+
+def _multiplied(lines, factor):
+    for line in lines:
+        if line.get("close") is not None:
+            line["work"] = {unit: amount * factor for unit, amount in line["work"].items()}
+
+
+def test_work_that_is_multiplied_at_the_end_of_each_window_takes_the_validity_from_the_record(tmp_path):
+    """The example that is published: its windows had counted 996 requests when they are said to have ended with 7,000."""
+    lines = [
+        decoded(line, place="x")
+        for line in gzip.decompress((FOLDERS[0] / "journal.jsonl.gz").read_bytes()).splitlines(keepends=True)
+    ]
+    _multiplied(lines, 7)
+    (tmp_path / "journal.jsonl").write_bytes(b"".join(encoded(line) for line in lines))
+    record = summarise(tmp_path)
+    assert record["measured"].validity == "degraded"
+    assert {f.code for f in record.findings_on("measured")} >= {"work-all-at-once"}
+    assert rate(record).stars is None
+    found = implausible(read_journal(tmp_path), record, [])
+    assert "work-all-at-once" in {finding.code for finding in found}
+    _multiplied(lines, 0.1)
+    (tmp_path / "journal.jsonl").write_bytes(b"".join(encoded(line) for line in lines))
+    assert summarise(tmp_path)["measured"].validity == "invalid"
 
 
 def test_repeats_that_are_the_same_to_the_last_digit_are_noted(tmp_path):
