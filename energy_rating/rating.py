@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from energy_rating import formats, hardware_profiles
 from energy_rating.checks import LEAST_COVERAGE
@@ -31,6 +31,7 @@ from energy_rating.records import (
     MEASURED,
     RUN,
     Basis,
+    Checked,
     Component,
     Device,
     Finding,
@@ -340,7 +341,7 @@ class Judgement:
 
     ``work`` is in the unit that is rated, and ``work_method`` says how it was had. ``measured_j`` is energy per unit as measured;
     ``normalised`` what normalisation made of it. ``estimated``: the energy is a model's, not a sensor's; ``example``: the device does
-    not exist.
+    not exist. ``checked``: how far the record was held against its journal.
     """
 
     rating: Rating
@@ -356,6 +357,7 @@ class Judgement:
     interval: tuple[float, float] | None
     estimated: bool
     example: bool
+    checked: Checked | None = None
 
 
 def rate(
@@ -500,6 +502,7 @@ def judge(
         interval=interval,
         estimated=measurement is not None and _is_estimated(record, measurement, scheme.component),
         example=is_example(record),
+        checked=record.checked,
     )
 
 
@@ -574,6 +577,10 @@ def rating_schema() -> dict[str, Any]:
         },
         "required": ["version", "journal_sha256", "files"],
         "additionalProperties": False,
+    }
+    properties["checked"] = {
+        "enum": list(get_args(Checked)),
+        "description": "where it was printed: how far the record was held against the journal beside it",
     }
     # What is there only where it was asked for is never null.
     properties["would_be"] = {"$ref": "#/$defs/WouldBe"}

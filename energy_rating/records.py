@@ -99,6 +99,8 @@ from energy_rating.quantities import EnergyPerUnit, Estimate
 
 RECORD_SCHEMA = "energy-rating/record/1"
 Validity = Literal["valid", "degraded", "invalid"]
+# How far a record that was read from a file was held against the journal beside it (``evidence``).
+Checked = Literal["journal", "sha256", "too-long", "needs-calibration", "no-journal"]
 # Where a figure's doubt mostly comes from: the gain of an uncalibrated sensor, ticks at the windows' edges, time that a sensor does not
 # see, repeats that differ, or a model in a sensor's place.
 Doubt = Literal["sensor gain", "edges", "part-time sampling", "repeats", "model"]
@@ -239,6 +241,8 @@ class Record:
     load: Load | None = None
     quality: tuple[Quality, ...] = ()
     schema: str = RECORD_SCHEMA
+    # How far it was held against its journal when it was read from a file. No part of the record, and not stored.
+    checked: Checked | None = field(default=None, compare=False)
 
     def __getitem__(self, name: str) -> Measurement:
         """The measurement of that name.
@@ -272,6 +276,7 @@ class Record:
 
     def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
         """As it stands in a file: what was measured, what is to be said of it, what else is known, where it came from."""
+        del entry["checked"]
         order = ("schema", "run_id", "created", "stage", "model", "task", "load")
         entry = {key: entry.pop(key) for key in order} | entry
         for key in ("measurements", "findings", "quality", "provenance"):

@@ -30,7 +30,7 @@ FLOORS = [
     ["formats"],
     ["integration", "quality", "profiles", "environment", "hwmon", "sensors", "workloads", "child", "tasks"],
     ["checks", "work", "rating", "comparison", "impact", "normalisation", "sampler", "survey"],
-    ["summary", "meter", "batches"],
+    ["summary", "evidence", "meter", "batches"],
     ["plausibility"],
     ["publishers", "command"],
     ["benchmarking", "calibration", "integrations", "verification"],
@@ -58,6 +58,7 @@ MEASURING = {
 JUDGING = {
     "integration",
     "summary",
+    "evidence",
     "plausibility",
     "verification",
     "checks",
