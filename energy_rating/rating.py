@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from energy_rating import formats, hardware_profiles
-from energy_rating.checks import LEAST_COVERAGE
+from energy_rating.checks import LEAST_COVERAGE, ONLY_ESTIMATED, is_only_estimated
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.profiles import (
     EXAMPLE_DEVICE,
@@ -404,6 +404,8 @@ def judge(
     normalised: Normalised | None = None
     basis: Basis = "measured"
 
+    if is_only_estimated(record) and (measurement is None or scheme.component not in measurement.energy_j):
+        reasons.append("it is only an estimate: nothing was measured, and what models say is not rated")
     if measurement is None:
         there = ", ".join(repr(item.name) for item in record) or "none"
         reasons.append(f"there is no measurement {name!r}, which is what is rated; there is: {there}")
@@ -656,7 +658,9 @@ def _of_validity(record: Record, measurement: Measurement, component: str) -> It
     if worst != "valid":
         codes = dict.fromkeys(item.code for item in own if item.severity != "note")
         said = f"the measurement is {worst}: {', '.join(codes) or 'no finding says why'}"
-        yield _Shortfall(said) if worst == "degraded" and codes else said
+        # That it is an estimate is a reason of its own, which measuring longer does not take away.
+        if worst != "degraded" or list(codes) != [ONLY_ESTIMATED]:
+            yield _Shortfall(said) if worst == "degraded" and codes else said
     for item in own:
         if item.code in NOT_ALONE and item.severity != "disqualifies":
             yield f"the device was not used by this run alone ({item.code}): {item.message}"
