@@ -645,6 +645,8 @@ def rate(
 ) -> None:
     """The stars of a record, or every reason why it has none.
 
+    RECORD is a record.json or the folder of a run; it is held against the journal beside it first.
+
     With several schemes, --json prints a list with one rating of each.
     """
     from energy_rating import rating as rated
@@ -695,7 +697,7 @@ def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
     "limit",
     callback=_share,
     metavar="5%",
-    help="Exit with 1 when B needs more than A by more than this share, with 95 % confidence.",
+    help="Exit with 1 when B needs more than A by more than this share, with 95 % confidence. Without a verdict nothing fails.",
 )
 @json_option
 def compare(
@@ -977,7 +979,7 @@ def card(
 def verify(folder: Path, strict: bool, tolerance: float, calibration: Path | None, as_json: bool) -> None:
     """Makes record, rating, label and card again from the journal, and says what differs.
 
-    FOLDER is that of a run. Exit code 0: all agrees; 1: something differs or is missing, or, with --strict, is not plausible.
+    FOLDER is that of a run. Exit code 0: all agrees; 1: something differs, is missing or cannot be checked, or, with --strict, is not plausible.
     """
     from energy_rating import verification
 

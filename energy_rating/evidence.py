@@ -106,8 +106,8 @@ def load(path: str | Path) -> Record:
     """The record in a file or in a run's folder, checked against the journal beside it; ``checked`` says how.
 
     ``journal``: it was made again, and agrees. ``sha256``: the journal is long, and only its hash was compared. ``too-long``: not even
-    that. ``needs-calibration``: it was corrected with a file that is not here. ``no-journal``: none lies beside it. Of a record that
-    another version made, what today's rules find in its journal stands among its findings.
+    that. ``needs-calibration``: it was corrected with a file that is not here. ``no-journal``: none lies beside it. A record that another
+    version made has the findings that today's rules make of its journal.
 
     Raises:
         BadInput: there is none, it cannot be read, or it does not follow from its journal.
@@ -133,10 +133,14 @@ def _checked(record: Record, file: Path, journal_file: Path) -> Record:
             if journal.sha256 != sha256:
                 raise _does_not_follow(file, journal_file, _of_hash(sha256, journal.sha256))
             return replace(record, checked="needs-calibration")
-        found = compared(record, made_again(journal), journal, tolerance=OTHER_ARITHMETIC)
+        again = made_again(journal)
+        found = compared(record, again, journal, tolerance=OTHER_ARITHMETIC)
         if found.differences:
             raise _does_not_follow(file, journal_file, found.differences[0])
-        return replace(by_todays_rules(record, found.added), checked="journal")
+        if is_of_another_version(record, again):
+            # Its figures, and what today's rules find: nobody has compared its sentences.
+            record = _with_findings(record, again.findings)
+        return replace(record, checked="journal")
     hashed = _hashed(journal_file)
     if hashed is not None and hashed != sha256:
         if named:
@@ -162,10 +166,13 @@ def _does_not_follow(file: Path, journal: Path, found: Difference) -> BadInput:
 
 
 def by_todays_rules(record: Record, added: Sequence[Finding]) -> Record:
-    """The record, with what today's rules say besides: it is used today."""
-    if not added:
-        return record
-    record = replace(record, findings=(*record.findings, *added))
+    """The record, with what today's rules say besides."""
+    return _with_findings(record, (*record.findings, *added)) if added else record
+
+
+def _with_findings(record: Record, findings: Sequence[Finding]) -> Record:
+    """The record with these findings, and the validity that follows from them."""
+    record = replace(record, findings=tuple(findings))
     return replace(
         record,
         measurements=tuple(

@@ -310,6 +310,18 @@ def test_a_folder_of_an_older_version_is_verified_used_and_told_what_is_new(
     assert rate(record).stars is None
 
 
+def test_nobodys_sentences_come_onto_a_card_by_calling_a_record_old(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = evidence.summarise_journal
+    true = _finding("not-steady")
+    monkeypatch.setattr(evidence, "summarise_journal", lambda journal: marked(honest(journal), true))
+    forged = marked(published(), replace(true, message="certified by an accredited laboratory"))
+    write_record(forged, folder / "record.json")
+    assert load(folder).findings == (true,)
+    assert "reads otherwise today" in verification_to_text(verify(folder))
+
+
 def test_a_finding_cannot_be_taken_out_by_calling_a_record_old(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

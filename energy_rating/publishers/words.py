@@ -15,8 +15,8 @@ EXAMPLE = "EXAMPLE: this device does not exist"
 UNCHECKED: Mapping[Checked, str] = {
     "no-journal": "not checked against a journal",
     "needs-calibration": "not checked against its journal, for which its calibration file is needed",
-    "sha256": "checked by its journal's SHA-256 only, since it is long",
-    "too-long": "not checked against its journal, since it is too long",
+    "sha256": "not made again from its journal, which is long; its SHA-256 agrees",
+    "too-long": "not checked against its journal, which is too long for that",
 }
 
 NO_REASON = "the record does not say why"
