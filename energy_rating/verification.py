@@ -321,7 +321,7 @@ class _Checking:
         found = compared(published, self.record, self.journal, tolerance=self.tolerance)
         self.differences += found.differences
         if self.other_version:
-            self._of_another_version(found)
+            self._of_another_version(published, found)
         # What other version it was is said; on card and label it stands as it was, and so do the findings that it drew.
         self.record = (
             published
@@ -329,12 +329,12 @@ class _Checking:
             else replace(self.record, provenance=replace(self.record.provenance, version=self.made_by))
         )
 
-    def _of_another_version(self, found: Following) -> None:
+    def _of_another_version(self, published: Record, found: Following) -> None:
         """What is to be said where versions differ."""
         self.added, self.dropped = found.added, found.dropped
         self.notes.append(
-            f"the record was made by energy-rating {self.made_by} and recomputed by {__version__}: figures, codes and severities "
-            "are compared, sentences are not"
+            f"the record ({published.schema}) was made by energy-rating {self.made_by} and recomputed by {__version__}: "
+            "figures, codes and severities are compared, sentences are not"
         )
         self.notes += [
             f"{RECORD_NAME} does not say {path}, as {self.made_by} did not"
@@ -474,7 +474,7 @@ class _Checking:
                     " ".join(texts[start:end]) or None,
                     " ".join(again[again_start:again_end]) or None,
                 )
-        if texts == again and self.made_by == __version__:
+        if texts == again and not self.other_version:
             self.differs(LABEL_NAME, "drawing", "drawn otherwise", "the same words")
         elif texts == again:
             self.notes.append(f"{LABEL_NAME} says the same and is drawn otherwise, as versions may")

@@ -238,6 +238,13 @@ def test_an_older_record_that_says_the_same_in_other_words_agrees() -> None:
     assert following(replace(nearly, measurements=(run, *nearly.measurements[1:]))).differences == ()
 
 
+def test_a_record_of_an_older_schema_is_one_of_another_version_whatever_made_it() -> None:
+    later = replace(summarise(REPORT), schema="energy-rating/record/999")
+    assert evidence.is_of_another_version(read_record(REPORT), later)
+    assert following(read_record(REPORT), later).differences == ()
+    assert not evidence.is_of_another_version(summarise(REPORT), summarise(REPORT))
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [
