@@ -7,7 +7,7 @@ A finding says what is wrong, where, and what to do. *note*: good to know. *degr
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import mean, stdev
@@ -629,6 +629,30 @@ def nothing_measured() -> Finding:
         remedy="See what can be measured here, and why the rest cannot, with: energy-rating sensors",
         severity="disqualifies",
         measurement=RUN,
+    )
+
+
+ONLY_ESTIMATED = "estimated-only"
+
+
+def is_only_estimated(measurements: Iterable[Measurement]) -> bool:
+    """Whether there is some energy, and all of it a model's."""
+    methods = {measurement.methods.get(name) for measurement in measurements for name in measurement.energy_j}
+    return methods == {"model"}
+
+
+def of_estimates(measurements: Sequence[Measurement], findings: Sequence[Finding]) -> Iterator[Finding]:
+    """That no sensor stands behind any figure, and whether a GPU was there to be measured."""
+    if not is_only_estimated(measurements):
+        return
+    components = dict.fromkeys(name for measurement in measurements for name in measurement.energy_j)
+    unseen = next((finding for finding in findings if finding.code == "gpu-not-measured"), None)
+    yield Finding(
+        code=ONLY_ESTIMATED,
+        message=f"nothing was measured; models estimated: {', '.join(components)}"
+        + (f"; the GPU that is here was not seen ({unseen.message})" if unseen is not None else ""),
+        remedy="See what would measure it here with: energy-rating sensors",
+        severity="degrades",
     )
 
 

@@ -190,10 +190,11 @@ def _unit(
     """The unit to compare by; None where no one is known of both."""
     both = [unit for unit in works[0] if unit in works[1]]
     if wanted is None:
-        rated = {record.task.unit for record in (a, b) if record.task is not None}
-        for unit in (*(rated if len(rated) == 1 else ()), *(both if len(both) == 1 else ())):
-            if unit in both:
-                return unit
+        rated = [record.task.unit for record in (a, b) if record.task is not None]
+        if len(rated) == 2 and rated[0] == rated[1] and rated[0] in both:
+            return rated[0]
+        if len(both) == 1:
+            return both[0]
         return next((unit for unit in ("request", "token", "flop") if unit in both), None)
     if wanted in both:
         return wanted

@@ -242,8 +242,9 @@ def write_record(record: Record, path: Path) -> None:
 def record_schema() -> dict[str, Any]:
     """The JSON Schema of a record, as published in ``docs/``."""
     schema = json_schema(Record, RECORD_SCHEMA)
-    # How a component was had follows from the channels and is not stored.
+    # How a component was had follows from the channels and is not stored; nor is what a reader found.
     del schema["$defs"]["Measurement"]["properties"]["methods"]
+    del schema["properties"]["checked"]
     return schema
 
 
@@ -1112,7 +1113,7 @@ def validated(kind: type[T], entry: object, place: str | Path) -> T:
     from pydantic import ValidationError
 
     if kind is Record and isinstance(entry, dict):
-        _refuse_stored_methods(entry, place)
+        _refuse_what_is_not_stored(entry, place)
     try:
         text = json.dumps(entry, allow_nan=False)
     except ValueError:  # 1e999 is a number to JSON, and infinite to a float
@@ -1137,7 +1138,9 @@ def _not_finite(value: object) -> tuple[str, ...]:
     return ()
 
 
-def _refuse_stored_methods(entry: dict[str, Any], place: str | Path) -> None:
+def _refuse_what_is_not_stored(entry: dict[str, Any], place: str | Path) -> None:
+    if "checked" in entry:
+        raise BadInput("'checked' is not a known key", place=place)
     measurements = entry.get("measurements")
     for measurement in measurements if isinstance(measurements, list) else ():
         if isinstance(measurement, dict) and "methods" in measurement:
@@ -1169,7 +1172,7 @@ def _known_keys(kind: type) -> set[str]:
     for noun in todo:
         if is_dataclass(noun):
             keys |= {item.name for item in fields(noun)}
-    return keys - {"methods"} | {"value", "random", "systematic"}
+    return keys - {"methods", "checked"} | {"value", "random", "systematic"}
 
 
 def _unknown_key(key: str, known: set[str]) -> str:
@@ -1241,7 +1244,7 @@ def _why_not_open(error: OSError) -> tuple[str, str]:
 
 
 def load(path: str | Path) -> Record:
-    """The record in a file or in a run's folder.
+    """The record in a file or in a run's folder, as it stands there: ``evidence.load`` holds it against its journal too.
 
     Raises:
         BadInput: there is none, or it cannot be read; of a folder that holds only a journal, how to make it.

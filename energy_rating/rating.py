@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from energy_rating import formats, hardware_profiles
-from energy_rating.checks import LEAST_COVERAGE
+from energy_rating.checks import LEAST_COVERAGE, ONLY_ESTIMATED, is_only_estimated
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.profiles import (
     EXAMPLE_DEVICE,
@@ -31,6 +31,7 @@ from energy_rating.records import (
     MEASURED,
     RUN,
     Basis,
+    Checked,
     Component,
     Device,
     Finding,
@@ -340,7 +341,7 @@ class Judgement:
 
     ``work`` is in the unit that is rated, and ``work_method`` says how it was had. ``measured_j`` is energy per unit as measured;
     ``normalised`` what normalisation made of it. ``estimated``: the energy is a model's, not a sensor's; ``example``: the device does
-    not exist.
+    not exist. ``checked``: how far the record was held against its journal.
     """
 
     rating: Rating
@@ -356,6 +357,7 @@ class Judgement:
     interval: tuple[float, float] | None
     estimated: bool
     example: bool
+    checked: Checked | None = None
 
 
 def rate(
@@ -402,6 +404,8 @@ def judge(
     normalised: Normalised | None = None
     basis: Basis = "measured"
 
+    if is_only_estimated(record) and (measurement is None or scheme.component not in measurement.energy_j):
+        reasons.append("it is only an estimate: nothing was measured, and what models say is not rated")
     if measurement is None:
         there = ", ".join(repr(item.name) for item in record) or "none"
         reasons.append(f"there is no measurement {name!r}, which is what is rated; there is: {there}")
@@ -500,6 +504,7 @@ def judge(
         interval=interval,
         estimated=measurement is not None and _is_estimated(record, measurement, scheme.component),
         example=is_example(record),
+        checked=record.checked,
     )
 
 
@@ -575,6 +580,10 @@ def rating_schema() -> dict[str, Any]:
         "required": ["version", "journal_sha256", "files"],
         "additionalProperties": False,
     }
+    properties["checked"] = {
+        "enum": list(get_args(Checked)),
+        "description": "where it was printed: how far the record was held against the journal beside it",
+    }
     # What is there only where it was asked for is never null.
     properties["would_be"] = {"$ref": "#/$defs/WouldBe"}
     schema["required"] = [*("class" if name == "class_" else name for name in schema["required"]), "reasons"]
@@ -649,7 +658,9 @@ def _of_validity(record: Record, measurement: Measurement, component: str) -> It
     if worst != "valid":
         codes = dict.fromkeys(item.code for item in own if item.severity != "note")
         said = f"the measurement is {worst}: {', '.join(codes) or 'no finding says why'}"
-        yield _Shortfall(said) if worst == "degraded" and codes else said
+        # That it is an estimate is a reason of its own, which measuring longer does not take away.
+        if worst != "degraded" or list(codes) != [ONLY_ESTIMATED]:
+            yield _Shortfall(said) if worst == "degraded" and codes else said
     for item in own:
         if item.code in NOT_ALONE and item.severity != "disqualifies":
             yield f"the device was not used by this run alone ({item.code}): {item.message}"

@@ -244,6 +244,7 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
     if not any(measurement.energy_j for measurement in measurements):
         findings.append(checks.nothing_measured())
     findings += impossible(journal, _draft(journal, parts, channels, measurements))
+    findings += checks.of_estimates(measurements, findings)
     findings = list(dict.fromkeys(findings))
     by_name: dict[str | None, list[Finding]] = {}
     for finding in findings:
@@ -949,7 +950,9 @@ def one_line(record: Record, where: str = "") -> str:
         parts.append(f"the program {ended}")
     if run.validity != "valid":
         codes = dict.fromkeys(f.code for f in record.findings_on(RUN) if f.severity != "note")
-        parts.append(f"{run.validity}: {', '.join(codes)}")
+        # What is invalid is not the run's energy, and would make any sum wrong in silence.
+        aside = "; leave it out of sums" if run.validity == "invalid" else ""
+        parts.append(f"{run.validity}: {', '.join(codes)}{aside}")
     if where:
         parts.append(where)
     return " · ".join(parts)

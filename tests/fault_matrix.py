@@ -136,9 +136,9 @@ RAPL memory | suspended |  | marked counter-reset suspended | marked counter-res
 model | lost | -absent nothing-measured partly-measured sensor-lost | -partial partly-measured sensor-lost | -partial partly-measured sensor-lost | -partial partly-measured sensor-lost | partial partly-measured sensor-lost
 model | reading fails | -absent nothing-measured partly-measured reading-failed | -partial partly-measured reading-failed | -partial partly-measured reading-failed | -partial partly-measured reading-failed | partial partly-measured reading-failed
 model | defect | -absent nothing-measured partly-measured reading-failed | -partial partly-measured reading-failed | -partial partly-measured reading-failed | -partial partly-measured reading-failed | partial partly-measured reading-failed
-model | reading fails for 1 s |  | right reading-failed | right reading-failed | right reading-failed | partial partly-measured reading-failed
-model | no number for 1 s |  | right reading-failed | right reading-failed | right reading-failed | partial partly-measured reading-failed
-model | slow call for 1 s |  | right | right | right | right
+model | reading fails for 1 s |  | marked estimated-only reading-failed | marked estimated-only reading-failed | marked estimated-only reading-failed | partial partly-measured reading-failed
+model | no number for 1 s |  | marked estimated-only reading-failed | marked estimated-only reading-failed | marked estimated-only reading-failed | partial partly-measured reading-failed
+model | slow call for 1 s |  | marked estimated-only | marked estimated-only | marked estimated-only | marked estimated-only
 model | suspended |  | marked suspended | marked suspended | marked suspended
 """
 

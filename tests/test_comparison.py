@@ -334,6 +334,7 @@ def test_the_command_tells_ratio_interval_and_verdict(tmp_path: Path) -> None:
     assert "B needs less energy" in done.output
     assert "50 % less" in done.output
     entry = json.loads(CliRunner().invoke(cli, ["compare", str(a), str(b), "--json"]).stdout)
+    assert entry.pop("checked") == {"a": "no-journal", "b": "no-journal"}
     assert entry == comparison_to_json(compare(load(a), load(b)))
     assert (entry["verdict"], entry["gain"], entry["unit"]) == ("b-better", "cancels", "request")
 

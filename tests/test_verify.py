@@ -22,6 +22,7 @@ from energy_rating.journal import decoded, encoded
 from energy_rating.plausibility import implausible
 from energy_rating.profiles import Driver, Figure, Figures, Profile, Source
 from energy_rating.publishers import card as cards
+from energy_rating.publishers import label
 from energy_rating.publishers.folder import publish
 from energy_rating.records import Device, Load, Model, Task
 from energy_rating.sensors import Detection
@@ -221,6 +222,10 @@ def test_a_difference_tells_both_values(run):
         ("card.md", lambda text: re.sub(r"\*\*not rated\*\*[^|]*", "★★★★★ 5 of 5 stars ", text), "card.md: Rating"),
         ("card.md", lambda text: re.sub("<code>.", "<code>0", text).replace("<code>00", "<code>f0"), "card.md: "),
         ("card.md", lambda text: "\n".join(line for line in text.splitlines() if "| Validity" not in line), "card.md: Validity"),
+        ("card.md", lambda text: re.sub(r"!\[[^]]*", "![5 of 5 stars, firm; measured 2.0 ± 0.1 J", text), "card.md: text"),
+        ("card.md", lambda text: text.replace("These figures are self-declared by whoever ran the measurement", "An accredited laboratory certified these figures"), "card.md: text"),
+        ("card.md", lambda text: text + "\nCertified.\n", "card.md: text"),
+        ("card.md", lambda text: text.replace("(label.png)", "(javascript:alert)"), "card.md: label"),
     ],
 )  # fmt: skip
 def test_a_changed_publication_is_found(run, name, change, place):
@@ -231,8 +236,6 @@ def test_a_changed_publication_is_found(run, name, change, place):
 
 
 def test_the_label_of_another_run_is_found_as_a_picture_too(run):
-    from energy_rating.publishers import label
-
     better = rate(load(run))
     forgery = label.png(load(REPORTS / "example-gpu"), better)
     (run / "label.png").write_bytes(forgery)
@@ -271,6 +274,47 @@ def test_carbon_on_a_card_is_made_again_for_its_country(tmp_path):
     given = cards.section([(record, rate(record))], emissions_g=12.0)
     (tmp_path / "card.md").write_text(given)
     assert any("no journal tells them" in note for note in verify(tmp_path).notes)
+
+
+def test_a_picture_that_a_card_shows_and_that_is_not_there_is_told(run):
+    assert any("card.md shows label.png, which is not here" in note for note in verify(run).notes)
+
+
+def test_what_was_made_without_its_journal_says_so_and_is_none_the_less_right(run, tmp_path):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(run / "record.json", alone)
+    record = load(alone)
+    assert record.checked == "no-journal"
+    (run / "label.svg").write_text(label.svg(record, rate(record)))
+    (run / "card.md").write_text(cards.section([(record, rate(record))], label="label.png"))
+    assert "not checked against a journal" in (run / "label.svg").read_text()
+    found = verify(run)
+    assert found.agrees, verification_to_text(found)
+    assert {"label.svg", "card.md"} <= set(found.checked)
+
+
+def test_the_rating_may_be_what_the_command_printed(run):
+    """``energy-rating rate RUN --json > RUN/rating.json``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "energy_rating", "rate", str(run), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (run / "rating.json").write_text(done.stdout)
+    found = verify(run)
+    assert found.agrees, verification_to_text(found)
+    assert any("what rate --json prints" in note for note in found.notes)
+    edited(run, "rating.json", lambda entry: entry.update(stars=5))
+    assert places(run) == {"rating.json: stars"}
+
+
+def test_strict_ends_with_what_it_found_and_what_that_proves(run):
+    *_, physics, verdict, rest = verification_to_text(verify(run, strict=True)).splitlines()
+    assert physics == "No physical contradiction found. This does not prove that the measurement took place"
+    assert verdict.startswith("Matches its journal: record.json, ")
+    assert rest == "Not checked: who made it; whether the measurement took place"
 
 
 def test_what_is_missing_is_a_difference(run):
@@ -335,12 +379,15 @@ def test_the_command_says_all_this_with_its_exit_code(run):
 
     done = command()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "All agrees" in done.stdout
+    *_, verdict, rest = done.stdout.splitlines()
+    assert verdict == "Matches its journal: record.json, rating.json, label.svg, card.md"
+    assert rest == "Not checked: who made it; whether the measurement took place"
     edited(run, "record.json", lambda entry: _scaled(entry, 0.5))
     done = command("--json")
     assert done.returncode == 1
     found = json.loads(done.stdout)
-    assert found["agrees"] is False
+    assert (found["agrees"], found["verdict"]) == (False, "differs")
+    assert "Does not match its journal: " in command().stdout.splitlines()[-2]
     assert {"file", "path", "published", "recomputed"} == set(found["differences"][0])
     assert json.loads(json.dumps(verification_to_json(verify(run))))["differences"] == found["differences"]
 

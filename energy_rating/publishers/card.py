@@ -325,6 +325,7 @@ def _recompute(record: Record) -> str:
     return (
         "Recompute these figures from the run's journal with `energy-rating summarise journal.jsonl`; the SHA-256 of the "
         f"journal, uncompressed, is <code>{sha256}</code>."
+        + (f" When this was written they were {told}." if (told := words.unchecked(record)) else "")
     )
 
 

@@ -28,7 +28,7 @@ from energy_rating.quantities import (
     with_doubt_in_parts,
 )
 from energy_rating.rating import OPERATING_POINT, Judgement, Scheme, next_star_j
-from energy_rating.records import Channel, Finding, Measurement, Rating, Record
+from energy_rating.records import Channel, Checked, Finding, Measurement, Rating, Record
 from energy_rating.summary import one_line, per_right_answer, units
 from energy_rating.survey import Survey
 from energy_rating.tasks import TaskFile
@@ -225,7 +225,7 @@ def explanation(value: Judgement) -> str:
         lines += _entry(
             "energy",
             f"{'estimated ≈ ' if value.estimated else ''}{with_doubt(value.energy_j, 'J')} of {value.component} in {measured.name!r} "
-            f"({duration(measured.duration_s)}, {_times(measured.n)}); the record, from its journal",
+            f"({duration(measured.duration_s)}, {_times(measured.n)}); the record, {_origin(value.checked)}",
         )
     else:
         lines += _entry("energy", f"none of {value.component} was measured")
@@ -291,6 +291,13 @@ def explanation(value: Judgement) -> str:
         if protocol.name == rating_.protocol:
             lines += _entry("protocol", f"{protocol.name}: {protocol.title}: {protocol.url}")
     return "\n".join(lines)
+
+
+def _origin(checked: Checked | None) -> str:
+    """Where a record's figures come from, as far as anybody looked."""
+    if checked == "journal":
+        return "from its journal"
+    return words.UNCHECKED[checked] if checked is not None else "as it was given"
 
 
 def _times(count: int) -> str:
