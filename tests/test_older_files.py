@@ -9,7 +9,7 @@ import pytest
 
 from energy_rating import BadInput, load, measure, rate, summarise, verify
 from energy_rating.entries import Outcome
-from energy_rating.formats import plain, read_journal, record_from_json, record_to_json
+from energy_rating.formats import plain, read_journal, read_record, record_from_json, record_to_json
 from energy_rating.rating import rating_to_json
 
 DATA = Path(__file__).parent / "data" / "0.1.0"
@@ -37,7 +37,7 @@ def test_there_is_one_of_each_kind():
 @of_each_kind
 def test_its_record_is_read_and_comes_back_as_it_was(folder):
     text = (folder / "record.json").read_text()
-    record = load(folder)
+    record = read_record(folder)
     assert record.schema == RECORD_1
     assert record.provenance.version == "0.1.0"
     assert record_to_json(record) == text
