@@ -19,6 +19,7 @@ from typing import Literal
 
 from energy_rating.entries import Channel, Component, Device, Finding
 from energy_rating.errors import SensorFailed, SensorUnavailable
+from energy_rating.libraries import without_stray_prints
 from energy_rating.sensors import Detection, Reading
 
 COMPONENTS: tuple[Component, ...] = ("cpu", "dram")
@@ -178,7 +179,7 @@ def detect(*, cpuinfo: Path = CPUINFO, stat: Path = STAT, meminfo: Path = MEMINF
             f"CPU load and memory size cannot be read: {error}", "They are, on Linux"
         ) from error
     try:
-        with _silence():
+        with _silence(), without_stray_prints():
             tdp_w, finding = _assumed(cpus)
             dram_w = _dram_w(memory_bytes / 2**30)
             _check(tdp_w, dram_w)
