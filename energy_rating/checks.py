@@ -119,6 +119,21 @@ def of_measurement(
             )
 
 
+def overlapping(measurement: Measurement, windows_s: float) -> Finding:
+    """Windows of one name at the same time, as of requests that are served side by side.
+
+    A note: the energy is that of the time in which any of them was open, all their work was done with it, and the figure per unit
+    is right. What one window by itself has cost cannot be told.
+    """
+    return Finding(
+        code="windows-overlap",
+        message=f"the {measurement.n} windows of {measurement.name!r} overlap: together they are {windows_s:.4g} s long, and "
+        f"cover {measurement.duration_s:.4g} s; the energy is that of the time covered, the work that of all",
+        remedy="What a single one costs is told only by windows that do not overlap",
+        measurement=measurement.name,
+    )
+
+
 def random_half_width(energy: Estimate) -> float:
     """Half the 95 % interval that random doubt alone makes, as a share of the value."""
     return Estimate(value=0.0, random=energy.random).half_width() / energy.value if energy.value else 0.0

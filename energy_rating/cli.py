@@ -92,7 +92,9 @@ def sensors(as_json: bool, probe: bool) -> None:
     help="Seconds between readings.",
 )
 @click.option(
-    "--zone", metavar="FRA", help="Country whose carbon factor to use. Without it no carbon is told."
+    "--zone",
+    metavar="FRA",
+    help="Country where it runs: goes into the record, and its carbon factor is used. Without it no carbon is told.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in --output-dir.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when a finding degrades the figures.")
@@ -126,7 +128,9 @@ def measure(
 
         check_zone(zone)
     _free_folder(output_dir)
-    run = meter.measure(stage, model=model, task=task, output_dir=output_dir, period_s=period, resume=resume)
+    run = meter.measure(
+        stage, model=model, task=task, output_dir=output_dir, period_s=period, resume=resume, place=zone
+    )
     code = run_command(
         command,
         run,

@@ -5,7 +5,9 @@ A room of its own because a program that is only measured loads this and no more
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, get_args
@@ -17,6 +19,9 @@ Component = Literal["gpu", "cpu", "dram", "module", "host", "wall"]
 Method = Literal["counter", "power", "model"]
 Severity = Literal["note", "degrades", "disqualifies"]
 Number = int | float
+Origin = Literal["measured", "imported", "merged"]
+State = Literal["ended", "killed", "running"]
+Setting = str | int | float | bool
 STAGES: tuple[Stage, ...] = get_args(Stage)
 COMPONENTS: tuple[Component, ...] = get_args(Component)
 RUN = "run"  # the window that spans everything
@@ -157,7 +162,7 @@ class Load:
     request_rate: float | None = None
     max_num_seqs: int | None = None
     reasoning: bool | None = None
-    settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         refuse_unless_above_zero("items", self.items)
@@ -211,16 +216,134 @@ class Condition:
         refuse_unless_amount("foreign_processes", self.foreign_processes or 0)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where it ran, as the user said it: nothing here is found out or checked against anything.
+
+    ``zone`` is a country or a grid (``FRA``, ``US-CA``), ``region`` and ``provider`` are as a cloud names them (``europe-west9``,
+    ``gcp``). None is not said, and is not stored.
+
+    Raises:
+        ValueError: nothing is said, or something that is no short word.
+    """
+
+    __pydantic_config__ = STRICT
+
+    zone: str | None = None
+    region: str | None = None
+    provider: str | None = None
+
+    def __post_init__(self) -> None:
+        told = {"zone": self.zone, "region": self.region, "provider": self.provider}
+        for name, text in told.items():
+            if text is not None:
+                refuse_unless_word(f"place.{name}", text)
+        if not any(told.values()):
+            raise ValueError("a place says its zone, its region or its provider")
+
+    def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """As it stands in a file: what was said."""
+        return {key: value for key, value in entry.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lineage:
+    """What this run's model came from: the model that it started with, and the runs (by ``run_id``) that this one goes on from.
+
+    Raises:
+        ValueError: nothing is said, a name is no short word, or a run stands twice.
+    """
+
+    __pydantic_config__ = STRICT
+
+    base_model: str | None = None
+    parents: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.base_model is not None:
+            refuse_unless_word("lineage.base_model", self.base_model)
+        for parent in self.parents:
+            refuse_unless_word("lineage.parents", parent)
+        if len(set(self.parents)) < len(self.parents):
+            raise ValueError("a run stands twice among the parents")
+        if self.base_model is None and not self.parents:
+            raise ValueError("a lineage says a base model or a parent")
+
+    def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """As it stands in a file: what was said."""
+        return {key: value for key, value in entry.items() if value not in (None, [])}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How the program that was measured ended; of several sessions, the last one.
+
+    ``state``: it ended, it was killed (the journal stops without an end), or it was still running when this was made.
+    ``exit_code`` is that of a command, or of ``sys.exit``; ``signal`` the name of what ended a command; ``exception`` the type, and
+    never the text, of what the measured block raised. None is not known, or was not.
+
+    Raises:
+        ValueError: a signal or an exception is no word, an exit code is none, or one is told of what has not ended.
+    """
+
+    __pydantic_config__ = STRICT
+
+    state: State = "ended"
+    exit_code: int | None = None
+    signal: str | None = None
+    exception: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, text in (("signal", self.signal), ("exception", self.exception)):
+            if text is not None:
+                refuse_unless_word(f"outcome.{name}", text)
+        if self.exit_code is not None and not -(2**31) <= self.exit_code < 2**32:
+            raise ValueError(f"outcome.exit_code is none: {str(self.exit_code)[:40]}")
+        if self.state != "ended" and (self.exit_code, self.signal, self.exception) != (None, None, None):
+            raise ValueError(f"outcome says how a program ended that is {self.state}")
+
+    @property
+    def failed(self) -> bool:
+        """Whether the program ended, and not as programs end that have done what they should."""
+        return bool(self.exit_code) or self.signal is not None or self.exception is not None
+
+    def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """As it stands in a file: what is known."""
+        return {key: value for key, value in entry.items() if value is not None}
+
+
+# Where a window stands that was opened inside no other one: in the run's own thread or a task of it; in a thread of which nobody knows
+# where it was started, while one of those was open; or in such a thread while none was.
+Reach = Literal["own", "thread", "beside"]
+
+# Two threads may count into one window. Between reading a sum and writing it another thread may run; a signal's handler may count, too.
+_COUNTING = threading.RLock()
+
+
+def _new_lock() -> None:
+    """In a forked child the lock may be held by a thread that is not there."""
+    global _COUNTING
+    _COUNTING = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
+
+
 class Window:
     """A named span with work counted into it. Open until it is left; opened by ``run.window(name)``."""
 
-    __slots__ = ("_faults", "_late", "name", "work")
+    __slots__ = ("_faults", "_late", "_through", "name", "of", "outermost", "reach", "work")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.work: dict[str, Number] = {}
+        self.of: Window | None = None  # the window of the run that it is one of
+        self.outermost = False  # whether it was opened inside no other window
+        self.reach: Reach = "beside"
         self._faults: list[str] = []
         self._late: Callable[[Window], None] | None = None
+        self._through: dict[str, Number] = {}
 
     def count(self, /, **work: Number) -> None:
         """Adds work of any unit: ``window.count(token=512, request=1)``.
@@ -232,13 +355,45 @@ class Window:
             self._late(self)
             return
         for unit, amount in work.items():
-            clean = _amount(amount)
-            total = None if clean is None else self.work.get(unit, 0) + clean
-            if total is None or total > MOST_WORK or not unit.isprintable() or len(unit) > LONGEST_UNIT:
-                if len(self._faults) < MOST_FAULTS:
-                    self._faults.append(_shown(unit, amount))
-            else:
-                self.work[unit] = total
+            self._add(unit, amount)
+
+    def count_through(self, work: Mapping[str, Number]) -> None:
+        """The same for work that was counted at the run, which knows of it already."""
+        if self._late is not None:
+            self._late(self)
+            return
+        for unit, amount in work.items():
+            clean = self._add(unit, amount)
+            if clean is not None:
+                with _COUNTING:
+                    self._through[unit] = self._through.get(unit, 0) + clean
+
+    def _add(self, unit: str, amount: object) -> Number | None:
+        """Adds to one unit; returns what was added."""
+        clean = _amount(amount)
+        if clean is not None and unit.isprintable() and len(unit) <= LONGEST_UNIT:
+            with _COUNTING:
+                total = self.work.get(unit, 0) + clean
+                if total <= MOST_WORK:
+                    self.work[unit] = total
+                    return clean
+        if len(self._faults) < MOST_FAULTS:
+            self._faults.append(_shown(unit, amount))
+        return None
+
+    def counted_here(self) -> dict[str, Number]:
+        """The work that was counted into this window itself, and not at the run while it was open."""
+        through = dict(self._through)
+        if not through:
+            return dict(self.work)
+        rest = {unit: amount - through.get(unit, 0) for unit, amount in dict(self.work).items()}
+        # What floating point leaves of a difference is no work.
+        return {unit: amount for unit, amount in rest.items() if amount > ALIKE * self.work[unit]}
+
+    @property
+    def left(self) -> bool:
+        """Whether it is over."""
+        return self._late is not None
 
     def faults(self) -> tuple[str, ...]:
         """The counts that were left out, as ``unit=amount``."""
@@ -250,11 +405,15 @@ class Window:
         return self.work
 
 
+ALIKE = 1e-12  # sums of the same numbers in another order differ by less
 MOST_WORK = 2**63
 LEAST_WORK = 1e-9  # less is none: nothing can be divided by it
 LEAST_DURATION_S = 1e-9  # likewise; a journal tells times to a millionth
 MOST_NUMBER = 1e20  # of parameters, items, seconds between readings, joules of a counter's range
 LONGEST_UNIT = 60
+LONGEST_WORD = 200  # of what is said of a place, a model, a run
+MOST_RANKS = 10_000_000  # the largest machines of 2026 have some tens of thousands of accelerators
+MOST_SETTINGS = 100
 MOST_FAULTS = 10
 
 
@@ -295,6 +454,29 @@ def refuse_unless_above_zero(name: str, value: Number | None) -> None:
     """Raises ValueError unless a number is unknown, or finite and above zero."""
     if value is not None and not 0 < value <= MOST_NUMBER:
         raise ValueError(f"{name} is not above 0, or beyond all measure: {str(value)[:40]}")
+
+
+def refuse_unless_word(name: str, text: str) -> None:
+    """Raises ValueError unless a text is printable, not empty, not too long, and without blanks around it."""
+    if not text or len(text) > LONGEST_WORD or not text.isprintable() or text != text.strip():
+        raise ValueError(f"{name} is no short printable text: {text[:40]!r}")
+
+
+def refuse_unless_said_well(
+    role: str | None, ranks: int | None, nodes: int | None, operating_point: Mapping[str, Setting]
+) -> None:
+    """Raises ValueError where what is said of a run, in a journal's header as in a record, cannot be."""
+    if role is not None:
+        refuse_unless_word("role", role)
+    for name, number in (("ranks", ranks), ("nodes", nodes)):
+        if number is not None and not 1 <= number <= MOST_RANKS:
+            raise ValueError(f"{name} is no number of at least 1: {str(number)[:40]}")
+    if len(operating_point) > MOST_SETTINGS:
+        raise ValueError(f"operating_point has more than {MOST_SETTINGS} settings")
+    for name, value in operating_point.items():
+        refuse_unless_word("operating_point", name)
+        if isinstance(value, str):
+            refuse_unless_word(f"operating_point.{name}", value)
 
 
 def stage_of(name: str) -> Stage:

@@ -3,7 +3,8 @@
 Reading is strict: unknown or misspelt keys, doubled keys, NaN and infinities are refused with the place where they stand.
 Writing is deterministic and atomic: the same value gives the same bytes, and a file is there whole or not at all.
 
-Schema history: ``energy-rating/record/1`` and ``energy-rating/journal/1`` are the first.
+The history of the schemas is in ``docs/files.md``: what is in ``/1`` means the same in ``/2``, which adds keys. A journal is of the
+newest schema among its sessions; a record is always made in the newest one.
 """
 
 from __future__ import annotations
@@ -28,24 +29,31 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from energy_rating import records
 from energy_rating.columns import Column
-from energy_rating.entries import LEAST_WORK
-from energy_rating.errors import BadInput
-from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, LONGEST_LINE, decoded
+from energy_rating.entries import LEAST_WORK, refuse_unless_said_well
+from energy_rating.errors import STRICT, BadInput
+from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JOURNAL_SCHEMAS, LONGEST_LINE, decoded
 from energy_rating.quantities import Estimate
 from energy_rating.records import (
     RECORD_SCHEMA,
+    RECORD_SCHEMAS,
     RUN,
+    SINCE_2,
     Channel,
     Condition,
     Device,
     Environment,
     Finding,
+    Lineage,
     Load,
     Model,
     Number,
+    Origin,
+    Outcome,
+    Place,
     Quality,
     Record,
     Samples,
+    Setting,
     Stage,
     Task,
     component_methods,
@@ -113,16 +121,20 @@ def record_from_json(text: str | bytes, *, place: str | Path = "record") -> Reco
         raise BadInput(f"the file is larger than {LARGEST_RECORD >> 20} MiB", place=place)
     entry = json_object(text, place)
     schema = entry.get("schema")
-    if schema == JOURNAL_SCHEMA:
+    if schema in JOURNAL_SCHEMAS:
         raise BadInput(
             "this is a journal, not a record", "Make the record with: energy-rating summarise", place=place
         )
-    if schema != RECORD_SCHEMA:
+    if schema not in RECORD_SCHEMAS:
         raise BadInput(
-            f"schema {str(schema)[:80]!r} is not {RECORD_SCHEMA!r}",
+            f"schema {str(schema)[:80]!r} is not {RECORD_SCHEMA!r}, nor one before it",
             "A newer version of energy-rating may read it",
             place=place,
         )
+    if schema != RECORD_SCHEMA:
+        for key in SINCE_2:
+            if key in entry:
+                raise BadInput(f"{key!r} is not a known key of {schema}", place=f"{place}: {key}")
     record: Record = validated(Record, entry, place)
     _refuse_contradictions(record, place)
     return replace(
@@ -430,6 +442,9 @@ class Session:
     quality: tuple[Quality, ...] = ()
     # Of each device, when it was in what condition, oldest first.
     conditions: Mapping[str, Sequence[tuple[float, Condition]]] = field(default_factory=dict)
+    # How the program ended. None: the session did not end, or is of a schema that tells nothing of it.
+    outcome: Outcome | None = None
+    schema: str = JOURNAL_SCHEMA
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -445,6 +460,35 @@ class Journal:
     sha256: str
     files: Mapping[str, str] = field(default_factory=dict)
     damage: str | None = None
+    schema: str = JOURNAL_SCHEMA
+    origin: Origin = "measured"
+    place: Place | None = None
+    role: str | None = None
+    lineage: Lineage | None = None
+    ranks: int | None = None
+    nodes: int | None = None
+    operating_point: Mapping[str, Setting] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Said:
+    """What a header says of the run, beside what every header has."""
+
+    __pydantic_config__ = STRICT
+
+    origin: Origin = "measured"
+    place: Place | None = None
+    role: str | None = None
+    lineage: Lineage | None = None
+    ranks: int | None = None
+    nodes: int | None = None
+    operating_point: Mapping[str, Setting] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        refuse_unless_said_well(self.role, self.ranks, self.nodes, self.operating_point)
+
+
+_SAID = tuple(item.name for item in fields(_Said))
 
 
 def journal_in(path: str | Path) -> Path:
@@ -614,6 +658,8 @@ class _Reading:
         self._conditions: dict[str, list[tuple[float, Condition]]] = {}
         self._last_s = 0.0
         self._ended = False
+        self._outcome: Outcome | None = None
+        self._schema = JOURNAL_SCHEMA
 
     def take_lines(self, block: bytes) -> None:
         """Takes lines, all but the last of which end with a line end.
@@ -735,6 +781,10 @@ class _Reading:
                 self._add_channels(entry["channels"], entry.get("devices", []), place)
             elif kind == "end":
                 self._time(entry["end"])
+                if self._schema != JOURNAL_SCHEMAS[0]:
+                    self._outcome = validated(Outcome, entry.get("outcome", {}), f"{place}: outcome")
+                    if self._outcome.state != "ended":
+                        raise ValueError("what has an end has ended")
                 self._ended = True
             else:
                 raise BadInput(f"{kind[:80]!r} is no kind of line", place=place)
@@ -771,15 +821,16 @@ class _Reading:
             self._values[channel_id].append(value)
 
     def _session(self, entry: dict[str, Any], place: str) -> None:
-        if entry["schema"] != JOURNAL_SCHEMA:
+        if entry["schema"] not in JOURNAL_SCHEMAS:
             raise BadInput(
-                f"schema {str(entry['schema'])[:80]!r} is not {JOURNAL_SCHEMA!r}",
+                f"schema {str(entry['schema'])[:80]!r} is not {JOURNAL_SCHEMA!r}, nor one before it",
                 "This is no journal, or one of a newer version",
                 place=place,
             )
         allowed = {
             *("schema", "run_id", "stage", "model", "task", "load", "channels", "environment", "started"),
             "files",
+            *(_SAID if entry["schema"] != JOURNAL_SCHEMAS[0] else ()),
         }
         for key in entry:
             if key not in allowed:
@@ -795,6 +846,8 @@ class _Reading:
         if self.header is None:
             self.header = entry
         self._begin()
+        self._schema = entry["schema"]
+        validated(_Said, {key: entry[key] for key in _SAID if key in entry}, place)
         self._environment = validated(Environment, entry["environment"], f"{place}: environment")
         self._started = entry["started"]
         self._add_channels(entry["channels"], [], place)
@@ -831,6 +884,8 @@ class _Reading:
                 conditions=self._conditions,
                 last_s=self._last_s,
                 ended=self._ended,
+                outcome=self._outcome,
+                schema=self._schema,
             )
         )
 
@@ -839,6 +894,7 @@ class _Reading:
         self._close_session()
         place = f"{self.place}: line 1"
         header = self.header
+        said = validated(_Said, {key: header[key] for key in _SAID if key in header}, place)
         return Journal(
             run_id=str(header["run_id"]),
             stage=records.stage_of(str(header["stage"])),
@@ -849,6 +905,14 @@ class _Reading:
             sha256=sha256,
             files=_files(header.get("files", {}), place),
             damage=damage,
+            schema=max((session.schema for session in self._sessions), key=JOURNAL_SCHEMAS.index),
+            origin=said.origin,
+            place=said.place,
+            role=said.role,
+            lineage=said.lineage,
+            ranks=said.ranks,
+            nodes=said.nodes,
+            operating_point=said.operating_point,
         )
 
 

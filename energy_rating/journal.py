@@ -10,7 +10,8 @@ cut or damaged stops being true::
 The kinds of line, told apart by their first key:
 
 =============  =====================================================================================================
-``schema``     the first line of a session: run, stage, model, task, load, channels, environment, start in UTC
+``schema``     the first line of a session: run, stage, model, task, load, channels, environment, start in UTC, and what
+               else was said of the run (origin, place, role, lineage, ranks, nodes, operating point)
 ``t``          a reading: seconds since the session's start, the span it took, joules or watts by channel
 ``open``       a window was entered: its number and name
 ``count``      work counted so far into a window that is still open, written once a second while it changes
@@ -19,7 +20,7 @@ The kinds of line, told apart by their first key:
 ``condition``  how hot, fast and throttled each device is, and who else uses it: when the run opens, every 10 s, at its end
 ``quality``    how good the answers were, and who says so
 ``channels``   channels and devices that answered only after the session had begun
-``end``        the session ended in order
+``end``        the session ended in order, and how the program ended
 =============  =====================================================================================================
 
 A resumed run appends another session, which starts again at ``t`` 0.
@@ -41,7 +42,8 @@ from typing import IO, Any
 
 from energy_rating.errors import BadInput
 
-JOURNAL_SCHEMA = "energy-rating/journal/1"
+JOURNAL_SCHEMA = "energy-rating/journal/2"
+JOURNAL_SCHEMAS = ("energy-rating/journal/1", JOURNAL_SCHEMA)  # those that can be read, the oldest first
 JOURNAL_NAMES = ("journal.jsonl", "journal.jsonl.gz")
 
 # No honest line is longer; a longer one is refused before it is parsed.

@@ -20,15 +20,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from energy_rating import environment, probe, sensors
+from energy_rating import environment, nesting, probe, sensors
 from energy_rating.entries import (
+    MOST_WORK,
     RUN,
     Device,
     Finding,
     Load,
     Model,
     Number,
+    Place,
     Quality,
+    Reach,
     Severity,
     Stage,
     Task,
@@ -61,6 +64,9 @@ LARGEST_AT_ONCE = 64 << 20  # bytes of journal
 ONE_UPDATE_S = 0.12
 
 LONGEST_NAME = 200  # of a window
+
+# Counts that were added up in another order differ by less; a thousandth of a unit in a thousand millions is nobody's mistake.
+SAME_COUNT = 1e-9
 
 # A counter's period that differs by less from what is remembered is the same.
 SAME_PERIOD = 0.02
@@ -125,16 +131,20 @@ class _OpenWindow:
         self._run = run
         self._name = name
         self._sync = sync
-        self._keys: list[int | None] = []
+        self._keys: list[tuple[int | None, Window]] = []
 
     def __enter__(self) -> Window:
         window = Window(self._name)
-        self._keys.append(self._run._enter(window, self._sync))
+        key = self._run._enter(window, self._sync)
+        self._keys.append((key, window))
+        if key is not None:
+            nesting.enter(window)
         return window
 
     def __exit__(self, *_: object) -> None:
-        key = self._keys.pop() if self._keys else None
-        if key is not None:
+        key, window = self._keys.pop() if self._keys else (None, None)
+        if key is not None and window is not None:
+            nesting.leave(window)
             self._run._leave(key, self._sync)
 
 
@@ -149,6 +159,7 @@ class Run:
         task: Task | None,
         load: Load | None,
         files: Mapping[str, str],
+        place: Place | None,
         output_dir: Path | None,
         sensors: Sequence[str | Sensor | Detection] | None,
         period_s: float,
@@ -162,6 +173,7 @@ class Run:
         self.task = task
         self.load = load
         self._files = files
+        self.place = place
         self._output_dir = output_dir
         self._sensors = sensors
         self._period_s = period_s
@@ -179,10 +191,17 @@ class Run:
         self.folder: Path | None = None
         self.run_id = ""
         self._open: dict[int, Window] = {}
+        self._whole = Window(RUN)  # what was counted at the run itself
+        self._through = Window(RUN)  # and while windows were open there
+        # What was counted in its windows, either way, by where these stand; each amount once.
+        self._reached: dict[Reach, Window] = {}
+        self._own_open = 0  # outermost windows of the run's own threads and tasks
+        self._thread: int | None = None  # the one in which it began
         self._counted: dict[int, dict[str, Number]] = {}
         self._counted_s = 0.0
         self._next = 0
         self._told_late: set[str] = set()
+        self._told: set[str] = set()
         self._record: Record | None = None
         self._trouble: EnergyRatingError | None = None
 
@@ -256,14 +275,17 @@ class Run:
                 "channels": [plain(channel) for sensor in detection.sensors for channel in sensor.channels],
                 "environment": plain(described),
                 **({"files": dict(self._files)} if self._files else {}),
+                **({"place": plain(self.place)} if self.place is not None else {}),
                 "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
             },
             *({"finding": plain(finding), "t": 0.0} for finding in (*findings, *detection.findings)),
             {"open": 0, "name": RUN, "t": 0.0},
         )
         sampler.release()
-        self._open[0] = Window(RUN)
+        self._open[0] = self._whole
         self._next = 1
+        self._thread = threading.get_ident()
+        nesting.enter(self._whole)
 
     def _for_rank(self, rank: int) -> tuple[Callable[[], Detection], Models | None, list[Finding]]:
         """What this rank of a host's ranks measures, and what is to be said of that.
@@ -567,6 +589,7 @@ class Run:
             task=self.task,
             load=self.load,
             files=self._files,
+            place=self.place,
             output_dir=self._output_dir,
             sensors=self._sensors,
             period_s=self._period_s,
@@ -583,10 +606,75 @@ class Run:
         return _OpenWindow(self, name if isinstance(name, str) else str(name), sync)
 
     def count(self, /, **work: Number) -> None:
-        """Counts work into every window that is open, the run itself among them."""
-        if self._state == "open" and self._mine():
-            for window in tuple(self._open.values()):
-                window.count(**work)
+        """Counts work into the windows that are open in this thread or task, and so into the run.
+
+        Of windows of one name inside each other it is the innermost. A thread or task without a window of its own counts into
+        those open where it was started, if that is known (tasks of asyncio, ``asyncio.to_thread``); a plain thread counts into the
+        run alone, and a finding says so where windows are open elsewhere.
+        """
+        if self._state != "open" or not self._mine():
+            return
+        inside, own = nesting.here(self._whole)
+        if own:
+            names: set[str] = set()
+            for window in reversed(own):
+                if window.name not in names:
+                    names.add(window.name)
+                    window.count_through(work)
+            self._through.count(**work)
+            self._reached_by(own[0].reach).count(**work)
+            return
+        self._whole.count(**work)
+        if not (inside or threading.get_ident() == self._thread) and len(self._open) > 1:
+            self._tell_once(
+                "counted-into-the-run",
+                "a thread without a window of its own counted work while windows were open elsewhere; it is in the run's work "
+                "and in none of theirs",
+                "Count into the window itself (window.count), or open one in that thread",
+            )
+
+    def _reached_by(self, reach: Reach) -> Window:
+        """What was counted in windows that stand there."""
+        return self._reached.get(reach) or self._reached.setdefault(reach, Window(RUN))
+
+    def _work_of_run(self) -> tuple[dict[str, Number], list[str]]:
+        """The run's work up to now, and what was told twice and differently.
+
+        What was counted at the run stands, inside windows or not. Of units that nobody counted at it outside of windows, what was
+        counted in its outermost windows reaches it. Windows of threads of which nobody knows where they were started, beside open windows of the run's own threads,
+        may hold the same work as those: it counts once.
+        """
+        tallies: dict[Reach, dict[str, Number]] = {
+            reach: dict(window.work) for reach, window in tuple(self._reached.items())
+        }
+        for window in tuple(self._open.values()):
+            if window.outermost:
+                tally = tallies.setdefault(window.reach, {})
+                for unit, amount in window.counted_here().items():
+                    tally[unit] = tally.get(unit, 0) + amount
+        own, threads = tallies.get("own", {}), tallies.get("thread", {})
+        reached: dict[str, Number] = {}
+        apart: list[str] = []
+        for unit in dict.fromkeys((*own, *threads, *tallies.get("beside", {}))):
+            once = own.get(unit) or threads.get(unit, 0)
+            if own.get(unit) and threads.get(unit) and not _alike(own[unit], threads[unit]):
+                apart.append(
+                    f"{unit}: {own[unit]:,.12g} in windows, {threads[unit]:,.12g} in threads beside them"
+                )
+            reached[unit] = once + tallies.get("beside", {}).get(unit, 0)
+        # What was counted at the run while windows were open there is in both.
+        through = dict(self._through.work)
+        counted = dict(self._whole.work)
+        for unit, amount in reached.items():
+            shared = through.get(unit, 0)
+            rest = amount - shared
+            if not counted.get(unit):
+                counted[unit] = amount
+                continue
+            if rest > SAME_COUNT * amount and not _alike(rest, counted[unit]):
+                apart.append(f"{unit}: {counted[unit]:,.12g} at the run itself, {rest:,.12g} in its windows")
+            counted[unit] += shared
+        return {unit: amount for unit, amount in counted.items() if amount <= MOST_WORK}, apart
 
     def note(self, name: str, start_s: float, end_s: float, work: Mapping[str, Number] | None = None) -> None:
         """A window that is over: what somebody else timed, such as the server of a model.
@@ -642,7 +730,25 @@ class Run:
             now = self._edge() if at is None else at
             self._journal_file.write({"open": key, "name": window.name, "t": now})
             self._open[key] = window
+            window.of = self._whole
+            if at is None:
+                self._place(window)
         return key
+
+    def _place(self, window: Window) -> None:
+        """Where a window stands that is opened here: inside which others, and in whose thread or task.
+
+        One that was noted afterwards stands nowhere: its work may have been counted by the windows of its time.
+        """
+        inside, own = nesting.here(self._whole)
+        window.outermost = not own
+        if own:
+            window.reach = own[0].reach
+        elif inside or threading.get_ident() == self._thread:
+            window.reach = "own"
+            self._own_open += 1
+        elif self._own_open:
+            window.reach = "thread"
 
     def _edge(self) -> float:
         """The time now, since the run's start; readings around it are kept."""
@@ -676,7 +782,24 @@ class Run:
     def _close(self, key: int, now: float) -> None:
         window = self._open.pop(key)
         self._counted.pop(key, None)
-        self._journal_file.write({"close": key, "t": now, "work": window.closed(self._counted_late)})
+        if window is self._whole:
+            work, apart = self._work_of_run()
+            window.closed(self._counted_late)
+        else:
+            work, apart = dict(window.closed(self._counted_late)), []
+        if window.outermost:
+            self._own_open -= window.reach == "own"
+            if work:
+                self._reached_by(window.reach).count(**window.counted_here())
+        self._journal_file.write({"close": key, "t": now, "work": work})
+        if apart:
+            self.tell(
+                "counts-disagree",
+                f"the same unit was counted twice, and differently ({'; '.join(apart[:3])})",
+                "Count each unit in one place: at the run, or in its windows",
+                "degrades",
+                RUN,
+            )
         if window.faults():
             self.tell(
                 "count-refused",
@@ -718,12 +841,19 @@ class Run:
             return
         self._counted_s = now
         for key, window in tuple(self._open.items()):
-            work = dict(window.work)
+            work = self._work_of_run()[0] if window is self._whole else dict(window.work)
             if work and self._counted.get(key) != work:
                 with self._lock:
                     if key in self._open:
                         self._counted[key] = work
                         self._journal_file.write({"count": key, "t": self._now(), "work": work})
+
+    def _tell_once(self, code: str, message: str, remedy: str) -> None:
+        """A note that is told once in a run."""
+        if code not in self._told:
+            self._told.add(code)
+            with contextlib.suppress(Exception):  # a count is no place to fail in
+                self.tell(code, message, remedy)
 
     def tell(
         self,
@@ -825,6 +955,7 @@ def measure(
     resume: bool = False,
     load: Load | None = None,
     files: Mapping[str, str] | None = None,
+    place: str | Place | None = None,
     clock: Clock | None = None,
     report: Callable[[str], None] | None = _to_stderr,
 ) -> Run:
@@ -841,6 +972,7 @@ def measure(
         resume: go on with the run in ``output_dir``, such as a job that was requeued.
         load: the operating point, where it is known.
         files: SHA-256 of the data files that were used, by name, for the record's provenance.
+        place: where it runs, for the record: a zone (``FRA``), or a ``Place`` with zone, region and provider.
         clock: for tests.
         report: what to do with the one line after the end; by default it goes to standard error. None: nothing.
 
@@ -859,14 +991,17 @@ def measure(
     if output_dir is not None and not os.fspath(output_dir):
         raise BadInput("is empty", "Name a folder, or leave it out", place="output_dir")
     model = os.fspath(model) if isinstance(model, os.PathLike) else model
-    for place, value, kinds in (
+    for argument, value, kinds in (
         ("model", model, str | Model | None),
         ("task", task, str | Task | None),
         ("load", load, Load | None),
         ("files", files, Mapping | None),
+        ("place", place, str | Place | None),
     ):
         if not isinstance(value, kinds):
-            raise BadInput(f"{type(value).__name__} is not what it takes", "See help(measure)", place=place)
+            raise BadInput(
+                f"{type(value).__name__} is not what it takes", "See help(measure)", place=argument
+            )
     if isinstance(model, Model) and not all(
         isinstance(count, int | None) for count in (model.parameters, model.active_parameters)
     ):
@@ -877,6 +1012,7 @@ def measure(
         task=Task(name=_printable(task)) if isinstance(task, str) else task,
         load=load,
         files=files or {},
+        place=_place_of(place) if isinstance(place, str) else place,
         output_dir=None if output_dir is None else Path(output_dir),
         sensors=sensors,
         period_s=float(period_s),
@@ -885,6 +1021,17 @@ def measure(
         report=report,
         environ=os.environ,
     )
+
+
+def _place_of(zone: str) -> Place:
+    try:
+        return Place(zone=zone)
+    except ValueError as error:
+        raise BadInput(str(error), "Name a zone such as FRA", place="place") from None
+
+
+def _alike(one: Number, other: Number) -> bool:
+    return math.isclose(one, other, rel_tol=SAME_COUNT)
 
 
 def _printable(text: str) -> str:

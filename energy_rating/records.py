@@ -17,6 +17,7 @@ from energy_rating.entries import (
     LEAST_DURATION_S,
     LEAST_WORK,
     refuse_unless_amount,
+    refuse_unless_said_well,
     refuse_unless_share,
 )
 from energy_rating.entries import (
@@ -62,6 +63,9 @@ from energy_rating.entries import (
     Finding as Finding,
 )
 from energy_rating.entries import (
+    Lineage as Lineage,
+)
+from energy_rating.entries import (
     Load as Load,
 )
 from energy_rating.entries import (
@@ -74,7 +78,19 @@ from energy_rating.entries import (
     Number as Number,
 )
 from energy_rating.entries import (
+    Origin as Origin,
+)
+from energy_rating.entries import (
+    Outcome as Outcome,
+)
+from energy_rating.entries import (
+    Place as Place,
+)
+from energy_rating.entries import (
     Quality as Quality,
+)
+from energy_rating.entries import (
+    Setting as Setting,
 )
 from energy_rating.entries import (
     Severity as Severity,
@@ -97,7 +113,10 @@ from energy_rating.entries import (
 from energy_rating.errors import STRICT, NotMeasured
 from energy_rating.quantities import EnergyPerUnit, Estimate
 
-RECORD_SCHEMA = "energy-rating/record/1"
+RECORD_SCHEMA = "energy-rating/record/2"
+RECORD_SCHEMAS = ("energy-rating/record/1", RECORD_SCHEMA)  # those that can be read, the oldest first
+# What a record says that was not in the schema before, and is stored only where there is something to say.
+SINCE_2 = ("origin", "outcome", "place", "role", "lineage", "ranks", "nodes", "operating_point")
 Validity = Literal["valid", "degraded", "invalid"]
 # Where a figure's doubt mostly comes from: the gain of an uncalibrated sensor, ticks at the windows' edges, time that a sensor does not
 # see, repeats that differ, or a model in a sensor's place.
@@ -142,7 +161,9 @@ class Provenance:
 class Measurement:
     """The windows of one name, added up. A component that was not measured is absent, never zero.
 
-    ``duration_s`` is the sum over its ``n`` windows, ``start_s`` the start of the first, since the start of the run.
+    ``n`` is how many windows there were, ``start_s`` the start of the first, since the start of the run. ``duration_s`` is the time in
+    which any of them was open, and the energy what was drawn in it: where windows overlap, no joule and no second counts twice. The
+    ``work`` is that of all of them.
     ``coverage`` is the share (0 to 1) of the duration that the component's sensors saw. ``doubt_from`` names the largest
     contributor to each component's doubt. ``methods`` says how each component was had (the worst of its channels); it follows
     from the record's channels and is not stored.
@@ -222,7 +243,16 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """One run: everything that cards, labels and ratings are made from. ``record["epoch"]`` is a measurement by name."""
+    """One run: everything that cards, labels and ratings are made from. ``record["epoch"]`` is a measurement by name.
+
+    ``origin`` is whether it was measured, imported from somebody else's file, or merged from several records. ``outcome``: how the
+    program ended (None: a journal of before tells nothing of it). ``place`` and ``role`` (what the run was for, such as ``final`` or
+    ``search``) are as the user said them. ``ranks`` and ``nodes``: how many processes and machines are in it. ``operating_point``:
+    the settings that make it one point of a curve.
+
+    Raises:
+        ValueError: what is said of the run cannot be.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -239,6 +269,17 @@ class Record:
     load: Load | None = None
     quality: tuple[Quality, ...] = ()
     schema: str = RECORD_SCHEMA
+    origin: Origin = "measured"
+    outcome: Outcome | None = None
+    place: Place | None = None
+    role: str | None = None
+    lineage: Lineage | None = None
+    ranks: int | None = None
+    nodes: int | None = None
+    operating_point: Mapping[str, Setting] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        refuse_unless_said_well(self.role, self.ranks, self.nodes, self.operating_point)
 
     def __getitem__(self, name: str) -> Measurement:
         """The measurement of that name.
@@ -272,8 +313,26 @@ class Record:
 
     def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
         """As it stands in a file: what was measured, what is to be said of it, what else is known, where it came from."""
-        order = ("schema", "run_id", "created", "stage", "model", "task", "load")
-        entry = {key: entry.pop(key) for key in order} | entry
+        for key in SINCE_2:
+            if entry[key] in (None, {}, "measured"):
+                del entry[key]
+        order = (
+            *(
+                "schema",
+                "origin",
+                "run_id",
+                "created",
+                "stage",
+                "role",
+                "outcome",
+                "model",
+                "lineage",
+                "task",
+                "load",
+            ),
+            *("operating_point", "place", "ranks", "nodes"),
+        )
+        entry = {key: entry.pop(key) for key in order if key in entry} | entry
         for key in ("measurements", "findings", "quality", "provenance"):
             entry[key] = entry.pop(key)
         return entry

@@ -17,6 +17,7 @@ from energy_rating.errors import BadInput
 from energy_rating.formats import Journal, Session, Span, named, read_journal
 from energy_rating.impact import missing
 from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register
+from energy_rating.journal import JOURNAL_SCHEMAS
 from energy_rating.quality import is_accuracy
 from energy_rating.quantities import (
     EnergyPerUnit,
@@ -40,6 +41,7 @@ from energy_rating.records import (
     Finding,
     Measurement,
     Number,
+    Outcome,
     Provenance,
     Quality,
     Record,
@@ -73,6 +75,9 @@ STUDENT = {
 
 # Windows with less than this share of time between them are one stretch, cut in pieces.
 CONTIGUOUS = 0.05
+
+# Times are told to a millionth of a second; windows that overlap by less on average do so by rounding.
+OVERLAP_S = 1e-6
 
 # Windows of these names tell what the devices draw when nothing is asked of them.
 IDLE_WINDOWS = ("idle", "idle-before", "idle-after")
@@ -193,17 +198,23 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
     idle_w = _idle_w(parts)
     measurements = []
     for name, added in sums.items():
+        added.finish()
         measurement, used = added.measurement(name, parts, channels, idle_w)
-        findings += checks.of_measurement(measurement, channels, used, contiguous=added.contiguous)
+        # Each stretch of windows that overlap is as good as one window of its length.
+        of_stretches = replace(measurement, n=added.stretches)
+        findings += checks.of_measurement(of_stretches, channels, used, contiguous=added.contiguous)
+        if added.windows_s - added.duration_s > OVERLAP_S * added.n:
+            findings.append(checks.overlapping(measurement, added.windows_s))
         for channel in channels:
             if channel.id in used:
                 findings += checks.of_steps(name, added.durations, channel, channel.period_s)
         if name == MEASURED:
             for (number, channel_id), seen in added.seen.items():
                 # A model follows the load of the whole machine; only what was measured is expected to repeat itself.
-                if parts[number - 1].is_measured(channel_id) and len(seen.values) == added.n:
+                if parts[number - 1].is_measured(channel_id) and len(seen.values) == added.stretches:
                     findings += checks.of_repeats(name, added.rates(seen.values))
         measurements.append(measurement)
+    outcome = _outcome(journal, going_on=going_on)
     if not any(measurement.energy_j for measurement in measurements):
         findings.append(checks.nothing_measured())
     findings = list(dict.fromkeys(findings))
@@ -232,7 +243,25 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
         findings=tuple(findings),
         quality=tuple(dict.fromkeys(quality for part in parts for quality in part.session.quality)),
         provenance=Provenance(version=__version__, journal_sha256=journal.sha256, files=journal.files),
+        origin=journal.origin,
+        outcome=outcome,
+        place=journal.place,
+        role=journal.role,
+        lineage=journal.lineage,
+        ranks=journal.ranks,
+        nodes=journal.nodes,
+        operating_point=journal.operating_point,
     )
+
+
+def _outcome(journal: Journal, *, going_on: bool) -> Outcome | None:
+    """How the program ended, by the last session; None where the journal is of a schema that tells nothing of it, or damaged."""
+    last = journal.sessions[-1]
+    if last.schema == JOURNAL_SCHEMAS[0] or journal.damage is not None:
+        return None
+    if last.ended:
+        return last.outcome
+    return Outcome(state="running" if going_on else "killed")
 
 
 class _Part:
@@ -381,11 +410,26 @@ class _Seen:
         return Estimate(value=value, random=math.sqrt(self.random_squared), systematic=self.systematic)
 
 
+@dataclass(slots=True)
+class _Stretch:
+    """Windows of one name that overlap, as one: from when to when, and what was counted in all of them."""
+
+    part: _Part
+    start_s: float
+    end_s: float
+    count: Number = 0  # of the unit that repeats are compared by
+
+
 @dataclass
 class _Sum:
-    """The windows of one name, being added up."""
+    """The windows of one name, being added up. Windows that overlap are one stretch: what was drawn in it was drawn once.
+
+    Those of a session come in the order of their starts, so that one stretch at a time is kept, however many windows there are.
+    """
 
     n: int = 0
+    windows_s: float = 0.0  # of all windows, each by itself
+    stretches: int = 0
     start_s: float = 0.0
     duration_s: float = 0.0
     work: dict[str, Number] = field(default_factory=dict)
@@ -396,18 +440,36 @@ class _Sum:
     last_end_s: float | None = None
     seen: dict[tuple[int, str], _Seen] = field(default_factory=dict)
     duration_by_part_s: dict[int, float] = field(default_factory=dict)
+    open: _Stretch | None = None
 
     def add(self, part: _Part, span: Span) -> None:
         if self.n == 0:
             self.start_s = span.start_s
         self.n += 1
+        self.windows_s += span.end_s - span.start_s
+        for unit, amount in span.work.items():
+            self.work[unit] = self.work.get(unit, 0) + amount
+        count = span.work.get(self.unit, 0) if self.unit is not None else 0
+        open_ = self.open
+        if open_ is not None and open_.part is part and span.start_s < open_.end_s:
+            open_.end_s = max(open_.end_s, span.end_s)
+            open_.count += count
+            return
+        self.finish()
+        self.open = _Stretch(part, span.start_s, span.end_s, count)
+
+    def finish(self) -> None:
+        """Adds up the last stretch; to be called when all windows were added."""
+        open_, self.open = self.open, None
+        if open_ is None:
+            return
+        part, span = open_.part, Span(name="", start_s=open_.start_s, end_s=open_.end_s)
+        self.stretches += 1
         duration_s = span.end_s - span.start_s
         self.duration_s += duration_s
         self.duration_by_part_s[part.number] = self.duration_by_part_s.get(part.number, 0.0) + duration_s
-        for unit, amount in span.work.items():
-            self.work[unit] = self.work.get(unit, 0) + amount
         if self.unit is not None:
-            self.counts.append(span.work.get(self.unit, 0))
+            self.counts.append(open_.count)
         self.durations_s.append(duration_s)
         if self.last_end_s is not None:
             self.between_s += max(0.0, span.start_s - self.last_end_s)
@@ -431,7 +493,7 @@ class _Sum:
     @property
     def contiguous(self) -> bool:
         """Whether each window began where the one before it ended, so that what one edge takes the next one gives."""
-        return self.n > 1 and self.between_s <= CONTIGUOUS * self.duration_s
+        return self.stretches > 1 and self.between_s <= CONTIGUOUS * self.duration_s
 
     def measurement(
         self,
@@ -466,7 +528,7 @@ class _Sum:
                 channel_id = part.renamed[best.id]
                 used[channel_id] = seen.resolutions_s / len(seen.values)
                 energy = seen.estimate
-                if name == MEASURED and len(seen.values) == self.n:
+                if name == MEASURED and len(seen.values) == self.stretches:
                     energy = repeated(energy, self.rates(seen.values))
                 doubts.setdefault(component, []).append(
                     (energy.sigma, _doubt_from(best, energy, repeats=energy.random > seen.estimate.random))
@@ -735,6 +797,8 @@ def one_line(record: Record, where: str = "") -> str:
     component = lead(counted) if counted is not None else None
     if counted is not None and component is not None:
         mark = ", estimated" if _origin(counted, component) == "estimated" else ""
+        # A figure of other windows than the energy before it says so.
+        mark += f", in {counted.name!r}" if counted.name != RUN else ""
         parts += [
             f"{with_doubt(counted.energy_per(unit, component), f'J/{unit}')} ({component}{mark})"
             for unit in units(counted)

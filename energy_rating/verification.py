@@ -269,7 +269,11 @@ class _Checking:
                 "reckoning has changed, that version gives the published digits, or --tolerance allows for the change"
             )
         # What other version it was is said above; on card and label it stands as it was.
-        self.record = replace(self.record, provenance=replace(self.record.provenance, version=self.made_by))
+        self.record = replace(
+            self.record,
+            provenance=replace(self.record.provenance, version=self.made_by),
+            schema=published.schema,  # a record of before has the same figures; what its schema had no key for is said below
+        )
         self._compare(RECORD_NAME, "", _by_name(plain(published)), _by_name(plain(self.record)))
         self._shipped(published.provenance.files, RECORD_NAME)
         used = [name for name in published.provenance.files if name.startswith("calibration/")]

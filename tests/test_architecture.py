@@ -17,6 +17,7 @@ FLOORS = [
     ["errors", "quantities", "columns", "withheld", "libraries"],
     [
         "entries",
+        "nesting",
         "records",
         "journal",
         "visible_devices",
@@ -39,6 +40,7 @@ FLOORS = [
 
 MEASURING = {
     "hwmon",
+    "nesting",
     "meter",
     "sampler",
     "survey",

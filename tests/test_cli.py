@@ -184,7 +184,7 @@ def test_a_run_is_told_in_one_line_by_what_counts_and_never_by_its_warm_up():
 
     record = load(REPORTS / "example-gpu")
     assert headline(record).name == "measured"
-    assert "20.4 ± 1.6 J/request (gpu)" in one_line(record)
+    assert "20.4 ± 1.6 J/request (gpu, in 'measured')" in one_line(record)
     assert "20.6" not in one_line(record)
     assert "input_token" not in one_line(record)
 

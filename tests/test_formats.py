@@ -118,7 +118,7 @@ def test_a_compressed_journal_gives_the_same_record(folder, journal_bytes, tmp_p
         (b"hello\n", "no checksum"),
         (b"\x00\x01\x02", "cut short"),
         (encoded({"t": 1.0, "dt": 0.0, "r": {}}), "does not begin with a journal's header"),
-        (encoded({"schema": "energy-rating/journal/9"}), "is not 'energy-rating/journal/1'"),
+        (encoded({"schema": "energy-rating/journal/9"}), "is not 'energy-rating/journal/2'"),
         (encoded({"schema": "energy-rating/journal/1", "chanels": []}), "did you mean 'channels'"),
         (encoded({"schema": "energy-rating/journal/1"}), "does not hold what it should"),
     ],
@@ -203,7 +203,18 @@ def test_a_record_comes_back_as_it_was(record_text):
 def test_a_record_has_the_keys_of_the_contract_and_no_others(record_text):
     entry = json.loads(record_text)
     assert list(entry) == [
-        *("schema", "run_id", "created", "stage", "model", "task", "load", "environment", "channels"),
+        *(
+            "schema",
+            "run_id",
+            "created",
+            "stage",
+            "outcome",
+            "model",
+            "task",
+            "load",
+            "environment",
+            "channels",
+        ),
         *("measurements", "findings", "quality", "provenance"),
     ]
     assert list(entry["model"]) == ["id", "revision", "parameters", "active_parameters", "dtype"]
@@ -245,11 +256,12 @@ def test_a_record_has_the_keys_of_the_contract_and_no_others(record_text):
         ('"stage": "inference"', '"stage": "infer"', "stage: input should be"),
         ('"validity": "valid"', '"validity": "good"', "validity"),
         (
-            '"schema": "energy-rating/record/1"',
+            '"schema": "energy-rating/record/2"',
             '"schema": "energy-rating/record/9"',
-            "is not 'energy-rating/record/1'",
+            "is not 'energy-rating/record/2'",
         ),
-        ('"schema": "energy-rating/record/1"', '"schema": "energy-rating/journal/1"', "this is a journal"),
+        ('"schema": "energy-rating/record/2"', '"schema": "energy-rating/journal/1"', "this is a journal"),
+        ('"schema": "energy-rating/record/2"', '"schema": "energy-rating/journal/2"', "this is a journal"),
         ('"gpu0.energy": {', '"gpu9.energy": {', "'gpu9.energy' is not among the record's channels"),
         ('"run_id"', "run_id", "line 3, column 3 is not JSON"),
     ],

@@ -381,7 +381,7 @@ def test_a_command_ended_by_a_signal_gives_128_and_its_number(tmp_path):
 def test_measure_prints_the_record_as_json(tmp_path):
     done = energy_rating("measure", "--json", "--output-dir", tmp_path / "run", "--", "true")
     assert done.returncode == 0
-    assert json.loads(done.stdout)["schema"] == "energy-rating/record/1"
+    assert json.loads(done.stdout)["schema"] == "energy-rating/record/2"
 
 
 def test_strict_exits_with_one_when_a_finding_degrades(tmp_path):

@@ -220,7 +220,7 @@ def test_windows_nest_overlap_and_repeat(clock, tmp_path):
     assert record["outer"].work == {}
 
 
-def test_run_count_counts_into_every_open_window(clock, tmp_path):
+def test_run_count_counts_into_every_window_that_is_open_here(clock, tmp_path):
     with a_run(clock, [device(clock)], tmp_path) as run:
         run.count(token=1)
         with run.window("a"), run.window("b"):
@@ -663,7 +663,7 @@ def test_the_journal_says_what_the_contract_says(clock, tmp_path):
     lines = [json.loads(line) for line in run.journal.read_text().splitlines()]
     assert all(list(line)[-1] == "crc" for line in lines)
     header = lines[0]
-    assert header["schema"] == "energy-rating/journal/1"
+    assert header["schema"] == "energy-rating/journal/2"
     assert set(header) >= {"run_id", "stage", "model", "task", "channels", "environment", "started"}
     readings = [line for line in lines if "r" in line]
     assert all(set(line) == {"t", "dt", "r", "crc"} for line in readings)
