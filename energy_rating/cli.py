@@ -55,7 +55,8 @@ def sensors(as_json: bool, probe: bool) -> None:
     from energy_rating.publishers import text
     from energy_rating.survey import survey
 
-    found = survey(probe_s=TRIED_S if probe else 0.0)
+    with _strays_apart():
+        found = survey(probe_s=TRIED_S if probe else 0.0)
     _print(_dumped(found.as_json()) if as_json else text.survey(found))
 
 
@@ -876,7 +877,8 @@ def impact(record: Path, zone: str, as_json: bool) -> None:
     from energy_rating.rating import is_example
 
     measured = load(record)
-    found = footprint(measured, zone=zone)
+    with _strays_apart():
+        found = footprint(measured, zone=zone)
     if as_json:
         _print(_dumped({**plain(found), "checked": measured.checked}))
     else:
@@ -1133,6 +1135,19 @@ def _write(text: str) -> None:
             f"standard output cannot be written to: {error.strerror or type(error).__name__}",
             "Make room, or write elsewhere",
         ) from error
+
+
+@contextlib.contextmanager
+def _strays_apart() -> Iterator[None]:
+    """What libraries print meanwhile, from Python or from C, goes to standard error: standard output is the command's answer."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # one of the streams is closed
+            kept = os.dup(1)
+            stack.callback(os.close, kept)
+            os.dup2(2, 1)
+            stack.callback(os.dup2, kept, 1)
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        yield
 
 
 def _let_go_of_output() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, get_args
 
 from energy_rating.errors import STRICT, BadInput
+from energy_rating.interruptions import is_interruption
 
 Stage = Literal["pre-training", "fine-tuning", "inference", "other"]
 Component = Literal["gpu", "cpu", "dram", "module", "host", "wall"]
@@ -399,6 +400,18 @@ class Window:
         # What floating point leaves of a difference is no work.
         return {unit: amount for unit, amount in rest.items() if amount > ALIKE * self.work[unit]}
 
+    def take_in(self, waiting: dict[int, Mapping[str, Number]], key: int) -> None:
+        """Adds the amounts that wait under that key. They are either added and wait no more, or neither, whatever is raised."""
+        with _COUNTING:
+            if key in waiting:
+                totals = dict(self.work)
+                for unit, amount in waiting[key].items():
+                    if totals.get(unit, 0) + amount <= MOST_WORK:
+                        totals[unit] = totals.get(unit, 0) + amount
+                # Python lets nothing come between these two (see ``interruptions``).
+                self.work = totals
+                del waiting[key]
+
     @property
     def left(self) -> bool:
         """Whether it is over."""
@@ -435,14 +448,18 @@ def _amount(amount: object) -> Number | None:
         if isinstance(amount, bool) or not isinstance(amount, int | float):
             return None
         return amount if amount == 0 or LEAST_WORK <= amount <= MOST_WORK else None
-    except Exception:  # whatever it is, it is no number, and says so as a finding
+    except Exception as error:  # whatever it is, it is no number, and says so as a finding
+        if is_interruption(error, called=None):
+            raise
         return None
 
 
 def _shown(unit: str, amount: object) -> str:
     try:
         text = f"{unit}={amount!r:.60}" if isinstance(amount, str) else f"{unit}={amount!r}"[:80]
-    except Exception:  # an object that cannot even be shown
+    except Exception as error:  # an object that cannot even be shown
+        if is_interruption(error, called=None):
+            raise
         text = unit[:80]
     return text.encode("utf-8", "replace").decode()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from energy_rating.descriptors import identity
 from energy_rating.entries import Channel, Finding
 from energy_rating.errors import SensorFailed, SensorLost
 from energy_rating.sensors import Reading
@@ -74,7 +75,14 @@ class Attribute:
     def __init__(self, path: Path, files: Files = os) -> None:
         self.path = path
         self._files = files
-        self._fd: int | None = files.open(str(path), os.O_RDONLY | os.O_CLOEXEC)
+        self._fd: int | None = None
+        self._closed = False
+        self._open()
+
+    def _open(self) -> int:
+        fd = self._files.open(str(self.path), os.O_RDONLY | os.O_CLOEXEC)
+        self._fd, self._own = fd, identity(fd)
+        return fd
 
     def read(self) -> bytes:
         """What it holds now.
@@ -83,10 +91,13 @@ class Attribute:
             SensorLost: it is gone, or was closed.
             SensorFailed: it did not answer.
         """
-        if self._fd is None:
+        if self._closed:
             raise SensorLost(f"{self.path} is closed")
         try:
-            return self._files.pread(self._fd, ATTRIBUTE_BYTES, 0).strip()
+            fd = self._fd
+            if fd is None or identity(fd) != self._own:
+                fd = self._open()  # the program has closed it; what has its number now is the program's
+            return self._files.pread(fd, ATTRIBUTE_BYTES, 0).strip()
         except OSError as error:
             if error.errno in GONE:
                 raise SensorLost(f"{self.path} is gone") from error
@@ -106,8 +117,9 @@ class Attribute:
         return int(held)
 
     def close(self) -> None:
+        self._closed = True
         fd, self._fd = self._fd, None
-        if fd is not None:
+        if fd is not None and identity(fd) == self._own:
             self._files.close(fd)
 
 

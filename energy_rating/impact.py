@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from energy_rating.errors import BadInput, NotMeasured
+from energy_rating.libraries import without_stray_prints
 from energy_rating.quantities import JOULES_PER_KWH, Estimate, total
 from energy_rating.records import RUN, Measurement, Record, Validity, validity
 
@@ -133,7 +134,8 @@ def _factor(zone: str) -> Mapping[str, Any]:
 
 def _table() -> Mapping[str, Mapping[str, Any]]:
     try:
-        from codecarbon.input import DataSource
+        with without_stray_prints():
+            from codecarbon.input import DataSource
     except ImportError as error:
         raise BadInput(
             "the carbon factors come with codecarbon, which is not installed", "Run: pip install codecarbon"

@@ -28,7 +28,7 @@ A resumed run appends another session, which starts again at ``t`` 0.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import io
 import json
 import os
@@ -41,7 +41,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from energy_rating.descriptors import identity
 from energy_rating.errors import BadInput
+from energy_rating.interruptions import is_interruption
 
 JOURNAL_SCHEMA = "energy-rating/journal/2"
 JOURNAL_SCHEMAS = ("energy-rating/journal/1", JOURNAL_SCHEMA)  # those that can be read, the oldest first
@@ -172,78 +174,179 @@ class _Written(io.RawIOBase):
         super().close()
 
 
+class _Block:
+    """Lines that are written at once. Two that read the same are two."""
+
+    __slots__ = ("content", "only_readings")
+
+    def __init__(self, content: bytes, only_readings: bool) -> None:
+        self.content = content
+        self.only_readings = only_readings
+
+
 class JournalFile:
     """The journal on disk, line by line as it comes; in memory while the disk refuses it.
 
     A line is one ``write`` of a whole line, so a process that is killed leaves at most a torn last line. Lines are not forced
     to the disk one by one (that costs milliseconds each): they survive the death of the process, not of the machine.
+
+    Lines are written by the thread that makes them, also the program's own, and there an exception of the program may come out
+    between any two instructions (see ``interruptions``). So a line counts as written from the moment it is put in line
+    (``_waiting``), and whoever comes next goes on where another was interrupted: what was written stands in one value
+    (``_written``), and where that is behind, the size of the file tells.
+
+    A descriptor is a number, which the program may close by mistake (twice, or ``os.closerange``) and get for a file of its own. Before
+    each write it is looked whether it still leads to the journal; where it does not it is left alone, and the journal opened again.
     """
 
     def __init__(self, path: Path | None, descriptor: int | None) -> None:
         self.path = path
         self._descriptor = descriptor
-        self._lock = threading.Lock()
-        self._waiting: deque[bytes] = deque()
-        self._size = os.fstat(descriptor).st_size if descriptor is not None else 0
+        self._own = identity(descriptor) if descriptor is not None else None
+        # A signal's handler may write too, and finds its own thread inside.
+        self.lock = threading.RLock()
+        self._waiting: deque[_Block] = deque()
+        # Has a block written by the next ``flush``, whoever calls it. No function of Python's, so that nothing can be raised within.
+        self.put: Callable[[_Block], None] = self._waiting.append
+        size = os.fstat(descriptor).st_size if descriptor is not None else 0
+        self._written: tuple[int, _Block | None] = (
+            size,
+            None,
+        )  # bytes on disk, and the last block among them
+        self._first: bytes | None = None
         self.trouble: str | None = None
         self.dropped = 0
+        self.taken = 0  # how often the descriptor's number was no longer the journal's
         _OPEN.add(self)
 
     def write(self, *entries: Mapping[str, Any]) -> None:
         """Appends the entries, in one write."""
-        block = encoded(entries[0]) if len(entries) == 1 else b"".join(map(encoded, entries))
-        # Readings may be thinned out where there is no room; windows, findings and the end may not.
-        only_readings = all("r" in entry for entry in entries)
-        with self._lock:
-            if self._waiting or self._descriptor is None:
-                self._keep(block, only_readings)
-                self._flush()
-            elif not self._append(block):
-                self._keep(block, only_readings)
-
-    def _append(self, block: bytes) -> bool:
-        assert self._descriptor is not None
-        try:
-            written = os.write(self._descriptor, block)
-            if written == len(block):
-                self._size += written
-                return True
-            os.ftruncate(self._descriptor, self._size)  # no torn line in the middle
-            self.trouble = "the disk is full"
-        except OSError as error:
-            self.trouble = error.strerror or type(error).__name__
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, self._size)
-        return False
-
-    def _keep(self, block: bytes, only_readings: bool) -> None:
-        if only_readings and len(self._waiting) >= MOST_LINES_IN_MEMORY:
+        block = self.block(*entries)
+        if block.only_readings and len(self._waiting) >= MOST_LINES_IN_MEMORY:
             self.dropped += 1
             if self.dropped % THINNED_TO:  # the counters among those that are kept bridge the rest
                 return
-        self._waiting.append(block)
+        if self._first is None:
+            self._first = block.content
+        self.put(block)
+        self.flush()
 
-    def _flush(self) -> None:
-        if self._descriptor is None:
-            return
-        while self._waiting and self._append(self._waiting[0]):
+    def block(self, *entries: Mapping[str, Any]) -> _Block:
+        """The entries as they will be written."""
+        return _Block(
+            encoded(entries[0]) if len(entries) == 1 else b"".join(map(encoded, entries)),
+            # Readings may be thinned out where there is no room; windows, findings and the end may not.
+            all("r" in entry for entry in entries),
+        )
+
+    def flush(self) -> None:
+        """Writes what waits, as far as the disk takes it."""
+        while self._waiting:
+            with self.lock:
+                if not self._write_next():
+                    return
+
+    def _write_next(self) -> bool:
+        """Writes the block that has waited longest; False if it cannot be written."""
+        if not self._waiting:
+            return True  # another thread has
+        block = self._waiting[0]
+        size, last = self._written
+        if last is not block:
+            descriptor = self._descriptor
+            if descriptor is None:
+                return self._own is not None and self._open_again()
+            try:
+                found = os.fstat(descriptor)
+                if (found.st_dev, found.st_ino) != self._own:
+                    return self._open_again()
+                if found.st_size != size and not self._mend(descriptor, block.content, size, found.st_size):
+                    return True
+                # A handler that wrote meanwhile has written this one first. From here to the write nothing can come between:
+                # Python runs handlers after a call, at the beginning of a function and where it jumps back.
+                if self._written[0] != size or self._descriptor != descriptor or self._written[1] is block:
+                    return True
+                count = os.write(descriptor, block.content)
+                if count != len(block.content):
+                    self._cut(descriptor, size)  # no torn line in the middle
+                    self.trouble = "the disk is full"
+                    return False
+            except OSError as error:
+                if is_interruption(error):
+                    raise
+                if error.errno == errno.EBADF and identity(descriptor) != self._own:
+                    return self._open_again()
+                self.trouble = error.strerror or type(error).__name__
+                self._cut(descriptor, size)
+                return False
+            if self._written[0] == size and self._written[1] is last:
+                self._written = size + len(block.content), block
+        if self._waiting and self._waiting[0] is self._written[1]:
             self._waiting.popleft()
+        return True
+
+    def _mend(self, descriptor: int, content: bytes, size: int, found: int) -> bool:
+        """The file is not as long as it should be. False: what was to be written is in it already, or another way is to be gone."""
+        if found < size:  # somebody has cut it
+            self._written = found, self._written[1]
+            return False
+        there = os.pread(descriptor, min(found - size, len(content) + 1), size)
+        block = self._waiting[0]
+        if there == block.content == content:  # written by somebody who was interrupted before that was noted
+            self._written = found, block
+            return False
+        if content.startswith(there):  # likewise, where the disk took only a part
+            self._cut(descriptor, size)
+            return True
+        self._written = found, self._written[1]  # a stranger's
+        return False
+
+    def _cut(self, descriptor: int, size: int) -> None:
+        try:
+            if identity(descriptor) == self._own:
+                os.ftruncate(descriptor, size)
+        except (
+            OSError
+        ) as error:  # the disk may refuse that as well; the next line begins in the middle of this one
+            if is_interruption(error):
+                raise
+
+    def _open_again(self) -> bool:
+        """The number leads elsewhere and is left alone. True: the journal is open again, by its path."""
+        self.taken += self._descriptor is not None
+        self._descriptor = None
+        if self.path is None:
+            return False
+        try:
+            descriptor = _opened(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        except OSError as error:
+            if is_interruption(error):
+                raise
+            self.trouble = error.strerror or type(error).__name__
+            return False
+        if identity(descriptor) == self._own and _lock(descriptor):
+            self._descriptor = descriptor
+            return True
+        os.close(descriptor)  # another file, or another run's by now
+        self.trouble = "its descriptor was closed, and another file is in its place"
+        return False
 
     def let_go(self) -> None:
         """Closes the file without writing, and without the lock: its owner may be a thread that is not in this process."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
+        descriptor, own = self._descriptor, self._own
+        self._descriptor = self._own = None
+        if descriptor is not None and identity(descriptor) == own:
             os.close(descriptor)
 
     def in_place(self) -> bool:
         """Whether the path still leads to the file that is written: a folder may be deleted, and made again by another run."""
-        if self._descriptor is None or self.path is None:
+        if self._own is None or self.path is None:
             return True
         try:
-            there, own = self.path.stat(), os.fstat(self._descriptor)
+            there = self.path.stat()
         except OSError:
             return False
-        return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+        return self._descriptor is not None and (there.st_dev, there.st_ino) == self._own
 
     def move(self, path: Path | None, descriptor: int | None) -> None:
         """Goes on in another file, into which everything written so far is copied; without one, in memory.
@@ -251,36 +354,44 @@ class JournalFile:
         Raises:
             OSError: it cannot be copied; the journal is as it was.
         """
-        with self._lock:
-            if self._descriptor is None:
-                return
-            blocks: deque[bytes] = deque()
+        with self.lock:
+            self.flush()
             size = 0
-            while block := os.pread(self._descriptor, 1 << 20, size):
-                size += len(block)
-                if descriptor is None:
-                    blocks.append(block)
-                elif os.write(descriptor, block) != len(block):
-                    raise OSError("the disk is full")
-            self._waiting.extendleft(reversed(blocks))
-            os.close(self._descriptor)
-            self.path, self._descriptor, self._size = path, descriptor, size
+            waiting: list[_Block] = []
+            old = self._descriptor
+            if old is not None:
+                while content := os.pread(old, 1 << 20, size):
+                    size += len(content)
+                    if descriptor is None:
+                        waiting.append(_Block(content, False))
+                    elif os.write(descriptor, content) != len(content):
+                        raise OSError("the disk is full")
+            elif self._own is None:
+                return  # it was in memory from the start
+            elif self._first is not None:
+                # The file is gone with all that was in it; without its beginning nothing of what came later could be read.
+                waiting.append(_Block(self._first, False))
+            self._waiting.extendleft(reversed(waiting))
+            self.path, self._descriptor = path, descriptor
+            self._own = identity(descriptor) if descriptor is not None else None
+            self._written = size, None
+            if old is not None:
+                os.close(old)
 
     def close(self) -> None:
         """Writes what still can be written, and closes the file. May be called twice."""
-        with self._lock:
-            self._flush()
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-                self._descriptor = None
+        with self.lock:
+            self.flush()
+            self.let_go()
 
     def stream(self) -> IO[bytes]:
         """Everything written so far, wherever it is; what is written later is not in it."""
-        with self._lock:
-            waiting = b"".join(self._waiting)
+        with self.lock:
+            self.flush()
+            waiting = b"".join(block.content for block in self._waiting)
             # By the descriptor and not by the path, which may lead to another run's by now.
             if self._descriptor is not None:
-                return io.BufferedReader(_Written(os.dup(self._descriptor), self._size, waiting))
+                return io.BufferedReader(_Written(os.dup(self._descriptor), self._written[0], waiting))
             if self.path is not None:
                 descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
                 return io.BufferedReader(_Written(descriptor, os.fstat(descriptor).st_size, waiting))
@@ -289,7 +400,7 @@ class JournalFile:
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return self._size
+        return self._written[0]
 
     @property
     def whole_on_disk(self) -> bool:

@@ -8,7 +8,6 @@ Nothing in here raises into the program that is measured: what goes wrong is a f
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import math
@@ -17,9 +16,11 @@ import os
 import sys
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from energy_rating import environment, nesting, probe, sensors
@@ -42,7 +43,9 @@ from energy_rating.entries import (
     plain,
     stage_of,
 )
+from energy_rating.errands import Errand
 from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
+from energy_rating.interruptions import is_interruption, pass_on
 from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JournalFile, claim, state_folder
 from energy_rating.sampler import QUIET_LINE_S, Clock, Models, MonotonicClock, Sampler, Ticker
 from energy_rating.sensors import Detection, Sensor
@@ -70,6 +73,9 @@ LONGEST_NAME = 200  # of a window
 
 # Counts that were added up in another order differ by less; a thousandth of a unit in a thousand millions is nobody's mistake.
 SAME_COUNT = 1e-9
+
+# What drains a device's queue, and may fail at that.
+QUEUES = ("torch", "jax", "jaxlib", "cupy", "cupy_backends")
 
 # A counter's period that differs by less from what is remembered is the same.
 SAME_PERIOD = 0.02
@@ -132,30 +138,56 @@ def local_ranks(environ: Mapping[str, str] = os.environ) -> int:
 # ------------------------------------------------------------------------------------------------------------- a run
 
 
+class _Exit:
+    """``__exit__`` of a window, which knows whether a ``with`` statement took hold of it: that does so before it enters."""
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self._function = function
+
+    def __get__(self, window: _OpenWindow | None, _: type | None = None) -> Callable[..., None]:
+        if window is None:
+            return self._function
+        window._in_with = True
+        return MethodType(self._function, window)
+
+
 class _OpenWindow:
     """A window while it is used as a context manager; each use is a window of its own."""
 
-    __slots__ = ("_keys", "_name", "_run", "_sync")
+    __slots__ = ("__weakref__", "_in_with", "_keys", "_name", "_run", "_sync")
 
     def __init__(self, run: Run, name: str, sync: bool) -> None:
         self._run = run
         self._name = name
         self._sync = sync
+        self._in_with = False
         self._keys: list[tuple[int | None, Window]] = []
 
     def __enter__(self) -> Window:
         window = Window(self._name)
-        key = self._run._enter(window, self._sync)
-        self._keys.append((key, window))
-        if key is not None:
-            nesting.enter(window)
-        return window
+        try:
+            key = self._run._enter(window, self._sync, self if self._in_with else None)
+            self._keys.append((key, window))
+            if key is not None:
+                nesting.enter(window)
+            return window
+        except BaseException:  # of the program: the block is not entered, and nobody will leave it
+            self._keys = [entry for entry in self._keys if entry[1] is not window]
+            self._run._undo(window)
+            raise
 
+    @_Exit
     def __exit__(self, *_: object) -> None:
-        key, window = self._keys.pop() if self._keys else (None, None)
-        if key is not None and window is not None:
-            nesting.leave(window)
-            self._run._leave(key, self._sync)
+        window = None
+        try:
+            key, window = self._keys.pop() if self._keys else (None, None)
+            if key is not None and window is not None:
+                nesting.leave(window)
+                self._run._leave(key, self._sync)
+        except BaseException:  # likewise: the block is left all the same
+            if window is not None:
+                self._run._undo(window)
+            raise
 
 
 class Run:
@@ -201,6 +233,17 @@ class Run:
         self.folder: Path | None = None
         self.run_id = ""
         self._open: dict[int, Window] = {}
+        # Who will leave each of the open windows; and those of them who are gone without having done so, called away before they could.
+        self._holders: dict[int, weakref.KeyedRef[int, _OpenWindow]] = {}
+        self._gone: deque[weakref.KeyedRef[int, _OpenWindow]] = deque()
+        # Work of windows that are over, to be added to _reached.
+        self._unreached: dict[Reach, dict[int, Mapping[str, Number]]] = {
+            "own": {},
+            "thread": {},
+            "beside": {},
+        }
+        self._ending: Errand[None] | None = None
+        self._lines: list[str] = []  # what is to be said at the end
         self._whole = Window(RUN)  # what was counted at the run itself
         self._through = Window(RUN)  # and while windows were open there
         # What was counted in its windows, either way, by where these stand; each amount once.
@@ -247,7 +290,9 @@ class Run:
             self._state = "open"
         except Exception as error:  # the program that is to be measured goes on unmeasured, and is told
             self._let_go()
+            pass_on(error)
             self._fail("could not start", error)
+            self._say()
         except BaseException:
             self._let_go()
             raise
@@ -261,8 +306,11 @@ class Run:
         if self._ticker is not None:
             self._ticker.finish(0.0)
         if self._journal is not None:
-            with contextlib.suppress(OSError):
+            try:
                 self._journal.close()
+            except OSError as error:
+                if is_interruption(error):
+                    raise
 
     def _begin(self) -> None:
         self._pid = os.getpid()
@@ -316,8 +364,11 @@ class Run:
         self._next = 1
         self._thread = threading.get_ident()
         _BEGUN[self.run_id] = self
-        with contextlib.suppress(OSError, ValueError):  # no memory for it: what a child counts goes unnoticed
+        try:
             self._forked = mmap.mmap(-1, 1)
+        except (OSError, ValueError) as error:  # no memory for it: what a child counts goes unnoticed
+            if is_interruption(error):
+                raise
         nesting.enter(self._whole)
 
     def _for_rank(self, rank: int) -> tuple[Callable[[], Detection], Models | None, list[Finding]]:
@@ -374,13 +425,18 @@ class Run:
             wanted = wanted.resolve()
             wanted = wanted.with_name(f"{wanted.name or 'run'}-rank{rank}")
         places: list[Path] = [] if wanted is None else [wanted]
-        with contextlib.suppress(RuntimeError):  # nobody's home is known
+        try:
             places.append(state_folder(self._environ) / self.run_id)
+        except RuntimeError as error:  # nobody's home is known
+            if is_interruption(error):
+                raise
         for place in places:
             try:
                 resume = self._resume and place is wanted
                 folder, descriptor, sibling = claim(place, resume=resume)
             except (OSError, ValueError) as error:
+                if is_interruption(error):
+                    raise
                 findings.append(
                     Finding(
                         code="folder-refused",
@@ -416,18 +472,32 @@ class Run:
 
     def stop(self, raised: BaseException | None = None) -> None:
         """Closes the run, makes its record and says in one line what was measured. A second call does nothing."""
-        if self._state != "open" or not self._mine():
+        if self._state not in ("open", "stopped") or not self._mine():
             return
+        if self._ending is None:
+            ending = Errand(functools.partial(self._finish, raised), here=self._is_inside())
+            with self._lock:
+                self._ending = self._ending or ending
+        self._ending.result()
+        self._say()
+
+    def _is_inside(self) -> bool:
+        """Whether this thread holds a lock of ours: something of the program runs in one of our frames (a finaliser)."""
+        locks: tuple[Any, ...] = (self._lock, self._journal_file.lock)
+        return any(lock._is_owned() for lock in locks)
+
+    def _finish(self, raised: BaseException | None) -> None:
         try:
             self._end(raised)
         except Exception as error:  # the measured program's own outcome stands
+            pass_on(error)
             self._fail("could not end the run", error)
             return
         finally:
             self._state = "stopped"
             self._let_go()
         if self._is_large():
-            self._say(
+            self._lines.append(
                 f"the journal is large; make the record with: energy-rating summarise {self.folder or ''}".rstrip()
             )
             return
@@ -450,6 +520,7 @@ class Run:
         assert self._sampler is not None
         assert self._ticker is not None
         with self._lock:
+            self._leave_deserted()
             now = self._now()
             for key in sorted(self._open, reverse=True):
                 if key != 0:
@@ -480,6 +551,12 @@ class Run:
             )
         self._sampler.abandon()
         journal = self._journal_file
+        if journal.taken:
+            self.tell(
+                "descriptor-closed",
+                f"the program closed the journal's descriptor {journal.taken} times; nothing was written to what came in its place",
+                "Close each descriptor once (os.close, os.closerange, os.dup2)",
+            )
         if journal.trouble or journal.dropped:
             lost = f"; {journal.dropped} readings were thinned out" if journal.dropped else ""
             self.tell(
@@ -540,37 +617,46 @@ class Run:
                 f"the record needs {error.name}, which is not installed here",
                 f"Make it on any machine with: energy-rating summarise {self._journal_file.path}",
             )
-            self._say(str(self._trouble))
+            self._lines.append(str(self._trouble))
         except EnergyRatingError as error:
+            pass_on(error)
             self._trouble = error
-            self._say(str(error))
+            self._lines.append(str(error))
         except Exception as error:  # the journal is there; the measured program's own outcome stands
+            pass_on(error)
             self._trouble = EnergyRatingError(
                 f"the record could not be made ({type(error).__name__}: {error})",
                 f"The journal is in {self._journal_file.path}",
             )
-            self._say(str(self._trouble))
+            self._lines.append(str(self._trouble))
         if self._record is not None:
             from energy_rating.summary import one_line
 
             where = str(self.folder) if self.folder is not None else "memory only"
-            self._say(one_line(self._record, where))
+            self._lines.append(one_line(self._record, where))
 
     def _fail(self, what: str, error: Exception) -> None:
         self._trouble = EnergyRatingError(
             f"{what}: {type(error).__name__}: {error}", "The program goes on without being measured"
         )
-        self._say(str(self._trouble))
+        self._lines.append(str(self._trouble))
 
-    def _say(self, line: str) -> None:
-        with contextlib.suppress(Exception):  # a closed stderr is no reason to end a training
-            if self._report is not None:
-                self._report(line)
+    def _say(self) -> None:
+        """Says what is to be said, in the program's own thread: what it is told by may be bound to that."""
+        lines, self._lines = self._lines, []
+        for line in lines:
+            try:
+                if self._report is not None:
+                    self._report(line)
+            except Exception as error:  # a closed stderr is no reason to end a training
+                if is_interruption(error, called=None):
+                    raise
 
     def _say_once(self, line: str) -> None:
         if line not in self._said:
             self._said.add(line)
-            self._say(line)
+            self._lines.append(line)
+            self._say()
 
     def _unmeasured(self, what: str) -> None:
         """Something was asked of a run that is not open here; it is said once, where anybody can see it."""
@@ -711,6 +797,9 @@ class Run:
         counted in its outermost windows reaches it. Windows of threads of which nobody knows where they were started, beside open windows of the run's own threads,
         may hold the same work as those: it counts once.
         """
+        for reach, waiting in self._unreached.items():
+            for key in tuple(waiting):
+                self._reached_by(reach).take_in(waiting, key)
         tallies: dict[Reach, dict[str, Number]] = {
             reach: dict(window.work) for reach, window in tuple(self._reached.items())
         }
@@ -761,13 +850,18 @@ class Run:
                     raise ValueError("a window ends after it began")
                 start = min(max(round(start_s - zero, 6), 0.0), now)
                 end = min(max(round(end_s - zero, 6), start), now)
-                key = self._open_window(window, sync=False, at=start)
-                if key is not None:
-                    self._close(key, end)
+                try:
+                    key = self._open_window(window, sync=False, at=start)
+                    if key is not None:
+                        self._close(key, end)
+                except BaseException:  # of the program; what is begun is brought to its end
+                    self._undo(window, end)
+                    raise
         except Exception as error:  # as below
+            pass_on(error)
             self._note_failure(str(name), error)
 
-    def _enter(self, window: Window, sync: bool) -> int | None:
+    def _enter(self, window: Window, sync: bool, holder: _OpenWindow | None) -> int | None:
         if self._state != "open":
             if self._state == "elsewhere":
                 window.closed(lambda _: self._unmeasured("what is counted is in no figure"))
@@ -778,12 +872,31 @@ class Run:
             window.closed(lambda _: self._counted_elsewhere())
             return None
         try:
-            return self._open_window(window, sync)
+            return self._open_window(window, sync, holder=holder)
         except Exception as error:  # a window that cannot be noted is no reason to end a training
+            pass_on(error)
             self._note_failure(window.name, error)
             return None
 
-    def _open_window(self, window: Window, sync: bool, at: float | None = None) -> int | None:
+    def _undo(self, window: Window, at: float | None = None) -> None:
+        """Leaves a window, if it is open: something of the program came between."""
+        with self._lock:
+            for key, one in tuple(self._open.items()):
+                if one is window and self._sampler is not None:
+                    self._close(key, self._edge() if at is None else at)
+
+    def _leave_deserted(self) -> None:
+        """Leaves the windows that nobody will leave any more: whoever was to do so is gone."""
+        with self._lock:
+            while self._gone:
+                key = self._gone[0].key
+                if key in self._open:
+                    self._undo(self._open[key])
+                del self._gone[0]
+
+    def _open_window(
+        self, window: Window, sync: bool, at: float | None = None, holder: _OpenWindow | None = None
+    ) -> int | None:
         if sync:
             self._drain(window)
         name = window.name
@@ -800,13 +913,23 @@ class Run:
                     f"a window had to be called {window.name!r}",
                     "Give it a short printable name",
                 )
+            if self._gone:
+                self._leave_deserted()
             key, self._next = self._next, self._next + 1
             now = self._edge() if at is None else at
-            self._journal_file.write({"open": key, "name": window.name, "t": now})
-            self._open[key] = window
             window.of = self._whole
             if at is None:
                 self._place(window)
+            if holder is not None:
+                self._holders[key] = weakref.KeyedRef(holder, self._gone.append, key)
+            journal = self._journal_file
+            block, put = journal.block({"open": key, "name": window.name, "t": now}), journal.put
+            # All or nothing: Python looks for signals after a call, where a function begins and where it jumps back, and so nothing of
+            # the program's can come between these.
+            self._open[key] = window
+            self._own_open += window.outermost and window.reach == "own"
+            put(block)
+            journal.flush()
         return key
 
     def _place(self, window: Window) -> None:
@@ -843,30 +966,42 @@ class Run:
                     return
                 self._close(key, self._edge())
         except Exception as error:  # as above
+            pass_on(error)
             self._note_failure("a window", error)
 
     def _note_failure(self, name: str, error: Exception) -> None:
-        with contextlib.suppress(Exception):  # the journal itself may be what failed
+        try:
             self.tell(
                 "window-failed",
                 f"{name!r} could not be noted ({type(error).__name__}); it is in no figure",
                 "Please report this",
                 "degrades",
             )
+        except Exception as another:  # the journal itself may be what failed
+            pass_on(another)
 
     def _close(self, key: int, now: float) -> None:
-        window = self._open.pop(key)
-        self._counted.pop(key, None)
+        window = self._open[key]
         if window is self._whole:
             work, apart = self._work_of_run()
             window.closed(self._counted_late)
         else:
             work, apart = dict(window.closed(self._counted_late)), []
-        if window.outermost:
-            self._own_open -= window.reach == "own"
-            if work:
-                self._reached_by(window.reach).count(**window.counted_here())
-        self._journal_file.write({"close": key, "t": now, "work": work})
+        outermost = window.outermost
+        reached = window.counted_here() if outermost else {}
+        journal, waiting = self._journal_file, self._unreached[window.reach]
+        block, put = journal.block({"close": key, "t": now, "work": work}), journal.put
+        # All or nothing, as above.
+        del self._open[key]
+        self._own_open -= outermost and window.reach == "own"
+        if reached:
+            waiting[key] = reached
+        put(block)
+        self._counted.pop(key, None)
+        self._holders.pop(key, None)
+        if reached:
+            self._reached_by(window.reach).take_in(waiting, key)
+        journal.flush()
         if apart:
             self.tell(
                 "counts-disagree",
@@ -902,6 +1037,8 @@ class Run:
         try:
             drain_queues()
         except Exception as error:  # it is the user's own failure, and the user's next call will raise it
+            if is_interruption(error, called=QUEUES):
+                raise
             self.tell(
                 "sync-failed",
                 f"draining the devices' queues failed ({type(error).__name__})",
@@ -915,6 +1052,8 @@ class Run:
         if now - self._counted_s < QUIET_LINE_S or self._state != "open":
             return
         self._counted_s = now
+        if self._gone:
+            self._leave_deserted()
         for key, window in tuple(self._open.items()):
             work = self._work_of_run()[0] if window is self._whole else dict(window.work)
             if work and self._counted.get(key) != work:
@@ -927,8 +1066,10 @@ class Run:
         """A note that is told once in a run."""
         if code not in self._told:
             self._told.add(code)
-            with contextlib.suppress(Exception):  # a count is no place to fail in
+            try:
                 self.tell(code, message, remedy)
+            except Exception as error:  # a count is no place to fail in
+                pass_on(error)
 
     def tell(
         self,
@@ -967,8 +1108,11 @@ class Run:
         Raises:
             NotMeasured: the run has not ended, or no record could be made; says why.
         """
+        if self._ending is not None:
+            self._ending.result()  # whoever stopped it may have been called away meanwhile
         if self._record is None and self._state == "stopped" and self._trouble is None:
-            self._judge()
+            Errand(self._judge, here=self._is_inside()).result()
+            self._say()
         if self._record is None:
             if self._trouble is not None:
                 raise NotMeasured(self._trouble.message, self._trouble.remedy) from self._trouble
@@ -995,9 +1139,13 @@ class Run:
 
         if isinstance(self._clock, MonotonicClock):
             threading.Event().wait(ONE_UPDATE_S)
-        # A reading that is being written at this moment is there whole or not at all.
-        with self._journal_file.stream() as stream:
-            return summarise_journal(read_journal_from(stream, place="the journal"), going_on=True)
+
+        def summed_up() -> Record:
+            # A reading that is being written at this moment is there whole or not at all.
+            with self._journal_file.stream() as stream:
+                return summarise_journal(read_journal_from(stream, place="the journal"), going_on=True)
+
+        return Errand(summed_up, here=self._is_inside()).result()
 
     def trace(self) -> pandas.DataFrame:
         """The readings so far as a table: one row a reading of a channel, power in watts beside it.
@@ -1009,8 +1157,12 @@ class Run:
 
         if self._state not in ("open", "stopped"):
             raise NotMeasured("the run has not started", "Call start(), or use it with the with statement")
-        with self._journal_file.stream() as stream:
-            return table(read_journal_from(stream, place="the journal"))
+
+        def read() -> pandas.DataFrame:
+            with self._journal_file.stream() as stream:
+                return table(read_journal_from(stream, place="the journal"))
+
+        return Errand(read, here=self._is_inside()).result()
 
 
 def _to_stderr(line: str) -> None:

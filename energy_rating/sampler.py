@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from energy_rating.entries import Channel, Condition, Device, Finding, Method, Severity, plain
+from energy_rating.errands import begin
 from energy_rating.errors import SensorFailed, SensorLost
 from energy_rating.sensors import Detection, Sensor
 
@@ -91,7 +92,7 @@ class _Thread:
         self._ended.acquire()
         self._stepped = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="energy-rating", daemon=True)
-        self._thread.start()
+        begin(self._thread)
         self._stepped.wait(patience_s)
 
     def _loop(self) -> None:
@@ -429,7 +430,7 @@ class Sampler:
             self._loader = threading.Thread(
                 target=self._load_models, name="energy-rating-models", daemon=True
             )
-            self._loader.start()
+            begin(self._loader)
 
     def _load_models(self) -> None:
         """Beside the sampler's thread, which must not wait: loading takes long, and nothing here talks to a device."""

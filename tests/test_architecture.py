@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "energy_rating"
 
 # Imports point upwards in this list only: a room may use rooms of lower floors, and the rooms named beside it.
 FLOORS = [
-    ["errors", "quantities", "columns", "withheld"],
+    ["errors", "quantities", "columns", "withheld", "libraries", "interruptions", "errands", "descriptors"],
     [
         "entries",
         "nesting",

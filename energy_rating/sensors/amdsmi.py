@@ -43,6 +43,7 @@ from energy_rating.hwmon import (
     text,
     why_not,
 )
+from energy_rating.libraries import AMD_LIBRARIES, has_amd_library
 from energy_rating.sensors import Detection, Reading, Sensor, device_appeared
 
 COMPONENTS: tuple[Component, ...] = ("gpu",)
@@ -70,28 +71,16 @@ MAX_POWER_W = 10_000.0
 
 TWO_DIES = ("MI250",)
 
-# Where the binding itself looks for its library (amdsmi_wrapper.py, find_smi_library), and where ROCm installs it.
-LIBRARIES = ("libamd_smi.so", "/opt/rocm/lib/libamd_smi.so", "/opt/rocm/lib64/libamd_smi.so")
-
 REMEDY = "Install ROCm's amd-smi-lib and, of the same version: pip install amdsmi"
 
 
-def load_amdsmi(libraries: Sequence[str] = LIBRARIES, environ: Mapping[str, str] = os.environ) -> Any:
+def load_amdsmi(libraries: Sequence[str] = AMD_LIBRARIES, environ: Mapping[str, str] = os.environ) -> Any:
     """AMD's binding.
 
     Raises:
         SensorUnavailable: it, or the library behind it, is not installed.
     """
-    import ctypes
-
-    roots = [environ[name] for name in ("ROCM_HOME", "ROCM_PATH") if environ.get(name)]
-    for library in (*(f"{root}/lib/libamd_smi.so" for root in roots), *libraries):
-        try:
-            ctypes.CDLL(library)
-        except OSError:
-            continue
-        break
-    else:
+    if not has_amd_library(libraries, environ):
         raise SensorUnavailable("AMD's library libamd_smi.so was not found", REMEDY)
     try:
         import amdsmi

@@ -17,8 +17,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
 
+from energy_rating.descriptors import identity
 from energy_rating.entries import Channel, Component, Device, Finding
 from energy_rating.errors import SensorFailed, SensorUnavailable
+from energy_rating.libraries import without_stray_prints
 from energy_rating.sensors import Detection, Reading
 
 COMPONENTS: tuple[Component, ...] = ("cpu", "dram")
@@ -110,7 +112,9 @@ class CpuLoad:
 
     def __init__(self, stat: Path, threads: int) -> None:
         self._stat = stat
-        self._fd = os.open(stat, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = -1
+        self._own: tuple[int, int] | None = None
+        self._open()
         self._enough = TICKS * threads
         self._before = self._last = self._times()
 
@@ -145,10 +149,16 @@ class CpuLoad:
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1
-        if fd >= 0:
+        if fd >= 0 and identity(fd) == self._own:
             os.close(fd)
 
+    def _open(self) -> None:
+        self._fd = os.open(self._stat, os.O_RDONLY | os.O_CLOEXEC)
+        self._own = identity(self._fd)
+
     def _times(self) -> _Times:
+        if identity(self._fd) != self._own:
+            self._open()  # the program has closed it; what has its number now is the program's
         name, *fields = os.pread(self._fd, STAT_BYTES, 0).partition(b"\n")[0].split()
         # user nice system idle iowait irq softirq steal; guest time follows and is part of user time already.
         times = [int(value) for value in fields[:8]]
@@ -183,7 +193,7 @@ def detect(*, cpuinfo: Path = CPUINFO, stat: Path = STAT, meminfo: Path = MEMINF
             f"CPU load and memory size cannot be read: {error}", "They are, on Linux"
         ) from error
     try:
-        with _silence():
+        with _silence(), without_stray_prints():
             tdp_w, finding = _assumed(cpus)
             dram_w = _dram_w(memory_bytes / 2**30)
             _check(tdp_w, dram_w)

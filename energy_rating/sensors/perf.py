@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from energy_rating.descriptors import name
 from energy_rating.entries import Channel, Component, Device, Finding
 from energy_rating.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
 from energy_rating.hwmon import number, text
@@ -103,7 +104,8 @@ class PerfRapl:
 
     def __init__(self, counters: Sequence[tuple[Channel, int, float]], kernel: Kernel) -> None:
         self._channels = tuple(channel for channel, _, _ in counters)
-        self._counters = [(channel.id, fd, scale) for channel, fd, scale in counters]
+        # Everything that is no file has one inode; its name and its number are all that tells an event from another's pipe.
+        self._counters = [(channel.id, fd, scale, name(fd)) for channel, fd, scale in counters]
         self._kernel = kernel
 
     @property
@@ -118,14 +120,18 @@ class PerfRapl:
         """
         if not self._counters:
             raise SensorLost("the perf sensor is closed")
-        return {channel: self._energy_j(fd, scale) for channel, fd, scale in self._counters}
+        return {channel: self._energy_j(fd, scale, own) for channel, fd, scale, own in self._counters}
 
     def close(self) -> None:
         counters, self._counters = self._counters, []
-        for _, fd, _ in counters:
-            self._kernel.close(fd)
+        for _, fd, _, own in counters:
+            if name(fd) == own:
+                self._kernel.close(fd)
 
-    def _energy_j(self, fd: int, scale: float) -> float | SensorFailed:
+    def _energy_j(self, fd: int, scale: float, own: str) -> float | SensorFailed:
+        if name(fd) != own:
+            # The program has closed it. Opened again it would begin at zero.
+            return SensorLost("the program closed the descriptor of the RAPL event")
         try:
             count = self._kernel.read(fd)
         except OSError as error:

@@ -26,6 +26,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
+from energy_rating.descriptors import identity
 from energy_rating.entries import Channel, Component, Device, Finding
 from energy_rating.errors import SensorFailed, SensorLost, SensorUnavailable
 from energy_rating.sensors import Detection, Reading
@@ -146,7 +147,7 @@ class Rapl:
     def close(self) -> None:
         counters, self._counters = self._counters, []
         for counter in counters:
-            if counter.fd is not None:
+            if counter.fd is not None and counter.is_own():
                 self._files.close(counter.fd)
 
     def _energy_j(self, counter: _Counter) -> float | SensorFailed:
@@ -168,6 +169,10 @@ class Rapl:
         return count * JOULES_PER_COUNT
 
     def _kept(self, counter: _Counter, fd: int) -> int:
+        if not counter.is_own():
+            # The program has closed it; what has its number now is the program's.
+            counter.fd = None
+            return self._reopened(counter)
         try:
             return _count(self._files.pread(fd, COUNT_BYTES, 0))
         except OSError as error:
@@ -188,21 +193,29 @@ class Rapl:
         except (OSError, ValueError, SensorLost):
             self._files.close(fd)
             raise
-        counter.fd = fd
+        counter.keep(fd)
         return count
 
 
 class _Counter:
     """A kept descriptor, and what is known of it."""
 
-    __slots__ = ("channel", "fd", "last", "lost", "path")
+    __slots__ = ("_own", "channel", "fd", "last", "lost", "path")
 
     def __init__(self, channel: str, path: str, fd: int | None) -> None:
         self.channel = channel
         self.path = path
-        self.fd = fd
         self.last = 0
         self.lost = ""  # why, once it is
+        self.keep(fd)
+
+    def keep(self, fd: int | None) -> None:
+        self.fd = fd
+        self._own = None if fd is None else identity(fd)
+
+    def is_own(self) -> bool:
+        """Whether the descriptor still leads to the counter."""
+        return self.fd is not None and identity(self.fd) == self._own
 
 
 def detect(

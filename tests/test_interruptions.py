@@ -1,0 +1,295 @@
+"""What the program raises in our frames goes on to it, and leaves the journal whole; what we fail with stays with us."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+
+import pytest
+from virtual import FakeDevice, VirtualClock, constant
+
+from energy_rating import entries, measure
+from energy_rating.formats import read_journal
+from energy_rating.interruptions import interruption_in, is_interruption
+
+TIMEOUTS = 300
+
+
+class Timeout(Exception):
+    pass
+
+
+class Hub(BaseException):
+    """As gevent's Timeout, which is no Exception."""
+
+
+class Still:
+    """A sensor that has nothing to tell."""
+
+    channels = ()
+
+    def read(self):
+        return {}
+
+    def close(self):
+        pass
+
+
+def a_sound_journal(folder):
+    """Every line is whole, what was opened was closed, and nothing is said to have failed."""
+    journal = read_journal(folder)
+    assert journal.damage is None
+    assert journal.sessions[0].ended
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_bytes().splitlines()]
+    opened = [line["open"] for line in lines if "open" in line]
+    closed = [line["close"] for line in lines if "close" in line]
+    assert len(opened) == len(set(opened))
+    assert sorted(opened) == sorted(closed)
+    told = [line["finding"]["code"] for line in lines if "finding" in line]
+    assert not {"window-failed", "window-left-open", "sampler-failed", "counts-disagree"} & set(told), told
+    return lines
+
+
+def alarms(kind, times, body):
+    """Has ``kind`` raised by a signal's handler at ``times`` random moments of the body, which goes on and on; how often it came out."""
+    dice = random.Random(7)
+    sent = came = 0
+
+    def handler(number, frame):
+        raise kind()
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        while sent < times:
+            sent += 1
+            try:
+                signal.setitimer(signal.ITIMER_REAL, dice.uniform(20e-6, 900e-6))
+                while True:
+                    body()
+            except kind:
+                came += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    return came
+
+
+@pytest.mark.parametrize("kind", [Timeout, TimeoutError, ValueError, AssertionError, KeyboardInterrupt, Hub])
+def test_every_timeout_in_a_loop_of_windows_reaches_the_program(tmp_path, kind):
+    with measure(output_dir=tmp_path / "run", sensors=[Still()], report=None) as run:
+
+        def body():
+            with run.window("step") as window:
+                window.count(token=1)
+
+        assert alarms(kind, TIMEOUTS, body) == TIMEOUTS
+    lines = a_sound_journal(tmp_path / "run")
+    of_windows = sum(line["work"].get("token", 0) for line in lines if line.get("close"))
+    of_run = next(line["work"] for line in lines if line.get("close") == 0)
+    assert of_run == {"token": of_windows}
+
+
+def test_windows_in_windows_and_those_that_were_timed_elsewhere_are_whole_as_well(tmp_path):
+    with measure(output_dir=tmp_path / "run", sensors=[Still()], report=None) as run:
+        kept = run.window("kept")
+
+        def body():
+            with run.window("epoch"), run.window("step") as window, kept:
+                window.count(token=1)
+            now = time.monotonic()
+            run.note("served", now - 0.001, now, {"request": 1})
+
+        assert alarms(Timeout, TIMEOUTS, body) == TIMEOUTS
+    lines = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_bytes().splitlines()]
+    told = [line["finding"]["code"] for line in lines if "finding" in line]
+    assert "window-failed" not in told
+    assert read_journal(tmp_path / "run").damage is None
+
+
+def test_what_another_thread_has_raised_here_reaches_the_program(tmp_path):
+    raised = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    came = 0
+    with measure(output_dir=tmp_path / "run", sensors=[Still()], report=None) as run:
+        for kind in itertools.islice(itertools.cycle([Timeout, TimeoutError, ValueError]), TIMEOUTS // 3):
+            here = ctypes.c_ulong(threading.get_ident())
+            sender = threading.Timer(0.002, raised, [here, ctypes.py_object(kind)])
+            try:
+                sender.start()
+                while True:
+                    with run.window("step") as window:
+                        window.count(token=1)
+            except kind:
+                came += 1
+            sender.join()
+        assert came == TIMEOUTS // 3
+    a_sound_journal(tmp_path / "run")
+
+
+def test_a_timeout_while_the_run_ends_reaches_the_program_and_the_record_is_made(tmp_path):
+    dice = random.Random(3)
+
+    def handler(number, frame):
+        raise Timeout
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        for n in range(20):
+            run = measure(output_dir=tmp_path / f"run-{n}", sensors=[Still()], report=None).start()
+            with pytest.raises(Timeout):
+                signal.setitimer(signal.ITIMER_REAL, dice.uniform(100e-6, 20e-3))
+                run.stop()
+                while True:
+                    pass
+            run.stop()  # it may have come even before this did anything
+            assert run.record["run"].n == 1
+            assert (tmp_path / f"run-{n}" / "record.json").exists()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_timeout_while_the_run_starts_reaches_the_program(tmp_path):
+    def handler(number, frame):
+        raise TimeoutError("too long")
+
+    dice = random.Random(4)
+    before = signal.signal(signal.SIGALRM, handler)
+    came = 0
+    try:
+        for n in range(40):
+            run = measure(output_dir=tmp_path / f"run-{n}", sensors=[Still()], report=None)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, dice.uniform(50e-6, 10e-3))
+                run.start()
+                while True:
+                    pass
+            except TimeoutError:
+                came += 1
+            run.stop()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert came == 40
+
+
+def test_a_handler_may_use_the_run_and_end_it_wherever_it_comes(tmp_path):
+    script = (
+        "import signal, sys, time\n"
+        "from energy_rating import measure\n"
+        "class Still:\n"
+        "    channels = ()\n"
+        "    def read(self): return {}\n"
+        "    def close(self): pass\n"
+        "run = measure(output_dir=sys.argv[1], sensors=[Still()], report=None).start()\n"
+        "left = 400\n"
+        "def handler(number, frame):\n"
+        "    global left\n"
+        "    left -= 1\n"
+        "    with run.window('inside') as window: window.count(token=1)\n"
+        "    if not left:\n"
+        "        signal.setitimer(signal.ITIMER_REAL, 0)\n"
+        "        run.stop()\n"
+        "        sys.exit(7)\n"
+        "signal.signal(signal.SIGALRM, handler)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0013)\n"
+        "while True:\n"
+        "    with run.window('step') as window: window.count(token=1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "run")], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 7, done.stderr
+    journal = read_journal(tmp_path / "run")
+    assert journal.damage is None
+    assert journal.sessions[0].ended
+
+
+def test_what_our_own_code_fails_with_is_a_finding_and_reaches_nobody(tmp_path, monkeypatch):
+    clock = VirtualClock()
+    power, energy = constant(300)
+    gpu = FakeDevice(clock=clock, power=power, energy=energy)
+    with measure(output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None) as run:
+        for error in (TypeError("a defect"), KeyError("key"), RuntimeError("no"), AssertionError()):
+
+            def fails(*_, error=error):
+                raise error
+
+            # A defect of ours is raised by a frame of ours.
+            fails.__code__ = fails.__code__.replace(co_filename=entries.__file__)
+            monkeypatch.setattr(run, "_edge", fails)
+            with run.window("step"):
+                pass
+            monkeypatch.undo()
+            clock.sleep(1)
+    told = [finding.code for finding in run.record.findings]
+    assert told.count("window-failed") == 4
+
+
+def test_a_window_that_nobody_will_leave_is_left(tmp_path):
+    clock = VirtualClock()
+    power, energy = constant(300)
+    gpu = FakeDevice(clock=clock, power=power, energy=energy)
+    with measure(output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None) as run:
+        window = run.window("deserted")
+        assert (
+            window.__exit__
+        )  # as a with statement does before it enters, and is then called away before it can leave
+        window.__enter__()
+        clock.sleep(2)
+        del window
+        with run.window("next"):
+            clock.sleep(5)
+    assert run.record["deserted"].duration_s == pytest.approx(2)
+
+
+# ------------------------------------------------------------------------------------------------------ whose an error is
+
+
+def caught(function, *arguments):
+    """What comes out of a frame of ours that calls the function."""
+    held = {}
+    source = "def ours(function, arguments):\n try: function(*arguments)\n except BaseException as error: return error\n"
+    exec(compile(source, entries.__file__, "exec"), held)
+    return held["ours"](function, arguments)
+
+
+class Scalar:
+    def item(self):
+        raise Timeout
+
+
+def test_an_error_is_the_programs_where_the_programs_code_raised_it():
+    def raises(kind):
+        raise kind
+
+    for kind in (Timeout("x"), ValueError("x"), OSError(5, "x"), Hub(), KeyboardInterrupt()):
+        assert is_interruption(caught(raises, kind))
+    assert not is_interruption(caught(int, "x"))
+    assert not is_interruption(caught(os.read, -1, 1))
+    assert not is_interruption(caught(json.loads, "{"))
+    assert not is_interruption(caught(weakref.ref, 1))
+
+
+def test_an_error_of_a_function_that_was_handed_in_is_its_own():
+    assert not is_interruption(caught(Scalar().item), called=None)
+    assert is_interruption(caught(Scalar().item))
+
+
+def test_what_the_program_was_handling_when_it_called_us_is_not_raised_again():
+    def fails():
+        raise TypeError("a defect")
+
+    fails.__code__ = fails.__code__.replace(co_filename=entries.__file__)
+    try:
+        raise Timeout
+    except Timeout:
+        error = caught(fails)
+    assert error.__context__ is not None
+    assert interruption_in(error) is None
