@@ -31,7 +31,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, islice, pairwise
 from statistics import median
-from typing import TypeVar, overload
+from typing import NamedTuple, TypeVar, overload
 
 from energy_rating import columns
 from energy_rating.columns import Column
@@ -98,6 +98,19 @@ REGISTER_ONLY = 0.05
 # How much the power of a device may move within a tick where nothing shows it.
 MOVES = 0.1
 
+# A register that lies within so much of the counter's means shows what is drawn at the moment, and no mean of a second.
+MOMENTARY = 0.1
+
+# The 25 of 100 ms of which a register shows the mean may hold the step: then the power beyond it is further away than what is shown.
+SHOWN = 0.25
+
+# What is left open where it is only guessed. Our choice: with loads that step at random 95 % of the intervals hold.
+GUESSED = 0.5
+
+# Where power stepped within a tick and only one side of it is known, the step may have been anywhere: so many times the doubt of one that is
+# explained by both.
+ONE_SIDED = 2.0
+
 # So many ticks on either side of an edge tell how the power moves there.
 HIDDEN_TICKS = 12
 
@@ -122,6 +135,22 @@ class Tick:
     @property
     def width_s(self) -> float:
         return self.latest_s - self.earliest_s
+
+
+class _Power(NamedTuple):
+    """The power on one side of an edge: over how long it was taken, and how wide the bracket at the far end of that was."""
+
+    watts: float
+    width_s: float = math.inf
+    far_s: float = 0.0
+
+    def doubt_j(self, near: Tick, reach_s: float) -> float:
+        """What ``reach_s`` seconds of it from a tick on leave open (1 σ): when that tick was moves both where it begins and its slope."""
+        share = reach_s / self.width_s
+        return self.watts * math.hypot((1 + share) * near.width_s, share * self.far_s) / SQRT12
+
+
+_NO_POWER = _Power(0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -228,14 +257,16 @@ class _Ticks:
         self._latest.append(tick.latest_s)
         self._energies.append(tick.energy_j)
 
-    def sharpen(self) -> None:
+    def sharpen(self, period_s: float | None, first_reckoning: bool) -> None:
         for first in range(0, len(self), self.BLOCK):
             places = slice(first, first + self.BLOCK)
             earliest, latest = self._earliest[places], self._latest[places]
             if _all_close(sorted(map(operator.sub, latest, earliest))):
                 continue
             block = self[places]
-            for place, (old, new) in enumerate(zip(block, _sharpened(block), strict=True), start=first):
+            for place, (old, new) in enumerate(
+                zip(block, _sharpened(block, period_s, first_reckoning), strict=True), start=first
+            ):
                 if new is not old:
                     self._earliest[place], self._latest[place] = new.earliest_s, new.latest_s
 
@@ -265,6 +296,7 @@ class Counter:
         wraps_at_j: range of the counter; None if it never wraps, so that going down is a reset.
         limit_w: no device draws more than this; a jump that would need more is a reset or a bad reading.
         died_at_s: when the process that read it died; the next reading would have come a moment later.
+        first_reckoning: reckon as for journals of the first schema, whose figures stay as they were published.
     """
 
     def __init__(
@@ -277,9 +309,11 @@ class Counter:
         wraps_at_j: float | None = None,
         limit_w: float = math.inf,
         died_at_s: float | None = None,
+        first_reckoning: bool = False,
     ) -> None:
         self.accuracy = accuracy
         self.accuracy_w = accuracy_w
+        self._first_reckoning = first_reckoning
         self._limit_w = limit_w
         self.resets: list[float] = []
         self.stuck: list[tuple[float, float]] = []
@@ -290,9 +324,9 @@ class Counter:
         self.ticks: list[Tick] | _Ticks = [] if len(samples) < columns.SPILLS_FROM else _Ticks()
         self._follow(samples, wraps_at_j, limit_w)
         if isinstance(self.ticks, list):
-            self.ticks = _sharpened(self.ticks)
+            self.ticks = _sharpened(self.ticks, self.period_s, first_reckoning)
         else:
-            self.ticks.sharpen()
+            self.ticks.sharpen(self.period_s, first_reckoning)
         times = Column()
         if isinstance(self.ticks, list):
             times.extend(tick.time_s for tick in self.ticks)
@@ -309,7 +343,7 @@ class Counter:
         ):
             self.last_s = max(self.last_s, died_at_s)
         # Many windows share their ticks: what is known around a tick is worked out once.
-        self._powers: _Kept[tuple[int, int], float | None] = _Kept()
+        self._powers: _Kept[tuple[int, int], _Power | None] = _Kept()
         self._unrests: _Kept[int, float] = _Kept()
         self._hidden: _Kept[int, float | None] = _Kept()
         self._highest_w: float | None = None
@@ -478,37 +512,49 @@ class Counter:
         if before is None and after is None:
             if hint_w is None:
                 return self._straight(left, right, edge)
-            before = after = hint_w
-        elif before is None:
-            before = after
-        elif after is None:
-            after = before
-        assert before is not None
-        assert after is not None
+            before = after = _Power(hint_w)
         unrest = self._unrest_w(right)
         moves = self._hidden_w(right, register) if register is not None else None
         if moves is None:
-            moves = MOVES * (before + after) / 2
+            moves = MOVES * ((before or after or _NO_POWER).watts + (after or before or _NO_POWER).watts) / 2
         period = self.period_s if self.period_s is not None else ASSUMED_PERIOD_S
         if left < 0 or right >= len(ticks):
-            tick, power = (ticks[left], before) if left >= 0 else (ticks[right], after)
+            tick, power = (ticks[left], before or after) if left >= 0 else (ticks[right], after or before)
+            assert power is not None
             reach = edge - tick.time_s
             doubt = math.hypot(
-                power * tick.width_s / SQRT12,
+                power.doubt_j(tick, abs(reach)),
                 unrest * math.sqrt(abs(reach) * (abs(reach) + period)),
+                0.0 if self._first_reckoning else self._steps_w(right) * abs(reach),
                 moves * period / SQRT12,
             )
-            return tick.energy_j + power * reach, doubt
+            return tick.energy_j + power.watts * reach, doubt
         a, b = ticks[left], ticks[right]
         since, until = edge - a.time_s, b.time_s - edge
-        from_left, from_right = a.energy_j + before * since, b.energy_j - after * until
-        left_doubt, right_doubt = before * a.width_s / SQRT12, after * b.width_s / SQRT12
+        known = before if before is not None else after
+        assert known is not None
+        shown_j = 0.0
+        if not both_known and not self._first_reckoning and (left == 0 or right == len(ticks) - 1):
+            # There is no other tick beyond.
+            found = self._beyond(a, b, known, register, moves, first=left == 0)
+            if found is not None:
+                other, share = found
+                unlike_j = abs(b.energy_j - a.energy_j - known.watts * (since + until))
+                beyond_s = until if before is not None else since
+                shown_j = share * min(abs(other.watts - known.watts) * beyond_s, unlike_j)
+                before, after = (before or other), (after or other)
+                both_known = True
+        one_sided = not both_known and not self._first_reckoning
+        of_before, of_after = before or known, after or known
+        from_left, from_right = a.energy_j + of_before.watts * since, b.energy_j - of_after.watts * until
+        left_doubt, right_doubt = of_before.doubt_j(a, since), of_after.doubt_j(b, until)
         # What is hidden within a tick leaves nothing open at its ends, and most in its middle.
         hidden_s = since * until / (since + until) if since + until > 0 else 0.0
         bridge = math.hypot(unrest * math.sqrt(max(since * until, 0.0)), moves * hidden_s)
         # Over seconds that nobody read, unrest is no reason to take the two for one: the power may have stepped.
         unread = since + until > self._unread_s
-        spread = (SAME_POWER * (before + after) / 2 if unread else unrest) * (since + until)
+        mean_w = (of_before.watts + of_after.watts) / 2
+        spread = (SAME_POWER * mean_w if unread else unrest) * (since + until)
         agree = abs(from_left - from_right) <= 2 * math.hypot(left_doubt, right_doubt, spread)
         if agree and (both_known or since + until <= UNREAD_S):
             # Both tell the same within their doubt: weigh them by it.
@@ -516,14 +562,22 @@ class Counter:
             of_right = right_doubt**2 + (unrest * until) ** 2 + 1e-18
             weight = of_right / (of_left + of_right)
             energy = weight * from_left + (1 - weight) * from_right
-            return energy, math.hypot(weight * left_doubt, (1 - weight) * right_doubt, bridge)
-        once = both_known and _meet(from_left, from_right, before, after, since, until)
+            stepped_j = 0.0
+            if not self._first_reckoning:
+                # Where one of the two is not known well, a step such as there are beside this tick would not have shown.
+                reach = weight * since + (1 - weight) * until
+                stepped_j = min(max(left_doubt, right_doubt), self._steps_w(right) * reach / math.sqrt(3))
+            return energy, math.hypot(weight * left_doubt, (1 - weight) * right_doubt, bridge, stepped_j)
+        once = both_known and _meet(from_left, from_right, of_before.watts, of_after.watts, since, until)
         # Where the power changed once, the larger of the two if it rose, else the smaller.
         energy, doubt = (
             max((from_left, left_doubt), (from_right, right_doubt))
-            if after > before
+            if of_after.watts > of_before.watts
             else min((from_left, left_doubt), (from_right, right_doubt))
         )
+        if one_sided:
+            # It stepped, and only the power on one side is known. A program's first and last moment are where power most often steps.
+            energy, doubt = (from_left, left_doubt) if before is not None else (from_right, right_doubt)
         if unread or (since + until > UNREAD_S and not both_known):
             guess_j = energy - a.energy_j if once else None
             since_a_j, doubt = self._anywhere(a, b, since, until, guess_j)
@@ -533,8 +587,41 @@ class Counter:
             low, high = (min(max(one, a.energy_j), b.energy_j) for one in sorted((from_left, from_right)))
             return (low + high) / 2, math.hypot(left_doubt, right_doubt, bridge, (high - low) / SQRT12)
         inside = min(max(energy, a.energy_j), b.energy_j)
+        straight = self._straight_doubt(a, b, edge, inside)
         return inside, math.hypot(
-            doubt, bridge, (energy - inside) / 3, self._straight_doubt(a, b, edge, inside)
+            doubt, bridge, shown_j, (energy - inside) / 3, ONE_SIDED * straight if one_sided else straight
+        )
+
+    def _beyond(
+        self, a: Tick, b: Tick, known: _Power, register: Register | None, moves_w: float, *, first: bool
+    ) -> tuple[_Power, float] | None:
+        """The power beyond a counter's first or last tick, where a single step to it explains what was counted from ``a`` to ``b``,
+        and the share of what it explains that is left open.
+
+        A register that shows momentary power may have shown it; its last value may also be from before the step, or from a moment of it.
+        Else, where the power was higher beyond, it is taken to be the highest that was ever seen: had it been less, the step would have
+        been further away from what is known, and the truth beyond what this makes of it. Where it was lower nobody knows how low:
+        the program was not there yet, or not any more.
+        """
+        if b.time_s <= a.time_s:
+            return None
+        mean_w = _slope(a, b)
+        slack_w = mean_w * (a.width_s + b.width_s) / (b.time_s - a.time_s) / 2
+
+        def explains(watts: float, least_w: float) -> bool:
+            low, high = sorted((watts, known.watts))
+            return high - low >= least_w and low - slack_w <= mean_w <= high + slack_w
+
+        shown_w = register.end_w(a.time_s if first else b.time_s) if register is not None else None
+        momentary = shown_w is not None and moves_w <= MOMENTARY * max(shown_w, known.watts)
+        least_w = MOVES * known.watts
+        if momentary and shown_w is not None and explains(shown_w, max(3 * moves_w, least_w)):
+            return _Power(shown_w), SHOWN
+        most_w = self._most_w()
+        return (
+            (_Power(most_w), GUESSED)
+            if math.isfinite(most_w) and mean_w > known.watts and explains(most_w, least_w)
+            else None
         )
 
     def _anywhere(
@@ -574,7 +661,10 @@ class Counter:
             return None
         mean_w, open_s = _slope(a, b), math.hypot(a.width_s, b.width_s) / SQRT12 + SAME_POWER * width_s
         beside = self._power_beside(left, -1), self._power_beside(right, +1)
-        if all(power is not None and abs(power - mean_w) * width_s <= 2 * power * open_s for power in beside):
+        if all(
+            power is not None and abs(power.watts - mean_w) * width_s <= 2 * power.watts * open_s
+            for power in beside
+        ):
             return None
         return self._anywhere(a, b, end_s - start_s, width_s - (end_s - start_s))
 
@@ -590,10 +680,10 @@ class Counter:
             self._highest_w = max(slopes, default=math.inf)
         return self._highest_w
 
-    def _power_beside(self, index: int, direction: int) -> float | None:
+    def _power_beside(self, index: int, direction: int) -> _Power | None:
         key = index, direction
         if key not in self._powers:
-            self._powers[key] = _slope_near(self.ticks, index, direction)
+            self._powers[key] = _slope_near(self.ticks, index, direction, self._first_reckoning)
         return self._powers[key]
 
     def _straight(self, left: int, right: int, edge: float) -> tuple[float, float] | None:
@@ -645,6 +735,17 @@ class Counter:
             self._unrests[index] = self._unrest_at(index)
         return self._unrests[index]
 
+    def _steps_w(self, index: int) -> float:
+        """How much the power moves from tick to tick near the end of what was read, steps among them: the root of the mean square."""
+        ticks = self.ticks[max(0, index - HIDDEN_TICKS) : index + HIDDEN_TICKS]
+        slopes = [
+            _slope(a, b) for a, b in pairwise(ticks) if b.time_s - a.time_s > 2 * max(a.width_s, b.width_s)
+        ]
+        changes = [b - a for a, b in pairwise(slopes)]
+        return (
+            math.sqrt(sum(change * change for change in changes) / len(changes)) if len(changes) > 1 else 0.0
+        )
+
     def _unrest_at(self, index: int) -> float:
         ticks = self.ticks[max(0, index - 5) : index + 5]
         slopes = [_slope(a, b) for a, b in pairwise(ticks) if b.time_s > a.time_s]
@@ -660,6 +761,9 @@ MISSED = 2.0
 # So many closely seen ticks tell what a counter's rhythm is worth.
 FEWEST_CLOSE = 6
 
+# A counter is read at each of its ticks, or it ticks so many times faster than what is seen of it.
+FAST = 1.5
+
 # After more missed ticks in a row than this, nobody knows any more where the rhythm is.
 MOST_MISSED = 10
 
@@ -669,7 +773,7 @@ def _all_close(widths_s: Sequence[float]) -> bool:
     return not widths_s or widths_s[-1] <= MISSED * widths_s[len(widths_s) // 6]
 
 
-def _sharpened(ticks: list[Tick]) -> list[Tick]:
+def _sharpened(ticks: list[Tick], period_s: float | None = None, first_reckoning: bool = False) -> list[Tick]:
     """Ticks whose bracket was missed, put where the rhythm of their closely seen neighbours has them.
 
     The reading that should come just before a tick sometimes comes just after it; the bracket is then a whole period wide, though
@@ -702,25 +806,66 @@ def _sharpened(ticks: list[Tick]) -> list[Tick]:
     period = spacings[len(spacings) // 2]
     if half > period / 4:
         return ticks
+    if period_s is not None and period > FAST * period_s and not first_reckoning:
+        return ticks  # what is even there is when it was read: it ticks faster than that
     sharp = list(ticks)
     for left, right in pairwise(close):
         count = round((ticks[right].time_s - ticks[left].time_s) / period)
         if right - left > 1 and 2 <= count <= MOST_MISSED:
             for index in range(left + 1, right):
-                sharp[index] = _placed(ticks[index], ticks[left], ticks[right], count, half)
+                # The reading that came just before a closely seen tick saw the one before that, and none between.
+                sure = first_reckoning or index == right - 1
+                sharp[index] = _placed(ticks[index], ticks[left], ticks[right], count, half, sure)
+    if first_reckoning:
+        return sharp
+    # Before the first and after the last of them the rhythm goes on; there is nothing on the other side that would hold it.
+    for index in range(close[0]):
+        sharp[index] = _continued(ticks[index], ticks[close[0]], -period, half, index == close[0] - 1)
+    for index in range(close[-1] + 1, len(ticks)):
+        sharp[index] = _continued(ticks[index], ticks[close[-1]], period, half, False)
     return sharp
 
 
-def _placed(tick: Tick, left: Tick, right: Tick, count: int, half: float) -> Tick:
-    """A tick on the grid between two closely seen ones that are ``count`` periods apart: the last place within its bracket."""
-    for number in range(count - 1, 0, -1):
+def _placed(tick: Tick, left: Tick, right: Tick, count: int, half: float, sure: bool) -> Tick:
+    """A tick on the grid between two closely seen ones that are ``count`` periods apart."""
+    places = []
+    for number in range(1, count):
         share = number / count
         earliest = left.earliest_s + share * (right.earliest_s - left.earliest_s) - half
         latest = left.latest_s + share * (right.latest_s - left.latest_s) + half
-        earliest, latest = max(earliest, tick.earliest_s), min(latest, tick.latest_s)
-        if earliest < latest:
-            return Tick(earliest_s=earliest, latest_s=latest, energy_j=tick.energy_j)
-    return tick
+        places.append((earliest, latest))
+    return _last_within(tick, places, sure)
+
+
+def _continued(tick: Tick, near: Tick, period: float, half: float, is_next: bool) -> Tick:
+    """A tick on the grid that begins at the nearest closely seen one and goes on before (``period`` < 0) or after it."""
+    if max(tick.latest_s - near.time_s, near.time_s - tick.earliest_s) > MOST_MISSED * abs(period):
+        return tick
+    places = []
+    for number in range(1, 2 if is_next else MOST_MISSED + 1):
+        # From tick to tick the jitter may add up, and nobody sees where it went: twice the variance of a middle, times their number.
+        reach = half * math.sqrt(2 * number)
+        places.append((near.earliest_s + number * period - reach, near.latest_s + number * period + reach))
+    return _last_within(tick, sorted(places), is_next)
+
+
+def _last_within(tick: Tick, places: Sequence[tuple[float, float]], sure: bool) -> Tick:
+    """A tick in the last of some places, by time, that its bracket lets it be in. Its energy was read at the end of the bracket.
+
+    Where it is not ``sure`` and that reading came about when the place was due, nobody knows whether it was before or after, and the tick
+    is there or in the place before.
+    """
+    found: tuple[float, float] | None = None
+    for earliest, latest in reversed(places):
+        since, until = max(earliest, tick.earliest_s), min(latest, tick.latest_s)
+        if since >= until:
+            continue
+        found = since, until if found is None else found[1]
+        if latest <= tick.latest_s or sure:
+            break
+    if found is None:
+        return tick
+    return Tick(earliest_s=found[0], latest_s=found[1], energy_j=tick.energy_j)
 
 
 def _meet(
@@ -738,17 +883,20 @@ def _slope(a: Tick, b: Tick) -> float:
     return (b.energy_j - a.energy_j) / width if width > 0 else 0.0
 
 
-def _slope_near(ticks: list[Tick] | _Ticks, index: int, direction: int) -> float | None:
+def _slope_near(
+    ticks: list[Tick] | _Ticks, index: int, direction: int, first_reckoning: bool
+) -> _Power | None:
     """The power on one side of an edge: over the tick next to it, and over more while those agree.
 
     More ticks make the slope surer (each is off by its brackets), fewer keep it local; so ticks are added only while they
-    change it by less than the brackets would.
+    change it by less than the brackets would, and are taken only where they make it surer.
     """
     other = index + direction
     if not (0 <= index < len(ticks) and 0 <= other < len(ticks)):
         return None
     near = ticks[index]
-    power: float | None = None
+    power: _Power | None = None
+    open_s = math.inf
     for reach in range(1, 6):
         far_index = index + direction * reach
         if not 0 <= far_index < len(ticks):
@@ -758,11 +906,15 @@ def _slope_near(ticks: list[Tick] | _Ticks, index: int, direction: int) -> float
         if width <= 0 or max(near.width_s, far.width_s) > width / 4:
             continue  # brackets that wide say nothing about power
         wider = (far.energy_j - near.energy_j) / (far.time_s - near.time_s)
+        wider_open = (near.width_s + far.width_s) / width
         if power is not None:
-            bound = power * (near.width_s + far.width_s) / width + 0.01 * power
-            if abs(wider - power) > bound:
+            bound = power.watts * wider_open + SAME_POWER * power.watts
+            if abs(wider - power.watts) > bound:
                 break
-        power = wider
+        if first_reckoning:
+            power = _Power(wider)
+        elif wider_open < open_s:
+            power, open_s = _Power(wider, width_s=width, far_s=far.width_s), wider_open
     return power
 
 
@@ -942,6 +1094,13 @@ class Register:
         """What of the systematic doubt of an energy is not the sensor's own: what a register shows late, or never sees (1 σ)."""
         own_j = math.hypot(self.accuracy * span.energy.value, self.accuracy_w * span.covered_s)
         return math.sqrt(max(span.energy.systematic**2 - own_j**2, 0.0))
+
+    def end_w(self, time_s: float) -> float | None:
+        """What it showed first or last, where that was near a time; else None."""
+        if not self.watts:
+            return None
+        end = 0 if abs(self.first_s - time_s) < abs(self.last_s - time_s) else -1
+        return self.watts[end] if abs(self.times[end] - time_s) < NEARBY_S else None
 
     def between_readings_w(self, start_s: float, end_s: float) -> float | None:
         """One momentary reading from that time: the one nearest to its middle; None if there is none."""

@@ -382,6 +382,7 @@ class _Part:
                     wraps_at_j=channel.wraps_at_j,
                     limit_w=limit_w,
                     died_at_s=None if session.ended else session.last_s,
+                    first_reckoning=session.schema == JOURNAL_SCHEMAS[0],
                 )
                 self.counters[channel.id] = counter
                 self.findings += checks.of_counter(channel, counter)
