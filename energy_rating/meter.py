@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from energy_rating import environment, nesting, probe, sensors
 from energy_rating.entries import (
+    MOST_FAULTS,
     MOST_WORK,
     RUN,
     Device,
@@ -248,6 +249,7 @@ class Run:
         self._through = Window(RUN)  # and while windows were open there
         # What was counted in its windows, either way, by where these stand; each amount once.
         self._reached: dict[Reach, Window] = {}
+        self._refused: dict[str, None] = {}  # counts that its outermost windows did not take
         self._own_open = 0  # outermost windows of the run's own threads and tasks
         self._thread: int | None = None  # the one in which it began
         self._counted: dict[int, dict[str, Number]] = {}
@@ -794,8 +796,8 @@ class Run:
         """The run's work up to now, and what was told twice and differently.
 
         What was counted at the run stands, inside windows or not. Of units that nobody counted at it outside of windows, what was
-        counted in its outermost windows reaches it. Windows of threads of which nobody knows where they were started, beside open windows of the run's own threads,
-        may hold the same work as those: it counts once.
+        counted in its outermost windows reaches it. Windows of threads of which nobody knows where they were started, beside open
+        windows of the run's own threads, may hold the same work as those: it counts once.
         """
         for reach, waiting in self._unreached.items():
             for key in tuple(waiting):
@@ -1010,10 +1012,15 @@ class Run:
                 "degrades",
                 RUN,
             )
-        if window.faults():
+        faults = window.faults()
+        if window.outermost and len(self._refused) < MOST_FAULTS:
+            self._refused.update(dict.fromkeys(faults))
+        elif window is self._whole:  # what did not reach a window did not reach the run
+            faults = tuple(dict.fromkeys((*faults, *self._through.faults(), *self._refused)))
+        if faults:
             self.tell(
                 "count-refused",
-                f"counts that are no number of at least 0 were left out: {', '.join(window.faults()[:3])}",
+                f"counts that are no number of at least 0 were left out: {', '.join(faults[:3])}",
                 "Count finite numbers, not below zero",
                 "degrades",
                 window.name,

@@ -279,6 +279,17 @@ def test_what_was_counted_at_the_run_stands_and_agreeing_is_no_finding(run):
     assert "counts-disagree" not in codes(record)
 
 
+@pytest.mark.parametrize("way", ["run.count", "window.count"])
+def test_a_count_that_is_refused_in_a_window_is_missed_by_the_run_as_well(run, way):
+    with run.window("step") as window:
+        window.count(token=5)
+        (run if way == "run.count" else window).count(token=-1)
+    record = ended(run)
+    refused = [one.measurement for one in record.findings if one.code == "count-refused"]
+    assert sorted(refused) == ["run", "step"]
+    assert record["run"].work == {"token": 5}
+
+
 def test_counts_that_disagree_are_told_and_those_at_the_run_stand(run):
     for _ in range(4):
         with run.window("step") as step:
