@@ -434,15 +434,20 @@ class Sampler:
 
     def _load_models(self) -> None:
         """Beside the sampler's thread, which must not wait: loading takes long, and nothing here talks to a device."""
-        assert self._models is not None
+        models = self._models
+        assert models is not None
         threading.Event().wait(GIVE_WAY_S)
         since_s = self._clock.now()
         try:
-            detection = self._models.modelling()
+            detection = models.modelling()
         except Exception as error:  # the measured program goes on
             reason = f"looking for models failed with {type(error).__name__}"
             detection = Detection(findings=(Finding(code="models-failed", message=reason),))
         self._arrived.append((detection, since_s))
+        belated = getattr(models, "belated", None)
+        if belated is not None:
+            for late in belated():
+                self._arrived.append((late, self._clock.now()))
 
     def learned(self) -> list[tuple[Device, float]]:
         """The devices whose counters are being followed, and how often those tick, in seconds."""
@@ -715,13 +720,31 @@ class Sampler:
             for name in ("condition", "users") if ask_users else ("condition",):
                 ask = getattr(watched.sensor, name, None)
                 if ask is not None:
-                    with contextlib.suppress(Exception):  # it is no reading: what is not told is absent
+                    try:
                         answer = plain(Condition(**ask()))
+                    except Exception as error:  # it is no reading: the energy stands
+                        self._tell_unasked(watched, name, error)
+                    else:
                         told |= {key: value for key, value in answer.items() if value is not None}
             if told:
                 found[watched.sensor.channels[0].device] = told
         if found:
             self._put({"condition": found, "t": now})
+
+    def _tell_unasked(self, watched: _Watched, name: str, error: Exception) -> None:
+        """Says once that a device's condition, or who else uses it, could not be found out: what would speak against a run is missing."""
+        if name in watched.told:
+            return
+        watched.told.add(name)
+        users = name == "users"
+        what = "who else used it" if users else "how hot, how fast and how throttled it was"
+        self._tell(
+            "condition-failed",
+            f"{watched.sensor.channels[0].device}: {what} could not be found out ({type(error).__name__})",
+            "Please report this",
+            "degrades" if users else "note",
+            watched.sensor.channels[0].id,
+        )
 
     def _put(self, entry: dict[str, Any]) -> None:
         """Writes an entry whose ``t`` is a time on the clock."""
