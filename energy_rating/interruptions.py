@@ -60,7 +60,7 @@ def is_interruption(error: BaseException, *, called: Collection[str] | None = ()
     return not error.args and not isinstance(error, _WORDLESS)
 
 
-def interruption_in(error: BaseException) -> BaseException | None:
+def interruption_in(error: BaseException, *, called: Collection[str] | None = ()) -> BaseException | None:
     """The program's exception that one of ours was made from, or which it is itself; None where there is none.
 
     Where a file cannot be read we say so with an error of our own; a timeout of the program that landed there is what it came from.
@@ -70,7 +70,7 @@ def interruption_in(error: BaseException) -> BaseException | None:
         # What the program itself was handling when it called us did not go through our frames.
         if seen is None or not _began_here(seen.__traceback__):
             return None
-        if is_interruption(seen):
+        if is_interruption(seen, called=called):
             return seen
         seen = seen.__cause__ or seen.__context__
     return None
@@ -87,9 +87,9 @@ def in_handler() -> bool:
     return False
 
 
-def pass_on(error: BaseException) -> None:
+def pass_on(error: BaseException, *, called: Collection[str] | None = ()) -> None:
     """Raises the program's exception that this one is or was made from; does nothing where it is ours alone."""
-    theirs = interruption_in(error)
+    theirs = interruption_in(error, called=called)
     if theirs is not None:
         raise theirs
 

@@ -292,7 +292,7 @@ class Run:
             self._state = "open"
         except Exception as error:  # the program that is to be measured goes on unmeasured, and is told
             self._let_go()
-            pass_on(error)
+            pass_on(error, called=None)  # sensors may have been handed in
             self._fail("could not start", error)
             self._say()
         except BaseException:

@@ -49,6 +49,13 @@ LATEST_CONDITION_S = 1.0
 # Who uses a device takes milliseconds to ask for.
 USERS_S = 60.0
 
+# What sensors are asked beside their readings, and what is not known where that fails.
+ASKED_BESIDE = {
+    "condition": "how hot, how fast and how throttled it was",
+    "users": "who else used it",
+    "appeared": "whether other devices appeared beside it",
+}
+
 # Loading models takes Python's lock a good deal; first the program may enter its with block.
 GIVE_WAY_S = 0.02
 
@@ -464,15 +471,20 @@ class Sampler:
 
     def _load_models(self) -> None:
         """Beside the sampler's thread, which must not wait: loading takes long, and nothing here talks to a device."""
-        assert self._models is not None
+        models = self._models
+        assert models is not None
         threading.Event().wait(GIVE_WAY_S)
         since_s = self._clock.now()
         try:
-            detection = self._models.modelling()
+            detection = models.modelling()
         except Exception as error:  # the measured program goes on
             reason = f"looking for models failed with {type(error).__name__}"
             detection = Detection(findings=(Finding(code="models-failed", message=reason),))
         self._arrived.append((detection, since_s))
+        belated = getattr(models, "belated", None)
+        if belated is not None:
+            for late in belated():
+                self._arrived.append((late, self._clock.now()))
 
     def learned(self) -> list[tuple[Device, float]]:
         """The devices whose counters are being followed, and how often those tick, in seconds."""
@@ -775,8 +787,11 @@ class Sampler:
             for name in ("condition", "users") if ask_users else ("condition",):
                 ask = getattr(watched.sensor, name, None)
                 if ask is not None:
-                    with contextlib.suppress(Exception):  # it is no reading: what is not told is absent
+                    try:
                         answer = plain(Condition(**ask()))
+                    except Exception as error:  # it is no reading: the energy stands
+                        self._tell_unasked(watched, name, error)
+                    else:
                         told |= {key: value for key, value in answer.items() if value is not None}
             if told:
                 found[watched.sensor.channels[0].device] = told
@@ -787,12 +802,27 @@ class Sampler:
         """All is read: are there devices that were not there in the beginning? A driver that hangs now costs nothing but this."""
         for one in watched:
             appeared = getattr(one.sensor, "appeared", None)
-            if appeared is not None:
-                with contextlib.suppress(
-                    Exception
-                ):  # it is no reading; a driver that is gone says so elsewhere
-                    for finding in appeared():
-                        self._put({"finding": plain(finding), "t": self._clock.now()})
+            if appeared is None:
+                continue
+            try:
+                for finding in appeared():
+                    self._put({"finding": plain(finding), "t": self._clock.now()})
+            except Exception as error:  # it is no reading; but a device that nobody looked for may be missing
+                self._tell_unasked(one, "appeared", error)
+
+    def _tell_unasked(self, watched: _Watched, name: str, error: Exception) -> None:
+        """Says once that a device's condition, or who else uses it, could not be found out: what would speak against a run is missing."""
+        if name in watched.told:
+            return
+        watched.told.add(name)
+        what = ASKED_BESIDE[name]
+        self._tell(
+            "condition-failed",
+            f"{watched.sensor.channels[0].device}: {what} could not be found out ({type(error).__name__})",
+            "Please report this",
+            "degrades" if name == "users" else "note",
+            watched.sensor.channels[0].id,
+        )
 
     def _put(self, entry: dict[str, Any]) -> None:
         """Writes an entry whose ``t`` is a time on the clock."""

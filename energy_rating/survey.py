@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from energy_rating import probe, sensors
@@ -15,6 +18,15 @@ from energy_rating.sensors import Detection, Sensor
 
 # A driver that has not answered by then is said to hang; loading an 8-GPU driver without persistence mode takes seconds.
 PATIENCE_S = 20.0
+
+
+# One kind of sensor may take so long to be found, while the others wait for it; the slowest that is known, AMD's, watches its counters
+# for 0.5 s, and NVIDIA's driver of eight GPUs without persistence mode takes some seconds to load.
+KIND_PATIENCE_S = 12.0
+
+
+# When a run begins nobody waits longer for any of them; what answers later is taken in then.
+FIRST_PATIENCE_S = 0.8
 
 
 class Refusal(NamedTuple):
@@ -64,9 +76,17 @@ class Survey(NamedTuple):
 
 
 def look(
-    names: Iterable[str] | None = None, *, beside: Detection | None = None
+    names: Iterable[str] | None = None,
+    *,
+    beside: Detection | None = None,
+    patience_s: float = KIND_PATIENCE_S,
+    late: list[_Asked] | None = None,
+    spoken_for: Sequence[_Asked] = (),
 ) -> tuple[Detection, tuple[Refusal, ...]]:
     """Asks all kinds of sensor, or those named, and closes nothing that it returns.
+
+    Kinds that do not wait for each other's answer are asked side by side, in a thread each. One that has not answered within the
+    patience costs itself alone: it goes into ``late``, or what it finds later is let go. What is ``spoken_for`` may still be measured.
 
     A kind that measures what another one measures too (``FALLBACK``) is asked after it, and one that only models after both; of
     either a sensor is kept only where its component is not measured yet, here or ``beside``. Nothing is so counted twice. Where
@@ -77,41 +97,30 @@ def look(
     measured: set[str] = set()
     if beside is not None:
         measured |= {channel.component for sensor in beside.sensors for channel in sensor.channels}
-    for name in sorted(sensors.kinds() if names is None else names, key=_turn):
-        module = sensors.kind(name)
-        stands_in = _turn(name) > 0
-        if stands_in and measured.issuperset(module.COMPONENTS):
-            continue
-        try:
-            detection: Detection = module.detect()
-        except SensorUnavailable as error:
-            refusals.append(
-                Refusal(
-                    sensor=name,
-                    components=tuple(module.COMPONENTS),
-                    reason=error.message,
-                    remedy=error.remedy,
-                    absent=isinstance(error, HardwareAbsent),
-                    what=getattr(module, "WHAT", name),
-                )
-            )
-            continue
-        except Exception as error:  # a defect in one kind of sensor must not cost the others
-            refusals.append(
-                Refusal(
-                    sensor=name,
-                    components=tuple(module.COMPONENTS),
-                    reason=f"looking for it failed with {type(error).__name__}",
-                    remedy="Please report this",
-                )
-            )
-            continue
-        if stands_in:
-            detection = _without(detection, measured)
-        measured |= {channel.component for sensor in detection.sensors for channel in sensor.channels}
-        if detection.sensors and getattr(module, "UNTRIED", False):
-            detection = replace(detection, findings=(*detection.findings, _untried(name, module.WHAT)))
-        found.append(detection)
+    pending = list(spoken_for)
+    wanted = sorted(sensors.kinds() if names is None else names, key=_turn)
+    for _, turn in itertools.groupby(wanted, key=_turn):
+        asked = [
+            _Asked(name, module)
+            for name in turn
+            for module in [sensors.kind(name)]
+            if not (_turn(name) > 0 and (measured | _awaited(pending)).issuperset(module.COMPONENTS))
+        ]
+        for one in _answers(asked, patience_s, give_up=late is None):
+            if not one.answered and late is not None:
+                late.append(one)
+                pending.append(one)
+            if isinstance(one.answer, Refusal):
+                refusals.append(one.answer)
+                continue
+            detection = one.answer
+            if _turn(one.name) > 0:
+                detection = _without(detection, measured | _awaited(pending))
+            measured |= {channel.component for sensor in detection.sensors for channel in sensor.channels}
+            if detection.sensors and getattr(one.module, "UNTRIED", False):
+                untried = _untried(one.name, one.module.WHAT)
+                detection = replace(detection, findings=(*detection.findings, untried))
+            found.append(detection)
     return (
         Detection(
             sensors=tuple(sensor for one in found for sensor in one.sensors),
@@ -120,6 +129,89 @@ def look(
         ),
         tuple(refusals),
     )
+
+
+class _Asked:
+    """One kind of sensor, and what it answers."""
+
+    def __init__(self, name: str, module: ModuleType) -> None:
+        self.name = name
+        self.module = module
+        self.answer: Detection | Refusal = self._refusal(
+            "it did not answer in time, and is left out",
+            "See what it waits for: a file, a file system, a driver",
+        )
+        self._answered = threading.Event()
+        self._lock = threading.Lock()
+        self._given_up = False
+
+    def ask(self) -> None:
+        answer: Detection | Refusal
+        try:
+            answer = self.module.detect()
+        except SensorUnavailable as error:
+            answer = self._refusal(error.message, error.remedy, isinstance(error, HardwareAbsent))
+        except Exception as error:  # a defect in one kind of sensor must not cost the others
+            answer = self._refusal(f"looking for it failed with {type(error).__name__}", "Please report this")
+        with self._lock:
+            if not self._given_up:
+                self.answer = answer
+                self._answered.set()
+                return
+        if self._given_up and isinstance(answer, Detection):
+            for sensor in answer.sensors:
+                with contextlib.suppress(Exception):  # nobody waits for it any more
+                    sensor.close()
+
+    @property
+    def answered(self) -> bool:
+        return self._answered.is_set()
+
+    def wait_until(self, until_s: float, *, give_up: bool = True) -> None:
+        if not self._answered.wait(max(0.0, until_s - time.monotonic())) and give_up:
+            with self._lock:
+                self._given_up = not self._answered.is_set()
+
+    def _refusal(self, reason: str, remedy: str, absent: bool = False) -> Refusal:
+        return Refusal(
+            sensor=self.name,
+            components=tuple(self.module.COMPONENTS),
+            reason=reason,
+            remedy=remedy,
+            absent=absent,
+            what=getattr(self.module, "WHAT", self.name),
+        )
+
+
+def _components(detection: Detection) -> set[str]:
+    return {channel.component for sensor in detection.sensors for channel in sensor.channels}
+
+
+def _awaited(pending: Sequence[_Asked]) -> set[str]:
+    """The components that may yet be measured by what is best at it: modelled as well, they would be counted twice.
+
+    Any other kind that comes late finds its place taken.
+    """
+    return {
+        str(component)
+        for one in pending
+        if one.name in ("nvml", "rapl")
+        for component in one.module.COMPONENTS
+    }
+
+
+def _answers(asked: Sequence[_Asked], patience_s: float, *, give_up: bool) -> Sequence[_Asked]:
+    """The same, once they have answered or been waited for."""
+    until_s = time.monotonic() + patience_s
+    for one in asked:
+        # What has no hardware here says so in microseconds; a thread costs more, but only a thread can be left behind.
+        try:
+            threading.Thread(target=one.ask, name=f"energy-rating-{one.name}", daemon=True).start()
+        except (RuntimeError, MemoryError):  # no room for a thread
+            one.ask()
+    for one in asked:
+        one.wait_until(until_s, give_up=give_up)
+    return asked
 
 
 def _turn(name: str) -> int:
@@ -165,18 +257,40 @@ class InTurn:
     def __init__(self) -> None:
         self._measured = Detection()
         self._refusals: tuple[Refusal, ...] = ()
+        self._late: list[_Asked] = []
+        self._taken: set[str] = set()
+        self._began_s = 0.0
 
     def measuring(self) -> Detection:
         """The sensors that measure."""
-        self._measured, self._refusals = look([name for name in sensors.kinds() if not sensors.models(name)])
+        self._began_s = time.monotonic()
+        measuring = [name for name in sensors.kinds() if not sensors.models(name)]
+        self._measured, self._refusals = look(measuring, patience_s=FIRST_PATIENCE_S, late=self._late)
         return self._measured
 
     def modelling(self) -> Detection:
         """The models of what is not measured; and, where a component is not, why and what would help."""
         modelling = [name for name in sensors.kinds() if sensors.models(name)]
-        modelled, refusals = look(modelling, beside=self._measured)
+        modelled, refusals = look(modelling, beside=self._measured, spoken_for=self._late)
+        self._taken = _components(self._measured) | _components(modelled)
         both = Detection(sensors=(*self._measured.sensors, *modelled.sensors))
         return replace(modelled, findings=(*modelled.findings, *_missing(both, (*self._refusals, *refusals))))
+
+    def belated(self) -> Iterator[Detection]:
+        """What had not answered when the run began, as it answers; waits for that."""
+        for one in self._late:
+            one.wait_until(self._began_s + KIND_PATIENCE_S)
+            if isinstance(one.answer, Detection):
+                detection = _without(one.answer, self._taken)
+                self._taken |= _components(detection)
+                if not detection.sensors:
+                    continue
+                finding = Finding(
+                    code="sensors-late",
+                    message=f"the sensors of the kind {one.name!r} answered only {time.monotonic() - self._began_s:.1f} s after the start",
+                    remedy="On NVIDIA machines persistence mode keeps the driver loaded: sudo nvidia-persistenced",
+                )
+                yield replace(detection, findings=(*detection.findings, finding))
 
     def unmodelled(self) -> Detection:
         """Nothing but why what is not measured is not, where there is no time for a model."""

@@ -96,6 +96,25 @@ def test_a_device_that_does_not_tell_its_condition_is_measured_all_the_same(tmp_
         clock.sleep(20)
     assert read_journal(run.journal).sessions[0].conditions == {}
     assert run.record["run"].energy_j["gpu"].value == pytest.approx(6000, rel=0.01)
+    told = [finding.severity for finding in run.record.findings if finding.code == "condition-failed"]
+    assert told == ([] if answer == {"temperature_c": None} else ["note"])
+
+
+@pytest.mark.parametrize("answer", [ZeroDivisionError("oops"), {"foreign_proceses": 1}])
+def test_where_nobody_can_tell_who_else_used_a_device_its_figures_are_marked_once(tmp_path, answer):
+    def users(t):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    clock = VirtualClock()
+    gpu = a_gpu(clock, users=users)
+    with measure(output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None) as run:
+        clock.sleep(200)
+    told = [finding for finding in run.record.findings if finding.code == "condition-failed"]
+    assert [(finding.severity, finding.channel) for finding in told] == [("degrades", "gpu0.energy")]
+    assert "who else used it" in told[0].message
+    assert run.record["run"].validity == "degraded"
 
 
 def test_a_power_limit_that_holds_the_clocks_down_is_worth_a_note(tmp_path):

@@ -953,3 +953,42 @@ def test_processes_that_are_not_the_runs_own_are_counted(
     (nobody,) = detect({}, proc=tmp_path / "container").sensors
     worlds.callback(nobody.close)
     assert nobody.users() == {}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("what", ["name", "uuid"])
+def test_a_name_that_is_not_utf_8_costs_no_gpu(
+    machine: Machine, detected: Detected, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    machine(Device(), Device(power="constant:200"), Device(power="constant:100"))
+    pynvml = load_pynvml()
+    asked = {"name": "nvmlDeviceGetName", "uuid": "nvmlDeviceGetUUID"}[what]
+    ask = getattr(pynvml, asked)
+
+    def told(handle: Any) -> str:
+        # Two of three say something in Latin-1.
+        good = ask(handle)
+        place = pynvml.nvmlDeviceGetIndex(handle)
+        return good if place == 0 else b"caf\xe9 GPU".decode()
+
+    monkeypatch.setattr(pynvml, asked, told)
+    found = detected()
+    assert len(found.sensors) == 3
+    assert len({device.id for device in found.devices}) == 3
+    watts = [next(v for k, v in sensor.read().items() if k.endswith("power")) for sensor in found.sensors]
+    assert watts == [pytest.approx(300), pytest.approx(200), pytest.approx(100)]
+    told_of = [finding for finding in found.findings if finding.code == "gpu-described-unreadably"]
+    assert len(told_of) == 2
+    assert all(finding.severity == "note" for finding in told_of)
+    if what == "name":
+        assert [device.name for device in found.devices[1:]] == ["NVIDIA GPU", "NVIDIA GPU"]
+
+
+def test_a_driver_whose_version_is_not_utf_8_is_measured(
+    machine: Machine, detected: Detected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(Device())
+    monkeypatch.setattr(load_pynvml(), "nvmlSystemGetDriverVersion", lambda: b"5\xe99".decode())
+    found = detected()
+    assert len(found.sensors) == 1
+    assert found.devices[0].driver is None
+    assert "gpu-described-unreadably" in [finding.code for finding in found.findings]

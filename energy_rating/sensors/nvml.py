@@ -529,6 +529,8 @@ class _Driver:
         self._known: set[str] | None = (
             None  # the GPUs that were there when it began; None once they were counted again
         )
+        self._handles: dict[str, Any] = {}  # of GPUs that the driver would not find by UUID
+        self._unreadable: dict[str, list[str]] = {}  # by UUID what the driver tells in letters that are none
         try:
             nvml.nvmlInit()
         except nvml.NVMLError as error:
@@ -597,11 +599,22 @@ class _Driver:
         return gpus, unanswered, len(held)
 
     def _present(self, handle: Any) -> PresentGpu:
-        uuid = self.nvml.nvmlDeviceGetUUID(handle)
+        uuid, readable = self._text(self.nvml.nvmlDeviceGetUUID, handle)
+        if not readable:
+            # The driver finds no GPU by what stands in for its UUID, and two may have the same.
+            uuid = f"{uuid}#{len(self._handles)}"
+            self._handles[uuid] = handle
+            self._unreadable.setdefault(uuid, []).append("UUID")
         mig = self._mig(handle)
+        name = ""
+        with contextlib.suppress(self.nvml.NVMLError):
+            name, readable = self._text(self.nvml.nvmlDeviceGetName, handle)
+            if not readable:
+                name = ""
+                self._unreadable.setdefault(uuid, []).append("name")
         return PresentGpu(
             uuid=uuid,
-            name=self.or_none(self.nvml.nvmlDeviceGetName, handle) or "NVIDIA GPU",
+            name=name or "NVIDIA GPU",
             mig=mig,
             slices=self._slices(handle) if mig else (),
         )
@@ -618,23 +631,34 @@ class _Driver:
             return _Found(sensor=None, devices=(), findings=(asleep,))
         try:
             # From here on by UUID: places may change while we look.
-            handle = (
-                self.nvml.nvmlDeviceGetHandleByPciBusId(self._addresses[gpu.uuid])
-                if gpu.uuid in self._addresses
-                else self.nvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
-            )
+            if gpu.uuid in self._handles:
+                handle = self._handles[gpu.uuid]
+            elif gpu.uuid in self._addresses:
+                handle = self.nvml.nvmlDeviceGetHandleByPciBusId(self._addresses[gpu.uuid])
+            else:
+                handle = self.nvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
         except self.nvml.NVMLError as error:
             device = Device(id=gpu.uuid, name=gpu.name, mig=gpu.mig)
             return _Found(
                 sensor=None, devices=(device,), findings=(_not_measured(label, _explain(error.value)),)
             )
         device = self._device(handle, gpu)
+        unreadable = self._unreadable.get(gpu.uuid, [])
+        findings: list[Finding] = []
+        if unreadable:
+            findings.append(
+                Finding(
+                    code="gpu-described-unreadably",
+                    message=f"the {' and the '.join(unreadable)} of GPU {number}, as the driver tells, is not UTF-8; "
+                    "something else stands in the record",
+                    remedy=_NEW_DRIVER,
+                )
+            )
         found = self._probe(handle, device)
         energy_id, power_id = f"gpu{number}.energy", f"gpu{number}.power"
         momentary = not isinstance(found.instant, _Reason)
         channels: list[Channel] = []
         sources: dict[str, _Source] = {}
-        findings: list[Finding] = []
         if not isinstance(found.counter, _Reason):
             # How often a counter is refreshed stands nowhere (20 to 100 ms); it is learned from the trace.
             channels.append(_channel(energy_id, gpu, "counter", None, limit_w=device.power_limit_w))
@@ -648,7 +672,9 @@ class _Driver:
             findings += self._module_channels(number, gpu, found.module, channels, sources, alone=not own)
         if not channels:
             assert isinstance(found.power, _Reason)
-            return _Found(sensor=None, devices=(device,), findings=(_not_measured(label, found.power),))
+            return _Found(
+                sensor=None, devices=(device,), findings=(*findings, _not_measured(label, found.power))
+            )
         if not own:
             pass  # the module's finding says it
         elif isinstance(found.counter, _Reason):
@@ -962,10 +988,16 @@ class _Driver:
         limit_mw = self.or_none(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
         clock_mhz = self.or_none(nvml.nvmlDeviceGetMaxClockInfo, handle, _SM_CLOCK)
         memory = self.or_none(nvml.nvmlDeviceGetMemoryInfo, handle)
+        driver: str | None = None
+        with contextlib.suppress(nvml.NVMLError):
+            driver, readable = self._text(nvml.nvmlSystemGetDriverVersion)
+            if not readable:
+                driver = None
+                self._unreadable.setdefault(gpu.uuid, []).append("driver's version")
         return Device(
             id=gpu.uuid,
             name=gpu.name,
-            driver=self.or_none(nvml.nvmlSystemGetDriverVersion),
+            driver=driver,
             power_limit_w=limit_mw / 1000 if limit_mw else None,
             clock_mhz=float(clock_mhz) if clock_mhz else None,
             memory_gb=memory.total / 1e9 if memory is not None and memory.total else None,
@@ -987,8 +1019,20 @@ class _Driver:
         for place in range(self.or_none(nvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
             # Places may be empty, and inside a container other people's slices are hidden.
             with contextlib.suppress(nvml.NVMLError):
-                names.append(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)))
+                slice_ = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
+                names.append(self._text(nvml.nvmlDeviceGetUUID, slice_)[0])
         return tuple(names)
+
+    def _text(self, call: Callable[..., str], *arguments: Any) -> tuple[str, bool]:
+        """What the driver says, and whether it is UTF-8; where it is not, with marks in place of what cannot be read.
+
+        Raises:
+            NVMLError: the driver refuses.
+        """
+        try:
+            return call(*arguments), True
+        except UnicodeDecodeError as error:  # the binding takes nothing else
+            return error.object.decode("utf-8", "replace"), False
 
     def or_none(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """What the driver answers; None where it refuses, whatever for."""
