@@ -66,6 +66,9 @@ DIP_S, DIP_JUMPS = 10.0, 4.0
 # Readings further apart than this (a call that took seconds, a thread that had to wait) may hide more than one change of power.
 UNREAD_S = 1.5
 
+# Over a time as long as this between two ticks, longer than any usual spacing of them, lines that do not meet tell of more than one change.
+TWICE_S = 0.35
+
 # Powers that differ by no more are one power, where readings are seconds apart (a slope of five ticks is known so well).
 SAME_POWER = 0.01
 
@@ -512,7 +515,7 @@ class Counter:
             guess_j = energy - a.energy_j if once else None
             since_a_j, doubt = self._anywhere(a, b, since, until, guess_j)
             return a.energy_j + since_a_j, doubt
-        if since + until > UNREAD_S and not once:
+        if since + until > TWICE_S and both_known and not once:
             # The power changed more than once, nobody knows when: the energy is anywhere between the two.
             low, high = (min(max(one, a.energy_j), b.energy_j) for one in sorted((from_left, from_right)))
             return (low + high) / 2, math.hypot(left_doubt, right_doubt, bridge, (high - low) / SQRT12)
