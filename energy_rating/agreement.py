@@ -6,7 +6,7 @@ second of a long run is found in its window, though the run as a whole agrees.
 
 A register that sees a part of the time only (A100, H100: a quarter) may show too much or too little of a load that keeps step with it, and
 shows both as the two drift against each other. A fault of the counter has one sign. Suspicions of both signs that come near each other in
-size are therefore the register's, and none.
+size are therefore the register's, and none; unless the counter tells what the register told some time before: then it is late.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ SAME_TIME = 0.025
 
 # Nor are so few watts: idle cards are read to a watt.
 WATTS_APART = 2.0
+
+# A counter is looked for to be so late.
+LATE_S = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 
 # Suspicions of the other sign that come to this share of those of one sign make both the register's.
 BOTH_WAYS = 0.25
@@ -117,7 +120,21 @@ def suspicions(counter: Counter, register: Register) -> Blocks:
     found = [block for block in _blocks(counter, register) if _differ(block, counter, register)]
     more = sum(block.apart_j for block in found if block.apart_j > 0)
     less = -sum(block.apart_j for block in found if block.apart_j < 0)
-    return Blocks([] if min(more, less) > BOTH_WAYS * max(more, less) else found)
+    both = min(more, less) > BOTH_WAYS * max(more, less)
+    return Blocks([] if both and not _is_late(found, register) else found)
+
+
+def _is_late(blocks: Sequence[Block], register: Register) -> bool:
+    """Whether the counter tells what the register told some time before: it then misses at each rise what it has too much of at each fall."""
+    apart_j = sum(abs(block.apart_j) for block in blocks)
+    for late_s in LATE_S:
+        left_j = 0.0
+        for block in blocks:
+            counted_j = register.energy_j(block.start_s, block.end_s) - block.apart_j
+            left_j += abs(register.energy_j(block.start_s - late_s, block.end_s - late_s) - counted_j)
+        if left_j < BOTH_WAYS * apart_j:
+            return True
+    return False
 
 
 def _blocks(counter: Counter, register: Register) -> Iterator[Block]:
@@ -126,27 +143,42 @@ def _blocks(counter: Counter, register: Register) -> Iterator[Block]:
         return
     shortest_s = max(BLOCK_S, BLOCK_PERIODS * register.period_s)
     first_s, last_s = register.times[0], register.times[-1]
-    since_s = since_j = math.nan
+    held: tuple[float, float] | None = None  # where the block before began
+    since_s = since_j = time_s = energy_j = math.nan
     for tick in counter.ticks:
-        time_s = tick.time_s
-        if time_s < first_s:
+        if tick.time_s < first_s:
             continue
-        if time_s > last_s:
-            return
+        if tick.time_s > last_s:
+            break
+        time_s, energy_j = tick.time_s, tick.energy_j
         took_s = time_s - since_s
-        if took_s < shortest_s:
+        if took_s < shortest_s or (
+            took_s < LONGEST_BLOCK_S and register.readings(since_s, time_s) < BLOCK_READINGS
+        ):
             continue
-        if took_s < LONGEST_BLOCK_S:
-            if register.readings(since_s, time_s) < BLOCK_READINGS:
-                continue
-            counted_j, integrated_j = tick.energy_j - since_j, register.energy_j(since_s, time_s)
-            if (
-                abs(integrated_j - counted_j) > DISAGREES * counted_j + WATTS_APART * took_s
-                and not counter.has_gap(since_s, time_s)
-                and not register.has_gap(since_s, time_s)
-            ):
-                yield Block(start_s=since_s, end_s=time_s, apart_j=integrated_j - counted_j)
-        since_s, since_j = time_s, tick.energy_j
+        if held is not None:
+            yield from _block(*held, since_s, since_j, counter, register)
+        held = None if math.isnan(since_s) else (since_s, since_j)
+        since_s, since_j = time_s, energy_j
+    # What is left at the end is too short for a block of its own.
+    if held is not None:
+        yield from _block(*held, time_s, energy_j, counter, register)
+
+
+def _block(
+    since_s: float, since_j: float, until_s: float, until_j: float, counter: Counter, register: Register
+) -> Iterator[Block]:
+    """The time from one tick to another, if the two differ in it."""
+    took_s, counted_j = until_s - since_s, until_j - since_j
+    if took_s >= LONGEST_BLOCK_S:
+        return
+    apart_j = register.energy_j(since_s, until_s) - counted_j
+    if (
+        abs(apart_j) > DISAGREES * counted_j + WATTS_APART * took_s
+        and not counter.has_gap(since_s, until_s)
+        and not register.has_gap(since_s, until_s)
+    ):
+        yield Block(start_s=since_s, end_s=until_s, apart_j=apart_j)
 
 
 def _differ(block: Block, counter: Counter, register: Register) -> bool:

@@ -72,6 +72,9 @@ LATEST_TICK = 2.0
 # So many spacings of a counter tell what is usual.
 ENOUGH_SPACINGS = 1000
 
+# Over a time as long as this between two ticks, longer than any usual spacing of them, lines that do not meet tell of more than one change.
+TWICE_S = 0.35
+
 # Powers that differ by no more are one power, where readings are seconds apart (a slope of five ticks is known so well).
 SAME_POWER = 0.01
 
@@ -582,7 +585,7 @@ class Counter:
             guess_j = energy - a.energy_j if once else None
             since_a_j, doubt = self._anywhere(a, b, since, until, guess_j)
             return a.energy_j + since_a_j, doubt
-        if since + until > UNREAD_S and not once:
+        if since + until > TWICE_S and both_known and not once:
             # The power changed more than once, nobody knows when: the energy is anywhere between the two.
             low, high = (min(max(one, a.energy_j), b.energy_j) for one in sorted((from_left, from_right)))
             return (low + high) / 2, math.hypot(left_doubt, right_doubt, bridge, (high - low) / SQRT12)
