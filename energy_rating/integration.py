@@ -321,6 +321,8 @@ class Counter:
         self.resets: list[float] = []
         self.stuck: list[tuple[float, float]] = []
         self.period_s = period_s if period_s is not None else learned_period_s(samples)
+        if self.period_s is None and not first_reckoning:
+            self.period_s = bounded_period_s(samples)
         self.first_s = samples.start_s[0] if len(samples) else math.inf
         self.last_s = samples.end_s[-1] if len(samples) else -math.inf
         self.gaps = _Gaps()
@@ -466,6 +468,13 @@ class Counter:
     def has_gap(self, start_s: float, end_s: float) -> bool:
         """Whether a time that it tells nothing about reaches into that one."""
         return covered_s(start_s, end_s, self.gaps.near(start_s, end_s)) < end_s - start_s
+
+    @property
+    def ticks_within_s(self) -> float | None:
+        """It ticks at least this often: its period, or where the readings do not tell it the mean spacing of the ticks that they saw."""
+        if self.period_s is not None or self._first_reckoning or len(self._times) < FEWEST_CLOSE:
+            return self.period_s
+        return (self._times[-1] - self._times[0]) / (len(self._times) - 1) or None
 
     def resolution_s(self, start_s: float, end_s: float) -> float:
         """What the counter, as it was read around a window, tells apart: its period, or the spacing of the ticks seen then."""
@@ -972,6 +981,51 @@ def _usual_spacing_s(samples: Samples) -> float:
         if len(spacings) >= ENOUGH_SPACINGS:
             break
     return median(spacings) if spacings else math.inf
+
+
+# A period is told by its bounds where they lie within this factor of each other: readings that come late leave no more.
+CLOSE_BOUNDS = 2.0
+
+# A tick that came early and one that came late are so much of a period nearer or further (95 to 104 ms for 100; SC24 data).
+UNEVEN = 0.1
+
+
+def bounded_period_s(samples: Samples) -> float | None:
+    """How often a counter ticks, where its readings came too late to see its ticks closely: what none of them contradicts.
+
+    Between two readings of one value no tick came, and the period is longer; two ticks that were seen one after the other are a period apart
+    or several. Ticks between those bounds are counted, and the time is divided by their number; where nobody can tell how many there were,
+    the longest period possible. None if even the bounds are far apart.
+    """
+    ticks: list[tuple[float, float]] = []
+    least_s, most_s = 0.0, math.inf
+    held_since_s = before_s = (
+        math.nan
+    )  # the end of the first, and the start of the last reading of this value
+    previous = math.nan
+    for start_s, end_s, value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
+        if value == previous:
+            least_s = max(least_s, start_s - held_since_s)
+        else:
+            if previous == previous:
+                if ticks:
+                    most_s = min(most_s, end_s - ticks[-1][0])
+                ticks.append((before_s, end_s))
+            previous, held_since_s = value, end_s
+        before_s = start_s
+    least_s, most_s = least_s / (1 + UNEVEN), most_s * (1 + UNEVEN)
+    if len(ticks) < FEWEST_CLOSE or not 0 < least_s <= most_s <= CLOSE_BOUNDS * least_s:
+        return None
+    middle_s = math.sqrt(least_s * most_s)
+    # The spacings of ticks that were seen well enough to tell how many periods they are.
+    close = [(since + until) / 2 for since, until in ticks if until - since < middle_s / 2]
+    spacings = [(b - a, round((b - a) / middle_s)) for a, b in pairwise(close)]
+    known = [(spacing_s, count) for spacing_s, count in spacings if 1 <= count <= 2]
+    if len(known) >= FEWEST_CLOSE:
+        found_s = sum(spacing_s for spacing_s, _ in known) / sum(count for _, count in known)
+        if least_s <= found_s <= most_s:
+            return found_s
+    return most_s
 
 
 class Register:

@@ -622,7 +622,10 @@ def _of_measurement(record: Record, measurement: Measurement, scheme: Scheme) ->
             if channel.method == "model":
                 continue
             if channel.period_s is None:
-                yield f"{channel.id}: the record does not say how often the sensor refreshes"
+                yield (
+                    f"{channel.id}: the readings came too late or too seldom to tell how often the sensor refreshes, as they do while "
+                    "other programs keep the processors busy; measure again with a core left free, for a minute or longer"
+                )
             elif measurement.duration_s / channel.period_s < rules.fewest_samples:
                 yield _Shortfall(
                     f"{channel.id} gave about {int(measurement.duration_s / channel.period_s)} samples; "

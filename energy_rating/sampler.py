@@ -167,6 +167,11 @@ MOST_LATE_S = 0.02
 # At most this share of the time is spent inside the calls of a slow sensor.
 SLOW_S, BUSIEST = 0.02, 0.1
 
+# Beside busy threads a reading takes as long as the wait for Python's lock, which is no reason to read more seldom: a device is as slow as
+# its quickest reading of late. That may grow by so much from one to the next, so after some 60 even a device that became slow is known
+# to be; one that takes as long as this, twice in a row, at once.
+FLOOR_GROWS, TWICE_SLOW_S = 1.05, 0.3
+
 
 class Pace:
     """When one sensor is to be read next: around the ticks of its counter once those are known, else every period.
@@ -194,6 +199,7 @@ class Pace:
         self._due_s: float | None = None
         self._late_s = 0.0  # how much later than due this thread gets to read
         self._cost_s = 0.0  # how long reading takes
+        self._floor_s = self._last_cost_s = math.inf
         self._guard_s = NARROWEST_GUARD_S
         self._relearnt = 0
         self.dense = True  # there was an edge: every tick counts
@@ -205,6 +211,19 @@ class Pace:
         self._due_s = self._next_s(start_s, end_s, reading)
         return self._due_s
 
+    def _slow_s(self, cost: float) -> float:
+        """How long a slow device takes; 0 if it is none."""
+        self._floor_s = cost if self._floor_s == math.inf else min(cost, FLOOR_GROWS * self._floor_s)
+        again, self._last_cost_s = min(cost, self._last_cost_s), cost
+        if self._floor_s >= SLOW_S:
+            return self._floor_s
+        return again if TWICE_SLOW_S <= again < math.inf else 0.0
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the device itself takes long to answer."""
+        return self._floor_s >= SLOW_S
+
     @property
     def last_value(self) -> float | None:
         """What the counter said last; None if it said nothing, or there is none to follow."""
@@ -213,8 +232,8 @@ class Pace:
     def _next_s(self, start_s: float, end_s: float, reading: Mapping[str, float | SensorFailed]) -> float:
         cost = end_s - start_s
         self._cost_s = max(0.9 * self._cost_s, min(cost, MOST_LATE_S))
-        # A thread beside a busy main thread waits for Python's lock for 5 ms; that is no slow device.
-        earliest = end_s + (cost if cost < SLOW_S else min(cost / BUSIEST, 2.0))
+        slow_s = self._slow_s(cost)
+        earliest = end_s + (min(slow_s / BUSIEST, 2.0) if slow_s else min(cost, MOST_LATE_S))
         value = reading.get(self._counter) if self._counter is not None else None
         if not isinstance(value, float):
             self._last = None
@@ -572,7 +591,8 @@ class Sampler:
                 if not watched.modelled and self._read(watched) and not self._abandoned:
                     value, due = watched.pace.last_value, watched.pace.tick_after(watched.read_s)
                     # Of a device that takes long to answer no tick is known well anyway, and nobody is to wait for it twice.
-                    if value is not None and due is not None and watched.read_s - began < SLOW_S:
+                    slow = watched.pace.is_slow or watched.read_s - began > LAST_TICK_S / 2
+                    if value is not None and due is not None and not slow:
                         self._awaited.append((watched, value, due))
             self._awaited_until_s = self._clock.now() + LAST_TICK_S
         awaited, self._awaited = self._awaited, []

@@ -225,7 +225,7 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
             findings.append(checks.overlapping(measurement, added.windows_s))
         for channel in channels:
             if channel.id in used:
-                findings += checks.of_steps(name, added.durations, channel, channel.period_s)
+                findings += checks.of_steps(name, added.durations, channel, _known_period_s(parts, channel))
         if name == MEASURED:
             for (number, channel_id), seen in added.seen.items():
                 # A model follows the load of the whole machine; only what was measured is expected to repeat itself.
@@ -800,10 +800,19 @@ def _distinct(parts: Iterable[_Part]) -> list[Channel]:
                 name = f"{channel.id}@{part.number}" if "@" not in name else f"{name}+"
             part.renamed[channel.id] = name
             if channel.id in part.counters and channel.period_s is None:
-                learned = part.counters[channel.id].period_s
+                learned = part.counters[channel.id].ticks_within_s
                 channel = replace(channel, period_s=round(learned, 4) or None if learned else None)
             channels.setdefault(name, replace(channel, id=name))
     return list(channels.values())
+
+
+def _known_period_s(parts: Sequence[_Part], channel: Channel) -> float | None:
+    """The refresh period of a channel of the record; None where it is no more than a bound."""
+    for part in parts:
+        for own, name in part.renamed.items():
+            if name == channel.id and own in part.counters:
+                return channel.period_s if part.counters[own].period_s is not None else None
+    return channel.period_s
 
 
 def _differs(one: Channel, other: Channel) -> bool:

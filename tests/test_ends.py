@@ -160,3 +160,84 @@ def test_a_run_that_ends_at_once_waits_for_one_tick_and_tells_its_energy(tmp_pat
     found = run.record["run"].energy_j["gpu"]
     assert found.value == pytest.approx(75.0, rel=0.03)
     assert abs(found.value - 75.0) < 2.5 * found.random
+
+
+def busy(rng):
+    """How long a reading waits for Python's lock on either side of its call, beside a few busy threads."""
+    return rng.uniform(0.05, 0.5) if rng.random() < 0.03 else rng.uniform(0.0, 0.012)
+
+
+class Delayed(Gpu):
+    """A GPU whose readings come late: the sampler waits for the lock before and after each call."""
+
+    rng = random.Random("delayed")
+    delay = staticmethod(busy)
+
+    def read(self):
+        self.clock.time += self.delay(self.rng)
+        values = super().read()
+        self.clock.time += self.delay(self.rng)
+        return values
+
+
+def beside_busy_threads(folder, seconds, windows=(), seed=0, load=None, delay=busy):
+    """A run whose readings come late; windows as (start, end) in seconds of the run."""
+    clock = VirtualClock()
+    device = Delayed(clock, *(load or constant(560.0)), phase_s=0.0371, cost_s=0.0002)
+    device.rng, device.delay = random.Random(f"delayed {seed}"), delay
+    with measure(output_dir=folder, sensors=[device], clock=clock, report=None) as run:
+        opened = clock.time - run.elapsed_s()
+        edges = sorted(
+            (time, number, which) for number, span in enumerate(windows) for which, time in enumerate(span)
+        )
+        under_way, noted = {}, {}
+        for time, number, which in edges:
+            until(clock, opened + time, device)
+            if which == 0:
+                under_way[number] = run.window(f"window {number}")
+                under_way[number].__enter__()
+                noted[number] = [clock.time]
+            else:
+                under_way.pop(number).__exit__(None, None, None)
+                noted[number].append(clock.time)
+        until(clock, opened + seconds, device)
+    return run, noted
+
+
+def until(clock, moment, device):
+    while clock.time < moment:
+        clock.late_s = device.delay(device.rng)
+        clock.sleep(min(0.01, moment - clock.time))
+
+
+def test_how_often_a_counter_ticks_is_told_beside_busy_threads_too(tmp_path):
+    for seed in range(3):
+        run, _ = beside_busy_threads(tmp_path / str(seed), 30.0, seed=seed)
+        (channel,) = (channel for channel in run.record.channels if channel.method == "counter")
+        assert channel.period_s is not None
+        # Never shorter than it is, and enough of them for a rating of a minute.
+        assert 0.095 < channel.period_s < 0.5
+
+
+def test_busy_threads_do_not_make_a_device_slow(tmp_path):
+    run, _ = beside_busy_threads(tmp_path, 20.0)
+    readings = run.trace()
+    counted = readings[readings.channel == "gpu0.energy"].time_s
+    assert len(counted) > 120
+    assert counted.diff().median() < 0.13
+
+
+def test_a_device_that_becomes_slow_is_read_more_seldom(tmp_path):
+    clock = VirtualClock()
+    device = FakeDevice(clock, *constant(300.0), cost_s=0.0002)
+
+    def slow(now, kind):
+        if now > 1005.0 and kind == "energy":
+            clock.time += 0.05
+
+    device.fault = slow
+    with measure(output_dir=tmp_path, sensors=[device], clock=clock, report=None):
+        clock.sleep(20.0)
+        before = device.reads
+        clock.sleep(20.0)
+        assert (device.reads - before) * 0.05 < 0.15 * 20.0

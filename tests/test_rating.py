@@ -520,7 +520,7 @@ REASONS: dict[str, tuple[Callable[[], Record], str]] = {
     ),
     "a sensor of unknown period": (
         lambda: with_channel(period_s=None),
-        "gpu0.energy: the record does not say how often the sensor refreshes",
+        "gpu0.energy: the readings came too late or too seldom to tell how often the sensor refreshes",
     ),
     "too few repeats": (
         lambda: with_measurement(n=4, work={"request": 4000, "token": 40_000}),
