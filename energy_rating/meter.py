@@ -45,6 +45,7 @@ from energy_rating.errands import Errand
 from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
 from energy_rating.interruptions import is_interruption, pass_on
 from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JournalFile, claim, state_folder
+from energy_rating.libraries import has_room
 from energy_rating.sampler import QUIET_LINE_S, Clock, Models, MonotonicClock, Sampler, Ticker
 from energy_rating.sensors import Detection, Sensor
 from energy_rating.survey import InTurn, detect
@@ -464,6 +465,12 @@ class Run:
         if self._is_large():
             self._lines.append(
                 f"the journal is large; make the record with: energy-rating summarise {self.folder or ''}".rstrip()
+            )
+            return
+        if not has_room():
+            self._lines.append(
+                "the limit of address space (ulimit -v) leaves no room to make the record here; make it with: "
+                f"energy-rating summarise {self.folder or ''}".rstrip()
             )
             return
         self._judge()
