@@ -7,6 +7,13 @@ and swapped, checksums mended afterwards so that the damage is not seen at once;
 was read is carried on to rating, label, card and spreadsheet. Fallen out has what raised anything but ``BadInput``, took more than
 ``MOST_CPU_S`` of the processor, was not harmless where a person reads it, or needed more memory than ``MOST_MEMORY`` allows the process.
 The same seed gives the same inputs. ``tests/test_hostile.py`` uses the same mutations for some seconds on every change.
+
+    .venv/bin/python benchmarks/fuzz.py --only markdown
+
+puts cards together at random and looks whether the reader of cards sees the same headings and markers outside of everything as
+implementations of CommonMark do: markdown-it-py and, where it is installed, commonmark. Fallen out is what differs from all of them;
+where they differ from each other, whom the reader goes with is counted and the first of each kind shown, to be decided by the text of CommonMark.
+No build hangs on these searches: ``make test`` tries the same cases each time.
 """
 
 from __future__ import annotations
@@ -18,6 +25,7 @@ import io
 import json
 import os
 import random
+import re
 import resource
 import sys
 import tempfile
@@ -39,7 +47,7 @@ from energy_rating.formats import (
     record_to_json,
 )
 from energy_rating.profiles import Profile, profiles, read_profile
-from energy_rating.publishers import card, csv, label, text
+from energy_rating.publishers import card, csv, label, splice, text
 from energy_rating.publishers.strangers import for_terminal
 from energy_rating.rating import load_scheme, rate
 from energy_rating.rating import schemes as known_schemes
@@ -300,6 +308,130 @@ def mutated_lines(content: bytes, dice: random.Random) -> bytes:
     return b"".join(lines)
 
 
+# --------------------------------------------------------------------------------------------------------- Markdown
+
+# Lines of a card's body, at the edges of what CommonMark says of blocks.
+MARKDOWN = (
+    *("", "", "", "text", "text", "# Hi", "## Environmental Impact", "### Else", "#", "#none", "Setext", "===", "---", "--", "="),
+    *("***", "- - -", "```", "```", "~~~", "````", "  ```", "    ```", "``` `", "- item", "- ```", "1. ```", "   ```", "> ```", "> quote"),
+    *("2. two", "10) ten", "1) one", "-", "*", "1.", "+ plus", "  - deeper", "    - code?", ">", "> > twice", "- > in", "- # Hi", "> # Hi"),
+    *("<!--", "-->", "<!-- c -->", "<!-->", "<pre>", "</pre>", "<div>", "</div>", "<b>", "</b>", "<b", "</b >x", '<i a="b">', "<?php", "?>"),
+    *("<!A", ">", "<![CDATA[", "]]>", "<script>", "</script>", "<style x", "<hr/>", "<x-y/>", "<a href='", "'>", "    code", "\tcode", "   text"),
+    *(splice.START, splice.END, splice.START, splice.END, f"  {splice.START}", f"    {splice.START}", f"`{splice.START}`", f"> {splice.END}"),
+    *(f"{splice.START} ", f"text {splice.END}", f"- {splice.START}", f"{splice.START} x", "| a | b |", "|---|---|", "🌍", "é", "\\"),
+    # Link reference definitions, whole and in pieces.
+    *("[a]: b", "[a]: b", "[a]: b 'c'", '[a]: b "c', "[a]: b (c)", "[a]:", "[a", "b]: c", "[a]: <b c>", "[a]: <b", "[a]: <>", "[]: a"),
+    *("[a]: b c", "[a]: b 'c' d", "[a] : b", "[a]:b", "[a\\]: b", "[a\\]]: b", "[[a]: b", "[a]: b(c", "[a]: (b)", "[a]: b\\(", "[a]: 'b'"),
+    *("'c'", '"c"', "(c)", "'c", "c'", '"c', 'c"', "(c", "c)", "'", '"', "(", ")", "'c' d", "    'c'", "    'c", "   [d]: e", "    [d]: e"),
+    *("> [a]: b", "- [a]: b", "1. [a]: b", "  [a]: b", "> 'c'", "  'c'", "b", "    b", "\t'c'", "[a]: b ", "[a]: b\t'c'  ", "[^a]: b"),
+)  # fmt: skip
+_CHARACTERS = "[]:<>'\"()\\ `~-=#*+_.!?/\t1a"
+_DEFINES = "]:"
+_ATX = re.compile(r" {0,3}#{1,6}(?: |\t|$)")
+# HTML blocks 1 to 5, of which only the first line may hold a marker that is meant.
+_RAW = re.compile(r" {0,3}<(?:!--|\?|![A-Za-z]|!\[CDATA\[|(?:pre|script|style|textarea)(?:\s|>|$))", re.I)
+_EOLS = re.compile(r"\r\n|\r|\n")
+
+
+def markdown(dice: random.Random) -> str:
+    """A body of up to a dozen lines; every other one has a definition near its beginning, every third characters that were exchanged."""
+    lines = [dice.choice(MARKDOWN) for _ in range(dice.randrange(2, 12))]
+    if dice.random() < 0.5:
+        lines.insert(dice.randrange(3), dice.choice([line for line in MARKDOWN if _DEFINES in line]))
+    if dice.random() < 0.1:
+        inside = dice.choice(("> ", "- ", "  ", "   ", "1. "))
+        lines = [inside + line if dice.random() < 0.7 else line for line in lines]
+    for _ in range(dice.choice((0, 0, 0, 0, 1, 2))):
+        line = dice.randrange(len(lines))
+        at = dice.randrange(len(lines[line]) + 1)
+        lines[line] = (
+            lines[line][:at] + dice.choice(("", *_CHARACTERS)) + lines[line][at + dice.randrange(2) :]
+        )
+    return dice.choice(("\n", "\n", "\n", "\r\n")).join(lines) + dice.choice(("\n", ""))
+
+
+def outside_of_everything(body: str) -> set[int]:
+    """The lines, counted from 0, on which our reader sees a heading or a marker that is meant."""
+    return {
+        line.number - 1
+        for line in splice._Markdown().lines(body, 0)
+        if (line.ground and re.match(_ATX, line.text)) or ((line.ground or line.html) and _marker(line.text))
+    }
+
+
+def _marker(line: str) -> bool:
+    return line.strip(" \t") in (splice.START, splice.END)
+
+
+def _markers_in(written: Sequence[str], first: int, after: int) -> set[int]:
+    """Of a block of HTML, the lines that are markers and meant."""
+    raw = _RAW.match(written[first])
+    return {
+        number for number in range(first, after) if _marker(written[number]) and (number == first or not raw)
+    }
+
+
+def outside_by_markdown_it(body: str) -> set[int]:
+    """The same by markdown-it-py. Raises ImportError without it."""
+    import markdown_it
+
+    written, found = _EOLS.split(body), set()
+    for token in markdown_it.MarkdownIt("commonmark").parse(body):
+        if token.level == 0 and token.map and token.type == "heading_open" and token.markup.startswith("#"):
+            found.add(token.map[0])
+        elif token.level == 0 and token.map and token.type == "html_block":
+            found |= _markers_in(written, *token.map)
+    return found
+
+
+def outside_by_commonmark(body: str) -> set[int]:
+    """The same by commonmark, the reference implementation's port. Raises ImportError without it."""
+    import commonmark
+
+    written, found = _EOLS.split(body), set()
+    node = commonmark.Parser().parse(body).first_child
+    while node is not None:
+        first, last = node.sourcepos[0][0] - 1, node.sourcepos[1][0]
+        if node.t == "heading" and re.match(_ATX, written[first]):
+            found.add(first)
+        elif node.t == "html_block":
+            found |= _markers_in(written, first, min(last, len(written)))
+        node = node.nxt
+    return found
+
+
+def implementations() -> dict[str, Callable[[str], set[int]]]:
+    """Those that are installed."""
+    found = {}
+    for name, read in (("markdown-it", outside_by_markdown_it), ("commonmark", outside_by_commonmark)):
+        try:
+            read("")
+        except ImportError:
+            continue
+        found[name] = read
+    return found
+
+
+class Divided(Exception):
+    """Implementations of CommonMark differ from each other, and the reader goes with some of them."""
+
+
+def read_markdown(content: bytes) -> None:
+    """Raises where the reader of cards differs from implementations of CommonMark."""
+    body = content.decode()
+    ours = outside_of_everything(body)
+    others = {name: read(body) for name, read in _implementations().items()}
+    unlike = [name for name, theirs in others.items() if theirs != ours]
+    if others and len(unlike) == len(others):
+        raise Escaped(f"differs from {' and '.join(unlike)}")
+    if unlike:
+        definition = "a definition" if _DEFINES in body else "no definition"
+        raise Divided(f"with {definition}, unlike {' and '.join(unlike)}")
+
+
+_implementations = functools.cache(implementations)
+
+
 # ---------------------------------------------------------------------------------------------------------- readers
 
 
@@ -315,6 +447,8 @@ class Target:
 
     def input(self, dice: random.Random) -> bytes:
         """One mutated file."""
+        if not self.seeds:  # put together, of nothing
+            return self.mutate(b"", dice)
         seed = dice.choice(self.seeds)
         changed = seed if dice.random() < 0.15 else self.mutate(seed, dice)
         return mutated_bytes(changed, dice) if changed is seed or dice.random() < 0.12 else changed
@@ -537,11 +671,22 @@ def _gguf() -> bytes:
     return b"GGUF" + struct.pack("<IQQ", 3, 1, len(entries)) + b"".join(entries) + tensor
 
 
+CARDS_BODY = Target(
+    name="markdown",
+    weight=5,
+    seeds=(),
+    mutate=lambda _, dice: markdown(dice).encode(),
+    read=read_markdown,
+)
+
 # ----------------------------------------------------------------------------------------------------------- the run
 
 
 def fell_out(target: Target, content: bytes, most_cpu_s: float = MOST_CPU_S) -> str | None:
-    """What is wrong with how the reader took an input; None if it gave a value, or refused it in one line."""
+    """What is wrong with how the reader took an input; None if it gave a value, or refused it in one line.
+
+    Raises Divided: there is no saying.
+    """
     start = time.process_time()
     try:
         target.read(content)
@@ -549,6 +694,8 @@ def fell_out(target: Target, content: bytes, most_cpu_s: float = MOST_CPU_S) -> 
         told = str(error)
         if "\n" in told or len(told) > 2000:
             return f"{target.name}: a refusal that is not one line of bearable length"
+    except Divided:
+        raise
     except Exception as error:  # what else it may be is what is looked for
         last = traceback.extract_tb(error.__traceback__)[-1]
         ours = [
@@ -572,7 +719,10 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder for one input of each kind that fell out")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        found = [item for item in targets(Path(folder)) if options.only in (None, item.name)]
+        known = (*targets(Path(folder)), CARDS_BODY)
+        found = [item for item in known if options.only in (None, item.name)]
+        against = ", ".join(_implementations()) or "nothing: install markdown-it-py"
+        print(f"Markdown is compared with {against}", flush=True)
         for target in found:  # loads everything before memory is bounded
             for seed in target.seeds:
                 fell_out(target, seed)
@@ -581,6 +731,7 @@ def main() -> None:
         begun_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         tried: Counter[str] = Counter()
         kinds: Counter[str] = Counter()
+        divided: Counter[str] = Counter()
         start = time.monotonic()
         for number in range(options.inputs):
             if time.monotonic() - start > options.seconds:
@@ -589,7 +740,13 @@ def main() -> None:
             target = dice.choices(found, [item.weight for item in found])[0]
             content = target.input(dice)
             tried[target.name] += 1
-            wrong = fell_out(target, content)
+            try:
+                wrong = fell_out(target, content)
+            except Divided as told:
+                divided[str(told)] += 1
+                if divided[str(told)] == 1:
+                    print(f"input {number}, divided {told}: {content.decode()!r}", flush=True)
+                continue
             if wrong is not None:
                 kinds[wrong] += 1
                 if kinds[wrong] == 1:
@@ -604,6 +761,8 @@ def main() -> None:
     )
     for name, count in tried.most_common():
         print(f"  {name:12} {count:>9,}")
+    for kind, count in divided.most_common():
+        print(f"  {count:>9,} × divided {kind}")
     print(f"fallen out: {sum(kinds.values()):,} inputs of {len(kinds)} kinds")
     for kind, count in kinds.most_common():
         print(f"  {count:>6,} × {kind}")

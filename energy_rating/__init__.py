@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from energy_rating.benchmarking import benchmark
     from energy_rating.comparison import compare
     from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
-    from energy_rating.formats import load
+    from energy_rating.evidence import load
     from energy_rating.impact import footprint
     from energy_rating.meter import Run, measure
     from energy_rating.normalisation import normalise
@@ -41,7 +41,7 @@ _HOMES = {
     "benchmark": "benchmarking",
     "compare": "comparison",
     "footprint": "impact",
-    "load": "formats",
+    "load": "evidence",
     "measure": "meter",
     "normalise": "normalisation",
     "rate": "rating",

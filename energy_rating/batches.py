@@ -23,7 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.formats import RECORD_NAME, json_object, read_record, read_toml, write_whole
+from energy_rating.evidence import load
+from energy_rating.formats import RECORD_NAME, json_object, read_toml, write_whole
 from energy_rating.records import MEASURED, Record
 from energy_rating.withheld import secrets_of, shown, without
 from energy_rating.workloads.command import guard
@@ -227,7 +228,14 @@ def run_batch(
 
 
 # Findings of a record that did not come to its end.
-_UNFINISHED = ("workload-failed", "cancelled", "body-raised", "interrupted")
+_UNFINISHED = (
+    "workload-failed",
+    "cancelled",
+    "body-raised",
+    "program-failed",
+    "interrupted",
+    "still-running",
+)
 
 
 def finished(entry: Entry, folder: Path) -> Outcome:
@@ -238,7 +246,7 @@ def finished(entry: Entry, folder: Path) -> Outcome:
         failure = str(said)[:LONGEST_QUOTE]
     if failure is None and (folder / RECORD_NAME).is_file():
         try:
-            record = read_record(folder / RECORD_NAME)
+            record = load(folder / RECORD_NAME)
         except EnergyRatingError as error:
             return Outcome(entry=entry, folder=folder, failure=str(error))
         if MEASURED in record and not any(finding.code in _UNFINISHED for finding in record.findings):

@@ -384,6 +384,7 @@ def run_plan(
     sleep: Callable[[float], None] = time.sleep,
     progress: Callable[[Progress], None] | None = None,
     report: Callable[[str], None] | None = None,
+    place: str | None = None,
 ) -> Run:
     """Runs a plan and returns the run, which has ended and holds the record.
 
@@ -396,6 +397,7 @@ def run_plan(
         task=Task(name=plan.task.name, protocol=plan.protocol_name, unit=plan.task.unit),
         load=_load(plan),
         files=plan.files,
+        place=place,
         output_dir=output_dir,
         sensors=sensors,
         clock=clock,

@@ -29,7 +29,8 @@ from energy_rating import __version__
 from energy_rating.benchmarking import Plan, Progress, run_plan
 from energy_rating.checks import random_half_width
 from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.formats import plain, read_record, write_whole
+from energy_rating.evidence import load
+from energy_rating.formats import plain, write_whole
 from energy_rating.journal import state_folder
 from energy_rating.normalisation import (
     CALIBRATED,
@@ -579,7 +580,7 @@ class _Going:
         if self.again:
             return None
         try:
-            record = read_record(folder)
+            record = load(folder)
         except EnergyRatingError:
             return None
         same = record.provenance.version == __version__ and self.device in (
@@ -662,7 +663,12 @@ def _unsound(record: Record, measurement: Measurement, component: str) -> str | 
 
 
 def _use(record: Record, measurement: Measurement) -> float | None:
-    limits = [device.power_limit_w for device in record.environment.devices if device.power_limit_w]
+    gpus = {channel.device for channel in record.channels if channel.component == "gpu"}
+    limits = [
+        device.power_limit_w
+        for device in record.environment.devices
+        if device.power_limit_w and device.id in gpus
+    ]
     seen_s = measurement.duration_s * measurement.coverage.get("gpu", 1.0)
     if len(limits) != 1 or seen_s <= 0:
         return None

@@ -7,17 +7,18 @@ A finding says what is wrong, where, and what to do. *note*: good to know. *degr
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import mean, stdev
 from typing import NamedTuple
 
+from energy_rating.agreement import COMPARED_FROM_S, DISAGREES, DISAGREES_BADLY, Disagreement
 from energy_rating.columns import Column
 from energy_rating.formats import Session, Span
 from energy_rating.integration import Counter, Register
 from energy_rating.quantities import Estimate
-from energy_rating.records import MEASURED, RUN, Channel, Condition, Finding, Measurement, Severity
+from energy_rating.records import MEASURED, RUN, Channel, Condition, Finding, Measurement, Outcome, Severity
 
 # What a rating asks for, and below which share a figure no longer stands for its window at all.
 FULL_COVERAGE = 0.99
@@ -25,11 +26,6 @@ LEAST_COVERAGE = 0.90
 
 # A window shorter than so many refreshes of its counter is mostly edge.
 SHORTEST_IN_TICKS = 3.0
-
-# Counter and integrated power of one GPU agree to about 1 % where both are sound (ml-energy/zeus#12). The register's own part-time
-# sampling explains a few per cent, so only more is a finding; the comparison needs the register's lag to be a small part.
-DISAGREES, DISAGREES_BADLY = 0.05, 0.10
-COMPARED_FROM_S = 10.0
 
 # Half the 95 % interval, relative, beyond which a figure says little.
 DOUBTFUL = 0.20
@@ -69,14 +65,20 @@ def of_measurement(
     used: Mapping[str, float],
     *,
     contiguous: bool,
+    seamless: bool = False,
 ) -> Iterator[Finding]:
     """What is wrong with one measurement.
 
     ``used``: what each channel that its energy came from can tell apart, in seconds. ``contiguous``: its windows follow upon
-    each other, so that what is misplaced at an edge is not lost.
+    each other, so that what is misplaced at an edge is not lost; ``seamless``: with next to nothing between them, so that all
+    together are one stretch, and as surely known.
     """
     name = measurement.name
     by_id = {channel.id: channel for channel in channels}
+    # What is only estimated takes nothing from what is measured beside it.
+    estimated = {channel.component for channel in channels}
+    estimated -= {channel.component for channel in channels if channel.method != "model"}
+    beside = any(component not in estimated for component in measurement.energy_j)
     for component, share in measurement.coverage.items():
         if share < FULL_COVERAGE:
             seen = f"only {share:.1%} of {measurement.duration_s:.1f} s" if share > 0 else "no part"
@@ -84,7 +86,11 @@ def of_measurement(
                 code="partly-measured",
                 message=f"{component}: {seen} of {name!r} was seen by its sensors; the figure is that part's",
                 remedy="Look for sensor-lost, gap and reset findings; measure again",
-                severity="disqualifies" if share < LEAST_COVERAGE else "degrades",
+                severity="note"
+                if component in estimated and beside
+                else "disqualifies"
+                if share < LEAST_COVERAGE
+                else "degrades",
                 measurement=name,
                 channel=next((channel.id for channel in channels if channel.component == component), None),
             )
@@ -92,15 +98,21 @@ def of_measurement(
     too_short: set[str] = set()
     for channel_id, period_s in used.items():
         if period_s and by_id[channel_id].method != "model" and mean_s < SHORTEST_IN_TICKS * period_s:
-            too_short.add(by_id[channel_id].component)
+            component = by_id[channel_id].component
+            energy = measurement.energy_j.get(component)
+            together = measurement.duration_s >= SHORTEST_IN_TICKS * period_s
+            known = seamless and together and energy is not None and random_half_width(energy) <= DOUBTFUL
+            too_short.add(component)
             yield Finding(
                 code="window-too-short",
                 message=f"windows of {mean_s * 1e3:.3g} ms are too short for a sensor that tells apart "
-                f"{period_s * 1e3:.3g} ms",
+                f"{period_s * 1e3:.3g} ms"
+                + ("; all together, without a pause between them, they are well known" if known else ""),
                 remedy=f"Put at least {SHORTEST_IN_TICKS * period_s:.2g} s of work into one window",
-                severity="degrades"
-                if mean_s >= period_s
-                or (contiguous and measurement.duration_s >= SHORTEST_IN_TICKS * period_s)
+                severity="note"
+                if known
+                else "degrades"
+                if mean_s >= period_s or (contiguous and together)
                 else "disqualifies",
                 measurement=name,
                 channel=channel_id,
@@ -132,6 +144,14 @@ def overlapping(measurement: Measurement, windows_s: float) -> Finding:
         remedy="What a single one costs is told only by windows that do not overlap",
         measurement=measurement.name,
     )
+
+
+def beside_what_is_measured(finding: Finding, channels: Sequence[Channel]) -> Finding:
+    """A finding of a run as it bears on a record: what befell a model is good to know where something is measured beside it."""
+    methods = {channel.id: channel.method for channel in channels}
+    if methods.get(finding.channel or "") != "model" or finding.severity != "degrades":
+        return finding
+    return replace(finding, severity="note") if set(methods.values()) != {"model"} else finding
 
 
 def random_half_width(energy: Estimate) -> float:
@@ -202,6 +222,44 @@ def of_pair(
             severity="disqualifies" if abs(apart) > DISAGREES_BADLY else "degrades",
             channel=channel.id,
         )
+
+
+def of_windows_apart(channel: Channel, found: Disagreement) -> Finding:
+    """Counter and integrated power of a device disagree in the windows of a name."""
+    return Finding(
+        code="counter-disagrees-with-power",
+        message=f"{channel.id} counted {found.counted_j:.4g} J in {found.name!r} where its power adds up to "
+        f"{found.integrated_j:.4g} J ({found.apart:+.0%})",
+        remedy="A load that keeps step with the sensor can do this: measure longer, and compare"
+        if found.sampling and not found.is_bad
+        else "Neither can be trusted to better than this; compare with a wall meter",
+        severity="disqualifies" if found.is_bad else "degrades",
+        measurement=found.name,
+        channel=channel.id,
+    )
+
+
+def not_counted(channel: Channel, reason: str) -> Finding:
+    """A counter that cannot be true, beside a register that can: the figure is the register's."""
+    return Finding(
+        code="counter-not-used",
+        message=f"{channel.id} {reason}, which its device cannot draw; the figure is summed up from its power readings",
+        remedy="Some drivers count wrongly: update the driver, and compare with a wall meter",
+        severity="degrades",
+        channel=channel.id,
+    )
+
+
+def told_twice(channels: Sequence[Channel]) -> Finding:
+    """Several devices tell one id, or one device is told several times."""
+    names = ", ".join(channel.id for channel in channels)
+    return Finding(
+        code="device-told-twice",
+        message=f"{names} name one and the same device; it is counted once, and if they are several the others are missing",
+        remedy="See what the driver lists, with: energy-rating sensors",
+        severity="degrades",
+        channel=channels[0].id,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -510,6 +568,49 @@ def ended_early(*, opened: bool) -> Finding:
     )
 
 
+def counted_by_an_older_version(units: Sequence[str]) -> Finding:
+    """The run's work is that of a part of its sessions, its energy that of all."""
+    return Finding(
+        code="counts-disagree",
+        message=f"{', '.join(units)[:200]}: sessions of an older version counted it in their windows alone, so that the run's count "
+        "lacks theirs",
+        remedy="Take the figure of the windows",
+        severity="degrades",
+        measurement=RUN,
+    )
+
+
+def failed(outcome: Outcome, session: str) -> Finding:
+    """The program did not end as it should.
+
+    A note: what was measured is right, and so is what was counted until then. Whether it was of any use is for others to say; so
+    that they can find it, every failed run has this code.
+    """
+    return Finding(
+        code="program-failed",
+        message=f"the measured program {ending(outcome)}{session}",
+        remedy="The figures are those of what was done until then",
+    )
+
+
+def ending(outcome: Outcome) -> str:
+    """How a program ended, as the rest of a sentence about it."""
+    if outcome.signal is not None:
+        return f"was ended by {outcome.signal}"
+    if outcome.exception is not None:
+        return f"ended with {outcome.exception}"
+    return f"ended with exit code {outcome.exit_code or 0}"
+
+
+def still_running(at_s: float) -> Finding:
+    """The record is of a run that goes on."""
+    return Finding(
+        code="still-running",
+        message=f"the run was still going on at {at_s:.1f} s, when this was made; it counts up to there",
+        remedy="Make the record again when it has ended",
+    )
+
+
 def damaged(what: str) -> Finding:
     """The journal could only be read in part."""
     return Finding(
@@ -528,6 +629,30 @@ def nothing_measured() -> Finding:
         remedy="See what can be measured here, and why the rest cannot, with: energy-rating sensors",
         severity="disqualifies",
         measurement=RUN,
+    )
+
+
+ONLY_ESTIMATED = "estimated-only"
+
+
+def is_only_estimated(measurements: Iterable[Measurement]) -> bool:
+    """Whether there is some energy, and all of it a model's."""
+    methods = {measurement.methods.get(name) for measurement in measurements for name in measurement.energy_j}
+    return methods == {"model"}
+
+
+def of_estimates(measurements: Sequence[Measurement], findings: Sequence[Finding]) -> Iterator[Finding]:
+    """That no sensor stands behind any figure, and whether a GPU was there to be measured."""
+    if not is_only_estimated(measurements):
+        return
+    components = dict.fromkeys(name for measurement in measurements for name in measurement.energy_j)
+    unseen = next((finding for finding in findings if finding.code == "gpu-not-measured"), None)
+    yield Finding(
+        code=ONLY_ESTIMATED,
+        message=f"nothing was measured; models estimated: {', '.join(components)}"
+        + (f"; the GPU that is here was not seen ({unseen.message})" if unseen is not None else ""),
+        remedy="See what would measure it here with: energy-rating sensors",
+        severity="degrades",
     )
 
 

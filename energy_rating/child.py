@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import importlib
 import json
+import math
 import os
 import re
 import select
@@ -631,7 +632,7 @@ def serve() -> None:
 
 def _telling(told: IO[bytes]) -> Callable[[int], None]:
     """Writes how many items are done, now and then, in lines of their own before the answer's."""
-    last_s = 0.0
+    last_s = -math.inf
 
     def tell(done: int) -> None:
         nonlocal last_s

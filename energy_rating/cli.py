@@ -197,20 +197,22 @@ def summarise(
 ) -> None:
     """The record of a journal, also of one cut short by a crash.
 
-    JOURNAL is a journal.jsonl, also compressed, or the folder of a run. In a folder the record is written beside the journal.
+    JOURNAL is a journal.jsonl, also compressed, or the folder of a run. In a folder the record is written beside the journal, once
+    the run has ended.
     """
-    from energy_rating.formats import RECORD_NAME, write_record
+    from energy_rating.formats import RECORD_NAME, journal_in, write_record
+    from energy_rating.journal import quiet_s
     from energy_rating.publishers import text
     from energy_rating.summary import summarise as summarised
 
     if wall is not None:
-        from energy_rating.formats import journal_in
         from energy_rating.sensors.wall import added_afterwards
 
         folder = journal.resolve() if journal.is_dir() else journal.resolve().parent
         journal = added_afterwards(journal_in(journal), wall, folder.with_name(f"{folder.name}-wall")).parent
     record = summarised(journal, calibration=calibration)
-    if output is None and journal.is_dir() and not as_json:
+    going_on = record.outcome is not None and record.outcome.state == "running"
+    if output is None and journal.is_dir() and not as_json and not going_on:
         output = journal / RECORD_NAME
     if output is not None:
         write_record(record, output)
@@ -220,6 +222,8 @@ def summarise(
         _print(text.record(record))
         if output is not None:
             _print(f"Record: {output}")
+        elif going_on:
+            _print(text.still_running(quiet_s(journal_in(journal))))
 
 
 @cli.command()
@@ -378,7 +382,9 @@ def setting_options(function: Any) -> Any:
     help="Runs of a TOML or CSV file, in place of MODEL; one process each. Started again, it does what is missing.",
 )
 @click.option(
-    "--zone", metavar="FRA", help="Country whose carbon factor to use. Without it no carbon is told."
+    "--zone",
+    metavar="FRA",
+    help="Country where it runs: goes into the record, and its carbon factor is used. Without it no carbon is told.",
 )
 @click.option("--scheme", help="Scheme to rate under. Default: the newest.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when the result is not rated.")
@@ -475,6 +481,7 @@ def benchmark(
                 output_dir=output_dir,
                 progress=progress_line(),
                 report=said.append,
+                place=zone,
             )
     except (EnergyRatingError, KeyboardInterrupt, SystemExit) as error:
         if not isinstance(error, EnergyRatingError):
@@ -655,19 +662,21 @@ def rate(
 ) -> None:
     """The stars of a record, or every reason why it has none.
 
+    RECORD is a record.json or the folder of a run; it is held against the journal beside it first.
+
     With several schemes, --json prints a list with one rating of each.
     """
     from energy_rating import rating as rated
-    from energy_rating.formats import read_record
+    from energy_rating.evidence import load
     from energy_rating.publishers import text
 
-    read = read_record(record)
+    read = load(record)
     chosen: Sequence[str | None] = (
         tuple(reversed(rated.schemes())) if all_schemes else tuple(dict.fromkeys(names)) or (None,)
     )
     found = [rated.judge(read, scheme=name, provisional=provisional) for name in chosen]
     if as_json:
-        entries = [rated.rating_to_json(item.rating) for item in found]
+        entries = [{**rated.rating_to_json(item.rating), "checked": read.checked} for item in found]
         _print(_dumped(entries[0] if len(entries) == 1 else entries))
         return
     for number, item in enumerate(found):
@@ -677,6 +686,7 @@ def rate(
         if explain:
             _print("")
             _print(text.explanation(item))
+    _print_unchecked(read)
 
 
 def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -704,7 +714,7 @@ def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
     "limit",
     callback=_share,
     metavar="5%",
-    help="Exit with 1 when B needs more than A by more than this share, with 95 % confidence.",
+    help="Exit with 1 when B needs more than A by more than this share, with 95 % confidence. Without a verdict nothing fails.",
 )
 @json_option
 def compare(
@@ -715,11 +725,20 @@ def compare(
     A and B are records or the folders of runs, of the same task under the same protocol. For a build: A is the one before.
     """
     from energy_rating import comparison
-    from energy_rating.formats import read_record
+    from energy_rating.evidence import load
     from energy_rating.publishers import text
 
-    found = comparison.compare(read_record(a), read_record(b), unit=unit, component=component)
-    _print(_dumped(comparison.comparison_to_json(found)) if as_json else text.comparison(found))
+    read = load(a), load(b)
+    found = comparison.compare(*read, unit=unit, component=component)
+    if as_json:
+        checked = {"a": read[0].checked, "b": read[1].checked}
+        _print(_dumped({**comparison.comparison_to_json(found), "checked": checked}))
+    else:
+        _print(text.comparison(found))
+        for letter, record in zip("AB", read, strict=True):
+            _print_unchecked(record, f"{letter}: ")
+    if limit is not None and found.notes:
+        _tell(f"--fail-if-worse: there is no verdict, and without one nothing fails: {found.notes[0]}")
     if limit is not None and found.worse_by(limit):
         _tell(
             f"--fail-if-worse: B is worse than A by more than {100 * limit:g} %: "
@@ -738,13 +757,18 @@ def normalise(record: Path, to: str | None, unit: str | None, as_json: bool) -> 
 
     What was measured stays the headline; the normalised figure stands second, with its tier and a 90 % interval.
     """
-    from energy_rating.formats import read_record
+    from energy_rating.evidence import load
     from energy_rating.normalisation import normalise as normalised
     from energy_rating.normalisation import normalised_to_json
     from energy_rating.publishers import text
 
-    found = normalised(read_record(record), to, unit=unit)
-    _print(_dumped(normalised_to_json(found)) if as_json else text.normalised(found))
+    read = load(record)
+    found = normalised(read, to, unit=unit)
+    if as_json:
+        _print(_dumped({**normalised_to_json(found), "checked": read.checked}))
+    else:
+        _print(text.normalised(found))
+        _print_unchecked(read)
 
 
 @cli.command()
@@ -846,15 +870,20 @@ def calibrate(
 @json_option
 def impact(record: Path, zone: str, as_json: bool) -> None:
     """The carbon of a record's energy, location-based, by a country's yearly factor."""
-    from energy_rating.formats import plain, read_record
+    from energy_rating.evidence import load
+    from energy_rating.formats import plain
     from energy_rating.impact import footprint
     from energy_rating.publishers import text
     from energy_rating.rating import is_example
 
-    measured = read_record(record)
+    measured = load(record)
     with _strays_apart():
         found = footprint(measured, zone=zone)
-    _print(_dumped(plain(found)) if as_json else text.impact(found, example=is_example(measured)))
+    if as_json:
+        _print(_dumped({**plain(found), "checked": measured.checked}))
+    else:
+        _print(text.impact(found, example=is_example(measured)))
+        _print_unchecked(measured)
 
 
 @cli.command()
@@ -871,19 +900,21 @@ def impact(record: Path, zone: str, as_json: bool) -> None:
 @provisional_option
 def label(record: Path, output: Path, scheme: str | None, provisional: bool) -> None:
     """Draws the label of a record, as SVG or PNG."""
-    from energy_rating.formats import read_record, write_whole
+    from energy_rating.evidence import load
+    from energy_rating.formats import write_whole
     from energy_rating.publishers import label as labels
     from energy_rating.rating import rate as rated
 
     if output.suffix not in (".svg", ".png"):
         raise BadInput("is neither .svg nor .png", "Name the file label.svg or label.png", place=output)
-    found = read_record(record)
+    found = load(record)
     rating = rated(found, scheme=scheme, provisional=provisional)
     if output.suffix == ".svg":
         write_whole(output, labels.svg(found, rating).encode())
     else:
         write_whole(output, labels.png(found, rating))
     _print(f"Label: {output}")
+    _print_unchecked(found)
 
 
 @cli.command()
@@ -912,12 +943,13 @@ def card(
     remove: bool,
 ) -> None:
     """Writes or refreshes the section in a model card; every other byte stays as it is."""
-    from energy_rating.formats import read_record
+    from energy_rating.evidence import load
     from energy_rating.impact import check_zone, footprint
     from energy_rating.publishers.card import remove_card_file, update_card_file
     from energy_rating.rating import TRAINING
     from energy_rating.rating import rate as rated
 
+    found: list[Record] = []
     if remove:
         changed = remove_card_file(readme)
     else:
@@ -925,7 +957,7 @@ def card(
             raise BadInput(
                 "there is no record to write from", "Name a record.json or the folder of a run", place=readme
             )
-        found = [read_record(path) for path in records]
+        found = [load(path) for path in records]
         carbon = None
         if zone is not None:
             check_zone(zone)
@@ -941,6 +973,8 @@ def card(
             overwrite=overwrite,
         )
     _print(f"{'Written' if changed else 'Unchanged'}: {readme}")
+    for record in found:
+        _print_unchecked(record, f"{record.run_id}: " if len(found) > 1 else "")
 
 
 @cli.command()
@@ -963,7 +997,7 @@ def card(
 def verify(folder: Path, strict: bool, tolerance: float, calibration: Path | None, as_json: bool) -> None:
     """Makes record, rating, label and card again from the journal, and says what differs.
 
-    FOLDER is that of a run. Exit code 0: all agrees; 1: something differs or is missing, or, with --strict, is not plausible.
+    FOLDER is that of a run. Exit code 0: all agrees; 1: something differs, is missing or cannot be checked, or, with --strict, is not plausible.
     """
     from energy_rating import verification
 
@@ -1042,15 +1076,24 @@ def export(record: Path, form: str, output: Path | None) -> None:
     """
     import importlib
 
-    from energy_rating.formats import read_record, write_whole
+    from energy_rating.evidence import load
+    from energy_rating.formats import write_whole
 
     exported: Callable[[Record], str] = importlib.import_module(f"energy_rating.publishers.{form}").export
-    content = exported(read_record(record))
+    content = exported(load(record))
     if output is None:
         _write(content)
     else:
         write_whole(output, content.encode())
         _print(f"Written: {output}")
+
+
+def _print_unchecked(record: Record, whose: str = "") -> None:
+    """A line, where what was just printed rests on a record that nobody held against its journal."""
+    from energy_rating.publishers import words
+
+    if told := words.unchecked(record):
+        _print(f"{whose}{told[0].upper()}{told[1:]}" if not whose else f"{whose}{told}")
 
 
 def _print_record(record: Record) -> None:

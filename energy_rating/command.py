@@ -14,7 +14,7 @@ from typing import Any
 from energy_rating.counts import read_counts
 from energy_rating.errors import BadInput
 from energy_rating.meter import Run
-from energy_rating.records import Number
+from energy_rating.records import Number, Outcome
 
 # A terminal sends these to the whole foreground group: the program has them already, and a second one would be one too many.
 FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
@@ -53,6 +53,7 @@ def run_command(
             process = _started(argv)
             passing.to(process)
             code = process.wait()
+            run.ended_as(_outcome(code))
             run.count(**counts)
             if count_from is not None:
                 try:
@@ -66,6 +67,16 @@ def run_command(
                         "degrades",
                     )
     return code if code >= 0 else 128 - code
+
+
+def _outcome(code: int) -> Outcome:
+    """What ``wait`` returned, in words: -n where signal n ended the program."""
+    if code >= 0:
+        return Outcome(exit_code=code)
+    try:
+        return Outcome(signal=signal.Signals(-code).name)
+    except ValueError:  # one of the real-time signals between the first and the last has no name
+        return Outcome(signal=f"SIG{-code}")
 
 
 def _started(argv: Sequence[str]) -> subprocess.Popen[bytes]:

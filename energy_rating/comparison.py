@@ -27,6 +27,7 @@ from energy_rating.records import (
     plain,
     worst_method,
 )
+from energy_rating.work import Work, counted, percent, work_of
 
 # Between cards of one model, by which their gains differ (1 σ): 15 cards against a meter, arXiv 2312.02741 (SC24), whose errors
 # of 4.3 % in all are mostly common to a model.
@@ -56,10 +57,10 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """What B needs over what A needs, per ``unit`` of work (None: by run, where neither counted any).
+    """What B needs over what A needs, per ``unit`` of work (None: in all, where no unit is known of both, and no verdict follows).
 
     ``interval_95`` holds the true ratio with 95 % confidence; the ``verdict`` is undecided where it holds one, or where
-    ``notes`` say what forbids a verdict.
+    ``notes`` say what forbids a verdict. ``remarks``: how the work was had, and what the interval leaves out.
     """
 
     component: Component
@@ -73,6 +74,7 @@ class Comparison:
     gain: Gain
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     def worse_by(self, share: float) -> bool:
         """Whether B needs more than A by more than that share (0.05: 5 %), with 95 % confidence.
@@ -105,8 +107,12 @@ def compare(
             )
     of_a, of_b = a[name], b[name]
     component = _component(of_a, of_b, component)
-    unit = _unit(a, b, of_a, of_b, unit)
-    a_j, b_j = (_per_unit(m, component, unit, letter) for m, letter in ((of_a, "A"), (of_b, "B")))
+    works = work_of(a, of_a), work_of(b, of_b)
+    unit = _unit(a, b, works, unit)
+    a_j, b_j = (
+        _per_unit(m, component, unit, work, letter)
+        for m, work, letter in ((of_a, works[0], "A"), (of_b, works[1], "B"))
+    )
     gain = _gain(a, b, of_a, of_b, component)
     sigma = math.hypot(
         a_j.random / a_j.value,
@@ -117,7 +123,7 @@ def compare(
     # exp of a thousand is no number; a doubt so large allows any ratio, and no verdict.
     factor = math.exp(min(NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * sigma, 500.0))
     interval = ratio / factor, ratio * factor
-    notes = tuple(_notes(a, b, of_a, of_b, component))
+    notes = tuple(_notes(a, b, of_a, of_b, component, unit))
     verdict: Verdict = "undecided"
     if not notes:
         verdict = "b-better" if interval[1] < 1 else "a-better" if interval[0] > 1 else "undecided"
@@ -133,6 +139,7 @@ def compare(
         gain=gain,
         differences=tuple(_differences(a, b, of_a, of_b, component)),
         notes=notes,
+        remarks=tuple(_remarks(a, b, of_a, of_b, works, unit)),
     )
 
 
@@ -177,29 +184,30 @@ def _component(a: Measurement, b: Measurement, wanted: Component | None) -> Comp
     )
 
 
-def _unit(a: Record, b: Record, of_a: Measurement, of_b: Measurement, wanted: str | None) -> str | None:
-    counted = [[unit for unit, amount in m.work.items() if amount] for m in (of_a, of_b)]
-    both = [unit for unit in counted[0] if unit in counted[1]]
-    rated = a.task.unit if a.task is not None and b.task is not None and a.task.unit == b.task.unit else None
-    for unit in (wanted,) if wanted is not None else (rated,):
-        if unit is not None and unit in both:
-            return unit
+def _unit(
+    a: Record, b: Record, works: tuple[Mapping[str, Work], Mapping[str, Work]], wanted: str | None
+) -> str | None:
+    """The unit to compare by; None where no one is known of both."""
+    both = [unit for unit in works[0] if unit in works[1]]
     if wanted is None:
-        if not counted[0] and not counted[1]:
-            return None
+        rated = [record.task.unit for record in (a, b) if record.task is not None]
+        if len(rated) == 2 and rated[0] == rated[1] and rated[0] in both:
+            return rated[0]
         if len(both) == 1:
             return both[0]
-        for unit in ("request", "token", "flop"):
-            if unit in both:
-                return unit
+        return next((unit for unit in ("request", "token", "flop") if unit in both), None)
+    if wanted in both:
+        return wanted
     raise BadInput(
-        f"no {wanted!r} was counted in both" if wanted else "no one unit of work was counted in both",
-        f"A counted: {', '.join(counted[0]) or 'none'}; B counted: {', '.join(counted[1]) or 'none'}. Name one with --unit",
+        f"no {wanted!r} was counted in both",
+        f"A counted: {', '.join(works[0]) or 'none'}; B counted: {', '.join(works[1]) or 'none'}. Name one with --unit",
         place="compare",
     )
 
 
-def _per_unit(measurement: Measurement, component: str, unit: str | None, letter: str) -> Estimate:
+def _per_unit(
+    measurement: Measurement, component: str, unit: str | None, work: Mapping[str, Work], letter: str
+) -> Estimate:
     energy = measurement.energy_j[component]
     if energy.value <= 0:
         raise BadInput(
@@ -207,7 +215,7 @@ def _per_unit(measurement: Measurement, component: str, unit: str | None, letter
             "Measure it again",
             place="compare",
         )
-    return energy if unit is None else energy.times(1 / measurement.work[unit])
+    return energy if unit is None else energy.times(1 / work[unit].amount)
 
 
 # ------------------------------------------------------------------------------------------------------------- doubt
@@ -237,8 +245,12 @@ def _of_gain(a: float, b: float, gain: Gain) -> float:
     return math.hypot(a, b)
 
 
-def _notes(a: Record, b: Record, of_a: Measurement, of_b: Measurement, component: Component) -> Iterator[str]:
+def _notes(
+    a: Record, b: Record, of_a: Measurement, of_b: Measurement, component: Component, unit: str | None
+) -> Iterator[str]:
     """What forbids a verdict."""
+    if unit is None:
+        yield _unlike(*(counted(record, m) for record, m in ((a, of_a), (b, of_b))))
     for letter, record, measurement in (("A", a, of_a), ("B", b, of_b)):
         if worst_method(channel.method for channel in record.channels_of(measurement, component)) == "model":
             yield f"{letter} is estimated by a model, not measured: the ratio says nothing of the machine"
@@ -247,6 +259,52 @@ def _notes(a: Record, b: Record, of_a: Measurement, of_b: Measurement, component
                 item.code for item in record.findings_on(measurement.name) if item.severity == "disqualifies"
             )
             yield f"{letter} is invalid: {', '.join(codes) or 'no finding says why'}"
+
+
+def _unlike(a: Mapping[str, Work], b: Mapping[str, Work]) -> str:
+    """Why energies as a whole do not compare."""
+    if not a and not b:
+        return "what work was done is not known of either; count it, as with --count token=51200 or run.count(token=…)"
+    shared = [unit for unit in a if unit in b]
+    did = [_did([work[unit] for unit in shared] if shared else work.values()) for work in (a, b)]
+    if not all(did):
+        letters = ("A", "B") if did[0] else ("B", "A")
+        return f"what work {letters[1]} did is not known; {letters[0]} did {did[0] or did[1]}"
+    return f"A did {did[0]}, B {did[1]}: " + (
+        "what was done in the rest of the time is not known" if shared else "they have no unit in common"
+    )
+
+
+def _did(work: Iterable[Work]) -> str:
+    return ", ".join(str(item) for item in work)
+
+
+def _remarks(
+    a: Record,
+    b: Record,
+    of_a: Measurement,
+    of_b: Measurement,
+    works: tuple[Mapping[str, Work], Mapping[str, Work]],
+    unit: str | None,
+) -> Iterator[str]:
+    """How the work was had, where not as one would think, and what the interval leaves out."""
+    if unit is None:
+        return
+    for letter, work in (("A", works[0][unit]), ("B", works[1][unit])):
+        if work.window is not None:
+            yield (
+                f"{letter}'s work was counted in {work.window!r}, which covers {percent(work.share)} of the run; "
+                "the energy is that of the whole run"
+            )
+    if a.run_id == b.run_id:
+        return
+    yield (
+        "one run each: by how much the same work differs from one run to the next is not known, and not in the interval; "
+        "a small difference may be chance"
+        if min(of_a.n, of_b.n) > 1
+        else "single runs: by how much the same work differs from one to the next is not known, and not in the interval; "
+        "a small difference may be chance"
+    )
 
 
 def _device(record: Record, device_id: str) -> str | None:
@@ -271,6 +329,7 @@ def _differences(
 
 def _settings(record: Record, measurement: Measurement, component: Component) -> Iterator[tuple[str, str]]:
     model, load = record.model, record.load
+    yield from _told("work", _did(counted(record, measurement).values()) or None)
     if model is not None:
         for what in ("id", "revision", "parameters", "active_parameters", "trainable_parameters", "dtype"):
             yield from _told(f"model {what.replace('_', ' ')}".removesuffix(" id"), getattr(model, what))

@@ -36,11 +36,12 @@ class Channel:
     """One number that a sensor gives.
 
     ``counter`` channels read joules that only grow (from an arbitrary start), ``power`` and ``model`` channels read watts.
-    ``accuracy`` is the relative standard uncertainty of the gain, 0 to 1. ``period_s`` is how often the sensor refreshes the
+    ``accuracy`` is the relative standard uncertainty of the gain, 0 to 1; ``accuracy_w`` what else is uncertain at any power, one
+    standard deviation in watts (None: not known, and not stored). ``period_s`` is how often the sensor refreshes the
     number (None: not known beforehand); ``wraps_at_j`` is the range after which a counter starts again (None: never).
 
     Raises:
-        ValueError: ``accuracy`` is no share, or a period or a range is not above zero.
+        ValueError: ``accuracy`` is no share, ``accuracy_w`` is no amount, or a period or a range is not above zero.
     """
 
     __pydantic_config__ = STRICT
@@ -52,11 +53,19 @@ class Channel:
     accuracy: float
     period_s: float | None = None
     wraps_at_j: float | None = None
+    accuracy_w: float | None = None
 
     def __post_init__(self) -> None:
         refuse_unless_share("accuracy", self.accuracy)
+        refuse_unless_amount("accuracy_w", self.accuracy_w or 0.0)
         refuse_unless_above_zero("period_s", self.period_s)
         refuse_unless_above_zero("wraps_at_j", self.wraps_at_j)
+
+    def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """As it stands in a file: a journal from before has no such key."""
+        if self.accuracy_w is None:
+            del entry["accuracy_w"]
+        return entry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -340,7 +349,7 @@ class Window:
         self.name = name
         self.work: dict[str, Number] = {}
         self.of: Window | None = None  # the window of the run that it is one of
-        self.outermost = False  # whether it was opened inside no other window
+        self.outermost = False  # whether it was opened inside no window but those of its own name
         self.reach: Reach = "beside"
         self._faults: list[str] = []
         self._late: Callable[[Window], None] | None = None

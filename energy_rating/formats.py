@@ -31,7 +31,14 @@ from energy_rating import records
 from energy_rating.columns import Column
 from energy_rating.entries import LEAST_WORK, refuse_unless_said_well
 from energy_rating.errors import STRICT, BadInput
-from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JOURNAL_SCHEMAS, LONGEST_LINE, decoded
+from energy_rating.journal import (
+    JOURNAL_NAMES,
+    JOURNAL_SCHEMA,
+    JOURNAL_SCHEMAS,
+    LONGEST_LINE,
+    being_written,
+    decoded,
+)
 from energy_rating.quantities import Estimate
 from energy_rating.records import (
     RECORD_SCHEMA,
@@ -205,7 +212,26 @@ def read_record(path: str | Path) -> Record:
     path = Path(path)
     if path.is_dir():
         path = path / RECORD_NAME
+    if path.name == RECORD_NAME and not path.exists():
+        _refuse_journal_alone(path.parent)
     return record_from_json(_read_bytes(path, LARGEST_RECORD), place=path)
+
+
+def _refuse_journal_alone(folder: Path) -> None:
+    """Raises where a folder holds a journal: its record can be made."""
+    for name in JOURNAL_NAMES:
+        if (folder / name).is_file():
+            if being_written(folder / name):
+                raise BadInput(
+                    "the run is still going on, and has no record yet",
+                    f"Wait for its end, or see what it comes to so far with: energy-rating summarise {folder}",
+                    place=folder,
+                )
+            raise BadInput(
+                "the folder holds a journal but no record",
+                f"Make it with: energy-rating summarise {folder}",
+                place=folder,
+            )
 
 
 def write_record(record: Record, path: Path) -> None:
@@ -216,8 +242,9 @@ def write_record(record: Record, path: Path) -> None:
 def record_schema() -> dict[str, Any]:
     """The JSON Schema of a record, as published in ``docs/``."""
     schema = json_schema(Record, RECORD_SCHEMA)
-    # How a component was had follows from the channels and is not stored.
+    # How a component was had follows from the channels and is not stored; nor is what a reader found.
     del schema["$defs"]["Measurement"]["properties"]["methods"]
+    del schema["properties"]["checked"]
     return schema
 
 
@@ -353,6 +380,59 @@ def named(spans: Sequence[Span], *names: str) -> list[Span]:
     return [span for span in spans if span.name in names]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counted:
+    """What a window had counted of a unit at its last count before its end, and what it told at its end, ``after_s`` later.
+
+    ``counts`` had come before, and ``most`` was the most that came from one of them to the next.
+    """
+
+    name: str
+    unit: str
+    before: Number
+    work: Number
+    after_s: float
+    counts: int
+    most: Number
+
+
+class _Counts:
+    """The counts of a window that is open: the last of each unit, how many came, and the most that came at once."""
+
+    __slots__ = ("last", "most", "number", "t")
+
+    def __init__(self) -> None:
+        self.last: dict[str, Number] = {}
+        self.most: dict[str, Number] = {}
+        self.number = 0
+        self.t = 0.0
+
+    def add(self, t: float, work: Mapping[str, Number]) -> None:
+        for unit, amount in work.items():
+            self.most[unit] = max(self.most.get(unit, 0), amount - self.last.get(unit, 0))
+        self.last = dict(work)
+        self.number += 1
+        self.t = t
+
+    def at_the_end(self, name: str, t: float, work: Mapping[str, Number]) -> Iterator[Counted]:
+        for unit, before in self.last.items():
+            now = work.get(unit, 0)
+            if now < before or now - before > self.most[unit]:
+                yield Counted(
+                    name=name,
+                    unit=unit,
+                    before=before,
+                    work=now,
+                    after_s=t - self.t,
+                    counts=self.number,
+                    most=self.most[unit],
+                )
+
+
+# Of so many windows it is kept that their end told another thing than their counts.
+MOST_COUNTED = 100
+
+
 class _Windows:
     """The windows of a session while it is read, in columns: a row is made when a window is opened, and filled when it is closed."""
 
@@ -366,21 +446,25 @@ class _Windows:
         self._open: dict[int, tuple[int, str, float, dict[str, Number]]] = {}
         self._latest = -math.inf, -1
         self._in_order = True
+        self._counts: dict[int, _Counts] = {}
+        self.counted: list[Counted] = []
 
     def open(self, key: int, name: str, start_s: float) -> None:
         self._in_order = self._in_order and key not in self._open and self._latest <= (start_s, key)
         self._latest = start_s, key
         self._open[key] = len(self._starts), name, start_s, {}
+        self._counts.pop(key, None)
         self._kind_of.append(self._NEVER)
         self._starts.append(start_s)
         self._ends.append(start_s)
         self._places.append(0.0)
         self._keys.append(key)
 
-    def count(self, key: int, work: dict[str, Number]) -> None:
+    def count(self, key: int, work: dict[str, Number], t: float) -> None:
         if key in self._open:  # a count that comes after its window was left tells nothing new
             row, name, start_s, _ = self._open[key]
             self._open[key] = row, name, start_s, work
+            self._counts.setdefault(key, _Counts()).add(t, work)
 
     def opened(self, key: int) -> float:
         """When a window was opened that is open now."""
@@ -388,6 +472,9 @@ class _Windows:
 
     def close(self, key: int, end_s: float, work: dict[str, Number]) -> None:
         row, name, _, _ = self._open.pop(key)
+        counts = self._counts.pop(key, None)
+        if counts is not None and len(self.counted) < MOST_COUNTED:
+            self.counted += counts.at_the_end(name, end_s, work)
         self._fill(row, name, end_s, work, closed=True)
 
     def _fill(self, row: int, name: str, end_s: float, work: dict[str, Number], *, closed: bool) -> None:
@@ -445,6 +532,8 @@ class Session:
     # How the program ended. None: the session did not end, or is of a schema that tells nothing of it.
     outcome: Outcome | None = None
     schema: str = JOURNAL_SCHEMA
+    # Where a window's work at its end does not follow from what it had counted.
+    counted: tuple[Counted, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -756,8 +845,7 @@ class _Reading:
             elif kind == "open":
                 self._windows.open(_whole(entry["open"]), _word(entry["name"]), self._time(entry["t"]))
             elif kind == "count":
-                self._windows.count(_whole(entry["count"]), _work(entry["work"]))
-                self._time(entry["t"])
+                self._windows.count(_whole(entry["count"]), _work(entry["work"]), self._time(entry["t"]))
             elif kind == "close":
                 key = _whole(entry["close"])
                 start, end = self._windows.opened(key), self._time(entry["t"])
@@ -882,6 +970,7 @@ class _Reading:
                 found_s=tuple(self._found_s),
                 quality=tuple(self._quality),
                 conditions=self._conditions,
+                counted=tuple(self._windows.counted),
                 last_s=self._last_s,
                 ended=self._ended,
                 outcome=self._outcome,
@@ -1024,7 +1113,7 @@ def validated(kind: type[T], entry: object, place: str | Path) -> T:
     from pydantic import ValidationError
 
     if kind is Record and isinstance(entry, dict):
-        _refuse_stored_methods(entry, place)
+        _refuse_what_is_not_stored(entry, place)
     try:
         text = json.dumps(entry, allow_nan=False)
     except ValueError:  # 1e999 is a number to JSON, and infinite to a float
@@ -1049,7 +1138,9 @@ def _not_finite(value: object) -> tuple[str, ...]:
     return ()
 
 
-def _refuse_stored_methods(entry: dict[str, Any], place: str | Path) -> None:
+def _refuse_what_is_not_stored(entry: dict[str, Any], place: str | Path) -> None:
+    if "checked" in entry:
+        raise BadInput("'checked' is not a known key", place=place)
     measurements = entry.get("measurements")
     for measurement in measurements if isinstance(measurements, list) else ():
         if isinstance(measurement, dict) and "methods" in measurement:
@@ -1081,7 +1172,7 @@ def _known_keys(kind: type) -> set[str]:
     for noun in todo:
         if is_dataclass(noun):
             keys |= {item.name for item in fields(noun)}
-    return keys - {"methods"} | {"value", "random", "systematic"}
+    return keys - {"methods", "checked"} | {"value", "random", "systematic"}
 
 
 def _unknown_key(key: str, known: set[str]) -> str:
@@ -1153,20 +1244,11 @@ def _why_not_open(error: OSError) -> tuple[str, str]:
 
 
 def load(path: str | Path) -> Record:
-    """The record in a file or in a run's folder; of a folder that holds only a journal, its summary.
+    """The record in a file or in a run's folder, as it stands there: ``evidence.load`` holds it against its journal too.
 
     Raises:
-        BadInput: there is neither, or it cannot be read.
+        BadInput: there is none, or it cannot be read; of a folder that holds only a journal, how to make it.
     """
-    path = Path(path)
-    if path.is_dir() and not (path / RECORD_NAME).is_file():
-        for name in JOURNAL_NAMES:
-            if (path / name).is_file():
-                raise BadInput(
-                    "the folder holds a journal but no record",
-                    f"Make it with: energy-rating summarise {path}",
-                    place=path,
-                )
     return read_record(path)
 
 

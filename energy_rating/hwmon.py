@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from energy_rating.descriptors import identity
-from energy_rating.entries import Channel
+from energy_rating.entries import Channel, Finding
 from energy_rating.errors import SensorFailed, SensorLost
 from energy_rating.sensors import Reading
 
@@ -164,8 +164,13 @@ class HwmonSensor:
     """One device whose channels are read from attributes. While the device sleeps it is not read, for that would wake it."""
 
     def __init__(
-        self, channels: Sequence[Channel], quantities: Mapping[str, Quantity], status: Attribute | None = None
+        self,
+        channels: Sequence[Channel],
+        quantities: Mapping[str, Quantity],
+        status: Attribute | None = None,
+        appeared: Callable[[], Sequence[Finding]] = tuple,
     ) -> None:
+        self.appeared = appeared
         self._channels = tuple(channels)
         self._quantities = dict(quantities)
         self._status = status

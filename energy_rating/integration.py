@@ -28,10 +28,10 @@ import math
 import operator
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, islice, pairwise
 from statistics import median
-from typing import TypeVar, overload
+from typing import NamedTuple, TypeVar, overload
 
 from energy_rating import columns
 from energy_rating.columns import Column
@@ -53,6 +53,9 @@ HOLD_S = 0.1
 STUCK_TICKS = 5
 STUCK_S = 0.5
 
+# So many ticks tell how often a counter ticks that keeps no rhythm.
+TICKS_TOLD = 64
+
 # Counters of GPUs refresh every 20 to 100 ms (Alumet and ML.ENERGY report so); where the samples do not tell, the longest.
 ASSUMED_PERIOD_S = 0.1
 
@@ -62,6 +65,15 @@ DIP_S, DIP_JUMPS = 10.0, 4.0
 
 # Readings further apart than this (a call that took seconds, a thread that had to wait) may hide more than one change of power.
 UNREAD_S = 1.5
+
+# A counter ticks again at the latest after so many of its periods (203 ms for 100 on an A100, as above).
+LATEST_TICK = 2.0
+
+# So many spacings of a counter tell what is usual.
+ENOUGH_SPACINGS = 1000
+
+# Over a time as long as this between two ticks, longer than any usual spacing of them, lines that do not meet tell of more than one change.
+TWICE_S = 0.35
 
 # Powers that differ by no more are one power, where readings are seconds apart (a slope of five ticks is known so well).
 SAME_POWER = 0.01
@@ -89,6 +101,19 @@ REGISTER_ONLY = 0.05
 # How much the power of a device may move within a tick where nothing shows it.
 MOVES = 0.1
 
+# A register that lies within so much of the counter's means shows what is drawn at the moment, and no mean of a second.
+MOMENTARY = 0.1
+
+# The 25 of 100 ms of which a register shows the mean may hold the step: then the power beyond it is further away than what is shown.
+SHOWN = 0.25
+
+# What is left open where it is only guessed. Our choice: with loads that step at random 95 % of the intervals hold.
+GUESSED = 0.5
+
+# Where power stepped within a tick and only one side of it is known, the step may have been anywhere: so many times the doubt of one that is
+# explained by both.
+ONE_SIDED = 2.0
+
 # So many ticks on either side of an edge tell how the power moves there.
 HIDDEN_TICKS = 12
 
@@ -113,6 +138,22 @@ class Tick:
     @property
     def width_s(self) -> float:
         return self.latest_s - self.earliest_s
+
+
+class _Power(NamedTuple):
+    """The power on one side of an edge: over how long it was taken, and how wide the bracket at the far end of that was."""
+
+    watts: float
+    width_s: float = math.inf
+    far_s: float = 0.0
+
+    def doubt_j(self, near: Tick, reach_s: float) -> float:
+        """What ``reach_s`` seconds of it from a tick on leave open (1 σ): when that tick was moves both where it begins and its slope."""
+        share = reach_s / self.width_s
+        return self.watts * math.hypot((1 + share) * near.width_s, share * self.far_s) / SQRT12
+
+
+_NO_POWER = _Power(0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,14 +260,16 @@ class _Ticks:
         self._latest.append(tick.latest_s)
         self._energies.append(tick.energy_j)
 
-    def sharpen(self) -> None:
+    def sharpen(self, period_s: float | None, first_reckoning: bool) -> None:
         for first in range(0, len(self), self.BLOCK):
             places = slice(first, first + self.BLOCK)
             earliest, latest = self._earliest[places], self._latest[places]
             if _all_close(sorted(map(operator.sub, latest, earliest))):
                 continue
             block = self[places]
-            for place, (old, new) in enumerate(zip(block, _sharpened(block), strict=True), start=first):
+            for place, (old, new) in enumerate(
+                zip(block, _sharpened(block, period_s, first_reckoning), strict=True), start=first
+            ):
                 if new is not old:
                     self._earliest[place], self._latest[place] = new.earliest_s, new.latest_s
 
@@ -251,10 +294,12 @@ class Counter:
     Args:
         samples: readings in joules.
         accuracy: relative standard uncertainty of the gain.
+        accuracy_w: what else is uncertain of its power for good, in watts.
         period_s: refresh period; None to learn it from the samples.
         wraps_at_j: range of the counter; None if it never wraps, so that going down is a reset.
         limit_w: no device draws more than this; a jump that would need more is a reset or a bad reading.
         died_at_s: when the process that read it died; the next reading would have come a moment later.
+        first_reckoning: reckon as for journals of the first schema, whose figures stay as they were published.
     """
 
     def __init__(
@@ -262,12 +307,16 @@ class Counter:
         samples: Samples,
         *,
         accuracy: float,
+        accuracy_w: float = 0.0,
         period_s: float | None = None,
         wraps_at_j: float | None = None,
         limit_w: float = math.inf,
         died_at_s: float | None = None,
+        first_reckoning: bool = False,
     ) -> None:
         self.accuracy = accuracy
+        self.accuracy_w = accuracy_w
+        self._first_reckoning = first_reckoning
         self._limit_w = limit_w
         self.resets: list[float] = []
         self.stuck: list[tuple[float, float]] = []
@@ -278,9 +327,9 @@ class Counter:
         self.ticks: list[Tick] | _Ticks = [] if len(samples) < columns.SPILLS_FROM else _Ticks()
         self._follow(samples, wraps_at_j, limit_w)
         if isinstance(self.ticks, list):
-            self.ticks = _sharpened(self.ticks)
+            self.ticks = _sharpened(self.ticks, self.period_s, first_reckoning)
         else:
-            self.ticks.sharpen()
+            self.ticks.sharpen(self.period_s, first_reckoning)
         times = Column()
         if isinstance(self.ticks, list):
             times.extend(tick.time_s for tick in self.ticks)
@@ -297,7 +346,7 @@ class Counter:
         ):
             self.last_s = max(self.last_s, died_at_s)
         # Many windows share their ticks: what is known around a tick is worked out once.
-        self._powers: _Kept[tuple[int, int], float | None] = _Kept()
+        self._powers: _Kept[tuple[int, int], _Power | None] = _Kept()
         self._unrests: _Kept[int, float] = _Kept()
         self._hidden: _Kept[int, float | None] = _Kept()
         self._highest_w: float | None = None
@@ -306,11 +355,14 @@ class Counter:
         """Finds the ticks; unwraps, bridges resets, and notes where the counter stood still."""
         energy = 0.0
         period = self.period_s if self.period_s is not None else ASSUMED_PERIOD_S
-        # A device may have drawn its limit since the tick before the previous reading; ticks are sometimes late (203 ms on an
-        # A100, 917 ms on a GeForce, in the logs of the SC24 paper).
-        slack = limit_w * max(3 * period, 1.0) + 1.0
+        # What a counter shows may be one refresh old. A tick that is late (203 ms on an A100, 917 ms on a
+        # GeForce, in the logs of the SC24 paper) brings more, but after more time.
+        slack = limit_w * self._stale_s(samples) + 1.0
+        # A tick that comes after a hole in the readings came no longer than this before it was seen: they come all the time.
+        fresh_s = self.period_s if self.period_s is not None else LATEST_TICK * _usual_spacing_s(samples)
         previous: float | None = None
         before_s = moved_s = 0.0
+        took_s = 0.0  # by the reading that the last tick was seen in
         dip: _Dip | None = None
         for start, end, value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
             if dip is not None and previous is not None:
@@ -335,7 +387,7 @@ class Counter:
                 self.ticks.append(Tick(earliest_s=start - period, latest_s=end, energy_j=0.0))
                 previous, before_s, moved_s = value, start, end
                 continue
-            step, elapsed = value - previous, end - before_s
+            step, elapsed = value - previous, end - min(before_s, self.ticks[-1].earliest_s)
             if step < 0 and wraps_at_j is not None and step + wraps_at_j <= limit_w * elapsed + slack:
                 step += wraps_at_j
             if step < 0 or step > limit_w * elapsed + slack:
@@ -362,12 +414,40 @@ class Counter:
             elif step > 0:
                 self._note_stillness(moved_s, before_s, step)
                 energy += step
-                since = before_s if self.period_s is None else max(before_s, start - self.period_s)
-                self.ticks.append(Tick(earliest_s=min(since, end), latest_s=end, energy_j=energy))
-                moved_s = end
+                since = min(max(before_s, start - fresh_s), end)
+                self.ticks.append(Tick(earliest_s=since, latest_s=end, energy_j=energy))
+                moved_s, took_s = end, end - start
+            elif took_s > period:
+                # A call that hung, and this one does not: it tells when in that time the value was read.
+                tick, since = self.ticks[-1], start - max(fresh_s, LATEST_TICK * (self.period_s or 0.0))
+                if tick.earliest_s < since < tick.latest_s:
+                    del self.ticks[len(self.ticks) - 1 :]
+                    self.ticks.append(replace(tick, earliest_s=since))
+                took_s = 0.0
             previous, before_s = value, start
         if previous is not None:
             self._note_stillness(moved_s, before_s, 0.0)
+
+    def _stale_s(self, samples: Samples) -> float:
+        """How old what the counter shows may be: its period or, where that is not known, the usual time between its ticks.
+
+        One that ticked less than twice in all the time that it was read may be as old as that.
+        """
+        if self.period_s is not None:
+            return max(self.period_s, 0.0)
+        spacings_s: list[float] = []
+        changed_s: float | None = None
+        previous: float | None = None
+        for start, value in zip(samples.start_s, samples.values, strict=True):
+            if previous is not None and value != previous:
+                if changed_s is not None:
+                    spacings_s.append(start - changed_s)
+                changed_s = start
+            previous = value
+            if len(spacings_s) >= TICKS_TOLD:
+                break
+        usual_s = median(spacings_s) if spacings_s else self.last_s - self.first_s
+        return max(usual_s, ASSUMED_PERIOD_S)
 
     def _note_stillness(self, since_s: float, until_s: float, step_j: float) -> None:
         still_s = until_s - since_s
@@ -382,6 +462,10 @@ class Counter:
         if len(self.ticks) < 2:
             return 0.0
         return _slope(self.ticks[max(0, len(self.ticks) - 4)], self.ticks[-1])
+
+    def has_gap(self, start_s: float, end_s: float) -> bool:
+        """Whether a time that it tells nothing about reaches into that one."""
+        return covered_s(start_s, end_s, self.gaps.near(start_s, end_s)) < end_s - start_s
 
     def resolution_s(self, start_s: float, end_s: float) -> float:
         """What the counter, as it was read around a window, tells apart: its period, or the spacing of the ticks seen then."""
@@ -416,10 +500,9 @@ class Counter:
             value, random_j = unread
         # Of a window much shorter than a tick the doubt may exceed the energy, and the difference fall below zero. It is left so:
         # cutting it off here would make the sum of many such windows too large.
-        return Span(
-            energy=Estimate(value=value, random=random_j, systematic=self.accuracy * abs(value)),
-            covered_s=covered_s(seen_from, seen_to, self.gaps.near(seen_from, seen_to)),
-        )
+        covered = covered_s(seen_from, seen_to, self.gaps.near(seen_from, seen_to))
+        systematic_j = math.hypot(self.accuracy * value, self.accuracy_w * covered)
+        return Span(energy=Estimate(value=value, random=random_j, systematic=systematic_j), covered_s=covered)
 
     def _at(self, edge: float, hint_w: float | None, register: Register | None) -> tuple[float, float] | None:
         """The energy at an edge and its random doubt (1 σ), both in joules; None without any power to go by."""
@@ -432,37 +515,49 @@ class Counter:
         if before is None and after is None:
             if hint_w is None:
                 return self._straight(left, right, edge)
-            before = after = hint_w
-        elif before is None:
-            before = after
-        elif after is None:
-            after = before
-        assert before is not None
-        assert after is not None
+            before = after = _Power(hint_w)
         unrest = self._unrest_w(right)
         moves = self._hidden_w(right, register) if register is not None else None
         if moves is None:
-            moves = MOVES * (before + after) / 2
+            moves = MOVES * ((before or after or _NO_POWER).watts + (after or before or _NO_POWER).watts) / 2
         period = self.period_s if self.period_s is not None else ASSUMED_PERIOD_S
         if left < 0 or right >= len(ticks):
-            tick, power = (ticks[left], before) if left >= 0 else (ticks[right], after)
+            tick, power = (ticks[left], before or after) if left >= 0 else (ticks[right], after or before)
+            assert power is not None
             reach = edge - tick.time_s
             doubt = math.hypot(
-                power * tick.width_s / SQRT12,
+                power.doubt_j(tick, abs(reach)),
                 unrest * math.sqrt(abs(reach) * (abs(reach) + period)),
+                0.0 if self._first_reckoning else self._steps_w(right) * abs(reach),
                 moves * period / SQRT12,
             )
-            return tick.energy_j + power * reach, doubt
+            return tick.energy_j + power.watts * reach, doubt
         a, b = ticks[left], ticks[right]
         since, until = edge - a.time_s, b.time_s - edge
-        from_left, from_right = a.energy_j + before * since, b.energy_j - after * until
-        left_doubt, right_doubt = before * a.width_s / SQRT12, after * b.width_s / SQRT12
+        known = before if before is not None else after
+        assert known is not None
+        shown_j = 0.0
+        if not both_known and not self._first_reckoning and (left == 0 or right == len(ticks) - 1):
+            # There is no other tick beyond.
+            found = self._beyond(a, b, known, register, moves, first=left == 0)
+            if found is not None:
+                other, share = found
+                unlike_j = abs(b.energy_j - a.energy_j - known.watts * (since + until))
+                beyond_s = until if before is not None else since
+                shown_j = share * min(abs(other.watts - known.watts) * beyond_s, unlike_j)
+                before, after = (before or other), (after or other)
+                both_known = True
+        one_sided = not both_known and not self._first_reckoning
+        of_before, of_after = before or known, after or known
+        from_left, from_right = a.energy_j + of_before.watts * since, b.energy_j - of_after.watts * until
+        left_doubt, right_doubt = of_before.doubt_j(a, since), of_after.doubt_j(b, until)
         # What is hidden within a tick leaves nothing open at its ends, and most in its middle.
         hidden_s = since * until / (since + until) if since + until > 0 else 0.0
         bridge = math.hypot(unrest * math.sqrt(max(since * until, 0.0)), moves * hidden_s)
         # Over seconds that nobody read, unrest is no reason to take the two for one: the power may have stepped.
         unread = since + until > self._unread_s
-        spread = (SAME_POWER * (before + after) / 2 if unread else unrest) * (since + until)
+        mean_w = (of_before.watts + of_after.watts) / 2
+        spread = (SAME_POWER * mean_w if unread else unrest) * (since + until)
         agree = abs(from_left - from_right) <= 2 * math.hypot(left_doubt, right_doubt, spread)
         if agree and (both_known or since + until <= UNREAD_S):
             # Both tell the same within their doubt: weigh them by it.
@@ -470,25 +565,66 @@ class Counter:
             of_right = right_doubt**2 + (unrest * until) ** 2 + 1e-18
             weight = of_right / (of_left + of_right)
             energy = weight * from_left + (1 - weight) * from_right
-            return energy, math.hypot(weight * left_doubt, (1 - weight) * right_doubt, bridge)
-        once = both_known and _meet(from_left, from_right, before, after, since, until)
+            stepped_j = 0.0
+            if not self._first_reckoning:
+                # Where one of the two is not known well, a step such as there are beside this tick would not have shown.
+                reach = weight * since + (1 - weight) * until
+                stepped_j = min(max(left_doubt, right_doubt), self._steps_w(right) * reach / math.sqrt(3))
+            return energy, math.hypot(weight * left_doubt, (1 - weight) * right_doubt, bridge, stepped_j)
+        once = both_known and _meet(from_left, from_right, of_before.watts, of_after.watts, since, until)
         # Where the power changed once, the larger of the two if it rose, else the smaller.
         energy, doubt = (
             max((from_left, left_doubt), (from_right, right_doubt))
-            if after > before
+            if of_after.watts > of_before.watts
             else min((from_left, left_doubt), (from_right, right_doubt))
         )
+        if one_sided:
+            # It stepped, and only the power on one side is known. A program's first and last moment are where power most often steps.
+            energy, doubt = (from_left, left_doubt) if before is not None else (from_right, right_doubt)
         if unread or (since + until > UNREAD_S and not both_known):
             guess_j = energy - a.energy_j if once else None
             since_a_j, doubt = self._anywhere(a, b, since, until, guess_j)
             return a.energy_j + since_a_j, doubt
-        if since + until > UNREAD_S and not once:
+        if since + until > TWICE_S and both_known and not once:
             # The power changed more than once, nobody knows when: the energy is anywhere between the two.
             low, high = (min(max(one, a.energy_j), b.energy_j) for one in sorted((from_left, from_right)))
             return (low + high) / 2, math.hypot(left_doubt, right_doubt, bridge, (high - low) / SQRT12)
         inside = min(max(energy, a.energy_j), b.energy_j)
+        straight = self._straight_doubt(a, b, edge, inside)
         return inside, math.hypot(
-            doubt, bridge, (energy - inside) / 3, self._straight_doubt(a, b, edge, inside)
+            doubt, bridge, shown_j, (energy - inside) / 3, ONE_SIDED * straight if one_sided else straight
+        )
+
+    def _beyond(
+        self, a: Tick, b: Tick, known: _Power, register: Register | None, moves_w: float, *, first: bool
+    ) -> tuple[_Power, float] | None:
+        """The power beyond a counter's first or last tick, where a single step to it explains what was counted from ``a`` to ``b``,
+        and the share of what it explains that is left open.
+
+        A register that shows momentary power may have shown it; its last value may also be from before the step, or from a moment of it.
+        Else, where the power was higher beyond, it is taken to be the highest that was ever seen: had it been less, the step would have
+        been further away from what is known, and the truth beyond what this makes of it. Where it was lower nobody knows how low:
+        the program was not there yet, or not any more.
+        """
+        if b.time_s <= a.time_s:
+            return None
+        mean_w = _slope(a, b)
+        slack_w = mean_w * (a.width_s + b.width_s) / (b.time_s - a.time_s) / 2
+
+        def explains(watts: float, least_w: float) -> bool:
+            low, high = sorted((watts, known.watts))
+            return high - low >= least_w and low - slack_w <= mean_w <= high + slack_w
+
+        shown_w = register.end_w(a.time_s if first else b.time_s) if register is not None else None
+        momentary = shown_w is not None and moves_w <= MOMENTARY * max(shown_w, known.watts)
+        least_w = MOVES * known.watts
+        if momentary and shown_w is not None and explains(shown_w, max(3 * moves_w, least_w)):
+            return _Power(shown_w), SHOWN
+        most_w = self._most_w()
+        return (
+            (_Power(most_w), GUESSED)
+            if math.isfinite(most_w) and mean_w > known.watts and explains(most_w, least_w)
+            else None
         )
 
     def _anywhere(
@@ -528,7 +664,10 @@ class Counter:
             return None
         mean_w, open_s = _slope(a, b), math.hypot(a.width_s, b.width_s) / SQRT12 + SAME_POWER * width_s
         beside = self._power_beside(left, -1), self._power_beside(right, +1)
-        if all(power is not None and abs(power - mean_w) * width_s <= 2 * power * open_s for power in beside):
+        if all(
+            power is not None and abs(power.watts - mean_w) * width_s <= 2 * power.watts * open_s
+            for power in beside
+        ):
             return None
         return self._anywhere(a, b, end_s - start_s, width_s - (end_s - start_s))
 
@@ -544,10 +683,10 @@ class Counter:
             self._highest_w = max(slopes, default=math.inf)
         return self._highest_w
 
-    def _power_beside(self, index: int, direction: int) -> float | None:
+    def _power_beside(self, index: int, direction: int) -> _Power | None:
         key = index, direction
         if key not in self._powers:
-            self._powers[key] = _slope_near(self.ticks, index, direction)
+            self._powers[key] = _slope_near(self.ticks, index, direction, self._first_reckoning)
         return self._powers[key]
 
     def _straight(self, left: int, right: int, edge: float) -> tuple[float, float] | None:
@@ -563,7 +702,13 @@ class Counter:
         a, b = self.ticks[left], self.ticks[right]
         share = (edge - a.time_s) / (b.time_s - a.time_s) if b.time_s > a.time_s else 1.0
         step = b.energy_j - a.energy_j
-        return a.energy_j + share * step, step / SQRT12
+        # Within the bracket of a tick nobody knows on which side of it the edge is.
+        open_s = math.hypot(
+            a.width_s if edge < a.latest_s else 0.0, b.width_s if edge > b.earliest_s else 0.0
+        )
+        return a.energy_j + share * step, math.hypot(
+            step, _slope(self.ticks[0], self.ticks[-1]) * open_s
+        ) / SQRT12
 
     def _straight_doubt(self, a: Tick, b: Tick, edge: float, energy: float) -> float:
         # The power may have stepped more than once: a quarter of what one step changes against none.
@@ -593,6 +738,17 @@ class Counter:
             self._unrests[index] = self._unrest_at(index)
         return self._unrests[index]
 
+    def _steps_w(self, index: int) -> float:
+        """How much the power moves from tick to tick near the end of what was read, steps among them: the root of the mean square."""
+        ticks = self.ticks[max(0, index - HIDDEN_TICKS) : index + HIDDEN_TICKS]
+        slopes = [
+            _slope(a, b) for a, b in pairwise(ticks) if b.time_s - a.time_s > 2 * max(a.width_s, b.width_s)
+        ]
+        changes = [b - a for a, b in pairwise(slopes)]
+        return (
+            math.sqrt(sum(change * change for change in changes) / len(changes)) if len(changes) > 1 else 0.0
+        )
+
     def _unrest_at(self, index: int) -> float:
         ticks = self.ticks[max(0, index - 5) : index + 5]
         slopes = [_slope(a, b) for a, b in pairwise(ticks) if b.time_s > a.time_s]
@@ -608,6 +764,9 @@ MISSED = 2.0
 # So many closely seen ticks tell what a counter's rhythm is worth.
 FEWEST_CLOSE = 6
 
+# A counter is read at each of its ticks, or it ticks so many times faster than what is seen of it.
+FAST = 1.5
+
 # After more missed ticks in a row than this, nobody knows any more where the rhythm is.
 MOST_MISSED = 10
 
@@ -617,7 +776,7 @@ def _all_close(widths_s: Sequence[float]) -> bool:
     return not widths_s or widths_s[-1] <= MISSED * widths_s[len(widths_s) // 6]
 
 
-def _sharpened(ticks: list[Tick]) -> list[Tick]:
+def _sharpened(ticks: list[Tick], period_s: float | None = None, first_reckoning: bool = False) -> list[Tick]:
     """Ticks whose bracket was missed, put where the rhythm of their closely seen neighbours has them.
 
     The reading that should come just before a tick sometimes comes just after it; the bracket is then a whole period wide, though
@@ -650,25 +809,66 @@ def _sharpened(ticks: list[Tick]) -> list[Tick]:
     period = spacings[len(spacings) // 2]
     if half > period / 4:
         return ticks
+    if period_s is not None and period > FAST * period_s and not first_reckoning:
+        return ticks  # what is even there is when it was read: it ticks faster than that
     sharp = list(ticks)
     for left, right in pairwise(close):
         count = round((ticks[right].time_s - ticks[left].time_s) / period)
         if right - left > 1 and 2 <= count <= MOST_MISSED:
             for index in range(left + 1, right):
-                sharp[index] = _placed(ticks[index], ticks[left], ticks[right], count, half)
+                # The reading that came just before a closely seen tick saw the one before that, and none between.
+                sure = first_reckoning or index == right - 1
+                sharp[index] = _placed(ticks[index], ticks[left], ticks[right], count, half, sure)
+    if first_reckoning:
+        return sharp
+    # Before the first and after the last of them the rhythm goes on; there is nothing on the other side that would hold it.
+    for index in range(close[0]):
+        sharp[index] = _continued(ticks[index], ticks[close[0]], -period, half, index == close[0] - 1)
+    for index in range(close[-1] + 1, len(ticks)):
+        sharp[index] = _continued(ticks[index], ticks[close[-1]], period, half, False)
     return sharp
 
 
-def _placed(tick: Tick, left: Tick, right: Tick, count: int, half: float) -> Tick:
-    """A tick on the grid between two closely seen ones that are ``count`` periods apart: the last place within its bracket."""
-    for number in range(count - 1, 0, -1):
+def _placed(tick: Tick, left: Tick, right: Tick, count: int, half: float, sure: bool) -> Tick:
+    """A tick on the grid between two closely seen ones that are ``count`` periods apart."""
+    places = []
+    for number in range(1, count):
         share = number / count
         earliest = left.earliest_s + share * (right.earliest_s - left.earliest_s) - half
         latest = left.latest_s + share * (right.latest_s - left.latest_s) + half
-        earliest, latest = max(earliest, tick.earliest_s), min(latest, tick.latest_s)
-        if earliest < latest:
-            return Tick(earliest_s=earliest, latest_s=latest, energy_j=tick.energy_j)
-    return tick
+        places.append((earliest, latest))
+    return _last_within(tick, places, sure)
+
+
+def _continued(tick: Tick, near: Tick, period: float, half: float, is_next: bool) -> Tick:
+    """A tick on the grid that begins at the nearest closely seen one and goes on before (``period`` < 0) or after it."""
+    if max(tick.latest_s - near.time_s, near.time_s - tick.earliest_s) > MOST_MISSED * abs(period):
+        return tick
+    places = []
+    for number in range(1, 2 if is_next else MOST_MISSED + 1):
+        # From tick to tick the jitter may add up, and nobody sees where it went: twice the variance of a middle, times their number.
+        reach = half * math.sqrt(2 * number)
+        places.append((near.earliest_s + number * period - reach, near.latest_s + number * period + reach))
+    return _last_within(tick, sorted(places), is_next)
+
+
+def _last_within(tick: Tick, places: Sequence[tuple[float, float]], sure: bool) -> Tick:
+    """A tick in the last of some places, by time, that its bracket lets it be in. Its energy was read at the end of the bracket.
+
+    Where it is not ``sure`` and that reading came about when the place was due, nobody knows whether it was before or after, and the tick
+    is there or in the place before.
+    """
+    found: tuple[float, float] | None = None
+    for earliest, latest in reversed(places):
+        since, until = max(earliest, tick.earliest_s), min(latest, tick.latest_s)
+        if since >= until:
+            continue
+        found = since, until if found is None else found[1]
+        if latest <= tick.latest_s or sure:
+            break
+    if found is None:
+        return tick
+    return Tick(earliest_s=found[0], latest_s=found[1], energy_j=tick.energy_j)
 
 
 def _meet(
@@ -686,17 +886,20 @@ def _slope(a: Tick, b: Tick) -> float:
     return (b.energy_j - a.energy_j) / width if width > 0 else 0.0
 
 
-def _slope_near(ticks: list[Tick] | _Ticks, index: int, direction: int) -> float | None:
+def _slope_near(
+    ticks: list[Tick] | _Ticks, index: int, direction: int, first_reckoning: bool
+) -> _Power | None:
     """The power on one side of an edge: over the tick next to it, and over more while those agree.
 
     More ticks make the slope surer (each is off by its brackets), fewer keep it local; so ticks are added only while they
-    change it by less than the brackets would.
+    change it by less than the brackets would, and are taken only where they make it surer.
     """
     other = index + direction
     if not (0 <= index < len(ticks) and 0 <= other < len(ticks)):
         return None
     near = ticks[index]
-    power: float | None = None
+    power: _Power | None = None
+    open_s = math.inf
     for reach in range(1, 6):
         far_index = index + direction * reach
         if not 0 <= far_index < len(ticks):
@@ -706,11 +909,15 @@ def _slope_near(ticks: list[Tick] | _Ticks, index: int, direction: int) -> float
         if width <= 0 or max(near.width_s, far.width_s) > width / 4:
             continue  # brackets that wide say nothing about power
         wider = (far.energy_j - near.energy_j) / (far.time_s - near.time_s)
+        wider_open = (near.width_s + far.width_s) / width
         if power is not None:
-            bound = power * (near.width_s + far.width_s) / width + 0.01 * power
-            if abs(wider - power) > bound:
+            bound = power.watts * wider_open + SAME_POWER * power.watts
+            if abs(wider - power.watts) > bound:
                 break
-        power = wider
+        if first_reckoning:
+            power = _Power(wider)
+        elif wider_open < open_s:
+            power, open_s = _Power(wider, width_s=width, far_s=far.width_s), wider_open
     return power
 
 
@@ -749,12 +956,31 @@ def learned_period_s(samples: Samples) -> float | None:
     return best[1] if best is not None else None
 
 
+def _usual_spacing_s(samples: Samples) -> float:
+    """How far two ticks lie apart at most, as a rule, where too few were seen closely to learn a period; infinite without any.
+
+    Of two values that follow each other, from the last reading before the first to the first reading of the second.
+    """
+    spacings: list[float] = []
+    start_s, value, last_s = math.nan, math.nan, math.nan
+    for next_start_s, end_s, next_value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
+        if value != next_value and not math.isnan(start_s):
+            if not math.isnan(last_s):
+                spacings.append(end_s - last_s)
+            last_s = start_s
+        start_s, value = next_start_s, next_value
+        if len(spacings) >= ENOUGH_SPACINGS:
+            break
+    return median(spacings) if spacings else math.inf
+
+
 class Register:
     """The energy under the readings of one power register.
 
     Args:
         samples: readings in watts.
         accuracy: relative standard uncertainty of the gain.
+        accuracy_w: what else is uncertain of its power for good, in watts.
         period_s: refresh period or, if longer, averaging span; None: not known.
         lag_s: how old a value is on average when it is read.
         unseen: the share of the time that the readings tell nothing about.
@@ -766,15 +992,17 @@ class Register:
         samples: Samples,
         *,
         accuracy: float,
+        accuracy_w: float = 0.0,
         period_s: float | None = None,
         lag_s: float = 0.0,
         unseen: float = UNSEEN_SHARE,
         limit_w: float = math.inf,
     ) -> None:
         self.accuracy = accuracy
+        self.accuracy_w = accuracy_w
         self.period_s = period_s or 0.0
         self.lag_s = lag_s
-        self._unseen = unseen
+        self.unseen = unseen
         self.rejected = 0
         times, watts = Column(), Column()
         last_s = math.nan
@@ -846,10 +1074,36 @@ class Register:
         random_j, lasting_j = self._doubts_j(seen_from, seen_to)
         return Span(
             energy=Estimate(
-                value=value, random=random_j, systematic=math.hypot(self.accuracy * value, lasting_j)
+                value=value,
+                random=random_j,
+                systematic=math.hypot(self.accuracy * value, self.accuracy_w * covered, lasting_j),
             ),
             covered_s=covered,
         )
+
+    def has_gap(self, start_s: float, end_s: float) -> bool:
+        """Whether a time without readings reaches into that one."""
+        return covered_s(start_s, end_s, self.gaps.near(start_s, end_s)) < end_s - start_s
+
+    def energy_j(self, start_s: float, end_s: float) -> float:
+        """The same without its doubt, quickly; both ends must lie among the readings."""
+        return self._area(end_s) - self._area(start_s)
+
+    def readings(self, start_s: float, end_s: float) -> int:
+        """How many readings fell into that time."""
+        return bisect_right(self.times, end_s) - bisect_left(self.times, start_s)
+
+    def lasting_j(self, span: Span) -> float:
+        """What of the systematic doubt of an energy is not the sensor's own: what a register shows late, or never sees (1 σ)."""
+        own_j = math.hypot(self.accuracy * span.energy.value, self.accuracy_w * span.covered_s)
+        return math.sqrt(max(span.energy.systematic**2 - own_j**2, 0.0))
+
+    def end_w(self, time_s: float) -> float | None:
+        """What it showed first or last, where that was near a time; else None."""
+        if not self.watts:
+            return None
+        end = 0 if abs(self.first_s - time_s) < abs(self.last_s - time_s) else -1
+        return self.watts[end] if abs(self.times[end] - time_s) < NEARBY_S else None
 
     def between_readings_w(self, start_s: float, end_s: float) -> float | None:
         """One momentary reading from that time: the one nearest to its middle; None if there is none."""
@@ -904,7 +1158,7 @@ class Register:
         duration = end_s - start_s
         # Successive differences tell noise apart from slow change (von Neumann's estimate of a variance).
         variance = (self._squares[high] - self._squares[low]) / (2 * steps) if steps > 0 else 0.0
-        unrest = math.sqrt(max(variance, 0.0) * self._unseen)
+        unrest = math.sqrt(max(variance, 0.0) * self.unseen)
         unread = slice(bisect_right(self._unread_to, start_s), bisect_left(self._unread_from, end_s))
         unread_j = [
             self._unread_w * (min(b, end_s) - max(a, start_s))

@@ -33,6 +33,7 @@ import io
 import json
 import os
 import threading
+import time
 import weakref
 import zlib
 from collections import deque
@@ -113,6 +114,9 @@ def decoded(line: bytes, *, place: str) -> dict[str, Any]:
         raise BadInput("the line is not a JSON object", place=place)
     return entry
 
+
+# When a lock that another process holds is asked for again; such a one that only looks holds it for some microseconds.
+LOCK_AGAIN_S = (0.0, 0.01, 0.05)
 
 # Lines kept in memory while the disk refuses them (about 12 MB).
 MOST_LINES_IN_MEMORY = 100_000
@@ -403,6 +407,30 @@ class JournalFile:
         return self.path is not None and not self._waiting
 
 
+def being_written(path: Path) -> bool:
+    """Whether a process that lives is writing this journal: it holds a lock, which the kernel takes from it when it dies."""
+    try:
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (ImportError, OSError):
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def quiet_s(path: Path) -> float:
+    """How long ago the last line was written, in seconds."""
+    return max(0.0, time.time() - path.stat().st_mtime)
+
+
 def claim(folder: Path, *, resume: bool) -> tuple[Path, int, bool]:
     """A folder for one run: the folder itself, or a sibling where it is taken. Returns folder, descriptor and siblinghood.
 
@@ -417,7 +445,7 @@ def claim(folder: Path, *, resume: bool) -> tuple[Path, int, bool]:
         # Through a link, lines would go to a file outside the folder.
         if resume and number == 1 and path.is_file() and not path.is_symlink():
             descriptor = _opened(path, flags)
-            if _lock(descriptor):
+            if _lock(descriptor, patiently=True):
                 _drop_torn_line(descriptor)
                 if _is_sound(path):
                     return candidate, descriptor, False
@@ -457,19 +485,25 @@ def _is_sound(path: Path) -> bool:
     return True
 
 
-def _lock(descriptor: int) -> bool:
-    """Whether this process now owns the journal. The kernel lets go when the process dies, so no lock goes stale."""
+def _lock(descriptor: int, *, patiently: bool = False) -> bool:
+    """Whether this process now owns the journal. The kernel lets go when the process dies, so no lock goes stale.
+
+    ``patiently``: who asks whether it is being written holds it for a moment, too.
+    """
     try:
         import fcntl
     except ImportError:  # not on this platform: nothing else measures there either
         return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # a file system without locks
-    return True
+    for wait_s in LOCK_AGAIN_S if patiently else (0.0,):
+        time.sleep(wait_s)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        except OSError:
+            return True  # a file system without locks
+        return True
+    return False
 
 
 def _drop_torn_line(descriptor: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import mmap
 import os
 import sys
 import threading
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from energy_rating import environment, nesting, probe, sensors
 from energy_rating.entries import (
+    MOST_FAULTS,
     MOST_WORK,
     RUN,
     Device,
@@ -31,6 +33,7 @@ from energy_rating.entries import (
     Load,
     Model,
     Number,
+    Outcome,
     Place,
     Quality,
     Reach,
@@ -104,6 +107,13 @@ def _remembered_s(device: Device) -> float | None:
     """How often an earlier run found this device's counter to tick."""
     known = probe.recall(device.id, device.driver)
     return known.period_s if known is not None else None
+
+
+# Runs of this process, or, in a forked child, of its parent; by their id.
+_BEGUN: weakref.WeakValueDictionary[str, Run] = weakref.WeakValueDictionary()
+
+# Runs that were begun with start(): whoever runs a cell of a notebook twice has two of them, and only one in hand.
+_STARTED: weakref.WeakSet[Run] = weakref.WeakSet()
 
 
 def local_rank(environ: Mapping[str, str] = os.environ) -> int:
@@ -240,20 +250,41 @@ class Run:
         self._through = Window(RUN)  # and while windows were open there
         # What was counted in its windows, either way, by where these stand; each amount once.
         self._reached: dict[Reach, Window] = {}
+        self._refused: dict[str, None] = {}  # counts that its outermost windows did not take
         self._own_open = 0  # outermost windows of the run's own threads and tasks
         self._thread: int | None = None  # the one in which it began
         self._counted: dict[int, dict[str, Number]] = {}
-        self._counted_s = 0.0
+        self._counted_s = -math.inf
         self._next = 0
         self._told_late: set[str] = set()
         self._told: set[str] = set()
+        self._said: set[str] = set()
+        self._forked: mmap.mmap | None = None  # a byte that forked children share with this process
+        self._outcome: Outcome | None = None
         self._record: Record | None = None
         self._trouble: EnergyRatingError | None = None
 
     # -- life
 
     def start(self) -> Run:
-        """Opens the run. Returns itself; a second call does nothing."""
+        """Opens the run, until ``stop()``. Returns itself; a second call does nothing, and says so, as does one after the end."""
+        if self._state == "open" and self._mine():
+            self._say_once("this run is going on already; start() does nothing")
+        for other in tuple(_STARTED):
+            if self._state == "new" and other._state == "open" and other._mine():
+                self._say_once(
+                    f"another run that was begun with start() goes on beside this one, until its stop(): {other.folder}"
+                )
+        self._start()
+        if self._state == "open":
+            _STARTED.add(self)
+        return self
+
+    def _start(self) -> Run:
+        if self._state == "stopped":
+            self._say_once(
+                "this run has ended and is not begun again: nothing is measured. Make another with measure()"
+            )
         if self._state != "new":
             return self
         self._state = "failed"
@@ -335,6 +366,12 @@ class Run:
         self._open[0] = self._whole
         self._next = 1
         self._thread = threading.get_ident()
+        _BEGUN[self.run_id] = self
+        try:
+            self._forked = mmap.mmap(-1, 1)
+        except (OSError, ValueError) as error:  # no memory for it: what a child counts goes unnoticed
+            if is_interruption(error):
+                raise
         nesting.enter(self._whole)
 
     def _for_rank(self, rank: int) -> tuple[Callable[[], Detection], Models | None, list[Finding]]:
@@ -475,6 +512,10 @@ class Run:
             return
         self._judge()
 
+    def ended_as(self, outcome: Outcome) -> None:
+        """Says how a program ended that is measured from outside; what is raised in a ``with`` block says it by itself."""
+        self._outcome = outcome
+
     def _is_large(self) -> bool:
         """Whether making the record would hold up the end of the measured program noticeably."""
         return self._next > MOST_WINDOWS_AT_ONCE or self._journal_file.size > LARGEST_AT_ONCE
@@ -500,12 +541,13 @@ class Run:
                         self._open[key].name,
                     )
                 self._close(key, now)
-        if raised is not None and not isinstance(raised, SystemExit | GeneratorExit):
+        if self._forked is not None and self._forked[0]:
             self.tell(
-                "body-raised",
-                f"the measured program ended with {type(raised).__name__}",
-                "The figures are what was measured until then",
-                "note",
+                "counted-in-a-fork",
+                "work was counted in a process that was forked from this one; it is in no figure",
+                "Count in the process that measures, such as what the workers return",
+                "degrades",
+                RUN,
             )
         learned = self._sampler.learned()
         self._sampler.close()
@@ -534,7 +576,8 @@ class Run:
             )
         if not journal.in_place():
             self._move_journal(journal)
-        journal.write({"end": self._now()})
+        outcome = self._outcome if raised is None and self._outcome is not None else _outcome_of(raised)
+        journal.write({"end": self._now(), "outcome": plain(outcome)})
         for device, period_s in learned:
             known_s = _remembered_s(device)
             if known_s is None or abs(known_s - period_s) > SAME_PERIOD * period_s:
@@ -618,6 +661,31 @@ class Run:
                 if is_interruption(error, called=None):
                     raise
 
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._lines.append(line)
+            self._say()
+
+    def _unmeasured(self, what: str) -> None:
+        """Something was asked of a run that is not open here; it is said once, where anybody can see it."""
+        if self._state == "stopped":
+            self._say_once(f"this run has ended: {what}")
+        elif self._state == "new":
+            self._say_once(f"this run has not begun: {what}. Call start(), or use it with the with statement")
+        elif self._state == "elsewhere":
+            # What came by a pipe into a forked child finds there the run that it was made from.
+            original = _BEGUN.get(self.run_id)
+            if original is not None and not original._mine():
+                original._counted_elsewhere()
+                return
+            self._say_once(f"this run is measured in the process in which it began: {what}")
+
+    def _counted_elsewhere(self) -> None:
+        """Work was counted in a forked child: the parent is to know it, whose journal the child has no way to write to."""
+        if self._forked is not None:
+            self._forked[0] = 1
+
     def _mine(self) -> bool:
         """False in a forked child: the run belongs to the parent, and its locks may be held by threads that are not here."""
         return os.getpid() == self._pid
@@ -626,7 +694,7 @@ class Run:
         return round(self._clock.now() - self._zero, 6) if self._zero is not None else 0.0
 
     def __enter__(self) -> Run:
-        return self.start()
+        return self._start()
 
     def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
         self.stop(raised)
@@ -668,9 +736,9 @@ class Run:
 
         return measured
 
-    def __reduce__(self) -> tuple[Callable[[], Run], tuple[()]]:
+    def __reduce__(self) -> tuple[Callable[[str], Run], tuple[str]]:
         """In another process there is nothing of a run but its methods, which do nothing: it is measured where it began."""
-        return _inert, ()
+        return _inert, (self.run_id,)
 
     def _fresh(self) -> Run:
         return Run(
@@ -702,7 +770,11 @@ class Run:
         those open where it was started, if that is known (tasks of asyncio, ``asyncio.to_thread``); a plain thread counts into the
         run alone, and a finding says so where windows are open elsewhere.
         """
-        if self._state != "open" or not self._mine():
+        if self._state != "open":
+            self._unmeasured("what is counted is in no figure")
+            return
+        if not self._mine():
+            self._counted_elsewhere()
             return
         inside, own = nesting.here(self._whole)
         if own:
@@ -731,8 +803,8 @@ class Run:
         """The run's work up to now, and what was told twice and differently.
 
         What was counted at the run stands, inside windows or not. Of units that nobody counted at it outside of windows, what was
-        counted in its outermost windows reaches it. Windows of threads of which nobody knows where they were started, beside open windows of the run's own threads,
-        may hold the same work as those: it counts once.
+        counted in its outermost windows reaches it. Windows of threads of which nobody knows where they were started, beside open
+        windows of the run's own threads, may hold the same work as those: it counts once.
         """
         for reach, waiting in self._unreached.items():
             for key in tuple(waiting):
@@ -799,7 +871,14 @@ class Run:
             self._note_failure(str(name), error)
 
     def _enter(self, window: Window, sync: bool, holder: _OpenWindow | None) -> int | None:
-        if self._state != "open" or not self._mine():
+        if self._state != "open":
+            if self._state == "elsewhere":
+                window.closed(lambda _: self._unmeasured("what is counted is in no figure"))
+            else:
+                self._unmeasured("a window of it is not measured")
+            return None
+        if not self._mine():
+            window.closed(lambda _: self._counted_elsewhere())
             return None
         try:
             return self._open_window(window, sync, holder=holder)
@@ -868,20 +947,22 @@ class Run:
         One that was noted afterwards stands nowhere: its work may have been counted by the windows of its time.
         """
         inside, own = nesting.here(self._whole)
-        window.outermost = not own
+        # Windows of one name inside each other are one measurement: the work of each is work of it.
+        window.outermost = all(one.name == window.name for one in own)
         if own:
             window.reach = own[0].reach
         elif inside or threading.get_ident() == self._thread:
             window.reach = "own"
         elif self._own_open:
             window.reach = "thread"
+        self._own_open += window.outermost and window.reach == "own"
 
     def _edge(self) -> float:
         """The time now, since the run's start; readings around it are kept."""
         assert self._sampler is not None
         now = self._clock.now()
         self._sampler.edge(now)
-        return round(now - (self._zero or now), 6)
+        return round(now - (now if self._zero is None else self._zero), 6)
 
     def _leave(self, key: int, sync: bool) -> None:
         if self._state != "open" or not self._mine() or key not in self._open:
@@ -938,10 +1019,15 @@ class Run:
                 "degrades",
                 RUN,
             )
-        if window.faults():
+        faults = window.faults()
+        if window.outermost and len(self._refused) < MOST_FAULTS:
+            self._refused.update(dict.fromkeys(faults))
+        elif window is self._whole:  # what did not reach a window did not reach the run
+            faults = tuple(dict.fromkeys((*faults, *self._through.faults(), *self._refused)))
+        if faults:
             self.tell(
                 "count-refused",
-                f"counts that are no number of at least 0 were left out: {', '.join(window.faults()[:3])}",
+                f"counts that are no number of at least 0 were left out: {', '.join(faults[:3])}",
                 "Count finite numbers, not below zero",
                 "degrades",
                 window.name,
@@ -1185,6 +1271,20 @@ def _place_of(zone: str) -> Place:
         raise BadInput(str(error), "Name a zone such as FRA", place="place") from None
 
 
+def _outcome_of(raised: BaseException | None) -> Outcome:
+    """How a block ended, by what it raised. A generator that is closed early has done what it should."""
+    if raised is None or isinstance(raised, GeneratorExit):
+        return Outcome()
+    if isinstance(raised, SystemExit):
+        # As the interpreter does it: nothing is 0, a text is printed and is 1; the kernel keeps eight bits.
+        code = raised.code
+        return Outcome(exit_code=0 if code is None else code & 0xFF if isinstance(code, int) else 1)
+    try:
+        return Outcome(exception=type(raised).__name__)
+    except ValueError:  # a name that somebody made up
+        return Outcome(exception="Exception")
+
+
 def _alike(one: Number, other: Number) -> bool:
     return math.isclose(one, other, rel_tol=SAME_COUNT)
 
@@ -1194,7 +1294,9 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _inert() -> Run:
-    run = measure(report=None)
+@functools.cache  # one a process, so that it says once what it has to say
+def _inert(run_id: str) -> Run:
+    run = measure()
+    run.run_id = run_id
     run._state = "elsewhere"
     return run

@@ -3,6 +3,9 @@
 Whoever invents a journal can make it agree with its record. It is harder to agree with physics: a card draws no more than its limit and
 no less than it idles at, a token costs a passage over the weights, and no two repeats come out alike. Bounds are wide (a tenth, or
 half where a power supply allows it for moments): what is found here is not a bad measurement but an unlikely one.
+
+What a sound run never shows (``impossible``) counts for the validity of every record. The rest (``implausible``) is asked for by whoever
+doubts a journal: it would cost every summary a second reading, or rests on figures that a sound card may differ from.
 """
 
 from __future__ import annotations
@@ -10,12 +13,14 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from itertools import accumulate, pairwise
+from types import MappingProxyType
 
 from energy_rating.formats import Journal, Session, Span, named
-from energy_rating.profiles import Figures, Profile, profile_for
+from energy_rating.limits import SUSTAINED, TRANSIENT, told_w
+from energy_rating.profiles import Figures, Profile, profile_for, shipped_profile
 from energy_rating.rating import weight_bits
 from energy_rating.records import (
     MEASURED,
@@ -28,11 +33,6 @@ from energy_rating.records import (
     Record,
     Severity,
 )
-from energy_rating.summary import window_energies
-
-# Over seconds a card keeps its limit; the tenth is for the gain of its sensor, which NVIDIA states as 5 %. Between two readings
-# it may exceed it: ATX 3.1 asks power supplies to bear twice their rating for 0.1 ms, and less for longer.
-SUSTAINED, TRANSIENT = 1.1, 1.5
 
 # Idle power differs between cards of one model and with their temperature.
 BELOW_IDLE = 0.8
@@ -48,12 +48,56 @@ SLACK_S = 0.001
 FEWEST_READINGS = 50
 
 
-def implausible(journal: Journal, record: Record, profiles: Sequence[Profile]) -> tuple[Finding, ...]:
-    """Everything about a run that cannot be, or hardly; ``record`` is the journal's own."""
+# Work that came within a second or so is held against the most that ever came between two counts, so many times. Our choice: batches of one
+# run differ by less, and whoever counts everything at the end has no counts before it.
+SUDDEN = 5.0
+FEWEST_COUNTS = 5
+
+# Over less than this a card may draw what its power supply bears for moments.
+MOMENT_S = 1.0
+
+# What speaks against a journal may be, in a record, a card that idles lower than its data sheet says, or tokens that were guessed ahead.
+MAY_BE = frozenset({"energy-under-idle", "faster-than-memory"})
+
+
+def impossible(journal: Journal, record: Record) -> tuple[Finding, ...]:
+    """What no sound run shows, in any of its windows: for the validity of every record. ``record``: the journal's, as far as it is made.
+
+    Devices are known by the profiles that ship, so that a record is the same on every machine.
+    """
     found: list[Finding] = []
+    limits_w: dict[str, float] = {}
+    for session in journal.sessions:
+        found += _of_windows(session)
+        found += _of_counts(session)
+        for (_, device), limit_w in told_w(session).items():
+            limits_w[device] = max(limit_w, limits_w.get(device, 0.0))
+    gpus = {channel.device for channel in record.channels if channel.component == "gpu"}
+    kinds = {(one.name, one.memory_gb) for one in record.environment.devices if one.id in gpus}
+    profiles = [profile for kind in sorted(kinds, key=str) if (profile := shipped_profile(*kind))]
+    for measurement in record.measurements:
+        found += _of_power(record, measurement, limits_w)
+        found += _of_speed(record, measurement, profiles)
+        found += _of_requests(record, measurement)
+    if MEASURED in record:
+        found += _of_idle(record, record[MEASURED], profiles)
+    return tuple(replace(one, severity="degrades") if one.code in MAY_BE else one for one in found)
+
+
+def implausible(
+    journal: Journal,
+    record: Record,
+    profiles: Sequence[Profile],
+    energies: Mapping[str, Sequence[float]] = MappingProxyType({}),
+) -> tuple[Finding, ...]:
+    """Everything about a run that cannot be, or hardly; ``record`` is the journal's own, ``energies`` the joules of each repeat."""
+    found: list[Finding] = []
+    devices = _devices(record)
     for session in journal.sessions:
         found += _of_times(session)
         found += _of_windows(session)
+        found += _of_overlaps(session)
+        found += _of_counts(session)
         for channel in session.channels:
             found += _of_steps(session, channel, record, profiles)
             found += _of_jitter(session, channel)
@@ -62,12 +106,15 @@ def implausible(journal: Journal, record: Record, profiles: Sequence[Profile]) -
             _finding("journal-damaged", f"the journal is damaged at {journal.damage}", "disqualifies")
         )
     found += _of_limits(record, profiles)
+    limits_w = {name: limit_w for name, one in devices.items() if (limit_w := _limit_w(one, profiles))}
     for measurement in record.measurements:
-        found += _of_power(record, measurement, profiles)
+        found += _of_power(record, measurement, limits_w)
+        found += _of_speed(record, measurement, profiles)
+        found += _of_requests(record, measurement)
     if MEASURED in record:
         found += _of_idle(record, record[MEASURED], profiles)
-        found += _of_speed(record, record[MEASURED], profiles)
-        found += _of_repeats(journal)
+        found += _of_rounds(journal)
+        found += _of_repeats(energies)
     return tuple(dict.fromkeys(found))
 
 
@@ -127,6 +174,13 @@ def _of_windows(session: Session) -> Iterator[Finding]:
                 "disqualifies",
                 measurement=span.name,
             )
+    if len(runs) > 1:
+        yield _finding(
+            "several-runs", f"one session has {len(runs)} windows {RUN!r}", "disqualifies", measurement=RUN
+        )
+
+
+def _of_overlaps(session: Session) -> Iterator[Finding]:
     repeats = sorted(named(session.spans, MEASURED), key=lambda span: span.start_s)
     for before, after in pairwise(repeats):
         if after.start_s < before.end_s - SLACK_S:
@@ -138,10 +192,6 @@ def _of_windows(session: Session) -> Iterator[Finding]:
                 measurement=MEASURED,
             )
             break
-    if len(runs) > 1:
-        yield _finding(
-            "several-runs", f"one session has {len(runs)} windows {RUN!r}", "disqualifies", measurement=RUN
-        )
 
 
 def _inside(runs: Sequence[Span]) -> Callable[[Span], bool]:
@@ -191,16 +241,16 @@ def _of_limits(record: Record, profiles: Sequence[Profile]) -> Iterator[Finding]
             )
 
 
-def _of_power(record: Record, measurement: Measurement, profiles: Sequence[Profile]) -> Iterator[Finding]:
-    devices = _devices(record)
+def _of_power(record: Record, measurement: Measurement, limits_w: Mapping[str, float]) -> Iterator[Finding]:
+    bound = SUSTAINED if measurement.duration_s >= MOMENT_S else TRANSIENT
     for channel in record.channels:
         energy = measurement.energy_by_channel_j.get(channel.id)
-        limit_w = _limit_w(devices.get(channel.device), profiles)
-        if energy is None or limit_w is None or channel.method == "model" or channel.component != "gpu":
+        limit_w = limits_w.get(channel.device)
+        if energy is None or limit_w is None or channel.method == "model":
             continue
         # The edges of a short window are doubtful, and say so themselves.
         least_j = energy.value - 2 * energy.random
-        if measurement.duration_s > 0 and least_j > SUSTAINED * limit_w * measurement.duration_s:
+        if measurement.duration_s > 0 and least_j > bound * limit_w * measurement.duration_s:
             yield _finding(
                 "power-above-the-limit",
                 f"{channel.id}: {energy.value / measurement.duration_s:.0f} W on average in {measurement.name!r}; "
@@ -340,11 +390,69 @@ def _peak_flop_s(figures: Figures) -> float:
     return max((figure.value * 1e12 for figure in found if figure is not None), default=0.0)
 
 
+# -------------------------------------------------------------------------------------------------------------- work
+
+
+def _of_counts(session: Session) -> Iterator[Finding]:
+    """What the windows told at their end against what they had told before."""
+    for one in session.counted:
+        if one.work < one.before:
+            yield _finding(
+                "counts-contradict",
+                f"a window {one.name!r} had counted {one.before:,} {one.unit}, and at its end {one.work:,}: counts only grow",
+                "disqualifies",
+                measurement=one.name,
+            )
+        elif one.counts >= FEWEST_COUNTS and one.work - one.before > SUDDEN * one.most:
+            yield _finding(
+                "work-all-at-once",
+                f"a window {one.name!r} had counted {one.before:,} {one.unit}, and {one.after_s:.1f} s later, at its end, {one.work:,}; "
+                f"in {one.counts} counts before there never came more than {one.most:,} at once",
+                remedy="Count work when it is done",
+                measurement=one.name,
+            )
+
+
+def _of_requests(record: Record, measurement: Measurement) -> Iterator[Finding]:
+    """Tokens against what the requests were allowed."""
+    load = record.load
+    tokens, requests = measurement.work.get("token", 0), measurement.work.get("request", 0)
+    if load is None or load.max_new_tokens is None or load.request_rate is not None or not requests:
+        return
+    # A window that cuts through a stream of requests holds tokens of some that ended after it.
+    most = load.max_new_tokens * (requests + measurement.n * (_at_once(load) or 1))
+    if tokens > most:
+        yield _finding(
+            "more-tokens-than-asked",
+            f"{tokens:,} tokens were counted in {measurement.name!r} for {requests:,} requests, each of which may have "
+            f"{load.max_new_tokens:,} at most",
+            "disqualifies",
+            measurement=measurement.name,
+        )
+
+
+def _of_rounds(journal: Journal) -> Iterator[Finding]:
+    """A repeat goes over all items, once or several times; fewer may have been answered, and then say so."""
+    items = journal.load.items if journal.load is not None else None
+    for session in journal.sessions:
+        if items is None or named(session.spans, "serving"):
+            continue  # of a stream of requests the steady part counts
+        for span in named(session.spans, MEASURED):
+            requests = span.work.get("request", 0)
+            if span.closed and requests > items and requests % items:
+                yield _finding(
+                    "repeats-not-of-the-items",
+                    f"a repeat counted {requests:,} requests, which is no whole number of rounds over {items:,} items",
+                    measurement=MEASURED,
+                )
+                break
+
+
 # -------------------------------------------------------------------------------------------------- too good to be true
 
 
-def _of_repeats(journal: Journal) -> Iterator[Finding]:
-    for component, energies in window_energies(journal, MEASURED).items():
+def _of_repeats(by_component: Mapping[str, Sequence[float]]) -> Iterator[Finding]:
+    for component, energies in by_component.items():
         if len(energies) >= 3 and len(set(energies)) == 1:
             yield _finding(
                 "repeats-identical",

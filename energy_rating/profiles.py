@@ -6,6 +6,7 @@ nearest names are offered as help and never taken for an answer.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import json
@@ -457,6 +458,20 @@ def profile_for(
         profile for profile in known if device_name in profile.driver.names and profile.may_have(memory_gb)
     ]
     return found[0] if len(found) == 1 else None
+
+
+def shipped_profile(device_name: str, memory_gb: float | None = None) -> Profile | None:
+    """The same among the profiles that ship alone, whatever the user added; only the files that name the device are read whole.
+
+    What follows from it is so the same on every machine. A file that cannot be read says nothing.
+    """
+    named = json.dumps(device_name, ensure_ascii=False).encode()
+    found: list[Profile] = []
+    for path in sorted(hardware_profiles().glob("*.toml")):
+        with contextlib.suppress(OSError, BadInput):
+            if named in path.read_bytes():
+                found.append(read_profile(path))
+    return profile_for(device_name, memory_gb, among=found)
 
 
 def is_same_limit(limit_w: float, other_w: float) -> bool:

@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from energy_rating import formats, hardware_profiles
-from energy_rating.checks import LEAST_COVERAGE
+from energy_rating.checks import LEAST_COVERAGE, ONLY_ESTIMATED, is_only_estimated
 from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.profiles import (
     EXAMPLE_DEVICE,
@@ -31,6 +31,7 @@ from energy_rating.records import (
     MEASURED,
     RUN,
     Basis,
+    Checked,
     Component,
     Device,
     Finding,
@@ -46,6 +47,7 @@ from energy_rating.records import (
     validity,
     worst_method,
 )
+from energy_rating.work import COVERS, Work, counted, percent
 
 if TYPE_CHECKING:
     from energy_rating.normalisation import Normalised
@@ -339,7 +341,7 @@ class Judgement:
 
     ``work`` is in the unit that is rated, and ``work_method`` says how it was had. ``measured_j`` is energy per unit as measured;
     ``normalised`` what normalisation made of it. ``estimated``: the energy is a model's, not a sensor's; ``example``: the device does
-    not exist.
+    not exist. ``checked``: how far the record was held against its journal.
     """
 
     rating: Rating
@@ -355,6 +357,7 @@ class Judgement:
     interval: tuple[float, float] | None
     estimated: bool
     example: bool
+    checked: Checked | None = None
 
 
 def rate(
@@ -401,6 +404,8 @@ def judge(
     normalised: Normalised | None = None
     basis: Basis = "measured"
 
+    if is_only_estimated(record) and (measurement is None or scheme.component not in measurement.energy_j):
+        reasons.append("it is only an estimate: nothing was measured, and what models say is not rated")
     if measurement is None:
         there = ", ".join(repr(item.name) for item in record) or "none"
         reasons.append(f"there is no measurement {name!r}, which is what is rated; there is: {there}")
@@ -499,6 +504,7 @@ def judge(
         interval=interval,
         estimated=measurement is not None and _is_estimated(record, measurement, scheme.component),
         example=is_example(record),
+        checked=record.checked,
     )
 
 
@@ -574,6 +580,10 @@ def rating_schema() -> dict[str, Any]:
         "required": ["version", "journal_sha256", "files"],
         "additionalProperties": False,
     }
+    properties["checked"] = {
+        "enum": list(get_args(Checked)),
+        "description": "where it was printed: how far the record was held against the journal beside it",
+    }
     # What is there only where it was asked for is never null.
     properties["would_be"] = {"$ref": "#/$defs/WouldBe"}
     schema["required"] = [*("class" if name == "class_" else name for name in schema["required"]), "reasons"]
@@ -648,7 +658,9 @@ def _of_validity(record: Record, measurement: Measurement, component: str) -> It
     if worst != "valid":
         codes = dict.fromkeys(item.code for item in own if item.severity != "note")
         said = f"the measurement is {worst}: {', '.join(codes) or 'no finding says why'}"
-        yield _Shortfall(said) if worst == "degraded" and codes else said
+        # That it is an estimate is a reason of its own, which measuring longer does not take away.
+        if worst != "degraded" or list(codes) != [ONLY_ESTIMATED]:
+            yield _Shortfall(said) if worst == "degraded" and codes else said
     for item in own:
         if item.code in NOT_ALONE and item.severity != "disqualifies":
             yield f"the device was not used by this run alone ({item.code}): {item.message}"
@@ -706,15 +718,23 @@ def _training_flop(record: Record, measurement: Measurement) -> _Work:
     (4 N + 2 N_trained) T, with N the active parameters: 6 N T where all are trained, 4 N T where next to none is (adapters).
     Where a fine-tuning does not say how many it trained, the fewest operations are taken, so that nobody gains by silence.
     """
-    counted, tokens = measurement.work.get("flop"), measurement.work.get("token")
-    if counted:
-        return _Work(amount=float(counted), method="counted as 'flop' by the run itself")
+    found = counted(record, measurement)
+    whole = {unit: work for unit, work in found.items() if work.covers}
+    if flop_counted := whole.get("flop"):
+        by = "the run itself" if flop_counted.window is None else _inside(flop_counted)
+        return _Work(amount=float(flop_counted.amount), method=f"counted as 'flop' by {by}")
+    tokens_counted = whole.get("token")
+    tokens = tokens_counted.amount if tokens_counted is not None else None
     model = record.model
     active = (model.active_parameters or model.parameters) if model is not None else None
     reasons = []
     if not tokens:
+        inner = next((found[unit] for unit in ("flop", "token") if unit in found), None)
         reasons.append(
             "no 'flop' and no 'token' was counted in 'run'; training is rated per floating-point operation"
+            if inner is None
+            else f"{inner} were counted; windows that cover at least {percent(COVERS)} of the run are asked for, or "
+            f"run.count({inner.unit}=…): training is rated as a whole"
         )
     if model is None or active is None:
         reasons.append(
@@ -737,8 +757,13 @@ def _training_flop(record: Record, measurement: Measurement) -> _Work:
     )
     return _Work(
         amount=float(flop),
-        method=f"{formula}: N = {active:,} parameters, {whose}; T = {_count(tokens)} tokens",
+        method=f"{formula}: N = {active:,} parameters, {whose}; T = {_count(tokens)} tokens"
+        + (f", counted in {_inside(tokens_counted)}" if tokens_counted and tokens_counted.window else ""),
     )
+
+
+def _inside(work: Work) -> str:
+    return f"{work.window!r}, which covers {percent(work.share)} of the run"
 
 
 def _of_training_devices(

@@ -118,6 +118,8 @@ RECORD_SCHEMAS = ("energy-rating/record/1", RECORD_SCHEMA)  # those that can be 
 # What a record says that was not in the schema before, and is stored only where there is something to say.
 SINCE_2 = ("origin", "outcome", "place", "role", "lineage", "ranks", "nodes", "operating_point")
 Validity = Literal["valid", "degraded", "invalid"]
+# How far a record that was read from a file was held against the journal beside it (``evidence``).
+Checked = Literal["journal", "sha256", "too-long", "needs-calibration", "no-journal"]
 # Where a figure's doubt mostly comes from: the gain of an uncalibrated sensor, ticks at the windows' edges, time that a sensor does not
 # see, repeats that differ, or a model in a sensor's place.
 Doubt = Literal["sensor gain", "edges", "part-time sampling", "repeats", "model"]
@@ -277,6 +279,8 @@ class Record:
     ranks: int | None = None
     nodes: int | None = None
     operating_point: Mapping[str, Setting] = field(default_factory=dict)
+    # How far it was held against its journal when it was read from a file. No part of the record, and not stored.
+    checked: Checked | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         refuse_unless_said_well(self.role, self.ranks, self.nodes, self.operating_point)
@@ -313,6 +317,7 @@ class Record:
 
     def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
         """As it stands in a file: what was measured, what is to be said of it, what else is known, where it came from."""
+        del entry["checked"]
         for key in SINCE_2:
             if entry[key] in (None, {}, "measured"):
                 del entry[key]

@@ -49,11 +49,25 @@ LATEST_CONDITION_S = 1.0
 # Who uses a device takes milliseconds to ask for.
 USERS_S = 60.0
 
+# What sensors are asked beside their readings, and what is not known where that fails.
+ASKED_BESIDE = {
+    "condition": "how hot, how fast and how throttled it was",
+    "users": "who else used it",
+    "appeared": "whether other devices appeared beside it",
+}
+
 # Loading models takes Python's lock a good deal; first the program may enter its with block.
 GIVE_WAY_S = 0.02
 
 # The end of a run waits so long for models that are still being loaded.
 MODELS_PATIENCE_S = 0.7
+
+# After a run has closed its thread reads on until each counter has ticked once more, but no longer than this: the slowest counters that are
+# known are refreshed every 100 ms, and jitter by 5 % (A100, RTX 3090; SC24 data). It is what the program waits at its end at most.
+LAST_TICK_S = 0.12
+
+# Around that last tick a counter is read so often: nobody else needs the time any more.
+LAST_STEP_S = 0.003
 
 # A model of power by load needs so much time to know the load (the kernel counts it in hundredths of a second).
 SHORTEST_MODEL_S = 0.1
@@ -66,7 +80,7 @@ class Ticker(Protocol):
     """A step that a clock repeats. ``step(now)`` returns when it wants to be called next, or None to end."""
 
     def finish(self, patience_s: float) -> bool:
-        """Calls the step once more, now, and waits until it has ended; False if it did not within the patience."""
+        """Calls the step now, goes on as it asks, and waits until it has ended; False if it did not within the patience."""
 
 
 class Clock(Protocol):
@@ -144,6 +158,9 @@ NARROWEST_GUARD_S = 0.003
 # guard, one that was caught narrows it: these factors balance where eight of nine are caught.
 WIDER, NARROWER = 1.5, 0.95
 
+# The last tick is waited for from so many periods before it on: there is no other after it that would tell that it came early.
+EARLY = 0.1
+
 # More lateness than this is an accident, not a habit to be planned for.
 MOST_LATE_S = 0.02
 
@@ -171,6 +188,7 @@ class Pace:
         self._learn_until = -1.0
         self._ticks: list[tuple[float, float]] = []
         self._last: tuple[float, float] | None = None  # start of the last reading, and its value
+        self._ticked = False  # between the last two readings
         self._expected = 0.0  # when the next tick is expected
         self._tick_s = self._learned_s = 0.0
         self._due_s: float | None = None
@@ -187,6 +205,11 @@ class Pace:
         self._due_s = self._next_s(start_s, end_s, reading)
         return self._due_s
 
+    @property
+    def last_value(self) -> float | None:
+        """What the counter said last; None if it said nothing, or there is none to follow."""
+        return self._last[1] if self._last is not None else None
+
     def _next_s(self, start_s: float, end_s: float, reading: Mapping[str, float | SensorFailed]) -> float:
         cost = end_s - start_s
         self._cost_s = max(0.9 * self._cost_s, min(cost, MOST_LATE_S))
@@ -196,7 +219,7 @@ class Pace:
         if not isinstance(value, float):
             self._last = None
             return max(earliest, start_s + self.period_s)
-        ticked = self._last is not None and value != self._last[1]
+        self._ticked = ticked = self._last is not None and value != self._last[1]
         low = self._last[0] if self._last is not None else start_s
         self._last = (start_s, value)
         if self._learning:
@@ -241,6 +264,17 @@ class Pace:
     def learned_s(self) -> float | None:
         """The period of the counter's ticks, where it is being followed."""
         return self._tick_s if self._following else None
+
+    def tick_after(self, now_s: float) -> float | None:
+        """From when on the counter is to be read so as not to miss the next tick after ``now_s``; None if nobody knows."""
+        if self._learning:
+            return now_s
+        if not self._following:
+            # One that ticked between any two readings is too fast to be followed, and ticks again at once.
+            return now_s if self._ticked else None
+        ahead = math.floor((now_s - self._expected) / self._tick_s) + 1
+        tick = self._expected + ahead * self._tick_s
+        return max(now_s, tick - self._guard_s - self._late_s - self._cost_s - EARLY * self._tick_s)
 
     @property
     def _stride_s(self) -> float:
@@ -401,9 +435,12 @@ class Sampler:
         self._loader: threading.Thread | None = None
         self._batch: list[dict[str, Any]] = []
         self._withholding = False
-        self._thinned_s = 0.0
+        self._thinned_s = -math.inf
         self._condition_s = self._users_s = -math.inf
         self._closing = False
+        # Since the run has closed: whose counter has not ticked yet, its last value, and when it is read next; None before.
+        self._awaited: list[tuple[_Watched, float, float]] | None = None
+        self._awaited_until_s = math.inf
         self._abandoned = False
         self._zero: float | None = None
         # What is to be written, its time on the clock, until the journal has its header; None from then on.
@@ -462,7 +499,7 @@ class Sampler:
         self._last_edge_s = now_s
 
     def close(self) -> None:
-        """The next step is the last."""
+        """The next steps are the last: they read around one more tick of each counter."""
         self._closing = True
 
     def abandon(self) -> None:
@@ -490,12 +527,16 @@ class Sampler:
         closing = self._closing
         self._note_suspension()
         if closing:
+            due = self._read_last_ticks()
+            if due is not None:
+                self._write_batch()
+                return due
             self._await_models()
         while self._arrived:
             self._add_models(*self._arrived.popleft())
         if closing:
             for watched in tuple(self._watched):
-                if watched.due_s <= self._clock.now() or self._has_news(watched):
+                if watched.modelled and (watched.due_s <= self._clock.now() or self._has_news(watched)):
                     self._read(watched)
         else:
             self._read_due()
@@ -506,6 +547,7 @@ class Sampler:
             self.tick(self._clock.now())
         if closing:
             self._write_whole()
+            self._look_again(self._watched)
             for watched in self._watched:
                 watched.sensor.close()
             self._watched = []
@@ -518,6 +560,31 @@ class Sampler:
             watched = heapq.heappop(self._queue)[2]
             if self._read(watched):
                 self._enqueue(watched)
+
+    def _read_last_ticks(self) -> float | None:
+        """After the run has closed: everything is read once, and then each counter around its next tick, which alone tells what was
+        drawn until the end. Returns when to go on; None once all have ticked, or none is going to within one update."""
+        assert self._watched is not None
+        if self._awaited is None:
+            self._awaited = []
+            for watched in tuple(self._watched):
+                began = self._clock.now()
+                if not watched.modelled and self._read(watched) and not self._abandoned:
+                    value, due = watched.pace.last_value, watched.pace.tick_after(watched.read_s)
+                    # Of a device that takes long to answer no tick is known well anyway, and nobody is to wait for it twice.
+                    if value is not None and due is not None and watched.read_s - began < SLOW_S:
+                        self._awaited.append((watched, value, due))
+            self._awaited_until_s = self._clock.now() + LAST_TICK_S
+        awaited, self._awaited = self._awaited, []
+        for watched, value, due in awaited:
+            now = self._clock.now()
+            if due <= now <= self._awaited_until_s and not self._abandoned:
+                if not self._read(watched) or watched.pace.last_value != value:
+                    continue
+                due = watched.read_s + LAST_STEP_S
+            if max(due, now) <= self._awaited_until_s and not self._abandoned:
+                self._awaited.append((watched, value, due))
+        return min((due for *_, due in self._awaited), default=None)
 
     def _enqueue(self, watched: _Watched) -> None:
         due = watched.due_s
@@ -537,7 +604,7 @@ class Sampler:
             self._announce(detection, now)
             self._tell(
                 "sensors-late",
-                f"the sensors answered only {now - (self._zero or now):.1f} s after the run had opened",
+                f"the sensors answered only {now - (now if self._zero is None else self._zero):.1f} s after the run had opened",
                 "On NVIDIA machines persistence mode keeps the driver loaded: sudo nvidia-persistenced",
             )
 
@@ -731,18 +798,29 @@ class Sampler:
         if found:
             self._put({"condition": found, "t": now})
 
+    def _look_again(self, watched: Sequence[_Watched]) -> None:
+        """All is read: are there devices that were not there in the beginning? A driver that hangs now costs nothing but this."""
+        for one in watched:
+            appeared = getattr(one.sensor, "appeared", None)
+            if appeared is None:
+                continue
+            try:
+                for finding in appeared():
+                    self._put({"finding": plain(finding), "t": self._clock.now()})
+            except Exception as error:  # it is no reading; but a device that nobody looked for may be missing
+                self._tell_unasked(one, "appeared", error)
+
     def _tell_unasked(self, watched: _Watched, name: str, error: Exception) -> None:
         """Says once that a device's condition, or who else uses it, could not be found out: what would speak against a run is missing."""
         if name in watched.told:
             return
         watched.told.add(name)
-        users = name == "users"
-        what = "who else used it" if users else "how hot, how fast and how throttled it was"
+        what = ASKED_BESIDE[name]
         self._tell(
             "condition-failed",
             f"{watched.sensor.channels[0].device}: {what} could not be found out ({type(error).__name__})",
             "Please report this",
-            "degrades" if users else "note",
+            "degrades" if name == "users" else "note",
             watched.sensor.channels[0].id,
         )
 

@@ -1,6 +1,6 @@
 """Whether what a run's folder shows follows from its journal: everything is made again, and compared to the last digit.
 
-Recomputed are the record, the rating under the scheme that the rating, the label or the card itself names, the words of the label
+The record is compared by ``evidence``; recomputed are also the rating under the scheme that the rating, the label or the card itself names, the words of the label
 and its picture, and each row of the card. What cannot be made from a journal is said and not judged: the picture of the trace, and
 grams of carbon whose country is not told. With ``strict`` the journal is asked whether it can be true at all (``plausibility``).
 
@@ -12,20 +12,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import stat
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from energy_rating import __version__, formats
 from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.formats import RECORD_NAME, plain
+from energy_rating.evidence import (
+    MOST_DIFFERENCES,
+    OTHER_ARITHMETIC,
+    Difference,
+    Following,
+    by_todays_rules,
+    compared,
+    differences_between,
+    gains_of,
+    is_list,
+    is_of_another_version,
+    made_again,
+)
+from energy_rating.formats import RECORD_NAME, Journal, plain
 from energy_rating.impact import Impact, footprint, zone_named
 from energy_rating.journal import JOURNAL_NAMES
 from energy_rating.plausibility import implausible
@@ -34,12 +46,12 @@ from energy_rating.profiles import profiles as all_profiles
 from energy_rating.publishers import card, label, splice, words
 from energy_rating.publishers.folder import RATING_NAME
 from energy_rating.rating import RATING_SCHEMA, SCHEMES, rate, rating_to_json
-from energy_rating.records import Finding, Rating, Record
-from energy_rating.summary import corrected_journal, summarise_journal
+from energy_rating.records import MEASURED, Finding, Rating, Record
+from energy_rating.summary import window_energies
 from energy_rating.tasks import FOLDER as TASKS
 
 LARGEST_FILE = 16 << 20  # bytes of a label, a card or a rating
-MOST_DIFFERENCES = 1000
+MOST_TOLD = 10  # files that are not judged, sentences that read otherwise
 MOST_WORDS = 1000  # of a label, which has some fifty
 
 CARD_NAME, README_NAME, LABEL_NAME, PICTURE_NAME = "card.md", "README.md", "label.svg", "label.png"
@@ -49,25 +61,16 @@ NOT_JUDGED = ("trace.png",)
 SHIPPED = {"tasks": TASKS, "schemes": SCHEMES, "hardware_profiles": None}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
-    """What a file says, and what its journal says instead; None is nothing. ``path`` is the place in the file."""
-
-    file: str
-    path: str
-    published: Any
-    recomputed: Any
-
-    def __str__(self) -> str:
-        place = f"{self.file}: {self.path}" if self.path else self.file
-        return f"{place}: published {_shown(self.published)}, recomputed {_shown(self.recomputed)}"
+Verdict = Literal["matches", "differs", "cannot be checked"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verification:
-    """What came of it. ``checked``: the files that were compared; ``notes``: what was not judged, and why.
+    """What came of it. ``checked``: the files that were compared; ``not_checked``: what nobody can tell from them; ``notes``: the rest.
 
-    ``findings`` are reasons to doubt the journal itself, where those were asked for.
+    ``findings`` are reasons to doubt the journal itself, where those were asked for. ``added`` and ``dropped``: what today's rules say
+    of a record that another version made and it does not, and the reverse; ``stricter``: what follows from the former. ``cannot``: why
+    nothing could be made again, where it could not.
     """
 
     folder: str
@@ -79,11 +82,21 @@ class Verification:
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     strict: bool = False
+    added: tuple[Finding, ...] = ()
+    dropped: tuple[Finding, ...] = ()
+    stricter: tuple[str, ...] = ()
+    not_checked: tuple[str, ...] = ()
+    cannot: str = ""
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing differs and nothing is missing."""
-        return not self.differences
+        """Whether nothing differs, nothing is missing, and all could be made again."""
+        return not self.differences and not self.cannot
+
+    @property
+    def verdict(self) -> Verdict:
+        """All in three words."""
+        return "differs" if self.differences else "cannot be checked" if self.cannot else "matches"
 
     @property
     def plausible(self) -> bool:
@@ -118,8 +131,8 @@ def verify(
     journal_name = next((name for name in JOURNAL_NAMES if name in present), None)
     if journal_name is None:
         raise BadInput(
-            "the folder holds no journal, so nothing in it can be checked",
-            f"A run's folder holds {' or '.join(JOURNAL_NAMES)}",
+            "cannot be checked: the folder holds no journal",
+            f"A run's folder holds {' or '.join(JOURNAL_NAMES)}; ask for it whoever published the figures",
             place=folder,
         )
     if present[journal_name] != "file":
@@ -129,15 +142,13 @@ def verify(
             place=folder / journal_name,
         )
     journal = formats.read_journal(folder / journal_name)
-    if calibration is None:
-        record = summarise_journal(journal)
-    else:
-        corrected, of_gain = corrected_journal(journal, Path(calibration))
-        record = summarise_journal(corrected)
-        record = replace(record, findings=(*of_gain, *record.findings))
-    checking = _Checking(folder, present, record, tolerance)
+    gains = None if calibration is None else Path(calibration)
+    checking = _Checking(folder, present, journal, made_again(journal, gains), tolerance, gains)
     checking.all()
-    findings = implausible(journal, checking.record, all_profiles()) if strict else ()
+    findings: tuple[Finding, ...] = ()
+    if strict:
+        energies = window_energies(journal, MEASURED)
+        findings = implausible(journal, checking.record, all_profiles(), energies)
     return Verification(
         folder=str(folder),
         made_by=checking.made_by,
@@ -148,39 +159,71 @@ def verify(
         notes=tuple(dict.fromkeys(checking.notes)),
         findings=findings,
         strict=strict,
+        added=checking.added,
+        dropped=checking.dropped,
+        stricter=tuple(_stricter(checking.record, checking.added)),
+        not_checked=tuple(_not_checked(checking)),
+        cannot=checking.cannot,
     )
+
+
+def _stricter(record: Record, added: Sequence[Finding]) -> Iterator[str]:
+    """What today's rules make of each measurement, where that is less than it was."""
+    for was, now in zip(record, by_todays_rules(record, added), strict=True):
+        if was.validity != now.validity:
+            yield f"{was.name!r}: {was.validity} as published, {now.validity} by today's rules"
+
+
+def _not_checked(checking: _Checking) -> Iterator[str]:
+    if checking.unjudged:
+        yield checking.unjudged
+    yield from ("who made it", "whether the measurement took place")
 
 
 def verification_to_json(found: Verification) -> dict[str, Any]:
     """What ``verify --json`` prints."""
     entry: dict[str, Any] = plain(found)
-    return {"agrees": found.agrees, "plausible": found.plausible if found.strict else None, **entry}
+    told = {"agrees": found.agrees, "verdict": found.verdict}
+    return {**told, "plausible": found.plausible if found.strict else None, **entry}
 
 
 def verification_to_text(found: Verification) -> str:
-    """The same in lines for a person."""
+    """The same in lines for a person, the verdict last."""
     lines = [str(difference) for difference in found.differences]
-    if found.agrees:
-        lines.append(f"All agrees: {', '.join(found.checked)}")
-    else:
-        lines.append(f"{len(found.differences)} differences")
-    lines.append(f"Journal, uncompressed: SHA-256 {found.journal_sha256}")
     lines += [f"note: {note}" for note in found.notes]
-    for finding in found.findings:
-        lines.append(
-            f"{finding.severity}: {finding.code}: {finding.message}"
-            + (f". {finding.remedy}" if finding.remedy else "")
-        )
+    lines += [_said(finding) for finding in found.findings]
+    for what, findings in (("add", found.added), ("no longer say", found.dropped)):
+        told = "; ".join(f"{item.code} ({item.severity}): {item.message}" for item in findings)
+        lines += [f"Today's rules {what}: {told}"] if told else []
+    lines += [f"By today's rules {stricter}" for stricter in found.stricter]
+    lines.append(f"Journal, uncompressed: SHA-256 {found.journal_sha256}")
     if found.strict and found.plausible:
-        lines.append("Nothing in the journal speaks against it")
+        lines.append(NO_CONTRADICTION)
+    lines.append(_verdict(found))
+    lines.append(f"Not checked: {'; '.join(found.not_checked)}")
     return "\n".join(lines)
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 200 else f"{text[:199]}…"
+NO_CONTRADICTION = "No physical contradiction found. This does not prove that the measurement took place"
+
+
+def _verdict(found: Verification) -> str:
+    """One line for people."""
+    if found.verdict == "cannot be checked":
+        return f"Cannot be checked: {found.cannot}"
+    if found.verdict == "differs":
+        several = f"{len(found.differences)} differences" if len(found.differences) > 1 else "1 difference"
+        return f"Does not match its journal: {several}"
+    told = f"Matches its journal: {', '.join(found.checked)}"
+    if found.strict and not found.plausible:
+        doubts = sum(finding.severity != "note" for finding in found.findings)
+        told += f". But the journal itself is hard to believe: {doubts} finding{'s' if doubts > 1 else ''}"
+    return told
+
+
+def _said(finding: Finding) -> str:
+    remedy = f". {finding.remedy}" if finding.remedy else ""
+    return f"{finding.severity}: {finding.code}: {finding.message}{remedy}"
 
 
 def _kind(path: Path) -> str:
@@ -196,16 +239,26 @@ class _Checking:
 
     folder: Path
     present: Mapping[str, str]
+    journal: Journal
     record: Record
     tolerance: float
+    calibration: Path | None
     made_by: str | None = None
+    other_version: bool = False
+    cannot: str = ""
+    added: tuple[Finding, ...] = ()
+    dropped: tuple[Finding, ...] = ()
+    reasons: dict[str, tuple[str, ...]] = field(default_factory=dict)
     checked: list[str] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     contents: dict[str, bytes] = field(default_factory=dict)
+    unjudged: str = ""
 
     def all(self) -> None:
         self._record()
+        if self.cannot:
+            return
         self._rating()
         self._label()
         self._cards()
@@ -213,8 +266,7 @@ class _Checking:
         known = {*JOURNAL_NAMES, RECORD_NAME, RATING_NAME, LABEL_NAME, PICTURE_NAME, CARD_NAME, README_NAME}
         others = [name for name in self.present if name not in known and not name.startswith(".")]
         if others:
-            shown = ", ".join(others[:10]) + (", …" if len(others) > 10 else "")
-            self.notes.append(f"not judged, since no figure of theirs is compared: {shown}")
+            self.unjudged = ", ".join(others[:MOST_TOLD]) + (", …" if len(others) > MOST_TOLD else "")
 
     def differs(self, file: str, path: str, published: Any, recomputed: Any) -> None:
         self.differences.append(Difference(file=file, path=path, published=published, recomputed=recomputed))
@@ -262,54 +314,47 @@ class _Checking:
         except BadInput as error:
             self.differs(RECORD_NAME, "", str(error), "a record")
             return
+        gains = gains_of(published)
+        if self.calibration is None and gains is not None:
+            self.cannot = f"{RECORD_NAME} was corrected with the gains in {gains[:80]}; give that file with --calibration"
         self.made_by = published.provenance.version
-        if self.made_by != __version__:
-            self.notes.append(
-                f"the record was made by energy-rating {self.made_by} and recomputed by {__version__}: where only the "
-                "reckoning has changed, that version gives the published digits, or --tolerance allows for the change"
-            )
-        # What other version it was is said above; on card and label it stands as it was.
-        self.record = replace(
-            self.record,
-            provenance=replace(self.record.provenance, version=self.made_by),
-            schema=published.schema,  # a record of before has the same figures; what its schema had no key for is said below
-        )
-        self._compare(RECORD_NAME, "", _by_name(plain(published)), _by_name(plain(self.record)))
         self._shipped(published.provenance.files, RECORD_NAME)
-        used = [name for name in published.provenance.files if name.startswith("calibration/")]
-        if used and used[0] not in self.record.provenance.files:
-            self.notes.append(
-                f"{RECORD_NAME} was corrected by the gains in {used[0].partition('/')[2][:80]}; give that file with --calibration"
-            )
-
-    def _compare(self, file: str, path: str, published: Any, recomputed: Any) -> None:
-        if len(self.differences) > MOST_DIFFERENCES:
+        if self.cannot:
             return
-        if isinstance(published, Mapping) and isinstance(recomputed, Mapping):
-            for key in dict.fromkeys([*published, *recomputed]):
-                inner = f"{path}.{key}" if path else str(key)
-                if key not in published and self.made_by not in (None, __version__):
-                    self.notes.append(f"{file} does not say {key}, as {self.made_by} did not")
-                    continue
-                self._compare(file, inner, published.get(key), recomputed.get(key))
-        elif (
-            isinstance(published, Sequence)
-            and isinstance(recomputed, Sequence)
-            and not isinstance(published, str)
-        ):
-            if len(published) != len(recomputed):
-                self.differs(file, path, published, recomputed)
-                return
-            for number, (one, other) in enumerate(zip(published, recomputed, strict=True)):
-                self._compare(file, f"{path}.{number}", one, other)
-        elif not self._same(published, recomputed):
-            self.differs(file, path, published, recomputed)
+        self.other_version = is_of_another_version(published, self.record)
+        found = compared(published, self.record, self.journal, tolerance=self.tolerance)
+        self.differences += found.differences
+        if self.other_version:
+            self._of_another_version(published, found)
+        # What other version it was is said; on card and label it stands as it was, and so do the findings that it drew.
+        self.record = (
+            published
+            if self.other_version and not found.differences
+            else replace(self.record, provenance=replace(self.record.provenance, version=self.made_by))
+        )
 
-    def _same(self, one: Any, other: Any) -> bool:
-        numbers = [type(value) in (int, float) for value in (one, other)]
-        if all(numbers) and self.tolerance:
-            return math.isclose(one, other, rel_tol=self.tolerance)
-        return bool(one == other) and all(numbers) == any(numbers)
+    def _of_another_version(self, published: Record, found: Following) -> None:
+        """What is to be said where versions differ."""
+        self.added, self.dropped = found.added, found.dropped
+        self.notes.append(
+            f"the record ({published.schema}) was made by energy-rating {self.made_by} and recomputed by {__version__}: "
+            "figures, codes and severities are compared, sentences are not"
+        )
+        self.notes += [
+            f"{RECORD_NAME} does not say {path}, as {self.made_by} did not"
+            for path in found.unsaid[:MOST_TOLD]
+        ]
+        self.notes += [
+            f"{RECORD_NAME}: {was.code} reads otherwise today: {now.message!r}; published: {was.message!r}"
+            for was, now in found.reworded[:MOST_TOLD]
+        ]
+
+    def _compare(self, file: str, published: Any, recomputed: Any) -> None:
+        self.differences += differences_between(file, published, recomputed, self._tolerance)
+
+    @property
+    def _tolerance(self) -> float:
+        return max(self.tolerance, OTHER_ARITHMETIC) if self.other_version else self.tolerance
 
     def _shipped(self, files: Mapping[str, str], file: str) -> None:
         """Whether the tasks, schemes and profiles that were used are those that this version ships."""
@@ -345,10 +390,15 @@ class _Checking:
         except BadInput as error:
             self.differs(RATING_NAME, "", str(error), "a rating")
             return
-        if published.pop("schema", None) != RATING_SCHEMA:
-            self.differs(RATING_NAME, "schema", None, RATING_SCHEMA)
-            return
         provenance = published.pop("provenance", None)
+        schema = published.pop("schema", None)
+        # As printed it names no schema, and says how far the record was checked then.
+        printed = schema is None and provenance is None
+        if printed:
+            published.pop("checked", None)
+        elif schema != RATING_SCHEMA:
+            self.differs(RATING_NAME, "schema", schema, RATING_SCHEMA)
+            return
         rating = self._rated(RATING_NAME, published.get("scheme"), "would_be" in published)
         if rating is None:
             return
@@ -356,12 +406,13 @@ class _Checking:
         unsaid = [key for key in recomputed if key not in published]
         if unsaid:
             self.notes.append(f"{RATING_NAME} does not say: {', '.join(unsaid)}; an older version wrote it")
-        self._compare(
-            RATING_NAME, "", published, {key: recomputed[key] for key in recomputed if key not in unsaid}
-        )
-        if not isinstance(provenance, dict) or not isinstance(provenance.get("files"), dict):
+        recomputed = {key: recomputed[key] for key in recomputed if key not in unsaid}
+        self._reasons(published, recomputed)
+        self._compare(RATING_NAME, published, recomputed)
+        if printed or not isinstance(provenance, dict) or not isinstance(provenance.get("files"), dict):
             self.notes.append(
-                f"{RATING_NAME} does not say by which files it was rated; an older version wrote it"
+                f"{RATING_NAME} does not say by which files it was rated; "
+                + ("it is what rate --json prints" if printed else "an older version wrote it")
             )
             return
         sha256 = self.record.provenance.journal_sha256
@@ -370,6 +421,15 @@ class _Checking:
         files = provenance["files"]
         self._shipped({str(name): str(files[name]) for name in files}, RATING_NAME)
 
+    def _reasons(self, published: dict[str, Any], recomputed: dict[str, Any]) -> None:
+        """The reasons of another version, which may word them otherwise: taken as they are where as many were given, or none."""
+        was, now = published.get("reasons"), recomputed.get("reasons")
+        if not self.other_version or was == now or not is_list(was) or bool(was) is not bool(now):
+            return
+        self.notes.append(f"{RATING_NAME}: the reasons read otherwise today: {'; '.join(now or ())[:600]}")
+        self.reasons[str(recomputed.get("scheme"))] = tuple(str(reason) for reason in was or ())
+        recomputed["reasons"] = was
+
     def _rated(self, file: str, scheme: object, provisional: bool) -> Rating | None:
         """The rating under the scheme that a file names; None, and said, where there is no such scheme.
 
@@ -377,7 +437,8 @@ class _Checking:
         """
         try:
             named = str(scheme) if scheme is not None else ""
-            return rate(self.record, scheme=named, provisional=provisional)
+            rating = rate(self.record, scheme=named, provisional=provisional)
+            return replace(rating, reasons=self.reasons.get(rating.scheme, rating.reasons))
         except EnergyRatingError as error:
             self.differs(file, "scheme", scheme, str(error))
             return None
@@ -398,7 +459,9 @@ class _Checking:
         rating = self._rated(LABEL_NAME, named[1] if named else None, told)
         if rating is None:
             return
-        expected = label.svg(self.record, rating)
+        # One that was drawn without its journal says so, and is none the less right.
+        checked = words.checked_as(" ".join(texts))
+        expected = label.svg(replace(self.record, checked=checked), rating)
         if published == expected:
             return
         again = _words(expected)
@@ -415,7 +478,7 @@ class _Checking:
                     " ".join(texts[start:end]) or None,
                     " ".join(again[again_start:again_end]) or None,
                 )
-        if texts == again and self.made_by == __version__:
+        if texts == again and not self.other_version:
             self.differs(LABEL_NAME, "drawing", "drawn otherwise", "the same words")
         elif texts == again:
             self.notes.append(f"{LABEL_NAME} says the same and is drawn otherwise, as versions may")
@@ -432,8 +495,11 @@ class _Checking:
         for scheme in schemes:
             for provisional in (False, True):
                 rating = self._rated(PICTURE_NAME, scheme, provisional)
-                if rating is None or label.looks_like(
-                    content, label.png(self.record, rating, width_px=width)
+                if rating is None or any(
+                    label.looks_like(
+                        content, label.png(replace(self.record, checked=checked), rating, width_px=width)
+                    )
+                    for checked in (None, *words.UNCHECKED)
                 ):
                     return
         self.differs(
@@ -486,10 +552,50 @@ class _Checking:
             for key in dict.fromkeys([*rows, *again]):
                 if rows.get(key) != again.get(key):
                     self.differs(name, key, rows.get(key), again.get(key))
+            self._sentences(name, text, rating)
         sha256 = self.record.provenance.journal_sha256
         stated = re.findall(r"<code>([0-9a-f]{64})</code>", text)
         if sha256 not in stated:
             self.differs(name, "SHA-256 of the journal", stated[0] if stated else None, sha256)
+
+    def _sentences(self, name: str, text: str, rating: Rating | None) -> None:
+        """All of a section that is no row of its table: its heading, the words that stand in for the label, what is said below."""
+        if len(_tables(text)) > 1:
+            self.notes.append(
+                f"{name} tells of several runs; of its sentences only the rows of this one's table were compared"
+            )
+            return
+        lines = _sentences(text)
+        linked = next((found for line in lines if (found := _PICTURE.fullmatch(line))), None)
+        try:
+            again = card.section(
+                [(replace(self.record, checked=words.checked_as(text)), rating)],
+                label=linked[1] if linked else None,
+                heading=lines[0] if lines else card.HEADING,
+            )
+        except BadInput as error:
+            self.differs(name, "label", linked[1] if linked else None, str(error))
+            return
+        if (
+            linked
+            and not urlsplit(linked[1]).scheme
+            and "/" not in linked[1]
+            and linked[1] not in self.present
+        ):
+            self.notes.append(f"{name} shows {linked[1][:80]}, which is not here")
+        theirs, ours = lines, _sentences(again)
+        for what, start, end, again_start, again_end in SequenceMatcher(
+            None, theirs[:MOST_WORDS], ours, autojunk=False
+        ).get_opcodes():
+            if what == "equal":
+                continue
+            published, recomputed = " ".join(theirs[start:end]), " ".join(ours[again_start:again_end])
+            if self.other_version and _claims(published) == _claims(recomputed):
+                self.notes.append(
+                    f"{name} reads otherwise today: {recomputed[:300]!r}; published: {published[:300]!r}"
+                )
+            else:
+                self.differs(name, "text", published or None, recomputed or None)
 
     def _run_cell(self) -> str:
         (rows,) = _tables(card.section([(self.record, None)]))
@@ -514,26 +620,8 @@ class _Checking:
 
 
 _SCHEME_ROW = r"^\| Scheme \| ([\w.-]+)"
+_PICTURE = re.compile(r"!\[.*\]\(([^()]*)\)")
 _ROW = re.compile(r"^\| (.+?) \| (.*) \|$")
-
-
-def _by_name(entry: dict[str, Any]) -> dict[str, Any]:
-    """A record whose lists are mappings, so that what is missing in the middle does not shift the rest."""
-    entry = dict(entry)
-    del entry["provenance"]["version"]
-    for key, name in (("measurements", "name"), ("channels", "id")):
-        entry[key] = {item[name]: item for item in entry[key]}
-    for key in ("findings", "quality"):
-        count: Counter[str] = Counter()
-        found = {}
-        for item in entry[key]:
-            kind = "/".join(
-                str(item.get(part)) for part in ("code", "metric", "measurement", "channel") if item.get(part)
-            )
-            count[kind] += 1
-            found[f"{kind}#{count[kind]}" if count[kind] > 1 else kind] = item
-        entry[key] = found
-    return entry
 
 
 def _words(svg: str) -> list[str]:
@@ -557,6 +645,19 @@ def _between(text: str) -> str | None:
     _, start, rest = text.partition(splice.START)
     inside, end, _ = rest.partition(splice.END)
     return inside if start and end else None
+
+
+def _sentences(text: str) -> list[str]:
+    """The lines of a section that are neither empty nor of a table."""
+    return [line for line in text.splitlines() if line.strip() and not line.startswith("|")]
+
+
+def _claims(text: str) -> list[str]:
+    """What a text claims, whatever its sentences: its numbers, and the words that grade."""
+    return re.findall(
+        r"\d[\d.,]*|★+|\b(?:stars?|not rated|firm|provisional|measured|normalised|indicative|estimated|certif\w*|accredit\w*)\b",
+        text.lower(),
+    )
 
 
 def _tables(text: str) -> list[dict[str, str]]:

@@ -238,6 +238,11 @@ class FakePowercap:
         for faults in (self.files.open_errors, self.files.read_errors, self.files.texts):
             faults.pop(zone.counter, None)
 
+    def limit(self, zone: Zone, *limits_w: float, kind: str = "power_limit") -> None:
+        """It is limited, over one span of time after the other."""
+        for number, watts in enumerate(limits_w):
+            (zone.folder / f"constraint_{number}_{kind}_uw").write_text(f"{round(watts * 1e6)}\n")
+
     def hide_range(self, zone: Zone) -> None:
         (zone.folder / "max_energy_range_uj").unlink()
 

@@ -7,12 +7,14 @@ import inspect
 import math
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import virtual_machine
 from virtual import FakeDevice, VirtualClock, constant
 from virtual_machine import (
     ASLEEP_S,
@@ -44,12 +46,16 @@ from energy_rating.sensors.rapl import MIRROR_WAIT_S
 NEAR = 0.05
 WIDEST = 0.15
 
-ORDER = ("right", "marked", "partial", "absent")
+ORDER = ("right", "marked", "partial", "doubted", "absent")
+
+# What says that a figure may be wrong altogether.
+CONTRADICTED = {"counter-disagrees-with-power"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of a cell: ``right``, ``marked`` (right, and a finding degrades it), ``partial`` or ``absent``; and all findings."""
+    """What came of a cell: ``right``, ``marked`` (right, and a finding degrades it), ``partial``, ``doubted`` (wrong, and a finding says
+    what contradicts it) or ``absent``; and all findings."""
 
     word: str
     codes: frozenset[str]
@@ -180,6 +186,11 @@ def _judged_one(record: Record, name: str, component: str, truth: Truth, start: 
     low, high = energy.interval()
     # Where the hole begins is known to a reading or two.
     slack_j = truth.share * 2 * truth.edge_s * 400.0 if truth.hole is not None and seen < 1 else 1e-6
+    doubted = (
+        any(f.code in CONTRADICTED for f in record.findings_on(name)) and measurement.validity != "valid"
+    )
+    if doubted and not low - slack_j <= truth_j <= high + slack_j:
+        return "doubted"
     assert low - slack_j <= truth_j <= high + slack_j, f"{where}: {energy} J, truly {truth_j:.1f} J"
     assert abs(energy.value - truth_j) <= max(NEAR * truth_j, 3 * energy.random) + slack_j, (
         f"{where}: {energy} J, truly {truth_j:.1f} J"
@@ -195,6 +206,38 @@ def _judged_one(record: Record, name: str, component: str, truth: Truth, start: 
         return "partial"
     assert seen > 0.93, f"{where} says that it is whole"
     return "right" if measurement.validity == "valid" else "marked"
+
+
+def last(seconds: float, monkeypatch: Any) -> float:
+    """Lets the run of a cell take so long, all its times in proportion; returns by how much."""
+    by = seconds / END_S
+    windows = {name: (by * start, by * end) for name, (start, end) in WINDOWS.items()}
+    for module in (sys.modules[__name__], virtual_machine):
+        monkeypatch.setattr(module, "WINDOWS", windows)
+        monkeypatch.setattr(module, "END_S", seconds)
+    return by
+
+
+def none_is_valid_and_wrong(played: Played, truths: Mapping[str, Truth]) -> None:
+    """Raises AssertionError where a figure that is valid misses the truth, or one is there that nobody measured."""
+    record = played.record
+    assert played.went_on
+    assert played.end_took_s <= 1.0, "the end of the program was held up"
+    assert set(record["run"].energy_j) <= set(truths), "a component was invented"
+    for name, (start, end) in played.edges.items():
+        measurement = record[name]
+        for component, truth in truths.items():
+            energy, where = measurement.energy_j.get(component), f"{component} of {name!r}"
+            if energy is None:
+                assert not measurement.coverage.get(component), f"{where} is absent, though it was covered"
+                assert record.findings, f"{where}: no reason"
+            elif measurement.validity == "valid":
+                low, high = energy.interval()
+                slack_j = truth.share * 2 * truth.edge_s * 400.0 if truth.seen(start, end) < 1 else 1e-6
+                truth_j = truth.seen_j(start, end)
+                assert low - slack_j <= truth_j <= high + slack_j, (
+                    f"{where}: {energy} J, truly {truth_j:.1f} J"
+                )
 
 
 # ---------------------------------------------------------------------------------------------------------- the machines
@@ -506,7 +549,11 @@ def play_fork(when_s: float, child: str, where: tuple[Path, Any]) -> tuple[Playe
     played = play(folder / "run", clock, [a_gpu(clock)], {when_s: fork})
     assert codes == [0]
     assert {m.name for m in played.record} == {"run", "first", "second"}
-    assert played.record["run"].work == {}
+    mine = {
+        unit: sum(one.work.get(unit, 0) for one in played.record if one.name != "run")
+        for unit in ("token", "request")
+    }
+    assert played.record["run"].work == {unit: amount for unit, amount in mine.items() if amount}
     return played, {"gpu": Truth()}
 
 

@@ -267,6 +267,15 @@ def test_only_what_rocm_shows_is_counted(tmp_path):
     assert shown(HIP_VISIBLE_DEVICES="0") == ["3"]
 
 
+def test_a_gpu_that_comes_later_is_missed_once_unless_rocm_hides_it(tmp_path):
+    machine = Machine(tmp_path, FakeGpu("0aff", 100.0), FakeGpu("1aff", 100.0))
+    found, hiding = machine.look(), machine.look(ROCR_VISIBLE_DEVICES="0")
+    machine.smi.gpus = (*machine.smi.gpus, FakeGpu("2aff", 100.0))
+    told = [finding.code for sensor in found.sensors for finding in sensor.appeared()]
+    assert told == ["device-appeared"]
+    assert not [finding for sensor in hiding.sensors for finding in sensor.appeared()]
+
+
 def test_gpus_that_differ_and_are_chosen_by_place_leave_a_doubt(tmp_path):
     machine = Machine(tmp_path, FakeGpu("a"), FakeGpu("b", name="AMD Radeon PRO W7900"))
     assert codes(machine.look(HIP_VISIBLE_DEVICES="0")) == ["gpu-order-uncertain"]

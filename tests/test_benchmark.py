@@ -41,6 +41,7 @@ class FakeModel:
         self.loaded = self.closed = False
         self.busy = []
         self.item_s = 0.5
+        self.tokens = 20
         self.watts = 70.0
         self.joules = 0.0
         self.since = clock.now()
@@ -57,7 +58,7 @@ class FakeModel:
             self._draw(300.0 + self.extra_w[(self.items // 24) % len(self.extra_w)])
             self.clock.sleep(self.item_s)
             self._draw(70.0)
-        return {"request": len(items), "token": 20 * len(items)}
+        return {"request": len(items), "token": self.tokens * len(items)}
 
     def _draw(self, watts):
         self.joules = self.energy(self.clock.now())
@@ -235,7 +236,7 @@ def test_a_model_that_fails_leaves_what_was_measured_one_error_and_nothing_runni
         go(clock, model, tmp_path / "run")
     assert model.closed
     record = load(tmp_path / "run")
-    assert any(f.code == "body-raised" for f in record.findings)
+    assert any(f.code == "program-failed" for f in record.findings)
     assert rate(record).stars is None
 
 
@@ -710,6 +711,8 @@ def with_a_warm_up(clock, gpu, folder, *, model=None, **wishes):
     folder.mkdir(exist_ok=True)
     items = folder / "items.txt"
     items.write_text("one\ntwo\nthree\n")
+    if model is not None:
+        model.tokens = 10  # the protocol allows no more
     wishes = {"repeats": 2, "min_duration_s": 10.0, **wishes}
     plan = planned(load_task("text-generation"), protocol="aes-2025-02", items=items, **wishes)
     return run_plan(

@@ -144,10 +144,14 @@ def test_wrong_usage_is_exit_code_2(run_cli, arguments):
 def test_a_name_cannot_steer_the_terminal(run_cli, folder, tmp_path):
     text = (folder / "record.json").read_text().replace("org/name", "\\u001b[31mred\\u202e")
     (tmp_path / "record.json").write_text(text)
-    (tmp_path / "journal.jsonl").write_bytes((folder / "journal.jsonl").read_bytes())
     code, out, err = run_cli("export", tmp_path / "record.json", "--format", "csv", "-o", tmp_path / "x.csv")
     assert code == 0
     assert "\x1b" not in out + err
+    (tmp_path / "journal.jsonl").write_bytes((folder / "journal.jsonl").read_bytes())
+    code, out, err = run_cli("export", tmp_path / "record.json", "--format", "csv", "-o", tmp_path / "x.csv")
+    assert code == 1
+    assert "does not follow from journal.jsonl" in err
+    assert "\x1b" not in out + err, "not even where it is quoted"
 
 
 def test_help_names_the_first_steps(run_cli):

@@ -212,6 +212,15 @@ def test_a_stat_file_that_makes_no_sense_fails_with_its_name(proc, text):
         load.share()
 
 
+def test_where_the_kernel_counts_no_time_the_reason_is_told_before_the_run(proc):
+    proc.stat("cpu  0 0 0 0 0 0 0 0 0 0\n")
+    found = proc.detect()
+    assert [channel.id for sensor in found.sensors for channel in sensor.channels] == ["dram.model"]
+    (told,) = [finding for finding in found.findings if finding.code == "cpu-not-estimated"]
+    assert "does not count here (gVisor before 2026-06)" in told.message
+    assert [device.id for device in found.devices] == ["dram"]
+
+
 def test_a_closed_sensor_gives_no_number(proc):
     cpu, dram = proc.detect().sensors
     for sensor in (cpu, dram):

@@ -18,8 +18,9 @@ from energy_rating.cli import cli
 from energy_rating.comparison import Comparison, comparison_to_json
 from energy_rating.errors import BadInput
 from energy_rating.formats import load, write_record
+from energy_rating.publishers import text
 from energy_rating.quantities import Estimate
-from energy_rating.records import Device, Environment, Finding, Load, Model, Record, Task
+from energy_rating.records import Device, Environment, Finding, Load, Measurement, Model, Record, Task
 
 EXAMPLE = load(Path(__file__).parents[1] / "reports" / "example-gpu")
 CARD = "GPU-7e0ca69f-4b1d-4bb9-9f6b-1b1c9e2e4f5a"
@@ -156,8 +157,114 @@ def test_what_is_not_in_both_is_refused_with_what_there_is() -> None:
     nothing = a_record()
     nothing = replace(nothing, measurements=(nothing["run"], replace(nothing["measured"], work={})))
     with pytest.raises(BadInput, match="B counted: none"):
-        compare(a_record(), nothing)
-    assert compare(nothing, nothing).unit is None
+        compare(a_record(), nothing, unit="token")
+
+
+# ------------------------------------------------------------------------------------------------------- equal work
+
+
+def a_run(*windows: Measurement, joules: float = 10_000.0, **changes: Any) -> Record:
+    """A fine-tuning of 100 s: its run, into which nothing was counted, and windows in it."""
+    energy = Estimate(value=joules, random=0.001 * joules, systematic=0.04 * joules)
+    run = replace(
+        EXAMPLE["run"],
+        start_s=0.0,
+        duration_s=100.0,
+        work=changes.pop("work", {}),
+        energy_by_channel_j={"gpu0.energy": energy},
+        energy_j={"gpu": energy},
+    )
+    plain: dict[str, Any] = {"stage": "fine-tuning", "task": None, "measurements": (run, *windows)}
+    return replace(a_record(), **(plain | changes))
+
+
+def window(
+    name: str = "epoch", start_s: float = 0.0, duration_s: float = 99.0, n: int = 3, **work: int
+) -> Measurement:
+    return replace(EXAMPLE["run"], name=name, n=n, start_s=start_s, duration_s=duration_s, work=work)
+
+
+def test_work_counted_in_windows_that_cover_the_run_is_the_runs() -> None:
+    """The second did nine times the work for a tenth more energy: it is better, and no build fails."""
+    few, many = a_run(window(token=1000), joules=10_000.0), a_run(window(token=9000), joules=11_000.0)
+    found = compare(few, many)
+    assert (found.unit, found.verdict) == ("token", "b-better")
+    assert found.ratio == pytest.approx(1.1 / 9)
+    assert found.a_j.value == pytest.approx(10.0), "of the whole run, over the work of its windows"
+    assert any("'epoch', which covers 99 % of the run" in remark for remark in found.remarks)
+    assert ("work", "1,000 token in 'epoch'", "9,000 token in 'epoch'") in {
+        (item.what, item.a, item.b) for item in found.differences
+    }
+    assert compare(few, many, unit="token") == found
+    assert compare(many, few).worse_by(0.05)
+
+
+def test_counted_in_the_run_of_one_and_in_the_windows_of_the_other_is_the_same_work() -> None:
+    found = compare(a_run(work={"token": 1000}), a_run(window(token=1000), joules=12_000.0))
+    assert (found.unit, found.verdict) == ("token", "a-better")
+
+
+@pytest.mark.parametrize(
+    ("windows", "what"),
+    [
+        ((), "nothing was counted"),
+        ((window(duration_s=94.9, token=9000),), "a part of the run only"),
+        ((window(duration_s=120.0, token=9000),), "they overlap: more time than there is"),
+        ((window(start_s=40.0, token=9000),), "they overlap: all of it in the last part"),
+        ((window(token=9000), window("step", n=90, token=4500)), "two tell different things"),
+        ((window(image=10),), "another kind of work"),
+    ],
+)
+def test_energies_as_a_whole_are_no_verdict_where_the_work_is_not_known(
+    windows: tuple[Measurement, ...], what: str
+) -> None:
+    found = compare(a_run(window(token=1000)), a_run(*windows, joules=20_000.0))
+    assert (found.unit, found.verdict) == (None, "undecided"), what
+    assert found.notes
+    assert "A did 1,000 token" in found.notes[0], what
+    assert not found.worse_by(0.0), what
+
+
+def test_windows_that_are_found_to_overlap_cover_nothing() -> None:
+    overlap = Finding(code="windows-overlap", message="…", severity="degrades", measurement="epoch")
+    assert compare(a_run(window(token=1)), a_run(window(token=1), findings=(overlap,))).unit is None
+    elsewhere = replace(overlap, measurement="step")
+    assert compare(a_run(window(token=1)), a_run(window(token=1), findings=(elsewhere,))).unit == "token"
+
+
+def test_nested_windows_that_tell_the_same_work_are_one_witness_more() -> None:
+    nested = a_run(window(token=1000), window("step", n=90, duration_s=98.0, token=1000))
+    assert compare(nested, nested).unit == "token"
+
+
+def test_where_nobody_counted_there_is_no_verdict_and_the_reason_says_what_to_do() -> None:
+    found = compare(a_run(), a_run(joules=20_000.0))
+    assert found.verdict == "undecided"
+    assert "not known of either" in found.notes[0]
+    assert "--count" in found.notes[0]
+    told = text.comparison(found)
+    assert told.startswith("No verdict: ")
+    assert "more energy" not in told, "not even as a ratio"
+
+
+def test_no_verdict_fails_no_build_and_says_so(tmp_path: Path) -> None:
+    for name, tokens, share in (("a", 1000, 50.0), ("b", 9000, 60.0)):
+        run = a_run(window(token=tokens, duration_s=share), joules=100 * share**2)
+        write_record(replace(run, measurements=run.measurements[:1]), tmp_path / f"{name}.json")
+    done = CliRunner().invoke(
+        cli, ["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--fail-if-worse", "1%"]
+    )
+    assert done.exit_code == 0, done.output
+    assert "--fail-if-worse: there is no verdict" in done.output
+
+
+def test_single_runs_are_told_as_single_runs() -> None:
+    one, other = a_run(window(token=1)), a_run(window(token=1), run_id="another")
+    (said,) = (remark for remark in compare(one, other).remarks if "may be chance" in remark)
+    assert said.startswith("single runs")
+    repeated = compare(a_record(), a_record(run_id="another"))
+    assert any(remark.startswith("one run each") for remark in repeated.remarks)
+    assert repeated.notes == (), "it forbids no verdict"
 
 
 def test_the_settings_that_differ_are_told() -> None:
@@ -227,6 +334,7 @@ def test_the_command_tells_ratio_interval_and_verdict(tmp_path: Path) -> None:
     assert "B needs less energy" in done.output
     assert "50 % less" in done.output
     entry = json.loads(CliRunner().invoke(cli, ["compare", str(a), str(b), "--json"]).stdout)
+    assert entry.pop("checked") == {"a": "no-journal", "b": "no-journal"}
     assert entry == comparison_to_json(compare(load(a), load(b)))
     assert (entry["verdict"], entry["gain"], entry["unit"]) == ("b-better", "cancels", "request")
 

@@ -171,6 +171,16 @@ def test_a_counter_without_a_period_runs_continuously() -> None:
         )
 
 
+def test_a_machine_may_have_drawn_power_before_this_one_was_started() -> None:
+    """Time 0 before the boot: a machine that has just been started tests as well as any other."""
+    device = Device(power="step:100,400,1e6", counter_period_s=10, counter_phase_s=-5)
+    with machine(device, age=time.monotonic() + 1e5) as (fake, _):
+        assert fake.epoch < -9e4
+        tick, mj = at_one_tick(fake.counter_tick, energy_mj)
+        assert mj == pytest.approx(1000 * fake.truth_j(0, fake.epoch, tick), abs=1)
+        assert mj > 100_000 * 1e5
+
+
 def test_gain_multiplies_counter_and_power_alike() -> None:
     device = Device(gain=0.954, counter_period_s=1000, counter_phase_s=-990)
     with machine(device, age=1000.0) as (fake, _):
@@ -616,6 +626,7 @@ def test_one_process_may_see_one_machine_after_another() -> None:
         ("faults = lost@soon", "9: 'lost' lasts from no time"),
         ("faults = counter_reset", "9: counter_reset needs a time"),
         ("gain = -1", "9: gain must be a number, zero or more"),
+        ("gain = x", "9: gain must be a number, not 'x'"),
         ("samples = fresh", "9: samples may not be 'fresh'"),
         ("energy_scopes = gpu sky", "9: energy_scopes may not hold 'sky'"),
         ("energy_scopes = module", "scope module answers but has no power profile"),

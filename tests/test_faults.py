@@ -29,6 +29,8 @@ from playing_faults import (
     Truth,
     a_gpu,
     judged,
+    last,
+    none_is_valid_and_wrong,
     play_call,
     play_count,
     play_disk,
@@ -41,7 +43,7 @@ from playing_faults import (
     play_wall_clock,
 )
 from virtual import FakeDevice, VirtualClock, constant
-from virtual_machine import DRIVER, NO_PERMISSION, NOT_SUPPORTED, TICK_S, ZERO_S, Strike
+from virtual_machine import DRIVER, NO_PERMISSION, NOT_SUPPORTED, SLOW_S, TICK_S, ZERO_S, Strike
 
 from energy_rating import BadInput, NotMeasured, load, measure, probe, summarise
 from energy_rating.formats import read_journal, read_journal_from
@@ -134,6 +136,36 @@ def test_what_comes_of_a_fault_is_what_the_matrix_says(cell, tmp_path, monkeypat
             played(cell, (tmp_path, monkeypatch))
         return
     _is_as_told(cell, *played(cell, (tmp_path, monkeypatch)))
+
+
+OF_SENSORS = [cell for cell in CELLS if cell.group == "sensors"]
+# Faults that are over after some seconds are the same in a run of five minutes as in one of twenty seconds.
+LASTING = [cell for cell in OF_SENSORS if " for " not in cell.fault]
+
+
+@pytest.mark.parametrize("seconds", [2.0, 8.0])
+@pytest.mark.parametrize("cell", OF_SENSORS, ids=lambda cell: cell.name)
+def test_in_shorter_runs_too_no_valid_figure_is_wrong(cell, seconds, tmp_path, monkeypatch):
+    _none_is_valid_and_wrong(cell, seconds, tmp_path, monkeypatch)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("cell", LASTING, ids=lambda cell: cell.name)
+def test_nor_in_a_run_of_five_minutes(cell, tmp_path, monkeypatch):
+    _none_is_valid_and_wrong(cell, 300.0, tmp_path, monkeypatch)
+
+
+def _none_is_valid_and_wrong(
+    cell: Cell, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if cell.fault == "slow call for 1 s" and seconds < 2 * SLOW_S:
+        pytest.skip("the call takes longer than the run")
+    by = last(seconds, monkeypatch)
+    strike = strike_of(cell)
+    until_s = strike.since_s + min(by, 1.0) * (strike.until_s - strike.since_s)
+    strike = Strike(since_s=by * strike.since_s, until_s=by * strike.since_s + until_s - strike.since_s)
+    fault = cell.fault.rpartition(" for ")[0] or cell.fault
+    none_is_valid_and_wrong(*play_sensor(cell.where, fault, strike, cell.unseen, (tmp_path, monkeypatch)))
 
 
 OF_GPUS = [cell for cell in ON_THE_VIRTUAL_CLOCK if cell.where in GPU_KINDS]
@@ -292,7 +324,7 @@ def test_whatever_happens_to_a_program_its_end_is_its_own_and_its_energy_is_know
     seen_s = run.coverage["gpu"] * run.duration_s
     assert energy.value == pytest.approx(300 * seen_s, abs=max(15, 4 * energy.random))
     assert run.duration_s >= 0.2
-    if cell.word == "partial":
+    if cell.word in ("partial", "marked"):
         assert run.validity != "valid"
     else:
         assert run.validity == "valid" or found & OF_A_BUSY_MACHINE, found

@@ -85,6 +85,15 @@ def test_two_gpus_are_two_devices_and_a_mask_is_said_not_to_be_followed(fake):
     assert [device.id for device in found.devices] == ["0000:00:00.0", "0000:01:00.0"]
 
 
+def test_a_gpu_that_comes_later_is_missed_once(fake):
+    for joules in (1.0, 2.0):
+        gpu(fake, energy1_input=micro(joules))
+    found = look(fake)
+    assert not [told for sensor in found.sensors for told in sensor.appeared()]
+    gpu(fake, energy1_input=micro(3.0))
+    assert [told.code for sensor in found.sensors for told in sensor.appeared()] == ["device-appeared"]
+
+
 def test_a_sleeping_gpu_is_found_not_woken_and_read_once_it_is_awake(fake):
     folder = gpu(fake, device__power__runtime_status="suspended", power1_rated_max=190_000_000)
     energy, status = folder / "energy1_input", folder / "device" / "power" / "runtime_status"

@@ -209,6 +209,18 @@ def test_of_windows_of_one_name_inside_each_other_the_innermost_is_counted_into(
     assert record["run"].work == {"call": 4}
 
 
+def test_of_windows_of_one_name_inside_each_other_each_reaches_the_run(run):
+    def recursion(depth):
+        with run.window("call") as window:
+            window.count(call=1)
+            if depth:
+                recursion(depth - 1)
+
+    recursion(3)
+    record = ended(run)
+    assert record["call"].work == record["run"].work == {"call": 4}
+
+
 def test_two_runs_do_not_share_their_windows(run, tmp_path):
     inner = measure("other", output_dir=tmp_path / "inner", sensors=[], clock=run._clock, report=None)
     with inner, run.window("outer's"), inner.window("inner's"):
@@ -265,6 +277,17 @@ def test_what_was_counted_at_the_run_stands_and_agreeing_is_no_finding(run):
     record = ended(run)
     assert record["run"].work == {"token": 20}
     assert "counts-disagree" not in codes(record)
+
+
+@pytest.mark.parametrize("way", ["run.count", "window.count"])
+def test_a_count_that_is_refused_in_a_window_is_missed_by_the_run_as_well(run, way):
+    with run.window("step") as window:
+        window.count(token=5)
+        (run if way == "run.count" else window).count(token=-1)
+    record = ended(run)
+    refused = [one.measurement for one in record.findings if one.code == "count-refused"]
+    assert sorted(refused) == ["run", "step"]
+    assert record["run"].work == {"token": 5}
 
 
 def test_counts_that_disagree_are_told_and_those_at_the_run_stand(run):

@@ -635,6 +635,7 @@ def test_the_command_prints_the_contract_for_programs(run_cli: Any, tmp_path: Pa
     assert list(told) == [
         *("energy_per_unit_j", "unit", "factor", "interval_90", "tier", "workload_class", "reference"),
         "reasons",
+        "checked",
     ]
     assert told["energy_per_unit_j"]["value"] == pytest.approx(3.024)
     assert set(told["energy_per_unit_j"]) == {"value", "random", "systematic"}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from energy_rating import BadInput, load, rate, summarise, verify
-from energy_rating.formats import plain, read_journal, record_from_json, record_to_json
+from energy_rating import BadInput, load, measure, rate, summarise, verify
+from energy_rating.entries import Outcome
+from energy_rating.formats import plain, read_journal, read_record, record_from_json, record_to_json
 from energy_rating.rating import rating_to_json
 
 DATA = Path(__file__).parent / "data" / "0.1.0"
@@ -36,7 +37,7 @@ def test_there_is_one_of_each_kind():
 @of_each_kind
 def test_its_record_is_read_and_comes_back_as_it_was(folder):
     text = (folder / "record.json").read_text()
-    record = load(folder)
+    record = read_record(folder)
     assert record.schema == RECORD_1
     assert record.provenance.version == "0.1.0"
     assert record_to_json(record) == text
@@ -83,6 +84,35 @@ def test_a_key_that_the_schema_did_not_have_is_refused_in_its_files(key, value):
     with pytest.raises(BadInput, match=f"r.json: {key}: '{key}' is not a known key of {RECORD_1}"):
         record_from_json(json.dumps({**entry, key: value}), place="r.json")
     assert record_from_json(json.dumps({**entry, "schema": RECORD_2, key: value})).run_id == entry["run_id"]
+
+
+def test_an_old_run_that_is_resumed_today_is_of_todays_schema_and_adds_up(tmp_path):
+    import shutil
+
+    from virtual import FakeDevice, VirtualClock, constant
+
+    shutil.copytree(DATA / "power-only", tmp_path / "run")
+    before = load(tmp_path / "run")
+    clock = VirtualClock()
+    power, energy = constant(300)
+    gpu = FakeDevice(clock=clock, power=power, energy=energy)
+    with measure(
+        "inference", output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None, resume=True
+    ) as run:
+        clock.sleep(5)
+        with run.window("request") as window:
+            clock.sleep(10)
+            window.count(request=5)
+    assert [session.schema[-1] for session in read_journal(run.folder).sessions] == ["1", "2"]
+    assert run.record.schema == RECORD_2
+    assert run.record.outcome == Outcome()
+    assert run.record["request"].work == {"request": before["request"].work["request"] + 5}
+    # What 0.1.0 counted in its windows stays there; what is counted today reaches the run, which is told.
+    assert run.record["run"].work == {"request": 5}
+    assert ("counts-disagree", "degrades") in [(one.code, one.severity) for one in run.record.findings]
+    assert run.record["run"].energy_j["gpu"].value == pytest.approx(
+        before["run"].energy_j["gpu"].value + 4500, rel=0.01
+    )
 
 
 def test_an_old_journal_says_of_what_schema_it_is():

@@ -271,6 +271,21 @@ def test_a_machine_that_does_not_name_its_cpu_is_measured_all_the_same(fake):
 # What cannot be used
 
 
+def test_what_a_package_is_limited_to_is_the_highest_of_its_limits(fake):
+    zones = [
+        fake.package(number, Constant(50), dram=Constant(5), start_uj=(number + 1) * 10**9)
+        for number in range(4)
+    ]
+    fake.limit(zones[0], 205.0, 246.0)
+    fake.limit(zones[1], 0.0)
+    fake.limit(zones[1], 150.0, kind="max_power")
+    fake.limit(zones[2], 0.0)
+    limits = {device.id: device.power_limit_w for device in look(fake).devices}
+    assert limits["package-0"] == 246.0
+    assert limits["package-1"] == 150.0
+    assert limits["package-2"] is limits["package-3"] is limits["package-0/dram"] is None
+
+
 def test_a_machine_without_rapl_says_where_that_is_usual(tmp_path):
     with pytest.raises(SensorUnavailable, match=r"virtual machines, containers and on ARM") as told:
         detect(tmp_path / "powercap")

@@ -18,7 +18,7 @@ from energy_rating import hardware_profiles
 from energy_rating.errors import BadInput
 from energy_rating.formats import record_from_json, record_to_json
 from energy_rating.profiles import profiles
-from energy_rating.publishers import words
+from energy_rating.publishers import label, words
 from energy_rating.quantities import Estimate
 from energy_rating.rating import (
     is_example,
@@ -1149,6 +1149,24 @@ def test_counted_operations_stand_before_those_that_follow_from_tokens() -> None
     counted = now(trained(1.7e-12, flop=flop / 2, token=2e7))
     assert counted.index is not None
     assert counted.index.value == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("unit", ["token", "flop"])
+def test_what_was_counted_in_epochs_that_cover_a_training_is_counted_of_the_training(unit: str) -> None:
+    """The usual loop: windows around the epochs, and tokens counted into those."""
+    whole = trained(1.7e-12, **{unit: 2e7})
+    run = replace(whole["run"], work={})
+    epochs = replace(whole["run"], name="epoch", n=3, start_s=1.0, duration_s=398.0)
+    inside = replace(whole, measurements=(run, epochs))
+    assert now(inside) == now(whole)
+    assert now(inside).stars is not None
+    found = judge(inside, scheme=NOW, profiles=PROFILES)
+    assert "'epoch', which covers 99.5 % of the run" in found.work_method
+    assert "Energy per flop, whole run" in label.svg(inside, now(inside))
+    half = replace(whole, measurements=(run, replace(epochs, duration_s=200.0)))
+    assert now(half).stars is None
+    (reason,) = now(half).reasons
+    assert f"{unit} in 'epoch' (50 % of the time) were counted" in reason
 
 
 @pytest.mark.parametrize(

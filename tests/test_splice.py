@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import random
 import re
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -539,26 +544,79 @@ def test_any_text_is_changed_cleanly_or_refused(text):
     assert splice.remove_key(splice.remove_section(put), KEY) == text
 
 
-@settings(max_examples=400, deadline=None)
-@given(lines(BODY_LINES, 10))
-def test_markdown_is_read_as_commonmark_has_it(text):
-    """Against an independent implementation, where there is one: which markers and headings stand outside of everything."""
-    markdown_it = pytest.importorskip("markdown_it")
-    text = text.replace("\x0c", "")
-    written = re.split(r"\r\n|\r|\n", text)
-    expected = set()
-    for token in markdown_it.MarkdownIt("commonmark").parse(text):
-        if token.level == 0 and token.type == "heading_open" and token.markup.startswith("#"):
-            expected.add(token.map[0])
-        if token.level == 0 and token.type == "html_block":
-            raw = re.match(r" {0,3}<(!--|pre)", written[token.map[0]])
-            for number in range(*token.map):
-                if written[number].strip(" ") in (START, END) and (number == token.map[0] or not raw):
-                    expected.add(number)
-    found = {
-        line.number - 1
-        for line in splice._Markdown().lines(text, 0)
-        if (line.ground and re.match(r" {0,3}#{1,6}( |\t|$)", line.text))
-        or ((line.ground or line.html) and line.text.strip(" ") in (START, END))
-    }
-    assert found == expected
+@functools.cache
+def fuzz():
+    """The search that goes on for as long as it is told; here the same cases each time."""
+    pytest.importorskip("markdown_it")
+    spec = importlib.util.spec_from_file_location(
+        "fuzz", Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
+    )
+    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+DEFINED = {
+    "HTML of one tag": ("[a]: b\n</pre>\n# Hi\n", set()),
+    "any tag": ("[a]: b\n<x-y>\n# Hi\n", set()),
+    "a list that begins at 2": ("[a]: b\n2. # Hi\n\n   # In it\n", set()),
+    "an empty item": ("[a]: b\n-\n  # In it\n", set()),
+    "code": ("[a]: b\n    code\n</b>\n# Hi\n", set()),
+    "a rule, and no heading": ("[a]: b\n---\n</b>\n# Hi\n", set()),
+    "text, and no heading": ("[a]: b\n===\n</b>\n# Hi\n", {3}),
+    "another definition": ("[a]: b\n[c]: d\n</b>\n# Hi\n", set()),
+    "its title": ("[a]: b\n'c'\n</b>\n# Hi\n", set()),
+    "its title, further in": ("[a]: b\n        'c'\n</b>\n# Hi\n", set()),
+    "its title over lines": ("[a]: b\n'c\n</b>\nd'\n</b>\n# Hi\n", set()),
+    "its title over lines, further in": ("[a]: b\n    'c\n</b>\nd'\n</b>\n# Hi\n", set()),
+    "code that looks like its title": ("[a]: b\n    'c\n</b>\n# Hi\n", set()),
+    "a title that ends too early": ("[a]: b\n'c' d\n</b>\n# Hi\n", {3}),
+    "a title that never ends": ("[a]: b\n'c\n</b>\n# Hi\n", {3}),
+    "nothing, its title having no end": ("[a]: b 'c\n</b>\n# Hi\n", {2}),
+    "its destination on the next line": ("[a]:\n    b\n</b>\n# Hi\n", set()),
+    "a label over lines": ("[a\n</b>\n]: c\n</b>\n# Hi\n", set()),
+    "a label that has no end": ("[a\n</b>\n# Hi\n", {2}),
+    "a destination in brackets": ("[a]: <b c> (d)\n</b>\n# Hi\n", set()),
+    "a bracket that has no end": ("[a]: <b\n</b>\n# Hi\n", {2}),
+    "parentheses that are not even": ("[a]: b)\n</b>\n# Hi\n", {2}),
+    "an escaped parenthesis": ("[a]: b\\)\n</b>\n# Hi\n", set()),
+    "an empty label": ("[ ]: b\n</b>\n# Hi\n", {2}),
+    "an escaped end of its label": ("[a\\]: b\n</b>\n# Hi\n", {2}),
+    "a label of 999 characters": (f"[{'a' * 999}]: b\n</b>\n# Hi\n", set()),
+    "a label of 1,000 characters": (f"[{'a' * 1000}]: b\n</b>\n# Hi\n", {2}),
+    "text in a paragraph": ("text\n[a]: b\n</b>\n# Hi\n", {3}),
+    "HTML beside its quote": ("> [a]: b\n</b>\n# Hi\n", set()),
+    "HTML beside its list": ("- [a]: b\n</b>\n    # Hi\n# Hi\n", set()),
+    "its title beside its quote": ("> [a]: b\n'c'\n</b>\n# Hi\n", set()),
+}
+
+
+@pytest.mark.parametrize(("text", "headings"), DEFINED.values(), ids=DEFINED.keys())
+def test_a_definition_is_no_paragraph_whatever_follows_it(text, headings):
+    read = fuzz()
+    assert read.outside_of_everything(text) == headings
+    if len(text) < 1000:  # markdown-it-py knows no longest label
+        assert read.outside_by_markdown_it(text) == headings
+
+
+@pytest.mark.parametrize("whole", ["<!-->", "<!--->", "<!---->", "<?>", "<??>", "<!A>", "<![CDATA[]]>"])
+def test_html_that_ends_where_it_begins_is_over(whole):
+    assert fuzz().outside_of_everything(f"{whole}\n# Hi\n") == {1}
+    assert fuzz().outside_by_markdown_it(f"{whole}\n# Hi\n") == {1}
+
+
+@pytest.mark.parametrize("opens", ["[a", "[a]: b 'c", "[a]: b\n'c", "[a]: b\n    'c", "[a]: b\n    (c\n\n"])
+def test_definitions_that_never_end_are_read_soon(opens):
+    since = time.process_time()
+    for text in (opens + "\ntext" * 10_000, (opens + "\n") * 5_000, f"{opens}\n[a]: b\n" * 5_000):
+        assert splice.remove_section(splice.put_section(text, CONTENT)) == text
+    assert time.process_time() - since < 5
+
+
+@pytest.mark.parametrize("hundred", range(20))
+def test_markdown_is_read_as_commonmark_has_it(hundred):
+    """Against an independent implementation: which markers and headings stand outside of everything."""
+    read = fuzz()
+    for number in range(100):
+        text = read.markdown(random.Random(f"{hundred}/{number}"))
+        assert read.outside_of_everything(text) == read.outside_by_markdown_it(text), text

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 from virtual import FakeDevice, VirtualClock, square, steps
 
-from energy_rating import BadInput, load, measure, rate, verify
+from energy_rating import BadInput, load, measure, rate, summarise, verify
 from energy_rating.formats import read_journal
 from energy_rating.journal import decoded, encoded
 from energy_rating.plausibility import implausible
 from energy_rating.profiles import Driver, Figure, Figures, Profile, Source
 from energy_rating.publishers import card as cards
+from energy_rating.publishers import label
 from energy_rating.publishers.folder import publish
 from energy_rating.records import Device, Load, Model, Task
 from energy_rating.sensors import Detection
@@ -219,8 +220,12 @@ def test_a_difference_tells_both_values(run):
         ("label.svg", lambda text: text[:-20], "label.svg: "),
         ("card.md", lambda text: text.replace("| Energy per token, GPU | ", "| Energy per token, GPU | 0.1 J, not "), "card.md: Energy per token, GPU"),
         ("card.md", lambda text: re.sub(r"\*\*not rated\*\*[^|]*", "★★★★★ 5 of 5 stars ", text), "card.md: Rating"),
-        ("card.md", lambda text: re.sub("<code>.", "<code>0", text).replace("<code>00", "<code>f0"), "card.md: "),
+        ("card.md", lambda text: re.sub("<code>(.)", lambda found: f"<code>{'1' if found[1] == '0' else '0'}", text), "card.md: "),
         ("card.md", lambda text: "\n".join(line for line in text.splitlines() if "| Validity" not in line), "card.md: Validity"),
+        ("card.md", lambda text: re.sub(r"!\[[^]]*", "![5 of 5 stars, firm; measured 2.0 ± 0.1 J", text), "card.md: text"),
+        ("card.md", lambda text: text.replace("These figures are self-declared by whoever ran the measurement", "An accredited laboratory certified these figures"), "card.md: text"),
+        ("card.md", lambda text: text + "\nCertified.\n", "card.md: text"),
+        ("card.md", lambda text: text.replace("(label.png)", "(javascript:alert)"), "card.md: label"),
     ],
 )  # fmt: skip
 def test_a_changed_publication_is_found(run, name, change, place):
@@ -231,8 +236,6 @@ def test_a_changed_publication_is_found(run, name, change, place):
 
 
 def test_the_label_of_another_run_is_found_as_a_picture_too(run):
-    from energy_rating.publishers import label
-
     better = rate(load(run))
     forgery = label.png(load(REPORTS / "example-gpu"), better)
     (run / "label.png").write_bytes(forgery)
@@ -271,6 +274,47 @@ def test_carbon_on_a_card_is_made_again_for_its_country(tmp_path):
     given = cards.section([(record, rate(record))], emissions_g=12.0)
     (tmp_path / "card.md").write_text(given)
     assert any("no journal tells them" in note for note in verify(tmp_path).notes)
+
+
+def test_a_picture_that_a_card_shows_and_that_is_not_there_is_told(run):
+    assert any("card.md shows label.png, which is not here" in note for note in verify(run).notes)
+
+
+def test_what_was_made_without_its_journal_says_so_and_is_none_the_less_right(run, tmp_path):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(run / "record.json", alone)
+    record = load(alone)
+    assert record.checked == "no-journal"
+    (run / "label.svg").write_text(label.svg(record, rate(record)))
+    (run / "card.md").write_text(cards.section([(record, rate(record))], label="label.png"))
+    assert "not checked against a journal" in (run / "label.svg").read_text()
+    found = verify(run)
+    assert found.agrees, verification_to_text(found)
+    assert {"label.svg", "card.md"} <= set(found.checked)
+
+
+def test_the_rating_may_be_what_the_command_printed(run):
+    """``energy-rating rate RUN --json > RUN/rating.json``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "energy_rating", "rate", str(run), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (run / "rating.json").write_text(done.stdout)
+    found = verify(run)
+    assert found.agrees, verification_to_text(found)
+    assert any("what rate --json prints" in note for note in found.notes)
+    edited(run, "rating.json", lambda entry: entry.update(stars=5))
+    assert places(run) == {"rating.json: stars"}
+
+
+def test_strict_ends_with_what_it_found_and_what_that_proves(run):
+    *_, physics, verdict, rest = verification_to_text(verify(run, strict=True)).splitlines()
+    assert physics == "No physical contradiction found. This does not prove that the measurement took place"
+    assert verdict.startswith("Matches its journal: record.json, ")
+    assert rest == "Not checked: who made it; whether the measurement took place"
 
 
 def test_what_is_missing_is_a_difference(run):
@@ -335,12 +379,15 @@ def test_the_command_says_all_this_with_its_exit_code(run):
 
     done = command()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "All agrees" in done.stdout
+    *_, verdict, rest = done.stdout.splitlines()
+    assert verdict == "Matches its journal: record.json, rating.json, label.svg, card.md"
+    assert rest == "Not checked: who made it; whether the measurement took place"
     edited(run, "record.json", lambda entry: _scaled(entry, 0.5))
     done = command("--json")
     assert done.returncode == 1
     found = json.loads(done.stdout)
-    assert found["agrees"] is False
+    assert (found["agrees"], found["verdict"]) == (False, "differs")
+    assert "Does not match its journal: " in command().stdout.splitlines()[-2]
     assert {"file", "path", "published", "recomputed"} == set(found["differences"][0])
     assert json.loads(json.dumps(verification_to_json(verify(run))))["differences"] == found["differences"]
 
@@ -460,6 +507,8 @@ def _worked_below_idle(lines):
         (_worked_below_idle, "energy-under-its-own-idle", "degrades"),
         (_tokens(25), "faster-than-memory", "disqualifies"),
         (_tokens(10_000), "faster-than-arithmetic", "disqualifies"),
+        (_tokens(1.2), "more-tokens-than-asked", "disqualifies"),
+        (lambda lines: _repeat(lines, 2)[1].update(work={"request": 1500, "token": 15_000}), "repeats-not-of-the-items", "degrades"),
         (_outside, "window-outside-the-run", "disqualifies"),
         (_overlapping, "repeats-overlap", "disqualifies"),
         (_in_no_time, "work-in-no-time", "disqualifies"),
@@ -477,6 +526,31 @@ def test_a_journal_that_cannot_be_is_found_however_well_it_agrees_with_its_recor
 ):
     forged(run, change)
     assert doubts(run).get(code) == severity, doubts(run)
+
+
+def _multiplied(lines, factor):
+    for line in lines:
+        if line.get("close") is not None:
+            line["work"] = {unit: amount * factor for unit, amount in line["work"].items()}
+
+
+def test_work_that_is_multiplied_at_the_end_of_each_window_takes_the_validity_from_the_record(tmp_path):
+    """The example that is published: its windows had counted 996 requests when they are said to have ended with 7,000."""
+    lines = [
+        decoded(line, place="x")
+        for line in gzip.decompress((FOLDERS[0] / "journal.jsonl.gz").read_bytes()).splitlines(keepends=True)
+    ]
+    _multiplied(lines, 7)
+    (tmp_path / "journal.jsonl").write_bytes(b"".join(encoded(line) for line in lines))
+    record = summarise(tmp_path)
+    assert record["measured"].validity == "degraded"
+    assert {f.code for f in record.findings_on("measured")} >= {"work-all-at-once"}
+    assert rate(record).stars is None
+    found = implausible(read_journal(tmp_path), record, [])
+    assert "work-all-at-once" in {finding.code for finding in found}
+    _multiplied(lines, 0.1)
+    (tmp_path / "journal.jsonl").write_bytes(b"".join(encoded(line) for line in lines))
+    assert summarise(tmp_path)["measured"].validity == "invalid"
 
 
 def test_repeats_that_are_the_same_to_the_last_digit_are_noted(tmp_path):

@@ -57,6 +57,9 @@ class _Virtual:
     def finish(self, patience_s: float) -> bool:
         before = self.clock.time
         self.due = self.step(self.clock.time)
+        while self.due is not None and self.clock.time - before <= patience_s:
+            self.clock.time = max(self.clock.time, self.due + self.clock.late_s)
+            self.due = self.step(self.clock.time)
         return self.clock.time - before <= patience_s
 
 
@@ -159,11 +162,11 @@ def steps(*changes: tuple[float, float]) -> tuple[Power, Callable[[float], float
         return next(watts for since, watts in reversed(changes) if t >= since)
 
     def energy(t: float) -> float:
-        total, origin = 0.0, 0.0
+        # From time 0 on, or back to it: the ticks of a clock that begins at 0 lie before that.
+        total = 0.0
         for index, (since, watts) in enumerate(changes):
-            start = max(since, origin)
-            end = min(t, changes[index + 1][0]) if index + 1 < len(changes) else t
-            total += watts * max(0.0, end - start)
+            until = changes[index + 1][0] if index + 1 < len(changes) else math.inf
+            total += watts * (min(max(t, since), until) - min(max(0.0, since), until))
         return total
 
     return power, energy

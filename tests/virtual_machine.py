@@ -231,6 +231,14 @@ _CHANGED: Mapping[str, Callable[[str, float, float], float | Refused]] = {
     "power sentinel": lambda kind, milli, then: 4294967295.0 if kind == "power" else milli,
     "power spike": lambda kind, milli, then: 9e6 if kind == "power" else milli,
     "counter jumps": lambda kind, milli, then: milli + 1e12 if kind == "energy" else milli,
+    "counter jumps by 500 J and stays": lambda kind, milli, then: milli + 5e5 if kind == "energy" else milli,
+    "counter half as fast": lambda kind, milli, then: (milli + then) / 2 if kind == "energy" else milli,
+    "counter a third too fast": lambda kind, milli, then: (
+        milli + 0.3 * (milli - then) if kind == "energy" else milli
+    ),
+    "counter in other units": lambda kind, milli, then: (
+        then + (milli - then) / 1000 if kind == "energy" else milli
+    ),
     "counter not supported": lambda kind, milli, then: Refused(NOT_SUPPORTED) if kind == "energy" else milli,
     "power not supported": lambda kind, milli, then: Refused(NOT_SUPPORTED) if kind == "power" else milli,
     "suspended": lambda kind, milli, then: milli + 1000 * ASLEEP_J if kind == "energy" else milli,
@@ -348,6 +356,9 @@ def _strike_zone(tree: FakePowercap, zone: Any, fault: str, clock: VirtualClock)
             tree.write(zone, b"0\n")
         case "jumps":
             tree.write(zone, b"200000000000\n")
+        case "jumps by 1,500 J and stays":
+            zone.start_uj += round(1500 * 1e6)
+            tree.advance_to(tree.t)
         case "suspended":
             zone.start_uj += round(ASLEEP_J * 1e6)
             tree.advance_to(tree.t)

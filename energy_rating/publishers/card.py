@@ -45,7 +45,7 @@ from energy_rating.records import (
     component_methods,
     validity,
 )
-from energy_rating.summary import headline, units
+from energy_rating.summary import headline, outcome_of, units
 
 KEY = "co2_eq_emissions"
 HEADING = "## Energy rating"
@@ -160,6 +160,8 @@ def _rows(
     if software:
         yield "Software", ", ".join(software)
     yield from _how(record, shown)
+    if (told := outcome_of(record)) is not None:
+        yield "Program", for_markdown(told)
     concerned = [m.name for m in record if m is shown or (m.name == RUN and record.stage in TRAINING)]
     found = [f for f in record.findings if f.measurement is None or f.measurement in concerned]
     yield "Validity", _VALIDITY[validity(found)]
@@ -323,6 +325,7 @@ def _recompute(record: Record) -> str:
     return (
         "Recompute these figures from the run's journal with `energy-rating summarise journal.jsonl`; the SHA-256 of the "
         f"journal, uncompressed, is <code>{sha256}</code>."
+        + (f" When this was written they were {told}." if (told := words.unchecked(record)) else "")
     )
 
 

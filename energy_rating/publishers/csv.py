@@ -41,10 +41,17 @@ def export(record: Record) -> str:
 
     ``energy_consumed`` is the sum of those of gpu, cpu and dram that were measured or estimated; the power of a component is its
     energy over the time that its sensors saw. ``timestamp`` is the start of the run, UTC, written as CodeCarbon does. Units of
-    work are columns ``work_UNIT``. A text that a spreadsheet would take for a formula is led by an apostrophe.
+    work are columns ``work_UNIT``. ``checked`` is how far the record was held against its journal. A text that a spreadsheet would take for a formula is led by an apostrophe.
     """
     units = tuple(dict.fromkeys(unit for measurement in record.measurements for unit in measurement.work))
-    columns = (*CODECARBON, *_our_columns(), *(f"work_{unit}" for unit in units), "validity", "findings")
+    columns = (
+        *CODECARBON,
+        *_our_columns(),
+        *(f"work_{unit}" for unit in units),
+        "validity",
+        "findings",
+        "checked",
+    )
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(defused(column) for column in columns)
@@ -110,6 +117,7 @@ def _our_cells(record: Record, measurement: Measurement) -> dict[str, Cell]:
         "findings": defused(
             " ".join(dict.fromkeys(finding.code for finding in record.findings_on(measurement.name)))
         ),
+        "checked": record.checked or "",
     }
     for component in COMPONENTS:
         energy = measurement.energy_j.get(component)

@@ -28,7 +28,7 @@ from energy_rating.quantities import (
     with_doubt,
     with_doubt_in_parts,
 )
-from energy_rating.rating import MOST_STARS, is_example
+from energy_rating.rating import MOST_STARS, TRAINING, is_example
 from energy_rating.records import (
     MEASURED,
     RUN,
@@ -64,9 +64,8 @@ MOST_REASONS = 3
 HASH_DIGITS = 12
 REVISION_DIGITS = 12
 
-NO_SEAL = (
-    "A self-declared rating, not a government or certification label. It can be recomputed from its journal."
-)
+NO_SEAL = "A self-declared rating, not a government or certification label."
+RECOMPUTE = "It can be recomputed from its journal."
 
 
 def svg(record: Record, rating: Rating) -> str:
@@ -175,6 +174,7 @@ class _Facts:
     load: str
     day: str
     journal: str
+    unchecked: str
 
     @property
     def verdict(self) -> str:
@@ -232,8 +232,12 @@ class _Facts:
         scheme = f", scheme {for_picture(self.rating.scheme)}" if self.rating.scheme else ""
         return (
             f"{start} of {self.model}: {self.verdict}{status}; {self.figure} on {self.hardware}{scheme}, "
-            f"{done} {self.day}"
+            f"{done} {self.day}" + (f"; {self.unchecked}" if self.unchecked else "")
         )
+
+    @property
+    def seal(self) -> str:
+        return f"{NO_SEAL} It was {self.unchecked}." if self.unchecked else f"{NO_SEAL} {RECOMPUTE}"
 
     @property
     def description(self) -> str:
@@ -247,7 +251,7 @@ class _Facts:
             facts.append(f"Index: {_in_words(self.rating.index)}, {_interval(self.rating)}")
         facts += [f"Also {figure}" for figure in self.others()]
         facts += [f"{label}: {value}" for label, value in self.rows()]
-        facts += [f"Quality: {self.quality}", f"Revision: {self.revision or 'not stated'}", NO_SEAL]
+        facts += [f"Quality: {self.quality}", f"Revision: {self.revision or 'not stated'}", self.seal]
         return " ".join(f"{fact.rstrip('.')}." for fact in facts)
 
     def others(self) -> Iterator[str]:
@@ -276,7 +280,9 @@ class _Facts:
 
 
 def _facts(record: Record, rating: Rating) -> _Facts:
-    measurement = headline(record)
+    # Of training the run is rated, wherever in it the work was counted.
+    of_run = record.stage in TRAINING and RUN in record and rating.energy_per_unit_j is not None
+    measurement = record[RUN] if of_run else headline(record)
     component = _component(measurement, rating)
     unit = _unit(record, rating, measurement)
     own = None
@@ -308,6 +314,7 @@ def _facts(record: Record, rating: Rating) -> _Facts:
         load=_load(record),
         day=for_picture(record.created[:10]),
         journal=for_picture(record.provenance.journal_sha256[:HASH_DIGITS]),
+        unchecked=words.unchecked(record),
     )
 
 
@@ -533,7 +540,7 @@ def _draw(facts: _Facts) -> str:
     _draw_rows(sheet, facts)
     sheet.rule()
     sheet.move(16)
-    for line in sheet.letters.wrapped(NO_SEAL, size=10.5, room=ROOM_PX, most=2):
+    for line in sheet.letters.wrapped(facts.seal, size=10.5, room=ROOM_PX, most=3):
         sheet.text(MARGIN_PX, line, size=10.5, colour=QUIET_INK)
         sheet.move(14)
     sheet.move(4)

@@ -24,12 +24,14 @@ had no line end at its end, it has none afterwards either, and the one before th
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 import yaml
 
@@ -639,6 +641,94 @@ _DEEPEST_LIST = (
 )
 
 
+# Link reference definitions, section 4.7, a line at a time: what goes on in a label, the destination, and in a title by what ends it.
+_LABEL = re.compile(r"(?:[^\\\[\]]|\\.?)*")
+_LONGEST_LABEL = 999
+_DESTINATION = re.compile(r"<(?:[^<>\\]|\\.)*>|(?!<)[^\x00-\x20\x7f]+")
+_TITLE = {'"': '"', "'": "'", "(": ")"}
+_IN_TITLE = {
+    '"': re.compile(r'(?:[^\\"]|\\.?)*'),
+    "'": re.compile(r"(?:[^\\']|\\.?)*"),
+    ")": re.compile(r"(?:[^\\()]|\\.?)*"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Definition:
+    """A link reference definition as far as it has been read. None in its place is text that is none.
+
+    ``read`` is where its last line ended: within the label, before the destination, after the destination (a title may stand on the
+    next line), within a title, or after the title. ``since`` is the line on which the title began.
+    """
+
+    read: Literal["label", "colon", "destination", "in title", "title"]
+    label: str = ""
+    ends: str = ""
+    since: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether it may end here. It is no paragraph then: all blocks may follow it, also those that interrupt none."""
+        return self.read in ("destination", "title")
+
+    def then(self, bare: str, number: int) -> _Definition | None:
+        """With the next line of the same; None if that is no definition, or no more of this one."""
+        if self.read == "label":
+            return _in_label(self.label + "\n", bare, number)
+        if self.read == "colon":
+            return _after_colon(bare, number)
+        if self.read == "in title":
+            return _in_title(self.ends, bare, self.since)
+        return _title(bare, number) if self.read == "destination" else None
+
+
+def _beginning(bare: str, number: int) -> _Definition | None:
+    return _in_label("", bare[1:], number) if bare.startswith("[") else None
+
+
+def _in_label(seen: str, rest: str, number: int) -> _Definition | None:
+    end = _LABEL.match(rest).end()  # type: ignore[union-attr]  # it matches anything
+    label, after = seen + rest[:end], rest[end:]
+    if len(label) > _LONGEST_LABEL:
+        return None
+    if not after:
+        return _Definition(read="label", label=label)
+    return _after_colon(after[2:], number) if after.startswith("]:") and label.strip() else None
+
+
+def _after_colon(rest: str, number: int) -> _Definition | None:
+    rest = rest.strip(" ")
+    if not rest:
+        return _Definition(read="colon")
+    found = _DESTINATION.match(rest)
+    if not found or (found[0][0] != "<" and not _balanced(found[0])):
+        return None
+    after = rest[found.end() :]
+    if not after:
+        return _Definition(read="destination")
+    return _title(after.lstrip(" "), number) if after[0] == " " else None
+
+
+def _balanced(destination: str) -> bool:
+    depth = 0
+    for char in re.sub(r"\\.", "", destination):
+        depth += (char == "(") - (char == ")")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _title(rest: str, number: int) -> _Definition | None:
+    return _in_title(_TITLE[rest[0]], rest[1:], number) if rest[:1] in _TITLE else None
+
+
+def _in_title(ends: str, rest: str, since: int) -> _Definition | None:
+    after = rest[_IN_TITLE[ends].match(rest).end() :]  # type: ignore[union-attr]  # it matches anything
+    if not after:
+        return _Definition(read="in title", ends=ends, since=since)
+    return _Definition(read="title", since=since) if after.rstrip(" ") == ends else None
+
+
 class _Markdown:
     """Which lines stand outside of code, comments, lists and quotes: the block structure of CommonMark 0.31, appendix.
 
@@ -653,14 +743,19 @@ class _Markdown:
         self._html_end: re.Pattern[str] | None = None
         self._html = False
         self._paragraph = False
+        # What is open as a paragraph may still turn out to be link reference definitions and no paragraph.
+        self._definition: _Definition | None = None
         self._hollow = False  # the last list item has nothing in it yet
+        self._text, self._after = "", 0
 
     def lines(self, text: str, start: int) -> Iterator[_Line]:
         """Every line from this place on."""
         number = len(_EOL.findall(text, 0, start)) + 1
+        self._text = text
         for found in _LINE.finditer(text, start):
             if found.start() == found.end() == len(text):
                 return
+            self._after = found.end()
             ground, html = self._take(found[1].expandtabs(4), number)
             yield _Line(
                 number=number,
@@ -675,7 +770,7 @@ class _Markdown:
 
     def _take(self, line: str, number: int) -> tuple[bool, bool]:
         if line[:1].isalpha() and not (self._containers or self._fence or self._html):
-            self._paragraph = True  # as most lines are
+            self._goes_on(line, number, self._paragraph)  # as most lines do
             return False, False
         position, matched = self._match_containers(line)
         unmatched = matched < len(self._containers)
@@ -684,19 +779,22 @@ class _Markdown:
             self._end_leaf()
         if self._fence or self._html:
             return self._continue_leaf(line[position:])
-        lazy = unmatched and self._paragraph
         opened = False
         while True:
             rest = line[position:]
             bare = rest.lstrip(" ")
             indent = len(rest) - len(bare)
-            # A paragraph that may be interrupted, or go on, on this line.
+            # A paragraph that may be interrupted, or go on, on this line; also without the marks of what holds it.
             paragraph = self._paragraph and not opened
+            if paragraph and self._definition is not None and self._definition.whole:
+                paragraph = self._title_begins(bare, number)
             if not bare:
                 self._close(matched)
                 return False, False
             if indent >= 4:
-                if not paragraph:
+                if paragraph:
+                    self._goes_on(bare, number, True)
+                else:
                     self._close(matched)
                     self._hollow = False
                 return False, False
@@ -717,9 +815,9 @@ class _Markdown:
                 self._containers.append(indent + width)
                 position += indent + width
             else:
-                if not (lazy and not opened):
+                if not paragraph:
                     self._close(matched)
-                self._paragraph = True
+                self._goes_on(bare, number, paragraph)
                 self._hollow = False
                 return False, False
             matched += 1
@@ -749,7 +847,31 @@ class _Markdown:
 
     def _close(self, matched: int) -> None:
         del self._containers[matched:]
-        self._paragraph = False
+        self._paragraph, self._definition = False, None
+
+    def _goes_on(self, bare: str, number: int, paragraph: bool) -> None:
+        """A line of text: one more of a paragraph, or the first of one."""
+        if not paragraph:
+            self._definition = _beginning(bare, number)
+        elif self._definition is not None:
+            self._definition = self._definition.then(bare, number)
+        self._paragraph = True
+
+    def _title_begins(self, bare: str, number: int) -> bool:
+        """Whether a line after a definition is, or begins, its title. Only if that ends as one; so whatever it holds is looked at."""
+        begun = self._definition.then(bare, number) if self._definition is not None else None
+        if begun is None or begun.since != number:
+            return False
+        ahead = copy.copy(self)
+        ahead._containers, ahead._definition = list(self._containers), begun
+        for found in _LINE.finditer(self._text, self._after):
+            if begun.whole or found.start() == len(self._text):
+                break
+            ahead._take(found[1].expandtabs(4), 0)
+            if ahead._definition is None or ahead._definition.since != number:
+                return False
+            begun = ahead._definition
+        return begun.whole
 
     def _end_leaf(self) -> None:
         self._fence, self._html, self._html_end, self.open_since = "", False, None, None
@@ -788,10 +910,10 @@ class _Markdown:
 
     def _html_begins(self, bare: str, matched: int, number: int, paragraph: bool) -> bool:
         for begin, end, what in _RAW_HTML:
-            if found := begin.match(bare):
+            if begin.match(bare):
                 self._close(matched)
-                # "<!-->" and "<!--->" are whole comments (section 6.6).
-                if not end.search(bare, found.start() + 2 if what.endswith("comment") else found.end()):
+                # What ends it may share characters with what begins it: "<!-->" and "<?>" are whole.
+                if not end.search(bare):
                     self._html, self._html_end = True, end
                     self._opened(number, what)
                 return True

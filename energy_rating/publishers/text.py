@@ -28,7 +28,7 @@ from energy_rating.quantities import (
     with_doubt_in_parts,
 )
 from energy_rating.rating import OPERATING_POINT, Judgement, Scheme, next_star_j
-from energy_rating.records import Channel, Finding, Measurement, Rating, Record
+from energy_rating.records import Channel, Checked, Finding, Measurement, Rating, Record
 from energy_rating.summary import one_line, per_right_answer, units
 from energy_rating.survey import Survey
 from energy_rating.tasks import TaskFile
@@ -99,6 +99,14 @@ def record(value: Record) -> str:
         lines.append("")
     lines += _findings(value.findings)
     return "\n".join(lines).rstrip()
+
+
+def still_running(quiet_s: float) -> str:
+    """What is said of a run that goes on, beside what it comes to so far."""
+    ago = f"{quiet_s:.0f} s ago" if quiet_s >= 1 else "just now"
+    return (
+        f"The run is still going on (its last line was written {ago}): no record was written into its folder."
+    )
 
 
 def rating(
@@ -177,17 +185,25 @@ def comparison(value: Comparison) -> str:
         "undecided": "Undecided: the doubt does not allow saying which one needs less energy",
     }
     if value.notes:
-        verdicts["undecided"] = "No verdict"
+        verdicts["undecided"] = f"No verdict: {value.notes[0]}"
     low, high = value.interval_95
     per = f" per {value.unit}" if value.unit else ""
     lines = [
-        verdicts[value.verdict],
+        *textwrap.wrap(verdicts[value.verdict], WIDTH, break_on_hyphens=False),
         f"  A  {with_doubt(value.a_j, 'J')}{per} ({value.component}, {value.measurement!r})",
         f"  B  {with_doubt(value.b_j, 'J')}{per} ({value.component}, {value.measurement!r})",
-        f"  B / A  {value.ratio:.4g}, {words.change(value.ratio)}; 95 % interval {low:.4g} to {high:.4g}",
-        f"  {OF_GAIN[value.gain]}",
     ]
-    lines += [line for note in value.notes for line in _item("note", note, "")]
+    if value.unit is not None:  # else it would be a ratio of energies of different work
+        lines += [
+            f"  B / A  {value.ratio:.4g}, {words.change(value.ratio)}; 95 % interval {low:.4g} to {high:.4g}",
+            f"  {OF_GAIN[value.gain]}",
+        ]
+    lines += [line for note in value.notes[1:] for line in _item("note", note, "")]
+    lines += [
+        line
+        for remark in value.remarks
+        for line in textwrap.wrap(remark, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    ]
     if not value.differences:
         lines += ["", "No recorded setting differs"]
         return "\n".join(lines)
@@ -209,7 +225,7 @@ def explanation(value: Judgement) -> str:
         lines += _entry(
             "energy",
             f"{'estimated ≈ ' if value.estimated else ''}{with_doubt(value.energy_j, 'J')} of {value.component} in {measured.name!r} "
-            f"({duration(measured.duration_s)}, {_times(measured.n)}); the record, from its journal",
+            f"({duration(measured.duration_s)}, {_times(measured.n)}); the record, {_origin(value.checked)}",
         )
     else:
         lines += _entry("energy", f"none of {value.component} was measured")
@@ -275,6 +291,13 @@ def explanation(value: Judgement) -> str:
         if protocol.name == rating_.protocol:
             lines += _entry("protocol", f"{protocol.name}: {protocol.title}: {protocol.url}")
     return "\n".join(lines)
+
+
+def _origin(checked: Checked | None) -> str:
+    """Where a record's figures come from, as far as anybody looked."""
+    if checked == "journal":
+        return "from its journal"
+    return words.UNCHECKED[checked] if checked is not None else "as it was given"
 
 
 def _times(count: int) -> str:

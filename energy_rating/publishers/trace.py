@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from energy_rating.formats import Journal, Session
 from energy_rating.integration import Counter, Register, Tick
+from energy_rating.limits import limits_w, peak_w
 from energy_rating.quantities import significant
 from energy_rating.records import COMPONENTS, METHODS, RUN, Channel, Component
-from energy_rating.summary import PLAUSIBLE_SHARE_OF_LIMIT, PLAUSIBLE_W
 
 if TYPE_CHECKING:
     import pandas
@@ -89,10 +89,7 @@ class _Piece:
 
 def _limit_w(session: Session, channel: Channel) -> float:
     """The bound that the summary takes, so that both leave out the same readings."""
-    if channel.component not in ("gpu", "cpu", "dram"):
-        return math.inf
-    limits_w = {device.id: device.power_limit_w for device in session.environment.devices}
-    return max(PLAUSIBLE_W, PLAUSIBLE_SHARE_OF_LIMIT * (limits_w.get(channel.device) or 0.0))
+    return peak_w(channel, limits_w(session))
 
 
 def _counter(session: Session, channel: Channel) -> Counter:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from energy_rating.quantities import Estimate, significant, with_doubt
-from energy_rating.records import Record, WouldBe
+from energy_rating.records import Checked, Record, WouldBe
 
 NAMES = {"gpu": "GPU", "cpu": "CPU", "dram": "memory", "module": "module", "host": "host", "wall": "wall"}
 
 EXAMPLE = "EXAMPLE: this device does not exist"
+
+# What is to be said wherever a record is used that was not made again from its journal.
+UNCHECKED: Mapping[Checked, str] = {
+    "no-journal": "not checked against a journal",
+    "needs-calibration": "not checked against its journal, for which its calibration file is needed",
+    "sha256": "not made again from its journal, which is long; its SHA-256 agrees",
+    "too-long": "not checked against its journal, which is too long for that",
+}
 
 NO_REASON = "the record does not say why"
 
@@ -42,6 +52,16 @@ def grams(carbon_g: Estimate) -> str:
     if carbon_g.value >= TONNES_FROM_G:
         return with_doubt(carbon_g.times(1 / GRAMS_PER_TONNE), "t")
     return with_doubt(carbon_g, "g")
+
+
+def unchecked(record: Record) -> str:
+    """What is to be said of a record that was read from a file and not made again from its journal; nothing of any other."""
+    return UNCHECKED.get(record.checked, "") if record.checked is not None else ""
+
+
+def checked_as(text: str) -> Checked | None:
+    """What a text that was made from a record says of how that was checked; None where it says nothing."""
+    return next((checked for checked, told in UNCHECKED.items() if told in text), None)
 
 
 def why_not_measured(record: Record, component: str) -> str:

@@ -11,7 +11,8 @@ registry. A kind that only models says ``MODELLED = True``, one that measures wh
 (``WHAT``), and says so in the record. A module without ``detect`` (such as ``replay``) is used only by hand.
 
 A sensor may also tell what its first channel's device is like: ``condition()`` returns those keys of ``records.Condition`` that it
-knows and is asked every 10 s; ``users()``, which may take milliseconds, returns ``foreign_processes`` and is asked once a minute.
+knows and is asked every 10 s; ``users()``, which may take milliseconds, returns ``foreign_processes`` and is asked once a minute. ``appeared()`` looks for devices again and
+tells of those that nobody measured (``device_appeared``); it is asked once, after the last reading.
 """
 
 from __future__ import annotations
@@ -55,6 +56,16 @@ class Detection:
     sensors: tuple[Sensor, ...] = ()
     devices: tuple[Device, ...] = ()
     findings: tuple[Finding, ...] = ()
+
+
+def device_appeared(what: str) -> Finding:
+    """A device that was not there when the run began, and so was not measured."""
+    return Finding(
+        code="device-appeared",
+        message=f"{what} was not there when the run began and is not measured; it was there at its end",
+        remedy="Start the measurement once all devices are there, and measure again",
+        severity="degrades",
+    )
 
 
 def names() -> tuple[str, ...]:

@@ -44,7 +44,7 @@ from energy_rating.hwmon import (
     why_not,
 )
 from energy_rating.libraries import AMD_LIBRARIES, has_amd_library
-from energy_rating.sensors import Detection, Reading, Sensor
+from energy_rating.sensors import Detection, Reading, Sensor, device_appeared
 
 COMPONENTS: tuple[Component, ...] = ("gpu",)
 WHAT = "AMD GPUs"
@@ -159,6 +159,12 @@ class AmdGpu:
                 readings[channel.id] = error
         return readings
 
+    def appeared(self) -> Sequence[Finding]:
+        """The GPUs that were not there when this one was found, told once for all GPUs of a detection."""
+        if self._closed or os.getpid() != self._driver.pid:
+            return ()
+        return self._driver.appeared()
+
     def close(self) -> None:
         if not self._closed:
             self._closed = True
@@ -179,6 +185,9 @@ class _Driver:
         self._smi = amdsmi
         self.pid = os.getpid()
         self.users = 0
+        self._known: set[str] | None = (
+            None  # the GPUs that were there when it began; None once they were counted again
+        )
         try:
             amdsmi.amdsmi_init()
         except Exception as error:  # its own exceptions have several roots, by version
@@ -198,6 +207,20 @@ class _Driver:
             return list(self._smi.amdsmi_get_processor_handles())
         except Exception as error:  # as above
             raise SensorUnavailable(f"AMD SMI lists no GPUs: {_told(error)}", REMEDY) from error
+
+    def know(self, devices: Sequence[Device], environ: Mapping[str, str]) -> None:
+        """These are there now; others that are seen later came later."""
+        self._known = {device.id for device in devices}
+        self._environ = environ
+
+    def appeared(self) -> list[Finding]:
+        """The GPUs that are there now and were not in the beginning."""
+        known, self._known = self._known, None
+        if known is None:
+            return []
+        devices = [self.described(handle, place)[0] for place, handle in enumerate(self.handles())]
+        visible = [devices[place] for place in _visible([device.id for device in devices], self._environ)]
+        return [device_appeared(f"a GPU ({device.name})") for device in visible if device.id not in known]
 
     def described(self, handle: Any, place: int) -> tuple[Device, int | None]:
         """The GPU, and its place in HIP's order where that is told."""
@@ -264,6 +287,7 @@ def _through_smi(amdsmi: Any, environ: Mapping[str, str], sleep: Callable[[float
                 "AMD SMI finds no GPU", "Run on the GPU machine, with /dev/kfd and /dev/dri let in"
             )
         found = [(handle, *driver.described(handle, place)) for place, handle in enumerate(handles)]
+        driver.know([device for _, device, _ in found], environ)
         ordered = all(place is not None for _, _, place in found)
         if ordered:
             found.sort(key=lambda item: item[2] or 0)

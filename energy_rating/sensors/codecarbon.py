@@ -142,6 +142,11 @@ class CpuLoad:
         # iowait may run backwards as well.
         return min(max((now.busy - since.busy) / total, 0.0), 1.0)
 
+    @property
+    def counts(self) -> bool:
+        """Whether the kernel had counted any time by the last reading."""
+        return self._last.total > 0
+
     def close(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0 and identity(fd) == self._own:
@@ -204,10 +209,14 @@ def detect(*, cpuinfo: Path = CPUINFO, stat: Path = STAT, meminfo: Path = MEMINF
         raise SensorUnavailable(
             f"CodeCarbon cannot be used ({type(error).__name__}: {error})", REMEDY
         ) from error
+    cpu: tuple[CpuModel, ...] = (CpuModel(tdp_w, load),)
+    if not load.counts:
+        load.close()
+        cpu, finding = (), _not_counting(stat)
     return Detection(
-        sensors=(CpuModel(tdp_w, load), DramModel(dram_w)),
+        sensors=(*cpu, DramModel(dram_w)),
         devices=(
-            Device(id="cpu", name=cpus.model or "unknown CPU"),
+            *(Device(id="cpu", name=cpus.model or "unknown CPU") for _ in cpu),
             Device(id="dram", name="memory", memory_gb=round(memory_bytes / 1e9, 3)),
         ),
         findings=(
@@ -219,6 +228,15 @@ def detect(*, cpuinfo: Path = CPUINFO, stat: Path = STAT, meminfo: Path = MEMINF
                 channel="dram.model",
             ),
         ),
+    )
+
+
+def _not_counting(stat: Path) -> Finding:
+    """Since its start this machine has counted no time at all, which no machine that runs can have."""
+    return Finding(
+        code="cpu-not-estimated",
+        message=f"{stat} does not count here (gVisor before 2026-06), so that nobody knows the CPU's load",
+        remedy="Measure outside of the sandbox, or update it",
     )
 
 

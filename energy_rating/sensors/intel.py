@@ -15,7 +15,7 @@ quarter of an hour at 300 W. The sampler never reads more seldom than once a min
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from energy_rating.entries import Channel, Component, Device, Finding
@@ -34,7 +34,7 @@ from energy_rating.hwmon import (
     text,
     why_not,
 )
-from energy_rating.sensors import Detection
+from energy_rating.sensors import Detection, device_appeared
 
 COMPONENTS: tuple[Component, ...] = ("gpu",)
 WHAT = "Intel GPUs"
@@ -59,7 +59,14 @@ def detect(root: Path = HWMON, *, files: Files = os, environ: Mapping[str, str] 
     gpus = [(chip, name) for chip in chips(root) if (name := text(chip / "name")) in DRIVERS]
     if not gpus:
         raise HardwareAbsent("no Intel GPU that counts its energy was found")
-    sensors, devices, findings, refusals = [], [], [], []
+    sensors: list[HwmonSensor] = []
+    devices, findings, refusals = [], [], []
+
+    def appeared() -> list[Finding]:
+        """Told once, by the sensor of the first GPU."""
+        more = sum(text(chip / "name") in DRIVERS for chip in chips(root)) - len(gpus)
+        return [device_appeared("an Intel GPU")] if more > 0 else []
+
     for place, (chip, driver) in enumerate(gpus):
         device = Path(os.path.realpath(chip / "device"))
         limit_uw = None
@@ -75,7 +82,8 @@ def detect(root: Path = HWMON, *, files: Files = os, environ: Mapping[str, str] 
             )
         )
         try:
-            sensor, scope = _sensor(place, chip, device, devices[-1].id, files)
+            told_by = tuple if sensors else appeared
+            sensor, scope = _sensor(place, chip, device, devices[-1].id, files, told_by)
         except (OSError, SensorFailed) as error:
             refusals.append((place, chip, error))
             continue
@@ -114,7 +122,14 @@ def detect(root: Path = HWMON, *, files: Files = os, environ: Mapping[str, str] 
     return Detection(sensors=tuple(sensors), devices=tuple(devices), findings=tuple(findings))
 
 
-def _sensor(place: int, chip: Path, device: Path, device_id: str, files: Files) -> tuple[HwmonSensor, str]:
+def _sensor(
+    place: int,
+    chip: Path,
+    device: Path,
+    device_id: str,
+    files: Files,
+    appeared: Callable[[], Sequence[Finding]],
+) -> tuple[HwmonSensor, str]:
     """The sensor of one GPU, and whether it counts the card or only its package."""
     status = status_of(device, files)
     refusal: Exception = SensorFailed("it counts no energy")
@@ -141,7 +156,7 @@ def _sensor(place: int, chip: Path, device: Path, device_id: str, files: Files) 
             method="counter",
             accuracy=ACCURACY,
         )
-        return HwmonSensor([channel], {channel.id: quantity}, status), scope
+        return HwmonSensor([channel], {channel.id: quantity}, status, appeared), scope
     if status is not None:
         status.close()
     raise refusal

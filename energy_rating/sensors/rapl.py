@@ -52,7 +52,7 @@ MIRROR_J = 1.0
 MIRROR_WAITS = 5
 MIRROR_WAIT_S = 0.02
 
-JOULES_PER_COUNT = 1e-6
+JOULES_PER_COUNT = WATTS_PER_COUNT = 1e-6
 # An unsigned 64-bit number has at most 20 digits.
 COUNT_BYTES = 32
 
@@ -101,6 +101,21 @@ class _Zone(NamedTuple):
         except (OSError, ValueError):
             return None
         return count * JOULES_PER_COUNT if count else None
+
+    def limit_w(self) -> float | None:
+        """The highest power that the zone is limited to, over whichever span of time; None where it is not, or the kernel does not say.
+
+        A package has a limit for the long term and a higher one for the short (Documentation/power/powercap/powercap.rst,
+        ``constraint_X_power_limit_uw``); where none is set, ``constraint_X_max_power_uw`` is the most that may be.
+        """
+        for pattern in ("constraint_*_power_limit_uw", "constraint_*_max_power_uw"):
+            limits = []
+            for file in self.folder.glob(pattern):
+                with suppress(OSError, ValueError):
+                    limits.append(_count(file.read_bytes()) * WATTS_PER_COUNT)
+            if any(limits):
+                return max(limits)
+        return None
 
 
 class Rapl:
@@ -247,7 +262,11 @@ def detect(
     return Detection(
         sensors=(Rapl(channels, [zone.counter for zone in opened], list(opened.values()), files),),
         devices=tuple(
-            Device(id=zone.device, name=model if zone.component == "cpu" else f"memory of {zone.package}")
+            Device(
+                id=zone.device,
+                name=model if zone.component == "cpu" else f"memory of {zone.package}",
+                power_limit_w=zone.limit_w(),
+            )
             for zone in opened
         ),
         findings=(

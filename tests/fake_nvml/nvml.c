@@ -13,7 +13,7 @@
  *
  * Before the first section:
  *   devices = 1                 0 to 64; must stand before the first section
- *   epoch = MONOTONIC           where time 0 lies on CLOCK_MONOTONIC (default: the moment of nvmlInit)
+ *   epoch = MONOTONIC           where time 0 lies on CLOCK_MONOTONIC (default: the moment of nvmlInit); may be negative
  *   init_error = 0              what nvmlInit returns, e.g. 4 no permission, 9 driver not loaded, 18 mismatch
  *   shutdown_hangs = no         yes: nvmlShutdown too waits while any device hangs
  *   driver_version = 580.95.05  nvml_version = 13.580.95.05  cuda_version = 13000
@@ -483,7 +483,9 @@ static int read_value(const Key *key, void *object, char *text)
         strcpy(at, text);
         return SUCCESS;
     case NUMBER:
-        if (!number(text, &x) || isinf(x) || (x < 0 && !strstr(key->key, "phase")))
+        if (!number(text, &x) || isinf(x)) return refuse("%s must be a number, not '%s'", key->key, text);
+        /* Time 0 may lie before the machine was started: the clock begins at its boot, and profiles need not. */
+        if (x < 0 && !strstr(key->key, "phase") && strcmp(key->key, "epoch"))
             return refuse("%s must be a number, zero or more, not '%s'", key->key, text);
         *(double *)at = x;
         return SUCCESS;

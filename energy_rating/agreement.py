@@ -1,0 +1,234 @@
+"""Whether the counter of a device and its power register tell the same: over every second, and so over every window. Pure.
+
+Both are looked at in blocks from one tick to another, a second or more apart, where the counter's energy needs no sharing out. A block in
+which they differ by more than both leave open is a suspicion; which windows it spoils is reckoned from the windows themselves. So one bad
+second of a long run is found in its window, though the run as a whole agrees.
+
+A register that sees a part of the time only (A100, H100: a quarter) may show too much or too little of a load that keeps step with it, and
+shows both as the two drift against each other. A fault of the counter has one sign. Suspicions of both signs that come near each other in
+size are therefore the register's, and none; unless the counter tells what the register told some time before: then it is late.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import overload
+
+from energy_rating.formats import Span, named
+from energy_rating.integration import Counter, Register
+from energy_rating.integration import Span as Seen
+
+# Counter and integrated power of one GPU agree to about 1 % where both are sound (ml-energy/zeus#12). The register's own part-time
+# sampling explains a few per cent, so only more is a finding; from ten seconds on sampling is no explanation for so much.
+DISAGREES, DISAGREES_BADLY = 0.05, 0.10
+COMPARED_FROM_S = 10.0
+
+# The shortest time that is compared, and in how many of a register's periods and readings: what it shows late is then a small part.
+BLOCK_S, BLOCK_PERIODS, BLOCK_READINGS = 1.0, 3.0, 4
+
+# Longer blocks are made of sparse readings (quiet times keep a mean power every ten seconds), up to so long.
+LONGEST_BLOCK_S = 60.0
+
+# So many standard deviations that the register itself leaves open are no suspicion: of a week's 600,000 seconds 40 pass 4.
+SIGMAS = 4.0
+
+# What the two saw of a window may differ by such a share of it; that one of them fell silent is said elsewhere.
+SAME_TIME = 0.025
+
+# Nor are so few watts: idle cards are read to a watt.
+WATTS_APART = 2.0
+
+# A counter is looked for to be so late.
+LATE_S = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+
+# Suspicions of the other sign that come to this share of those of one sign make both the register's.
+BOTH_WAYS = 0.25
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """A time in which the two differ: by ``apart_j`` (the register's less the counter's)."""
+
+    start_s: float
+    end_s: float
+    apart_j: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disagreement:
+    """What the counter said about all windows of a name, and what it would have been by the register where they differ.
+
+    ``sampling``: a load that keeps step with the register could explain it.
+    """
+
+    name: str
+    counted_j: float
+    integrated_j: float
+    duration_s: float
+    sampling: bool
+
+    @property
+    def apart(self) -> float:
+        """By how much the register's is more, as a share of the counter's."""
+        return self.integrated_j / self.counted_j - 1 if self.counted_j > 0 else math.inf
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether nothing that a sound sensor does explains it."""
+        return abs(self.apart) > DISAGREES_BADLY and (self.duration_s >= COMPARED_FROM_S or not self.sampling)
+
+
+class Blocks(Sequence[Block]):
+    """Blocks in the order of time, and quickly which of them a window reaches into."""
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self._blocks = blocks
+        self._starts = [block.start_s for block in blocks]
+        self._ends = [block.end_s for block in blocks]
+        self._sums = [0.0, *accumulate(block.apart_j for block in blocks)]
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    @overload
+    def __getitem__(self, place: int) -> Block: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Block]: ...
+    def __getitem__(self, place: int | slice) -> Block | Sequence[Block]:
+        return self._blocks[place]
+
+    def touch(self, span: Span) -> bool:
+        """Whether a window reaches into one of them."""
+        return bisect_right(self._ends, span.start_s) < bisect_left(self._starts, span.end_s)
+
+    def apart_j(self, span: Span) -> float:
+        """By how much the two differ in a window: of each block the share that lies in it."""
+        first, last = bisect_right(self._ends, span.start_s), bisect_left(self._starts, span.end_s)
+        apart_j = self._sums[last] - self._sums[first]
+        for block in {self._blocks[first], self._blocks[last - 1]}:
+            outside_s = max(0.0, span.start_s - block.start_s) + max(0.0, block.end_s - span.end_s)
+            apart_j -= block.apart_j * outside_s / (block.end_s - block.start_s)
+        return apart_j
+
+
+def suspicions(counter: Counter, register: Register) -> Blocks:
+    """The blocks in which the two differ by more than they leave open."""
+    found = [block for block in _blocks(counter, register) if _differ(block, counter, register)]
+    more = sum(block.apart_j for block in found if block.apart_j > 0)
+    less = -sum(block.apart_j for block in found if block.apart_j < 0)
+    both = min(more, less) > BOTH_WAYS * max(more, less)
+    return Blocks([] if both and not _is_late(found, register) else found)
+
+
+def _is_late(blocks: Sequence[Block], register: Register) -> bool:
+    """Whether the counter tells what the register told some time before: it then misses at each rise what it has too much of at each fall."""
+    apart_j = sum(abs(block.apart_j) for block in blocks)
+    for late_s in LATE_S:
+        left_j = 0.0
+        for block in blocks:
+            counted_j = register.energy_j(block.start_s, block.end_s) - block.apart_j
+            left_j += abs(register.energy_j(block.start_s - late_s, block.end_s - late_s) - counted_j)
+        if left_j < BOTH_WAYS * apart_j:
+            return True
+    return False
+
+
+def _blocks(counter: Counter, register: Register) -> Iterator[Block]:
+    """The parts of the trace in which the two differ at all; those that a gap of either reaches into are left out."""
+    if not register.times:
+        return
+    shortest_s = max(BLOCK_S, BLOCK_PERIODS * register.period_s)
+    first_s, last_s = register.times[0], register.times[-1]
+    held: tuple[float, float] | None = None  # where the block before began
+    since_s = since_j = time_s = energy_j = math.nan
+    for tick in counter.ticks:
+        if tick.time_s < first_s:
+            continue
+        if tick.time_s > last_s:
+            break
+        time_s, energy_j = tick.time_s, tick.energy_j
+        took_s = time_s - since_s
+        if took_s < shortest_s or (
+            took_s < LONGEST_BLOCK_S and register.readings(since_s, time_s) < BLOCK_READINGS
+        ):
+            continue
+        if held is not None:
+            yield from _block(*held, since_s, since_j, counter, register)
+        held = None if math.isnan(since_s) else (since_s, since_j)
+        since_s, since_j = time_s, energy_j
+    # What is left at the end is too short for a block of its own.
+    if held is not None:
+        yield from _block(*held, time_s, energy_j, counter, register)
+
+
+def _block(
+    since_s: float, since_j: float, until_s: float, until_j: float, counter: Counter, register: Register
+) -> Iterator[Block]:
+    """The time from one tick to another, if the two differ in it."""
+    took_s, counted_j = until_s - since_s, until_j - since_j
+    if took_s >= LONGEST_BLOCK_S:
+        return
+    apart_j = register.energy_j(since_s, until_s) - counted_j
+    if (
+        abs(apart_j) > DISAGREES * counted_j + WATTS_APART * took_s
+        and not counter.has_gap(since_s, until_s)
+        and not register.has_gap(since_s, until_s)
+    ):
+        yield Block(start_s=since_s, end_s=until_s, apart_j=apart_j)
+
+
+def _differ(block: Block, counter: Counter, register: Register) -> bool:
+    """Whether that is more than what both leave open, but for their gains, which are one on one card."""
+    counted, integrated = (one.between(block.start_s, block.end_s) for one in (counter, register))
+    if counted is None or integrated is None:
+        return False
+    return abs(block.apart_j) > SIGMAS * _open_j(counted, integrated, register)
+
+
+def _open_j(counted: Seen, integrated: Seen, register: Register) -> float:
+    return math.hypot(counted.energy.random, integrated.energy.random, register.lasting_j(integrated))
+
+
+def disagreements(
+    counter: Counter, register: Register, spans: Sequence[Span], *, limit_w: float
+) -> Iterator[Disagreement]:
+    """The names of whose windows' energy the two tell differently, by more than 5 %. ``limit_w``: what the device draws at most."""
+    blocks = suspicions(counter, register)
+    if not blocks:
+        return
+    low_w = min(min(register.watts), limit_w / 10)
+    for name in dict.fromkeys(span.name for span in spans if blocks.touch(span)):
+        counted_j = apart_j = open_j = duration_s = 0.0
+        for span in named(spans, name):
+            counted = counter.between(span.start_s, span.end_s, None, register)
+            if counted is None:
+                continue
+            counted_j += counted.energy.value
+            duration_s += counted.covered_s
+            if not blocks.touch(span):
+                continue
+            integrated = register.between(span.start_s, span.end_s)
+            if (
+                integrated is not None
+                and span.end_s - span.start_s >= BLOCK_S
+                and abs(integrated.covered_s - counted.covered_s) <= SAME_TIME * counted.covered_s
+            ):
+                apart_j += integrated.energy.value - counted.energy.value
+                open_j = math.hypot(open_j, _open_j(counted, integrated, register))
+            else:
+                apart_j += blocks.apart_j(span)
+        if abs(apart_j) <= max(DISAGREES * counted_j, 2 * open_j):
+            continue
+        integrated_j = max(0.0, counted_j + apart_j)
+        seen_j, unseen_s = (1 - register.unseen) * integrated_j, register.unseen * duration_s
+        yield Disagreement(
+            name=name,
+            counted_j=counted_j,
+            integrated_j=integrated_j,
+            duration_s=duration_s,
+            sampling=seen_j + unseen_s * low_w <= counted_j <= seen_j + unseen_s * limit_w,
+        )

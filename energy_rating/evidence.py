@@ -1,0 +1,385 @@
+"""Whether a record follows from its journal: asked before a record is used, and by ``verify``, with one comparison.
+
+A record is a claim. Where its journal lies beside it, ``load`` makes the record again and refuses one that says something else; what
+it could not ask it says in ``Record.checked``, and whatever is made from the record says so too.
+
+**Records of another version.** A version may word its findings otherwise, know rules that an older one did not, and have mended some.
+So of a record that another version made, or of an older schema, figures (to 1e-9, what another machine's arithmetic may leave),
+channels, surroundings, and codes and severities of findings are compared; sentences are not. What today's rules *add* is no
+difference: the older version could not say it. A finding that the older version's rules knew, or that the journal notes, and that the
+record lacks, is one: it was taken out. What today's rules *no longer say* is none either, if the older version had such a rule and
+the finding kept nobody from a rating; one that disqualifies decides whether a figure may be used at all, and has to be agreed on.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import math
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any, cast
+
+from energy_rating import formats
+from energy_rating.errors import BadInput
+from energy_rating.formats import RECORD_NAME, Journal
+from energy_rating.journal import JOURNAL_NAMES
+from energy_rating.records import Finding, Record, plain, validity
+from energy_rating.summary import corrected_journal, summarise_journal
+
+# About a second's work: a journal of 3.9 MB with 2,000 windows takes half of one (0.17 s to read, 0.38 s to sum up, one core of a
+# cloud machine). Of longer ones the hash is compared, up to what takes about a second to unpack. Bytes, not seconds, so that the same
+# files get the same answer on every machine.
+LARGEST_CHECKED = 8 << 20
+LARGEST_HASHED = 256 << 20
+
+# What the arithmetic of another machine may leave of a figure, relative: its compiler, its mathematical functions.
+OTHER_ARITHMETIC = 1e-9
+
+MOST_DIFFERENCES = 1000
+
+# The rules of the first release: the codes of findings that it drew from a journal. Later versions know them too.
+FIRST_RULES = frozenset(
+    {
+        *("partly-measured", "window-too-short", "doubtful", "summed-from-power", "nothing-measured"),
+        *("counter-reset", "counter-stuck", "implausible-readings", "counter-disagrees-with-power"),
+        *("throttled", "power-limit-changed", "clocks-changed", "temperature-drift", "shared-gpu"),
+        *("not-steady", "in-step", "interrupted", "journal-damaged", "gain-corrected"),
+    }
+)
+
+# Of these, rules that have come to see more since: a record of the first release may lack such a finding honestly.
+WIDENED = frozenset({"counter-reset", "counter-disagrees-with-power"})
+
+# Mappings whose keys are no keys of a schema: what is missing there was taken out, whatever the version.
+_FREE = (
+    *("measurements", "channels", "quality", "work", "energy_by_channel_j", "energy_j", "idle_j", "coverage"),
+    *("doubt_from", "software", "settings", "files"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """What a file says, and what its journal says instead; None is nothing. ``path`` is the place in the file."""
+
+    file: str
+    path: str
+    published: Any
+    recomputed: Any
+
+    def __str__(self) -> str:
+        place = f"{self.file}: {self.path}" if self.path else self.file
+        return f"{place}: published {_shown(self.published)}, recomputed {_shown(self.recomputed)}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Following:
+    """How a record stands to the one that its journal gives today.
+
+    ``differences`` are places in it; ``added``: findings of rules that the record's version did not have; ``dropped``: findings that
+    its version had and today's rules no longer say; ``reworded``: the same finding as the record and as today's rules word it;
+    ``unsaid``: keys that the record's version did not write.
+    """
+
+    differences: tuple[Difference, ...] = ()
+    added: tuple[Finding, ...] = ()
+    dropped: tuple[Finding, ...] = ()
+    reworded: tuple[tuple[Finding, Finding], ...] = ()
+    unsaid: tuple[str, ...] = ()
+
+
+# ------------------------------------------------------------------------------------------------------ before it is used
+
+
+def load(path: str | Path) -> Record:
+    """The record in a file or in a run's folder, checked against the journal beside it; ``checked`` says how.
+
+    ``journal``: it was made again, and agrees. ``sha256``: the journal is long, and only its hash was compared. ``too-long``: not even
+    that. ``needs-calibration``: it was corrected with a file that is not here. ``no-journal``: none lies beside it. A record that another
+    version made has the findings that today's rules make of its journal.
+
+    Raises:
+        BadInput: there is none, it cannot be read, or it does not follow from its journal.
+    """
+    path = Path(path)
+    record = formats.load(path)
+    file = path / RECORD_NAME if path.is_dir() else path
+    beside = (file.with_name(name) for name in JOURNAL_NAMES)
+    journal = next((one for one in beside if one.is_file()), None)
+    if journal is None:
+        return replace(record, checked="no-journal")
+    return _checked(record, file, journal)
+
+
+def _checked(record: Record, file: Path, journal_file: Path) -> Record:
+    named = file.name == RECORD_NAME  # whatever else lies in a folder may be of another run
+    sha256 = record.provenance.journal_sha256
+    if not _is_longer(journal_file, LARGEST_CHECKED):
+        journal = formats.read_journal(journal_file)
+        if not named and journal.sha256 != sha256 and journal.run_id != record.run_id:
+            return replace(record, checked="no-journal")
+        if gains_of(record) is not None:
+            if journal.sha256 != sha256:
+                raise _does_not_follow(file, journal_file, _of_hash(sha256, journal.sha256))
+            return replace(record, checked="needs-calibration")
+        again = made_again(journal)
+        found = compared(record, again, journal, tolerance=OTHER_ARITHMETIC)
+        if found.differences:
+            raise _does_not_follow(file, journal_file, found.differences[0])
+        if is_of_another_version(record, again):
+            # Its figures, and what today's rules find: nobody has compared its sentences.
+            record = _with_findings(record, again.findings)
+        return replace(record, checked="journal")
+    hashed = _hashed(journal_file)
+    if hashed is not None and hashed != sha256:
+        if named:
+            raise _does_not_follow(file, journal_file, _of_hash(sha256, hashed))
+        return replace(record, checked="no-journal")
+    return replace(record, checked="too-long" if hashed is None else "sha256")
+
+
+def _of_hash(published: str, found: str) -> Difference:
+    return Difference(
+        file=RECORD_NAME, path="provenance.journal_sha256", published=published, recomputed=found
+    )
+
+
+def _does_not_follow(file: Path, journal: Path, found: Difference) -> BadInput:
+    return BadInput(
+        f"{file.name} does not follow from {journal.name}: {found.path} is {_shown(found.published)}, the journal gives "
+        f"{_shown(found.recomputed)}",
+        f"See all that differs with: energy-rating verify {file.parent}; or make it again with: "
+        f"energy-rating summarise {file.parent}",
+        place=file,
+    )
+
+
+def by_todays_rules(record: Record, added: Sequence[Finding]) -> Record:
+    """The record, with what today's rules say besides."""
+    return _with_findings(record, (*record.findings, *added)) if added else record
+
+
+def _with_findings(record: Record, findings: Sequence[Finding]) -> Record:
+    """The record with these findings, and the validity that follows from them."""
+    record = replace(record, findings=tuple(findings))
+    return replace(
+        record,
+        measurements=tuple(
+            replace(one, validity=validity(record.findings_on(one.name))) for one in record.measurements
+        ),
+    )
+
+
+def gains_of(record: Record) -> str | None:
+    """The name of the file of gains that a record was corrected with, if it was.
+
+    It is not looked for: gains are what somebody says of a card, and who takes them has to name them.
+    """
+    names = (name.partition("/") for name in record.provenance.files)
+    return next((rest for kind, _, rest in names if kind == "calibration"), None)
+
+
+def made_again(journal: Journal, calibration: str | Path | None = None) -> Record:
+    """The record of a journal, corrected by the gains of a calibration if there is one."""
+    if calibration is None:
+        return summarise_journal(journal)
+    corrected, of_gain = corrected_journal(journal, Path(calibration))
+    record = summarise_journal(corrected)
+    return replace(record, findings=(*of_gain, *record.findings))
+
+
+def _opened(file: IO[bytes]) -> IO[bytes]:
+    start = file.read(2)
+    file.seek(0)
+    return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if start == b"\x1f\x8b" else file
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """A journal's bytes, uncompressed, as far as they can be unpacked."""
+    try:
+        with path.open("rb") as file:
+            stream = _opened(file)
+            while block := stream.read(formats.BLOCK_BYTES):
+                yield block
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return
+    except OSError as error:
+        raise BadInput(f"cannot be read ({error.strerror or error})", place=path) from error
+
+
+def _is_longer(path: Path, most: int) -> bool:
+    size = 0
+    for block in _blocks(path):
+        size += len(block)
+        if size > most:
+            return True
+    return False
+
+
+def _hashed(path: Path) -> str | None:
+    """The SHA-256 of a journal's uncompressed bytes; None where it is too long to ask."""
+    digest, size = hashlib.sha256(), 0
+    for block in _blocks(path):
+        size += len(block)
+        if size > LARGEST_HASHED:
+            return None
+        digest.update(block)
+    return digest.hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------------ the comparison
+
+
+def compared(published: Record, again: Record, journal: Journal, *, tolerance: float = 0.0) -> Following:
+    """A record beside the one that its journal gives today.
+
+    Args:
+        tolerance: by how much numbers may differ, relative to the larger; of another version's record 1e-9 at least.
+    """
+    comparing = _Comparing(
+        file=RECORD_NAME, other_version=is_of_another_version(published, again), tolerance=tolerance
+    )
+    entries = [_by_name(plain(record)) for record in (published, again)]
+    if not comparing.other_version:
+        comparing.compare("", *entries)
+        return Following(differences=tuple(comparing.differences))
+    comparing.tolerance = max(tolerance, OTHER_ARITHMETIC)
+    for entry in entries:
+        del entry["schema"], entry["findings"]
+        for measurement in entry["measurements"].values():
+            del measurement["validity"]
+    comparing.compare("", *entries)
+    noted = {finding.code for session in journal.sessions for finding in session.findings}
+    comparing.findings(published, again, noted)
+    for measurement in published.measurements:
+        if measurement.validity != validity(published.findings_on(measurement.name)):
+            now = again[measurement.name].validity if measurement.name in again else None
+            comparing.differs(f"measurements.{measurement.name}.validity", measurement.validity, now)
+    return Following(
+        differences=tuple(comparing.differences),
+        added=tuple(comparing.added),
+        dropped=tuple(comparing.dropped),
+        reworded=tuple(comparing.reworded),
+        unsaid=tuple(comparing.unsaid),
+    )
+
+
+def differences_between(
+    file: str, published: Any, recomputed: Any, tolerance: float
+) -> tuple[Difference, ...]:
+    """Where a file of plain values says something else."""
+    comparing = _Comparing(file=file, other_version=False, tolerance=tolerance)
+    comparing.compare("", published, recomputed)
+    return tuple(comparing.differences)
+
+
+def is_of_another_version(published: Record, again: Record) -> bool:
+    """Whether another version, or one of another schema, made it."""
+    return (published.provenance.version, published.schema) != (again.provenance.version, again.schema)
+
+
+@dataclass(slots=True)
+class _Comparing:
+    file: str
+    other_version: bool
+    tolerance: float
+    differences: list[Difference] = field(default_factory=list)
+    added: list[Finding] = field(default_factory=list)
+    dropped: list[Finding] = field(default_factory=list)
+    reworded: list[tuple[Finding, Finding]] = field(default_factory=list)
+    unsaid: list[str] = field(default_factory=list)
+
+    def differs(self, path: str, published: Any, recomputed: Any) -> None:
+        self.differences.append(
+            Difference(file=self.file, path=path, published=published, recomputed=recomputed)
+        )
+
+    def compare(self, path: str, published: Any, recomputed: Any) -> None:
+        if len(self.differences) > MOST_DIFFERENCES:
+            return
+        if isinstance(published, Mapping) and isinstance(recomputed, Mapping):
+            free = path.rpartition(".")[2] in _FREE
+            for key in dict.fromkeys([*published, *recomputed]):
+                inner = f"{path}.{key}" if path else str(key)
+                if self.other_version and key not in published and not free:
+                    self.unsaid.append(inner)
+                    continue
+                self.compare(inner, published.get(key), recomputed.get(key))
+        elif is_list(published) and is_list(recomputed):
+            if len(published) != len(recomputed):
+                self.differs(path, published, recomputed)
+                return
+            for number, (one, other) in enumerate(zip(published, recomputed, strict=True)):
+                self.compare(f"{path}.{number}", one, other)
+        elif not same(published, recomputed, self.tolerance):
+            self.differs(path, published, recomputed)
+
+    def findings(self, published: Record, again: Record, noted: set[str]) -> None:
+        ours, theirs = (_by_kind(record.findings) for record in (again, published))
+        for kind in dict.fromkeys([*theirs, *ours]):
+            was, now = theirs.get(kind), ours.get(kind)
+            if was is None and now is not None:
+                known = now.code in noted or (now.code in FIRST_RULES and now.code not in WIDENED)
+                self.differs(f"findings.{kind}", None, plain(now)) if known else self.added.append(now)
+            elif now is None and was is not None:
+                if was.code in FIRST_RULES and was.severity != "disqualifies":
+                    self.dropped.append(was)
+                else:
+                    self.differs(f"findings.{kind}", plain(was), None)
+            elif was is not None and now is not None:
+                if was.severity != now.severity:
+                    self.differs(f"findings.{kind}.severity", was.severity, now.severity)
+                if (was.message, was.remedy) != (now.message, now.remedy):
+                    self.reworded.append((was, now))
+
+
+def is_list(value: Any) -> bool:
+    """Whether it is what JSON writes in square brackets."""
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def same(one: Any, other: Any, tolerance: float) -> bool:
+    """Whether two plain values are the same; numbers to within a relative tolerance, whole ones too."""
+    numbers = [type(value) in (int, float) for value in (one, other)]
+    if all(numbers) and tolerance:
+        return math.isclose(one, other, rel_tol=tolerance)
+    return bool(one == other) and all(numbers) == any(numbers)
+
+
+def _by_name(entry: dict[str, Any]) -> dict[str, Any]:
+    """A record whose lists are mappings, so that what is missing in the middle does not shift the rest."""
+    entry = dict(entry)
+    del entry["provenance"]["version"]
+    for key, name in (("measurements", "name"), ("channels", "id")):
+        entry[key] = {item[name]: item for item in entry[key]}
+    for key in ("findings", "quality"):
+        entry[key] = _counted(entry[key])
+    return entry
+
+
+def _counted(items: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    count: Counter[str] = Counter()
+    found = {}
+    for item in items:
+        kind = "/".join(
+            str(item.get(part)) for part in ("code", "metric", "measurement", "channel") if item.get(part)
+        )
+        count[kind] += 1
+        found[f"{kind}#{count[kind]}" if count[kind] > 1 else kind] = item
+    return found
+
+
+def _by_kind(findings: Sequence[Finding]) -> dict[str, Finding]:
+    entries = _counted([{**plain(finding), "finding": finding} for finding in findings])
+    return {kind: entry["finding"] for kind, entry in entries.items()}

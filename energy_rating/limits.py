@@ -1,0 +1,74 @@
+"""What a device can draw at most: by its own limit, else by its data sheet, else by what any device of its kind draws today. Pure.
+
+What a counter or a register tells beyond that is a fault of the sensor, whatever else speaks for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from statistics import median
+
+from energy_rating.formats import Session
+from energy_rating.profiles import shipped_profile
+from energy_rating.records import Channel, Component, Device
+
+# Over seconds a card keeps its limit; the tenth is for the gain of its sensor, which NVIDIA states as 5 %. Between two readings
+# it may exceed it: ATX 3.1 asks power supplies to bear twice their rating for 0.1 ms, and less for longer.
+SUSTAINED, TRANSIENT = 1.1, 1.5
+
+# What no device of a kind draws, where nothing is known of the one at hand. Boards: the largest is a GB200 module, 2.7 kW by its power
+# limit for two of them and their CPU. CPU packages: 500 W (AMD EPYC 9965, Intel Xeon 6980P, by their data sheets), which turbo exceeds by
+# 1.2 times (Intel's default of PL2). Memory of a package: 24 modules at some 15 W. A whole node, or what a wall meter sees, has no such bound.
+GENERAL_W: Mapping[Component, float] = {"gpu": 2000.0, "cpu": 1000.0, "dram": 500.0}
+
+# Nothing that answers draws less than this share of its limit: idle cards draw 5 % (RTX 3090) to 15 % (H100 NVL) of it, by their profiles.
+LEAST_SHARE = 0.01
+
+
+def told_w(session: Session) -> dict[tuple[Component, str], float]:
+    """What each device of a session may draw for long, where that is known: of a GPU the highest limit that it was set to in the run."""
+    devices = {device.id: device for device in session.environment.devices}
+    found: dict[tuple[Component, str], float] = {}
+    for channel in session.channels:
+        key = channel.component, channel.device
+        if key not in found and channel.component in GENERAL_W:
+            limit_w = _limit_w(session, channel.component, devices.get(channel.device))
+            if limit_w is not None:
+                found[key] = limit_w
+    return found
+
+
+def limits_w(session: Session) -> dict[tuple[Component, str], float]:
+    """The same, but for a limit that most of the device's own power readings exceed: some drivers tell the limit of another part."""
+    return {key: limit_w for key, limit_w in told_w(session).items() if _is_kept(session, key, limit_w)}
+
+
+def peak_w(channel: Channel, limits: Mapping[tuple[Component, str], float]) -> float:
+    """What the device of a channel draws at most, were it for a moment."""
+    general_w = GENERAL_W.get(channel.component, math.inf)
+    limit_w = limits.get((channel.component, channel.device))
+    if limit_w is None:
+        return general_w
+    return TRANSIENT * limit_w if channel.component == "gpu" else min(general_w, TRANSIENT * limit_w)
+
+
+def _limit_w(session: Session, component: Component, device: Device | None) -> float | None:
+    if device is None:
+        return None
+    set_to = [device.power_limit_w] if device.power_limit_w else []
+    set_to += [told.power_limit_w for _, told in session.conditions.get(device.id, ()) if told.power_limit_w]
+    if set_to or component != "gpu":
+        return max(set_to, default=None)
+    profile = shipped_profile(device.name, device.memory_gb)
+    sheet = profile.figures.power_limit_w if profile is not None else None
+    return sheet.value if sheet is not None else None
+
+
+def _is_kept(session: Session, key: tuple[Component, str], limit_w: float) -> bool:
+    return all(
+        median(samples.values[: 1 << 16]) <= TRANSIENT * limit_w
+        for channel in session.channels
+        if (channel.component, channel.device) == key and channel.method == "power"
+        if len(samples := session.samples[channel.id])
+    )

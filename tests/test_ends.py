@@ -1,0 +1,162 @@
+"""The ends of a run are known as well as a window inside it: whole runs of any length and phase on a virtual clock, their truth known."""
+
+from __future__ import annotations
+
+import math
+import random
+from statistics import mean
+
+import pytest
+from virtual import FakeDevice, VirtualClock, constant, square, steps
+
+from energy_rating import measure
+from energy_rating.errors import SensorFailed
+from energy_rating.sampler import LAST_TICK_S
+
+JITTER_S = 0.002  # of a counter of 100 ms on an A100: 99 to 104 ms, 5th to 95th percentile (SC24 data)
+
+
+class Gpu(FakeDevice):
+    """A GPU whose counter ticks a little early or late, and whose register shows the mean of the 25 ms before its own, other ticks."""
+
+    shown_phase_s = 0.0
+    shown_s = 0.025
+
+    def _last(self, salt, phase_s):
+        now, number = self.clock.time, math.floor((self.clock.time - phase_s) / self.tick_s) + 1
+        ticks = (
+            n * self.tick_s + phase_s + random.Random(f"{salt} {n}").uniform(-JITTER_S, JITTER_S)
+            for n in (number, number - 1, number - 2)
+        )
+        return next(tick for tick in ticks if tick <= now)
+
+    def tick_before(self, now):
+        return self._last("counter", self.phase_s)
+
+    def read(self):
+        values = dict(super().read())
+        shown = self._last("register", self.shown_phase_s)
+        if "gpu0.power" in values:
+            values["gpu0.power"] = (self.energy(shown) - self.energy(shown - self.shown_s)) / self.shown_s
+        return values
+
+
+def job(opened, length, rng):
+    """A program: idle until it has started, and again from a moment before or when it has ended."""
+    began, ended = (
+        opened + rng.uniform(0.005, 0.05),
+        opened + length - rng.choice((0.0, rng.uniform(0, 0.02))),
+    )
+    return steps((-math.inf, 80.0), (began, 400.0), (ended, 80.0))
+
+
+def wave(opened, length, rng):
+    return square(100.0, 400.0, 0.73, 0.4, rng.uniform(0, 0.73))
+
+
+def level(opened, length, rng):
+    return constant(300.0)
+
+
+def whole_run(folder, load, seed, **options):
+    """The relative error of a whole run, its relative random doubt, and how long its end took."""
+    rng = random.Random(f"{load.__name__} {seed}")
+    clock = VirtualClock()
+    clock.late_s = rng.choice((0.0005, 0.002))
+    length = rng.uniform(2.6, 3.4)
+    power, energy = load(clock.time, length, rng)
+    device = Gpu(clock, power, energy, phase_s=rng.uniform(0, 0.1), cost_s=0.0002, **options)
+    device.shown_phase_s = rng.uniform(0, 0.1)
+    run = measure(output_dir=folder / str(seed), sensors=[device], clock=clock, report=None).start()
+    opened = clock.time - run.elapsed_s()
+    clock.sleep(length)
+    closed = clock.time
+    run.stop()
+    found, truth = run.record["run"].energy_j["gpu"], energy(closed) - energy(opened)
+    return found.value / truth - 1, found.random / truth, clock.time - closed
+
+
+@pytest.mark.parametrize(
+    ("load", "most"),
+    [(level, 0.002), (job, 0.004), (wave, 0.008)],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_whole_run_of_three_seconds_is_known_whenever_it_begins_and_ends(tmp_path, load, most):
+    found = [whole_run(tmp_path, load, seed) for seed in range(120)]
+    assert math.sqrt(mean(error**2 for error, _, _ in found)) < most
+    assert abs(mean(error for error, _, _ in found)) < most / 3
+    assert sorted(doubt for _, doubt, _ in found)[60] < 1.1 * most
+    # 95 % but for what chance makes of 120.
+    assert mean(abs(error) <= 1.96 * doubt for error, doubt, _ in found) > 0.91
+    assert mean(abs(error) <= 3 * doubt for error, doubt, _ in found) > 0.97
+
+
+@pytest.mark.parametrize("load", [level, job, wave], ids=lambda load: load.__name__)
+@pytest.mark.parametrize("shown", ["the mean of a second", "nothing"])
+def test_where_no_register_shows_what_came_after_the_doubt_says_so(tmp_path, load, shown, monkeypatch):
+    monkeypatch.setattr(Gpu, "shown_s", 1.0)
+    found = [whole_run(tmp_path, load, seed, has_register=shown != "nothing") for seed in range(60)]
+    assert math.sqrt(mean(error**2 for error, _, _ in found)) < 0.015
+    assert mean(abs(error) <= 1.96 * doubt for error, doubt, _ in found) > 0.93
+
+
+def ending(folder, device, clock, length=3.0):
+    run = measure(output_dir=folder, sensors=[device], clock=clock, report=None).start()
+    clock.sleep(length)
+    closed, reads = clock.time, device.reads
+    run.stop()
+    return clock.time - closed, device.reads - reads
+
+
+@pytest.mark.parametrize("tick_s", [0.02, 0.1, 0.5, 3.0])
+def test_the_end_of_a_run_waits_for_one_update_at_most(tmp_path, tick_s):
+    for number in range(20):
+        clock = VirtualClock()
+        device = FakeDevice(
+            clock, *constant(300.0), tick_s=tick_s, phase_s=number * tick_s / 20, cost_s=0.0002
+        )
+        waited_s, reads = ending(tmp_path / str(number), device, clock)
+        assert waited_s <= min(1.2 * tick_s, LAST_TICK_S) + 0.002
+        assert reads <= 45
+
+
+def test_a_counter_that_ticks_every_millisecond_is_read_once_at_the_end(tmp_path):
+    clock = VirtualClock()
+    device = FakeDevice(
+        clock, *constant(60.0), component="cpu", tick_s=0.001, known_period=True, cost_s=0.0001
+    )
+    assert ending(tmp_path, device, clock) == (pytest.approx(0.0001), 1)
+
+
+def test_a_device_that_takes_long_to_answer_is_not_asked_twice_at_the_end(tmp_path):
+    clock = VirtualClock()
+    device = FakeDevice(clock, *constant(300.0))
+
+    def slow(now, kind):
+        if now > 1002.95 and kind == "energy":
+            clock.time += 0.3
+
+    device.fault = slow
+    waited_s, reads = ending(tmp_path, device, clock)
+    assert reads == 1
+    assert waited_s < 0.31
+
+
+def test_a_device_that_fails_at_the_end_holds_up_nobody(tmp_path):
+    clock = VirtualClock()
+    device = FakeDevice(clock, *constant(300.0), cost_s=0.0002)
+    device.fault = lambda now, kind: SensorFailed("gone") if now > 1003.0 else None
+    waited_s, _ = ending(tmp_path, device, clock)
+    assert waited_s < 0.001
+    assert device.closed
+
+
+def test_a_run_that_ends_at_once_waits_for_one_tick_and_tells_its_energy(tmp_path):
+    clock = VirtualClock()
+    device = FakeDevice(clock, *constant(300.0), phase_s=0.03, cost_s=0.0002)
+    run = measure(output_dir=tmp_path, sensors=[device], clock=clock, report=None).start()
+    clock.sleep(0.25)
+    run.stop()
+    found = run.record["run"].energy_j["gpu"]
+    assert found.value == pytest.approx(75.0, rel=0.03)
+    assert abs(found.value - 75.0) < 2.5 * found.random
