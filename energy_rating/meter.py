@@ -901,6 +901,7 @@ class Run:
                 key = self._gone[0].key
                 if key in self._open:
                     self._undo(self._open[key])
+                self._holders.pop(key, None)
                 del self._gone[0]
 
     def _open_window(
@@ -955,7 +956,6 @@ class Run:
             window.reach = "own"
         elif self._own_open:
             window.reach = "thread"
-        self._own_open += window.outermost and window.reach == "own"
 
     def _edge(self) -> float:
         """The time now, since the run's start; readings around it are kept."""
