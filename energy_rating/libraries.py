@@ -12,8 +12,35 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from energy_rating.interruptions import pass_on
+
 # Where AMD's binding looks for its library (amdsmi_wrapper.py, find_smi_library), and where ROCm installs it.
 AMD_LIBRARIES = ("libamd_smi.so", "/opt/rocm/lib/libamd_smi.so", "/opt/rocm/lib64/libamd_smi.so")
+
+
+# What is loaded where next to no address space is left ends the process: the C library gives up where it finds no room for the data of a
+# thread. So nothing is loaded where less is left than this. CodeCarbon 3.3 takes 140 MiB at its peak, the judging half 90 (measured
+# on x86-64, 2026-11-30, a thread's stack and heap among it).
+ROOM = 256 << 20
+# A thread's stack is 8 MiB, and its heap may take 64 more: several at once are begun only where that is nothing.
+ROOM_FOR_THREADS = 2 << 30
+
+
+def has_room(needed: int = ROOM, *, statm: Path = Path("/proc/self/statm")) -> bool:
+    """Whether a limit of address space (``ulimit -v``) leaves so many bytes; True where there is no limit or it cannot be told."""
+    try:
+        import resource
+    except ImportError:  # not on this platform
+        return True
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return True
+    try:
+        pages = int(statm.read_text().split()[0])
+    except (OSError, ValueError, IndexError) as error:
+        pass_on(error)
+        return True
+    return limit - pages * resource.getpagesize() >= needed
 
 
 def has_amd_library(libraries: Sequence[str], environ: Mapping[str, str]) -> bool:

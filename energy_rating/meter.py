@@ -48,6 +48,7 @@ from energy_rating.errands import Errand
 from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
 from energy_rating.interruptions import is_interruption, pass_on
 from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JournalFile, claim, state_folder
+from energy_rating.libraries import has_room
 from energy_rating.sampler import QUIET_LINE_S, Clock, Models, MonotonicClock, Sampler, Ticker
 from energy_rating.sensors import Detection, Sensor
 from energy_rating.survey import InTurn, detect
@@ -503,6 +504,12 @@ class Run:
                 f"the journal is large; make the record with: energy-rating summarise {self.folder or ''}".rstrip()
             )
             return
+        if not has_room():
+            self._lines.append(
+                "the limit of address space (ulimit -v) leaves no room to make the record here; make it with: "
+                f"energy-rating summarise {self.folder or ''}".rstrip()
+            )
+            return
         self._judge()
 
     def ended_as(self, outcome: Outcome) -> None:
@@ -894,6 +901,7 @@ class Run:
                 key = self._gone[0].key
                 if key in self._open:
                     self._undo(self._open[key])
+                self._holders.pop(key, None)
                 del self._gone[0]
 
     def _open_window(
@@ -948,7 +956,6 @@ class Run:
             window.reach = "own"
         elif self._own_open:
             window.reach = "thread"
-        self._own_open += window.outermost and window.reach == "own"
 
     def _edge(self) -> float:
         """The time now, since the run's start; readings around it are kept."""

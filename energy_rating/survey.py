@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from energy_rating import probe, sensors
 from energy_rating.entries import Channel, Finding, plain
 from energy_rating.errors import HardwareAbsent, SensorFailed, SensorUnavailable
+from energy_rating.libraries import ROOM_FOR_THREADS, has_room
 from energy_rating.sensors import Detection, Sensor
 
 # A driver that has not answered by then is said to hang; loading an 8-GPU driver without persistence mode takes seconds.
@@ -203,7 +204,11 @@ def _awaited(pending: Sequence[_Asked]) -> set[str]:
 def _answers(asked: Sequence[_Asked], patience_s: float, *, give_up: bool) -> Sequence[_Asked]:
     """The same, once they have answered or been waited for."""
     until_s = time.monotonic() + patience_s
+    side_by_side = has_room(ROOM_FOR_THREADS)
     for one in asked:
+        if not side_by_side:
+            one.ask()
+            continue
         # What has no hardware here says so in microseconds; a thread costs more, but only a thread can be left behind.
         try:
             threading.Thread(target=one.ask, name=f"energy-rating-{one.name}", daemon=True).start()

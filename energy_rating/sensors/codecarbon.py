@@ -20,7 +20,7 @@ from typing import Literal
 from energy_rating.descriptors import identity
 from energy_rating.entries import Channel, Component, Device, Finding
 from energy_rating.errors import SensorFailed, SensorUnavailable
-from energy_rating.libraries import without_stray_prints
+from energy_rating.libraries import has_room, without_stray_prints
 from energy_rating.sensors import Detection, Reading
 
 COMPONENTS: tuple[Component, ...] = ("cpu", "dram")
@@ -182,8 +182,13 @@ def detect(*, cpuinfo: Path = CPUINFO, stat: Path = STAT, meminfo: Path = MEMINF
     """Two sensors, for CPU and memory, and what was assumed to make them.
 
     Raises:
-        SensorUnavailable: CodeCarbon is missing or no longer what it was, or this is not Linux.
+        SensorUnavailable: CodeCarbon is missing or no longer what it was, there is no room for it, or this is not Linux.
     """
+    if not has_room():
+        raise SensorUnavailable(
+            "the limit of address space leaves no room to load CodeCarbon beside the program",
+            "Raise the limit (ulimit -v) by 256 MiB",
+        )
     try:
         cpus = _cpus(cpuinfo)
         memory_bytes = _memory_bytes(meminfo)
