@@ -15,6 +15,7 @@ from types import ModuleType
 
 from energy_rating import __version__
 from energy_rating.entries import Device, Environment
+from energy_rating.interruptions import is_interruption
 
 # machine-id(5): the id itself "should not be exposed in untrusted environments"; what is published is to be keyed with a
 # constant of the application, as sd_id128_get_machine_app_specific(3) does. It is 128 random bits, so nobody can try them
@@ -101,7 +102,9 @@ def _mark(machine_ids: Sequence[Path]) -> str | None:
     for path in machine_ids:
         try:
             machine_id = path.read_text(encoding="ascii").strip()
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if is_interruption(error):
+                raise
             continue
         # During a first boot it may be empty or say "uninitialized".
         if re.fullmatch("[0-9a-f]{32}", machine_id) and machine_id.strip("0"):

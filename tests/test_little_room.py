@@ -17,7 +17,7 @@ left = int(sys.argv[1]) << 20
 pages = int(open('/proc/self/statm').read().split()[0])
 limit = pages * resource.getpagesize() + left
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-with measure(output_dir='run', report=None) as run:
+with measure(output_dir='run') as run:
     with run.window('step') as window:
         time.sleep(0.7)
         window.count(token=1)
