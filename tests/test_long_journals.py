@@ -142,7 +142,7 @@ def test_windows_in_columns_are_the_windows_of_the_journal(steps, chance):
                 {},
             )  # a number that is given again takes the window of the first one away
         elif kind == "count":
-            windows.count(key, work)
+            windows.count(key, work, t)
             if key in opened:
                 opened[key] = (*opened[key][:2], work)
         elif key in opened and t >= opened[key][1]:

@@ -523,3 +523,11 @@ def test_an_idle_figure_is_not_surer_than_the_part_of_the_sensors_error_that_is_
         expected_j = ((0.04 * energy.value) ** 2 + (offset_w * 20) ** 2) ** 0.5
         assert energy.systematic == pytest.approx(expected_j, rel=1e-3)
         assert record["run"].doubt_from == {"gpu": "sensor gain"}
+
+
+def test_a_wall_meter_that_counts_twice_what_its_power_adds_up_to_is_not_valid_after_eight_seconds(tmp_path):
+    record = run_of(
+        tmp_path, constant(60.0), lambda t, joules: 2 * joules, windows=[], component="wall", limit_w=None
+    )
+    assert record["run"].validity == "invalid"
+    assert "counter-disagrees-with-power" in codes(record)
