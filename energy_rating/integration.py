@@ -117,6 +117,9 @@ ONE_SIDED = 2.0
 # So many ticks on either side of an edge tell how the power moves there.
 HIDDEN_TICKS = 12
 
+# Over so many ticks power is looked for where a single one tells none.
+STRIDE = 4
+
 # The median of |x| of normal noise is this many standard deviations.
 MEDIAN_OF_NORMAL = 0.6745
 
@@ -300,6 +303,7 @@ class Counter:
         limit_w: no device draws more than this; a jump that would need more is a reset or a bad reading.
         died_at_s: when the process that read it died; the next reading would have come a moment later.
         first_reckoning: reckon as for journals of the first schema, whose figures stay as they were published.
+        sharpened: put ticks that were missed where their rhythm has them; else they are where the readings left them.
     """
 
     def __init__(
@@ -313,6 +317,7 @@ class Counter:
         limit_w: float = math.inf,
         died_at_s: float | None = None,
         first_reckoning: bool = False,
+        sharpened: bool = True,
     ) -> None:
         self.accuracy = accuracy
         self.accuracy_w = accuracy_w
@@ -328,7 +333,9 @@ class Counter:
         self.gaps = _Gaps()
         self.ticks: list[Tick] | _Ticks = [] if len(samples) < columns.SPILLS_FROM else _Ticks()
         self._follow(samples, wraps_at_j, limit_w)
-        if isinstance(self.ticks, list):
+        if not sharpened:
+            pass
+        elif isinstance(self.ticks, list):
             self.ticks = _sharpened(self.ticks, self.period_s, first_reckoning)
         else:
             self.ticks.sharpen(self.period_s, first_reckoning)
@@ -515,6 +522,22 @@ class Counter:
 
     def _at(self, edge: float, hint_w: float | None, register: Register | None) -> tuple[float, float] | None:
         """The energy at an edge and its random doubt (1 σ), both in joules; None without any power to go by."""
+        found = self._reckoned(edge, hint_w, register)
+        right = bisect_right(self._times, edge)
+        if found is None or self._first_reckoning or not 0 < right < len(self.ticks):
+            return found
+        if self._power_beside(right - 1, -1) is not None or self._power_beside(right, +1) is not None:
+            return found
+        # All around it the ticks were seen so badly that not even the order of the edge and its ticks is known: the energy is between those of
+        # the last tick that surely was before and the first that surely was after.
+        low, high = self._surely_around(right - 1, right, edge, edge)
+        if (low, high) == (right - 1, right):
+            return found
+        return found[0], math.hypot(found[1], (self.ticks[high].energy_j - self.ticks[low].energy_j) / SQRT12)
+
+    def _reckoned(
+        self, edge: float, hint_w: float | None, register: Register | None
+    ) -> tuple[float, float] | None:
         ticks = self.ticks
         right = bisect_right(self._times, edge)  # ticks[right - 1] is the last before the edge
         left = right - 1
@@ -667,6 +690,8 @@ class Counter:
         left = right - 1
         if left < 0 or right >= len(self.ticks) or self._times[right] <= end_s:
             return None
+        if not self._first_reckoning:
+            left, right = self._surely_around(left, right, start_s, end_s)
         a, b = self.ticks[left], self.ticks[right]
         width_s = b.time_s - a.time_s
         if width_s <= self._unread_s:
@@ -679,6 +704,14 @@ class Counter:
         ):
             return None
         return self._anywhere(a, b, end_s - start_s, width_s - (end_s - start_s))
+
+    def _surely_around(self, left: int, right: int, start_s: float, end_s: float) -> tuple[int, int]:
+        """The last tick that surely was before a time and the first that surely was after it, from those on that their middles tell."""
+        while left > 0 and self.ticks[left].latest_s > start_s:
+            left -= 1
+        while right < len(self.ticks) - 1 and self.ticks[right].earliest_s < end_s:
+            right += 1
+        return left, right
 
     def _most_w(self) -> float:
         """The highest power seen, between ticks whose times are known well beside what lies between them; infinite where there are none."""
@@ -748,15 +781,25 @@ class Counter:
         return self._unrests[index]
 
     def _steps_w(self, index: int) -> float:
-        """How much the power moves from tick to tick near the end of what was read, steps among them: the root of the mean square."""
+        """How much the power moves from tick to tick near a time, steps among them, 1 σ beyond what brackets make of it.
+
+        Where ticks were seen so badly that a single one tells no power, it is taken over several.
+        """
         ticks = self.ticks[max(0, index - HIDDEN_TICKS) : index + HIDDEN_TICKS]
-        slopes = [
-            _slope(a, b) for a, b in pairwise(ticks) if b.time_s - a.time_s > 2 * max(a.width_s, b.width_s)
-        ]
-        changes = [b - a for a, b in pairwise(slopes)]
-        return (
-            math.sqrt(sum(change * change for change in changes) / len(changes)) if len(changes) > 1 else 0.0
-        )
+        for stride in (1, STRIDE):
+            moved, blurred, count = 0.0, 0.0, 0
+            for a, b, c in zip(
+                ticks[::stride], ticks[stride::stride], ticks[2 * stride :: stride], strict=False
+            ):
+                width_s = min(b.time_s - a.time_s, c.time_s - b.time_s)
+                if width_s > 2 * max(a.width_s, b.width_s, c.width_s):
+                    moved += (_slope(b, c) - _slope(a, b)) ** 2
+                    blurs = a.width_s**2 + 4 * b.width_s**2 + c.width_s**2
+                    blurred += _slope(a, c) ** 2 * blurs / 12 / width_s**2
+                    count += 1
+            if count > 1:
+                return math.sqrt(max(moved - blurred, 0.0) / count)
+        return 0.0
 
     def _unrest_at(self, index: int) -> float:
         ticks = self.ticks[max(0, index - 5) : index + 5]

@@ -31,6 +31,9 @@ NAN = math.nan
 # A straight course is sought over so many ticks at once; longer ones only take longer to find.
 REACH = 64
 
+# The string is held by the tick that is known best among the first so many.
+HELD_WITHIN = 16
+
 
 def table(journal: Journal) -> pandas.DataFrame:
     """One row a reading of a channel, by time: ``time_s, channel, component, device, method, value, power_w``.
@@ -99,6 +102,8 @@ def _counter(session: Session, channel: Channel) -> Counter:
         period_s=channel.period_s,
         wraps_at_j=channel.wraps_at_j,
         limit_w=_limit_w(session, channel),
+        # What the rhythm says of a tick that was missed is likely, not sure: where it is wrong, power would jump that never did.
+        sharpened=False,
     )
 
 
@@ -161,9 +166,24 @@ def _straightest(ticks: Sequence[Tick]) -> list[float]:
         # The brackets of a counter's first readings are as wide as its period.
         known = len(ticks) == 2 and times[1] - times[0] >= 2 * max(tick.width_s for tick in ticks)
         return times if known else [NAN] * len(ticks)
-    at = 1  # the first tick's bracket is wide; it is fitted to the others
-    slope: float | None = None
+    # The first ticks may be known badly; the string is held by the best of them, and goes from there both ways.
+    held = min(range(1, min(len(ticks), HELD_WITHIN)), key=lambda index: ticks[index].width_s)
+    if ticks[1].width_s <= 2 * ticks[held].width_s:
+        held = 1
+    ahead, slope = _string(ticks[held:], None)
+    mirrored = [
+        Tick(earliest_s=-tick.latest_s, latest_s=-tick.earliest_s, energy_j=-tick.energy_j)
+        for tick in ticks[held::-1]
+    ]
+    behind, _ = _string(mirrored, slope)
+    return [*(-time for time in reversed(behind[1:])), *ahead]
+
+
+def _string(ticks: Sequence[Tick], slope: float | None) -> tuple[list[float], float | None]:
+    """The times on the string from the first tick on, and its slope there; ``slope``: that of what it goes on from."""
+    times = [tick.time_s for tick in ticks]
     first_slope: float | None = None
+    at = 0
     while at < len(ticks) - 1:
         origin_s, origin_j = times[at], ticks[at].energy_j
         low, high = -math.inf, math.inf
@@ -197,10 +217,7 @@ def _straightest(ticks: Sequence[Tick]) -> list[float]:
         for index in range(at + 1, end + 1):
             times[index] = origin_s + slope * (ticks[index].energy_j - origin_j)
         at = end
-    if first_slope is not None:
-        reached = times[1] - first_slope * (ticks[1].energy_j - ticks[0].energy_j)
-        times[0] = min(max(reached, ticks[0].earliest_s), ticks[0].latest_s)
-    return times
+    return times, first_slope
 
 
 # --------------------------------------------------------------------------------------------------------- the picture
