@@ -293,6 +293,7 @@ def test_a_count_that_is_refused_in_a_window_is_missed_by_the_run_as_well(run, w
 def test_counts_that_disagree_are_told_and_those_at_the_run_stand(run):
     for _ in range(4):
         with run.window("step") as step:
+            run._clock.sleep(1)
             step.count(token=5)
     run.count(token=25)
     record = ended(run)
