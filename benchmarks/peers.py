@@ -36,7 +36,12 @@ PAGE = TOP / "docs" / "against-the-peers.md"
 
 # The newest at the time of writing (November 2026), each in an environment of its own: carbontracker asks for the package pynvml,
 # which owns the same module as the nvidia-ml-py of the others.
-PINNED = {"zeus": "zeus==0.16.0", "codecarbon": "codecarbon==3.3.2", "carbontracker": "carbontracker==2.4.7"}
+PINNED = {
+    "zeus": "zeus==0.16.0",
+    "codecarbon": "codecarbon==3.3.2",
+    "carbontracker": "carbontracker==2.4.7",
+    "landauer-gap": "landauer-gap==0.8.0",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,6 +263,7 @@ def rounded(values: Iterable[float], digits: int = 6) -> list[float]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     import accuracy
+    import ends
     import overhead
     import peers_page
 
@@ -279,6 +285,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             write(
                 chosen.results / "accuracy.json",
                 accuracy.measured(ready, contestants(chosen.without_peers), quick=chosen.quick),
+            )
+            write(
+                chosen.results / "ends.json",
+                ends.measured(ready, contestants(chosen.without_peers), quick=chosen.quick),
             )
             write(
                 chosen.results / "overhead.json",

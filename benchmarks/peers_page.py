@@ -49,8 +49,11 @@ def verdict(met: bool) -> str:
 class Results:
     """The figures, with the few questions that the page asks them."""
 
-    def __init__(self, accuracy: Mapping[str, Any], overhead: Mapping[str, Any]) -> None:
+    def __init__(
+        self, accuracy: Mapping[str, Any], overhead: Mapping[str, Any], ends: Mapping[str, Any] | None = None
+    ) -> None:
         self.accuracy = accuracy
+        self.ends = ends
         self.overhead = overhead
         self.real = accuracy["real"]
         self.peers = [label for label in self.real if label != OURS]
@@ -268,6 +271,41 @@ def cell(found: Mapping[str, Any]) -> str:
     return f"{percent(found['bias'], digits, sign=True)}, rms {percent(found['rms'], digits)} ({found['n']})"
 
 
+def whole_runs(results: Results) -> str:
+    """What ``ends.py`` found of whole commands and blocks; nothing where it has not been run."""
+    if results.ends is None:
+        return ""
+    of_machine = results.ends["machine"]
+    named = ", ".join(f"{name} {version}" for name, version in results.ends["versions"].items())
+    rows = [
+        [what, label, *(cell(of_tool.get(load, {})) for load in ("level", "wave"))]
+        for kind, what in (("commands", "a command"), ("blocks", "a `with` block"))
+        for label, of_tool in results.ends[kind].items()
+    ]
+    doubts = [
+        doubt
+        for of_load in results.ends["commands"].get(OURS, {}).values()
+        for doubt in of_load.get("doubts", ())
+    ]
+    own = (
+        f"The random doubt that our records state of these commands is {percent(sorted(doubts)[len(doubts) // 2])} (median, 1 σ)."
+        if doubts
+        else ""
+    )
+    return f"""
+## Whole runs
+
+Commands (`energy-rating measure -- COMMAND`, `joules run -- COMMAND`) and whole blocks that last 2.6 to 3.4 s, drawn at random like the phases of the counter
+and of the power, the same for all tools and in turns. A length that is a multiple of the tick would flatter whoever subtracts one reading from another. *level*
+is 300 W all the time, *wave* 100 and 400 W in turns of 0.73 s. At its end a run of ours waits for one update of the counter (0.12 s at most).
+Taken apart from the rest, with a load of {of_machine["load"][0]:g} on {of_machine["cores"]} cores before it began: {named}.
+
+{table(["", "", "level", "wave"], rows)}
+
+{own} {results.ends.get("note", "")}
+"""
+
+
 def memory(results: Results) -> str:
     weeks = 7 * 86400 / 2**20
     rows = []
@@ -362,7 +400,7 @@ and after it. Our 95 % intervals held the truth in {held(results)}; they allow f
 they should hold nearly always.
 
 The slowest single edge during these windows: {slowest}.{left_out}
-
+{whole_runs(results)}
 ## Start-up
 
 Medians of {over["start_up"][OURS]["n"]} fresh processes each, in turn, after one that filled the caches; the time is taken inside the process, from its
@@ -624,7 +662,9 @@ def plot_slow_down(results: Results, path: Path) -> None:
 def write_page(folder: Path, path: Path) -> None:
     """Writes the page and, in ``plots`` beside it, its pictures."""
     results = Results(
-        json.loads((folder / "accuracy.json").read_text()), json.loads((folder / "overhead.json").read_text())
+        json.loads((folder / "accuracy.json").read_text()),
+        json.loads((folder / "overhead.json").read_text()),
+        json.loads((folder / "ends.json").read_text()) if (folder / "ends.json").exists() else None,
     )
     plots = path.parent / "plots"
     plot_accuracy(results, plots / "peers-accuracy.svg")

@@ -75,6 +75,34 @@ class EnergyRating:
         return found
 
 
+class EnergyRatingBlock:
+    """A run for the block alone: ``with measure():``. It tells itself when it opened and how long it was."""
+
+    def __init__(self, *, folder: str, sensors: list[str] | None = None) -> None:
+        from energy_rating import measure
+
+        self._run = measure(output_dir=Path(folder) / "run", sensors=sensors, report=None)
+        self.edges_s: tuple[float, float, float, float] | None = None
+        self._opened_s = 0.0
+
+    def prepare(self) -> None:
+        pass
+
+    def begin(self, _name: str) -> None:
+        self._run.__enter__()
+        self._opened_s = time.monotonic() - self._run.elapsed_s()
+
+    def end(self, _name: str) -> None:
+        self._run.__exit__(None, None, None)
+
+    def finish(self) -> dict[str, list[float]]:
+        measurement = self._run.record["run"]
+        closed_s = self._opened_s + measurement.duration_s
+        self.edges_s = (self._opened_s, self._opened_s, closed_s, closed_s)
+        energy = measurement.energy_j["gpu"]
+        return {"block": [energy.value, *energy.interval()]}
+
+
 class Zeus:
     """One monitor; a window reads the energy counter at its two edges. There is no sampling to make faster."""
 
@@ -194,6 +222,7 @@ class Carbontracker:
 TOOLS: dict[str, Any] = {
     "nothing": Nothing,
     "energy-rating": EnergyRating,
+    "energy-rating-block": EnergyRatingBlock,
     "zeus": Zeus,
     "codecarbon-tasks": CodecarbonTasks,
     "codecarbon-tracker": CodecarbonTracker,
@@ -225,6 +254,21 @@ def accuracy(tool: Tool, *, starts: list[float], lengths: list[float]) -> dict[s
         "edges": edges,
         "found": [found.get(f"trial {number}") for number in range(len(starts))],
     }
+
+
+def whole(tool: Tool, *, length: float) -> dict[str, Any]:
+    """One block from the tool's start to its end: the times before and after the call that made each edge, and what was found."""
+    tool.prepare()
+    opening = time.monotonic()
+    tool.begin("block")
+    opened = time.monotonic()
+    sleep_until(opened + length)
+    closing = time.monotonic()
+    tool.end("block")
+    closed = time.monotonic()
+    found = tool.finish()
+    told = getattr(tool, "edges_s", None)
+    return {"edges": list(told) if told else [opening, opened, closing, closed], "found": found.get("block")}
 
 
 def edges(tool: Tool, *, until: float, pause_s: float, most: int) -> dict[str, Any]:
