@@ -15,7 +15,9 @@ def lowest(requirements: list[str]) -> list[str]:
     for requirement in requirements:
         bound = re.match(r"([A-Za-z0-9_.-]+)\s*>=\s*([0-9.]+)", requirement)
         if not bound:
-            raise ValueError(f"a dependency must name its lowest version as name>=version; got {requirement!r}")
+            raise ValueError(
+                f"a dependency must name its lowest version as name>=version; got {requirement!r}"
+            )
         found.append(f"{bound[1]}=={bound[2]}")
     return found
 
