@@ -392,6 +392,7 @@ def test_deep_nesting_is_refused_and_quickly():
         record_from_json("[" * 100_000)
 
 
+@pytest.mark.usefixtures("pydantic_of_the_schemas")
 def test_the_published_schema_is_the_one_in_force():
     from pathlib import Path
 

@@ -441,6 +441,7 @@ def test_a_device_in_full_shows_every_figure_with_its_source(profile: Profile) -
     assert ("not known" in shown) == bool(missing or not profile.embodied or not profile.dtypes)
 
 
+@pytest.mark.usefixtures("pydantic_of_the_schemas")
 def test_the_published_schema_is_the_one_in_force() -> None:
     published = Path(__file__).parents[1] / "docs" / "schemas" / "profile.schema.json"
     assert json.loads(published.read_text()) == profile_schema(), "run: python docs/schemas/write.py"

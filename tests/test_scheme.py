@@ -322,6 +322,7 @@ def test_the_reference_energies_are_the_published_anchors(benchmark: ModuleType)
             assert anchor.centre_j == pytest.approx(factor * float(row["median"]), rel=1e-4)
 
 
+@pytest.mark.usefixtures("pydantic_of_the_schemas")
 @pytest.mark.parametrize(("name", "schema"), [("scheme", scheme_schema), ("rating", rating_schema)])
 def test_the_published_schema_is_that_of_the_code(name: str, schema: Callable[[], dict[str, object]]) -> None:
     published = Path(__file__).parents[1] / "docs" / "schemas" / f"{name}.schema.json"

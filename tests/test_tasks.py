@@ -91,6 +91,7 @@ def test_every_task_can_be_shown_without_a_network(name):
     assert plan.settings.task in {*AES, "feature-extraction", "image-text-to-text", "text-to-video"}
 
 
+@pytest.mark.usefixtures("pydantic_of_the_schemas")
 def test_the_published_schema_of_tasks_is_that_of_the_code():
     published = FOLDER.parents[1] / "docs" / "schemas" / "task.schema.json"
     assert json.loads(published.read_text()) == task_schema(), "run: python docs/schemas/write.py"
