@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -20,6 +21,10 @@ settings.load_profile("same cases")
 # Hypothesis (6.131 and later) also draws the constants that stand in the modules of this folder which happen to be loaded, so that what a
 # test tries would depend on which others ran before it in the same process. pyproject.toml names the one version of it that is used.
 providers._get_local_constants = lambda: providers.Constants()
+
+# A shell without job control starts what runs in its background deaf to Ctrl-C, and so would all be that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

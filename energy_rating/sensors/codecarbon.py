@@ -157,7 +157,7 @@ class CpuLoad:
         self._own = identity(self._fd)
 
     def _times(self) -> _Times:
-        if identity(self._fd) != self._own:
+        if self._fd >= 0 and identity(self._fd) != self._own:
             self._open()  # the program has closed it; what has its number now is the program's
         name, *fields = os.pread(self._fd, STAT_BYTES, 0).partition(b"\n")[0].split()
         # user nice system idle iowait irq softirq steal; guest time follows and is part of user time already.
