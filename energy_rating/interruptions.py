@@ -43,6 +43,9 @@ def is_interruption(error: BaseException, *, called: Collection[str] | None = ()
     handlers = set(_handlers())
     if any(code in handlers for code, _ in frames):
         return True
+    if isinstance(error, OSError) and error.errno is not None:
+        # What the system refuses has its number, also where a library has put functions of its own in the place of os.write (eventlet).
+        return False
     foreign = [_root(module) for code, module in frames if not _is_own(code.co_filename)]
     if called is None:
         if foreign:
