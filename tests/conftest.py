@@ -10,12 +10,13 @@ import os
 import signal
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
 # How long a case takes says something of the machine, and nothing of the law.
-settings.register_profile("open", deadline=None, print_blob=True)
-settings.register_profile("same cases", derandomize=True, deadline=None)
+_any_machine = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("open", _any_machine, print_blob=True)
+settings.register_profile("same cases", _any_machine, derandomize=True)
 settings.load_profile("same cases")
 
 # Hypothesis (6.131 and later) also draws the constants that stand in the modules of this folder which happen to be loaded, so that what a
