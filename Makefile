@@ -78,6 +78,7 @@ SEARCH_S ?= 900
 
 test-all: check test test-integrations test-lowest
 	[ "$$(id -u)" != 0 ] || $(MAKE) test-young
+	$(BIN)/pytest -n 2 --dist loadgroup -m heavy
 	$(BIN)/pytest -n 2 --dist loadgroup --hypothesis-profile open
 	$(BIN)/python benchmarks/fuzz.py --seconds $(SEARCH_S) --seed $$(date +%s)
 	# Where it differs from other readers of Markdown, they may be wrong: for a person to judge.
