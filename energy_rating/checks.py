@@ -650,7 +650,7 @@ def of_estimates(measurements: Sequence[Measurement], findings: Sequence[Finding
     yield Finding(
         code=ONLY_ESTIMATED,
         message=f"nothing was measured; models estimated: {', '.join(components)}"
-        + (f"; the GPU that is here was not seen ({unseen.message})" if unseen is not None else ""),
+        + (f"; of a GPU: {unseen.message}" if unseen is not None else ""),
         remedy="See what would measure it here with: energy-rating sensors",
         severity="degrades",
     )

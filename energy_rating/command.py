@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,6 +47,8 @@ def run_command(
     Raises:
         BadInput: the program cannot be started.
     """
+    if shutil.which(argv[0]) is None:  # known before anything is measured
+        raise _forbidden(argv[0]) if Path(argv[0]).exists() else _missing(argv[0])
     with _signals_passed_on() as passing:
         with _kept_from_new_threads():
             run.start()
@@ -79,13 +82,21 @@ def _outcome(code: int) -> Outcome:
         return Outcome(signal=f"SIG{-code}")
 
 
+def _missing(program: str) -> BadInput:
+    return BadInput("there is no such program", "Check the name and the PATH", place=program)
+
+
+def _forbidden(program: str) -> BadInput:
+    return BadInput("may not be executed", "Make it executable: chmod +x", place=program)
+
+
 def _started(argv: Sequence[str]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(list(argv))
     except FileNotFoundError:
-        raise BadInput("there is no such program", "Check the name and the PATH", place=argv[0]) from None
+        raise _missing(argv[0]) from None
     except PermissionError:
-        raise BadInput("may not be executed", "Make it executable: chmod +x", place=argv[0]) from None
+        raise _forbidden(argv[0]) from None
     except (OSError, ValueError) as error:
         raise BadInput(f"cannot be started ({error})", place=argv[0]) from error
 

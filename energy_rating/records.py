@@ -207,6 +207,17 @@ class Measurement:
                 if energy.value < 0:
                     raise ValueError(f"{name}.{key} cannot be below zero: {energy.value}")
 
+    def _others(self, unit: str) -> str:
+        """Which components have an energy here, and how to ask for it."""
+        if not self.energy_j:
+            return "Measured are: none"
+        kinds = {True: "Estimated are", False: "Measured are"}
+        found: dict[str, list[str]] = {}
+        for component in self.energy_j:
+            found.setdefault(kinds[self.methods.get(component) == "model"], []).append(component)
+        told = ". ".join(f"{kind}: {', '.join(names)}" for kind, names in found.items())
+        return f"{told}. Ask for one: energy_per({unit!r}, {next(iter(self.energy_j))!r})"
+
     def energy_per(self, unit: str, component: str = "gpu") -> EnergyPerUnit:
         """Joules per ``unit`` of work, of one component.
 
@@ -216,7 +227,7 @@ class Measurement:
         if component not in self.energy_j:
             raise NotMeasured(
                 f"{component!r} was not measured in {self.name!r}",
-                f"Measured are: {', '.join(self.energy_j) or 'none'}",
+                self._others(unit),
             )
         if not self.work.get(unit):
             counted = ", ".join(name for name, amount in self.work.items() if amount)

@@ -25,6 +25,7 @@ from energy_rating.quantities import duration, reaches_zero, with_doubt
 from energy_rating.rating import is_example, load_scheme
 from energy_rating.records import Number
 from energy_rating.tasks import load_task
+from energy_rating.workloads import Item
 from energy_rating.workloads.llama_cpp import LlamaCpp, prepared
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -112,7 +113,7 @@ def tell(
     rating: Rating,
     written: Sequence[Path],
     device: str,
-    answer: tuple[str, str] | None,
+    answer: tuple[Item, str] | None,
 ) -> None:
     """Prints what came of it, in 80 columns. What it says of a figure follows from the record."""
     requests = record["measured"]
@@ -120,11 +121,11 @@ def tell(
         f"\n{MODEL.partition('/')[2]} answered {requests.work['request']} questions on the {device.upper()}"
     )
     print(
-        f"in {duration(requests.duration_s)} and {requests.n} repeats: "
+        f"in {duration(requests.duration_s)} and {requests.n} repeat{'' if requests.n == 1 else 's'}: "
         f"{requests.work['input_token']} tokens read, {requests.work['token']} written.\n"
     )
     if answer is not None:
-        say(f"“{answer[0]}”", "  ")
+        say(f"“{answer[0].text}”", "  ")
         say(textwrap.shorten(answer[1], 230, placeholder=" …"), "    ")
     print("\nWhat it took, with the doubt of 95 %\n")
     if requests.energy_j:

@@ -65,7 +65,7 @@ def test_a_run_of_estimates_alone_is_degraded_in_every_window_and_says_why(tmp_p
 def test_a_gpu_that_is_there_and_was_not_seen_is_told_with_it(tmp_path: Path) -> None:
     record = recorded(tmp_path, Guess(), findings=(UNSEEN,), clock=VirtualClock())
     (finding,) = [finding for finding in record.findings if finding.code == "estimated-only"]
-    assert "the GPU that is here was not seen (the driver did not load)" in finding.message
+    assert "of a GPU: the driver did not load" in finding.message
 
 
 def test_a_figure_beside_which_something_was_measured_is_no_estimate_alone(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from energy_rating import Record, load, rate
 from energy_rating.quantities import Estimate, with_doubt
 from energy_rating.records import Channel, Environment, Finding, Measurement, Provenance
+from energy_rating.workloads import Item
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 WIDTH = 80
@@ -220,7 +221,7 @@ GPU = Channel(id="gpu0.energy", component="gpu", device="GPU-1", method="counter
 
 
 def told(record: Record, device: str) -> None:
-    demo_module().tell(record, rate(record), (), device, ("How?", "Turn off the lights."))
+    demo_module().tell(record, rate(record), (), device, (Item(text="How?"), "Turn off the lights."))
 
 
 def test_a_measured_figure_is_never_called_estimated(capsys: pytest.CaptureFixture[str]) -> None:

@@ -446,3 +446,19 @@ def test_where_it_ran_is_what_the_user_said(clock, tmp_path):
     with a_run(clock, tmp_path, place=place) as run:
         clock.sleep(1)
     assert load(run.folder).place == place
+
+
+def test_a_program_that_is_not_there_leaves_no_run(tmp_path):
+    not_executable = tmp_path / "script"
+    not_executable.write_text("echo hello\n")
+    for program in ("no-such-program-at-all", str(not_executable)):
+        done = subprocess.run(
+            [sys.executable, "-m", "energy_rating", "measure", "--output-dir", "run", "--", program],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1
+        assert done.stderr.count("\n") <= 2
+        assert "BadInput" not in done.stderr
+        assert not (tmp_path / "run").exists()
