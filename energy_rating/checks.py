@@ -175,7 +175,7 @@ def of_counter(channel: Channel, counter: Counter) -> Iterator[Finding]:
     if counter.resets:
         yield Finding(
             code="counter-reset",
-            message=f"{channel.id} started again or jumped {_times(len(counter.resets))}, first at "
+            message=f"{channel.id} started again or jumped {times(len(counter.resets))}, first at "
             f"{counter.resets[0]:.1f} s; what it missed was bridged with the power before",
             remedy="A driver reload or GPU reset does this; keep persistence mode on while measuring",
             severity="degrades",
@@ -239,13 +239,20 @@ def of_windows_apart(channel: Channel, found: Disagreement) -> Finding:
     )
 
 
-def not_counted(channel: Channel, reason: str) -> Finding:
-    """A counter that cannot be true, beside a register that can: the figure is the register's."""
+def not_counted(channel: Channel, reason: str, *, instead: bool = True) -> Finding:
+    """A counter that cannot be true. ``instead``: a register stands beside it that can, and the figure is that one's."""
     return Finding(
         code="counter-not-used",
-        message=f"{channel.id} {reason}, which its device cannot draw; the figure is summed up from its power readings",
-        remedy="Some drivers count wrongly: update the driver, and compare with a wall meter",
-        severity="degrades",
+        message=f"{channel.id} {reason}, which its device cannot draw; "
+        + (
+            "the figure is summed up from its power readings"
+            if instead
+            else "nothing else measures the device, and there is no figure of it"
+        ),
+        remedy="Some drivers count wrongly: update the driver, and compare with a wall meter"
+        if channel.component == "gpu"
+        else "See whether its unit is told rightly, and compare with a wall meter",
+        severity="degrades" if instead else "disqualifies",
         channel=channel.id,
     )
 
@@ -656,5 +663,5 @@ def of_estimates(measurements: Sequence[Measurement], findings: Sequence[Finding
     )
 
 
-def _times(count: int) -> str:
+def times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"

@@ -324,6 +324,7 @@ class Counter:
         self._first_reckoning = first_reckoning
         self._limit_w = limit_w
         self.resets: list[float] = []
+        self.told = False  # whether any step of it could be, so that there is a power to go on with
         self.stuck: list[tuple[float, float]] = []
         self.period_s = period_s if period_s is not None else learned_period_s(samples)
         if self.period_s is None and not first_reckoning:
@@ -414,7 +415,13 @@ class Counter:
                         ticks=len(self.ticks),
                         gaps=len(self.gaps),
                     )
-                if start - before_s > GAP_S:
+                if not self.told:
+                    # Nobody knows any power yet: what was drawn until now is not nothing, it is unknown.
+                    since_s = self.ticks[-1].earliest_s
+                    if self.gaps and self.gaps[-1][1] >= since_s:
+                        since_s = self.gaps.pop()[0]
+                    self.gaps.append((since_s, start))
+                elif start - before_s > GAP_S:
                     self.gaps.append((before_s, start))
                 else:
                     energy += self._latest_w() * (end - self.ticks[-1].time_s)
@@ -422,6 +429,7 @@ class Counter:
                 moved_s = end
             elif step > 0:
                 self._note_stillness(moved_s, before_s, step)
+                self.told = True
                 energy += step
                 since = min(max(before_s, start - fresh_s), end)
                 self.ticks.append(Tick(earliest_s=since, latest_s=end, energy_j=energy))

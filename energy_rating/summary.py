@@ -17,9 +17,9 @@ from energy_rating.entries import LEAST_DURATION_S
 from energy_rating.errors import BadInput
 from energy_rating.formats import Journal, Session, Span, journal_in, named, read_journal
 from energy_rating.impact import missing
-from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register
+from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register, covered_s
 from energy_rating.journal import JOURNAL_SCHEMAS, being_written
-from energy_rating.limits import LEAST_SHARE, SUSTAINED, limits_w, peak_w
+from energy_rating.limits import LEAST_SHARE, SUSTAINED, counted_w, limits_w, peak_w
 from energy_rating.plausibility import impossible
 from energy_rating.quality import is_accuracy
 from energy_rating.quantities import (
@@ -58,6 +58,8 @@ MOST_JUMPS = 3
 
 # Models are loaded beside a run that has begun, and tell of every second when it is over: so much may be missing at its ends.
 PROLONGED_S = 3.0
+
+NO_SAMPLES = Samples(start_s=Column().values(), end_s=Column().values(), values=Column().values())
 
 # Fewer ticks tell no rate.
 FEWEST_TICKS = 5
@@ -380,7 +382,9 @@ class _Part:
                     accuracy_w=channel.accuracy_w or 0.0,
                     period_s=channel.period_s,
                     wraps_at_j=channel.wraps_at_j,
-                    limit_w=limit_w,
+                    limit_w=limit_w
+                    if session.schema == JOURNAL_SCHEMAS[0]
+                    else counted_w(channel, self.limits_w, samples),
                     died_at_s=None if session.ended else session.last_s,
                     first_reckoning=session.schema == JOURNAL_SCHEMAS[0],
                 )
@@ -422,6 +426,17 @@ class _Part:
             registers = [channel for channel in channels if channel.method == "power"]
             if len(counters) > 1 or len(registers) > 1:
                 self.findings.append(checks.told_twice(counters if len(counters) > 1 else registers))
+            if not registers:
+                for counter in counters:
+                    if reason := self._cannot_be_alone(key, counter):
+                        # Nothing is left of it: what was never seen plausibly is absent, and no zero.
+                        self.counters[counter.id] = Counter(NO_SAMPLES, accuracy=counter.accuracy)
+                        self.findings = [
+                            one
+                            for one in self.findings
+                            if (one.code, one.channel) != ("counter-reset", counter.id)
+                        ]
+                        self.findings.append(checks.not_counted(counter, reason, instead=False))
             if not counters or not registers:
                 continue
             reason = self._cannot_be(key, counters[0], registers[0])
@@ -464,17 +479,23 @@ class _Part:
             return None
         if not LEAST_SHARE * limit < integrated.energy.value / integrated.covered_s <= SUSTAINED * limit:
             return None
-        jumps = len(counter.resets)
-        if jumps > MOST_JUMPS and jumps > len(counter.ticks) / 10:
-            return f"jumped {jumps} times"
-        # From its first tick on: what it showed before may be of any age.
-        first, last = counter.ticks[1], counter.ticks[-1]
-        if last.time_s - first.time_s < BLOCK_S:
-            return None
-        counted_w = (last.energy_j - first.energy_j) / (last.time_s - first.time_s)
-        if LEAST_SHARE * limit < counted_w <= SUSTAINED * limit:
+        if jumped := _jumps(counter):
+            return jumped
+        counted_w = _counted_w(counter)
+        if counted_w is None or LEAST_SHARE * limit < counted_w <= SUSTAINED * limit:
             return None
         return f"tells of {counted_w:.3g} W on average"
+
+    def _cannot_be_alone(self, key: tuple[Component, str], channel: Channel) -> str | None:
+        """Why a counter is none that no register stands beside; None where that is not so."""
+        counter, limit = self.counters[channel.id], self.limits_w.get(key)
+        if counter.resets and (not counter.told or _jumps(counter)):
+            return f"jumped {checks.times(len(counter.resets))}"
+        counted_w = _counted_w(counter, counter.gaps)
+        if channel.component != "gpu" or limit is None or counted_w is None:
+            return None
+        # That it tells of too much is said where the limit is held against every figure.
+        return f"tells of {counted_w:.3g} W on average" if counted_w <= LEAST_SHARE * limit else None
 
     def is_measured(self, channel_id: str) -> bool:
         """Whether a sensor stands behind the channel, and not a model."""
@@ -515,6 +536,21 @@ class _Part:
             if covered_s[other.id] - covered_s[best.id] > CLEARLY_MORE * duration_s:
                 best = other
         return best
+
+
+def _jumps(counter: Counter) -> str | None:
+    """That a counter jumped so often that it counts nothing; else None."""
+    jumps = len(counter.resets)
+    return f"jumped {checks.times(jumps)}" if jumps > MOST_JUMPS and jumps > len(counter.ticks) / 10 else None
+
+
+def _counted_w(counter: Counter, gaps: Sequence[tuple[float, float]] = ()) -> float | None:
+    """Its mean power from its first tick on (what it showed before may be of any age), without gaps; None over less than a second."""
+    if len(counter.ticks) < FEWEST_TICKS:
+        return None
+    first, last = counter.ticks[1], counter.ticks[-1]
+    took_s = covered_s(first.time_s, last.time_s, gaps)
+    return (last.energy_j - first.energy_j) / took_s if took_s >= BLOCK_S else None
 
 
 @dataclass(slots=True)

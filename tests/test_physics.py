@@ -189,6 +189,96 @@ def test_a_cpus_counter_that_jumps_by_more_than_its_package_can_draw_started_ane
     assert not is_off(record, "w0", load[1], 10, 15)
 
 
+@pytest.mark.parametrize(
+    ("component", "by"), [("gpu", 1000.0), ("gpu", 0.001), ("cpu", 16.0), ("dram", 16.0), ("wall", 1e6)]
+)
+@pytest.mark.parametrize("length_s", [2.0, 8.0, 100.0])
+def test_of_a_counter_alone_that_never_told_anything_that_can_be_there_is_no_figure(
+    component, by, length_s, tmp_path
+):
+    record = run_of(
+        tmp_path,
+        constant(300.0),
+        lambda t, joules: by * joules,
+        length_s=length_s,
+        windows=[(0.5, 1.8)],
+        component=component,
+        has_register=False,
+        limit_w=LIMIT_W if component == "gpu" else None,
+    )
+    assert "counter-not-used" in codes(record)
+    assert "counter-reset" not in codes(record)
+    for measurement in record:
+        assert not measurement.energy_j, "a silent zero, or a number that nobody measured"
+        assert measurement.coverage == {component: 0.0}
+        assert measurement.validity == "invalid"
+
+
+def test_a_counter_that_cannot_be_takes_nothing_from_the_card_beside_it(tmp_path):
+    clock = VirtualClock(ZERO_S)
+    watts, joules = constant(300.0)
+    sound, broken = (
+        FakeDevice(
+            clock=clock,
+            power=watts,
+            energy=joules,
+            device=f"GPU-{number}",
+            number=number,
+            has_register=not number,
+        )
+        for number in (0, 1)
+    )
+    broken.fault = lambda now, kind: 1e6 + 1000 * (joules(broken.tick_before(now)) - joules(ZERO_S))
+    with measure(output_dir=tmp_path / "run", sensors=[sound, broken], clock=clock, report=None) as run:
+        clock.sleep(8)
+    measurement = run.record["run"]
+    assert set(measurement.energy_by_channel_j) == {"gpu0.energy"}
+    assert measurement.energy_j["gpu"].value == pytest.approx(2400, rel=0.01)
+    assert measurement.coverage["gpu"] == pytest.approx(0.5, abs=0.02)
+    assert measurement.validity == "invalid"
+
+
+def test_what_a_counter_jumped_over_before_any_power_was_known_is_not_covered(tmp_path):
+    record = run_of(
+        tmp_path,
+        constant(300.0),
+        lambda t, joules: 1000 * joules if t < 5 else 1.5e6 + joules - 1500,
+        length_s=300,
+        windows=[(1.0, 4.0), (100.0, 103.0)],
+        has_register=False,
+    )
+    assert not record["w0"].energy_j
+    assert record["w0"].validity == "invalid"
+    assert record["run"].coverage["gpu"] == pytest.approx(295 / 300, abs=0.002)
+    assert record["run"].energy_j["gpu"].value == pytest.approx(295 * 300, rel=0.01)
+    assert record["w1"].energy_j["gpu"].value == pytest.approx(900, rel=0.01)
+
+
+@pytest.mark.parametrize("component", ["module", "host", "wall"])
+@pytest.mark.parametrize("has_register", [True, False])
+def test_a_counter_of_a_whole_machine_that_jumps_started_anew(component, has_register, tmp_path):
+    load = constant(300.0)
+    record = run_of(
+        tmp_path,
+        load,
+        lambda t, joules: joules + (1500 if t > 5.95 else 0),
+        windows=[(4.0, 7.0)],
+        component=component,
+        has_register=has_register,
+        limit_w=None,
+    )
+    assert "counter-reset" in codes(record)
+    assert record["w0"].validity != "valid"
+    assert not is_off(record, "w0", load[1], 4, 7)
+
+
+def test_a_desktop_that_works_hard_for_a_moment_does_not_jump(tmp_path):
+    load = steps((-1e9, 40.0), (1005.0, 900.0), (1005.4, 40.0))
+    record = run_of(tmp_path, load, windows=[(4.0, 7.0)], component="wall", has_register=False, limit_w=None)
+    assert "counter-reset" not in codes(record)
+    assert not is_off(record, "w0", load[1], 4, 7)
+
+
 @pytest.mark.parametrize("tick_s", [0.02, 0.1, 1.0, 3.0, 10.0, 30.0])
 @pytest.mark.parametrize("length_s", [8.0, 35.0, 100.0])
 def test_a_counter_that_ticks_seldom_is_no_counter_that_jumps(tick_s, length_s, tmp_path):
