@@ -21,6 +21,7 @@ from typing import overload
 from energy_rating.formats import Span, named
 from energy_rating.integration import Counter, Register
 from energy_rating.integration import Span as Seen
+from energy_rating.records import RUN
 
 # Counter and integrated power of one GPU agree to about 1 % where both are sound (ml-energy/zeus#12). The register's own part-time
 # sampling explains a few per cent, so only more is a finding; from ten seconds on sampling is no explanation for so much.
@@ -186,11 +187,33 @@ def _differ(block: Block, counter: Counter, register: Register) -> bool:
     counted, integrated = (one.between(block.start_s, block.end_s) for one in (counter, register))
     if counted is None or integrated is None:
         return False
-    return abs(block.apart_j) > SIGMAS * _open_j(counted, integrated, register)
+    # Ticks that were seen badly (a machine that was busy) leave their time open, and with it what the register holds against them: the block
+    # reckoned with that in mind is a second witness, and must say the same.
+    apart_j = min(abs(block.apart_j), abs(integrated.energy.value - counted.energy.value))
+    return apart_j > SIGMAS * _open_j(counted, integrated, register)
 
 
 def _open_j(counted: Seen, integrated: Seen, register: Register) -> float:
     return math.hypot(counted.energy.random, integrated.energy.random, register.lasting_j(integrated))
+
+
+def _differ_in(counter: Counter, register: Register, spans: Sequence[Span]) -> bool:
+    """Whether the two differ in one of some windows as a whole by more than both leave open, though in no second of it."""
+    for span in spans:
+        if span.end_s - span.start_s < BLOCK_S:
+            continue
+        counted = counter.between(span.start_s, span.end_s, None, register)
+        integrated = register.between(span.start_s, span.end_s)
+        if (
+            counted is not None
+            and integrated is not None
+            and abs(integrated.covered_s - counted.covered_s) <= SAME_TIME * counted.covered_s
+        ):
+            apart_j = abs(integrated.energy.value - counted.energy.value)
+            least_j = DISAGREES * counted.energy.value + WATTS_APART * counted.covered_s
+            if apart_j > max(least_j, SIGMAS * _open_j(counted, integrated, register)):
+                return True
+    return False
 
 
 def disagreements(
@@ -198,19 +221,23 @@ def disagreements(
 ) -> Iterator[Disagreement]:
     """The names of whose windows' energy the two tell differently, by more than 5 %. ``limit_w``: what the device draws at most."""
     blocks = suspicions(counter, register)
-    if not blocks:
+    if not blocks and not _differ_in(counter, register, named(spans, RUN)):
         return
     low_w = min(min(register.watts), limit_w / 10)
-    for name in dict.fromkeys(span.name for span in spans if blocks.touch(span)):
-        counted_j = apart_j = open_j = duration_s = 0.0
+    # One suspicion is enough to look at every window that is long enough to be compared by itself: a load that swings hides in the register's
+    # own doubt, second by second, what all of them together tell.
+    for name in dict.fromkeys(
+        span.name for span in spans if span.end_s - span.start_s >= BLOCK_S or blocks.touch(span)
+    ):
+        counted_j = apart_j = open_j = lasting_j = duration_s = 0.0
+        suspected = False
         for span in named(spans, name):
+            suspected = suspected or blocks.touch(span)
             counted = counter.between(span.start_s, span.end_s, None, register)
             if counted is None:
                 continue
             counted_j += counted.energy.value
             duration_s += counted.covered_s
-            if not blocks.touch(span):
-                continue
             integrated = register.between(span.start_s, span.end_s)
             if (
                 integrated is not None
@@ -218,10 +245,13 @@ def disagreements(
                 and abs(integrated.covered_s - counted.covered_s) <= SAME_TIME * counted.covered_s
             ):
                 apart_j += integrated.energy.value - counted.energy.value
-                open_j = math.hypot(open_j, _open_j(counted, integrated, register))
-            else:
+                open_j = math.hypot(open_j, counted.energy.random, integrated.energy.random)
+                lasting_j += register.lasting_j(integrated)
+            elif blocks.touch(span):
                 apart_j += blocks.apart_j(span)
-        if abs(apart_j) <= max(DISAGREES * counted_j, 2 * open_j):
+        # Where no second of it was suspicious, idle cards are read to a watt.
+        least_j = DISAGREES * counted_j + (0.0 if suspected else WATTS_APART * duration_s)
+        if abs(apart_j) <= max(least_j, 2 * math.hypot(open_j, lasting_j)):
             continue
         integrated_j = max(0.0, counted_j + apart_j)
         seen_j, unseen_s = (1 - register.unseen) * integrated_j, register.unseen * duration_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ import virtual_machine
 from playing_faults import play
 from virtual import FakeDevice, Power, VirtualClock, constant, sine, square, steps
 
-from energy_rating import measure
+from energy_rating import agreement, measure
 from energy_rating.errors import SensorFailed
-from energy_rating.records import Channel, Device, Model, Record
+from energy_rating.integration import Counter, Register
+from energy_rating.records import Channel, Device, Model, Record, Samples
 from energy_rating.sensors import Detection, nvml
 
 ZERO_S = 1000.0
@@ -131,6 +133,42 @@ def test_a_register_that_is_a_thousand_times_too_small_does_not_stand_in_for_its
         clock.sleep(8)
     assert run.record["run"].methods == {"gpu": "counter"}
     assert run.record["run"].validity != "valid"
+
+
+SWINGING = square(100.0, 500.0, 0.9, 0.5)
+
+
+@pytest.mark.parametrize("gain", [0.5, 0.7, 1.3])
+@pytest.mark.parametrize("seconds", [1.5, 3.0])
+def test_a_load_that_swings_does_not_hide_a_counter_that_runs_at_another_rate(gain, seconds, tmp_path):
+    windows = [(0.2 + number * seconds, 0.2 + (number + 1) * seconds - 0.01) for number in range(3)]
+    record = run_of(
+        tmp_path,
+        SWINGING,
+        lambda t, joules: gain * joules,
+        windows=windows,
+        length_s=3 * seconds + 0.4,
+        limit_w=700.0,
+    )
+    none_is_valid_and_off(record, SWINGING[1], windows, 3 * seconds + 0.4)
+    assert record["w1"].validity != "valid"
+
+
+def test_ticks_whose_times_are_not_known_well_are_no_witness_against_a_counter_that_tells_the_same():
+    """What a block's two ticks differ by may be their times' doubt; the counter reckoned with that in mind says what the register says."""
+    times = [0.1 * number for number in range(60)]
+    of_ticks, of_power = (
+        Samples(start_s=times, end_s=times, values=[watts(t) for t in times])
+        for watts in (lambda t: 300.0 * t, lambda t: 300.0)
+    )
+    counter = Counter(of_ticks, accuracy=0.04, period_s=0.1, limit_w=700.0)
+    register = Register(of_power, accuracy=0.04, period_s=0.1)
+    block = agreement.Block(start_s=1.0, end_s=2.2, apart_j=60.0)
+    assert not agreement._differ(block, counter, register)
+    halved = Counter(
+        replace(of_ticks, values=[0.5 * joules for joules in of_ticks.values]), accuracy=0.04, period_s=0.1
+    )
+    assert agreement._differ(replace(block, apart_j=180.0), halved, register)
 
 
 LONG = ((10.0, 20.0), (100.0, 103.0), (200.0, 290.0))
