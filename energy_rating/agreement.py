@@ -19,7 +19,7 @@ from itertools import accumulate
 from typing import overload
 
 from energy_rating.formats import Span, named
-from energy_rating.integration import Counter, Register
+from energy_rating.integration import Counter, Register, Tick
 from energy_rating.integration import Span as Seen
 from energy_rating.records import RUN
 
@@ -45,6 +45,10 @@ WATTS_APART = 2.0
 
 # A counter is looked for to be so late.
 LATE_S = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+
+# A counter that runs at another rate does so in nearly all blocks, of powers that differ by so much; our choice. (Seconds in which the power
+# stepped, or which a gap reaches into, may be missing.)
+FEWEST_BLOCKS, AT_ALL_TIMES, UNLIKE_POWERS = 3, 0.75, 1.5
 
 # Suspicions of the other sign that come to this share of those of one sign make both the register's.
 BOTH_WAYS = 0.25
@@ -216,6 +220,47 @@ def _differ_in(counter: Counter, register: Register, spans: Sequence[Span]) -> b
     return False
 
 
+def stands_still(counter: Counter, register: Register) -> bool:
+    """Whether the register was alive, and then showed one value to the end, though what was counted meanwhile went up or down."""
+    if not register.times:
+        return False
+    place = len(register.watts)
+    while place > 0 and register.watts[place - 1] == register.watts[-1]:
+        place -= 1
+    since_s = register.times[place] if place else -math.inf
+    if not place or register.last_s - since_s < FEWEST_BLOCKS * BLOCK_S:
+        return False
+    powers: list[float] = []
+    before: Tick | None = None
+    for tick in counter.ticks:
+        if before is not None and tick.time_s - before.time_s >= BLOCK_S:
+            powers.append((tick.energy_j - before.energy_j) / (tick.time_s - before.time_s))
+            before = tick
+        elif before is None and tick.time_s >= since_s:
+            before = tick
+    return len(powers) >= FEWEST_BLOCKS and max(powers) > UNLIKE_POWERS * min(powers)
+
+
+def _at_one_rate(counter: Counter, register: Register) -> bool:
+    """Whether the counter tells at all times, of much and of little power, the same share of what the register tells: no load does that."""
+    blocks = list(_blocks(counter, register))
+    if len(blocks) < FEWEST_BLOCKS:
+        return False
+    apart_s = sum(block.end_s - block.start_s for block in blocks)
+    if apart_s < AT_ALL_TIMES * (
+        min(counter.last_s, register.last_s) - max(counter.first_s, register.first_s)
+    ):
+        return False
+    powers, shares = [], []
+    for block in blocks:
+        integrated_j = register.energy_j(block.start_s, block.end_s)
+        if integrated_j <= 0:
+            return False
+        powers.append(integrated_j / (block.end_s - block.start_s))
+        shares.append(1 - block.apart_j / integrated_j)
+    return max(powers) > UNLIKE_POWERS * min(powers) and max(shares) - min(shares) <= DISAGREES * max(shares)
+
+
 def disagreements(
     counter: Counter, register: Register, spans: Sequence[Span], *, limit_w: float
 ) -> Iterator[Disagreement]:
@@ -224,6 +269,7 @@ def disagreements(
     if not blocks and not _differ_in(counter, register, named(spans, RUN)):
         return
     low_w = min(min(register.watts), limit_w / 10)
+    at_one_rate = _at_one_rate(counter, register)
     # One suspicion is enough to look at every window that is long enough to be compared by itself: a load that swings hides in the register's
     # own doubt, second by second, what all of them together tell.
     for name in dict.fromkeys(
@@ -260,5 +306,6 @@ def disagreements(
             counted_j=counted_j,
             integrated_j=integrated_j,
             duration_s=duration_s,
-            sampling=seen_j + unseen_s * low_w <= counted_j <= seen_j + unseen_s * limit_w,
+            sampling=not at_one_rate
+            and seen_j + unseen_s * low_w <= counted_j <= seen_j + unseen_s * limit_w,
         )

@@ -154,6 +154,71 @@ def test_a_load_that_swings_does_not_hide_a_counter_that_runs_at_another_rate(ga
     assert record["w1"].validity != "valid"
 
 
+@pytest.mark.parametrize("gain", [0.5, 1.3, 0.7])
+@pytest.mark.parametrize("load", [constant(300.0), SWINGING, WORK], ids=["constant", "swings", "steps"])
+@pytest.mark.parametrize("length_s", [8.0, 20.0])
+def test_the_interval_of_a_counter_that_runs_at_another_rate_holds_the_truth(gain, load, length_s, tmp_path):
+    windows = [(1.0, 4.0), (4.5, 7.5)]
+    record = run_of(
+        tmp_path,
+        load,
+        lambda t, joules: gain * joules,
+        windows=windows,
+        length_s=length_s,
+        limit_w=700.0,
+    )
+    for name, (start_s, end_s) in {"run": (0.0, length_s), "w0": windows[0], "w1": windows[1]}.items():
+        assert record[name].validity != "valid"
+        assert not is_off(record, name, load[1], start_s, end_s), name
+    if load is WORK or length_s > 10:  # else it could keep step with the register, and the counter be right
+        name, start_s, end_s = ("w0", 1.0, 4.0) if load is WORK else ("run", 0.0, length_s)
+        assert record[name].methods == {"gpu": "power"}
+        assert "counter-not-used" in {finding.code for finding in record.findings_on(name)}
+        assert record[name].energy_j["gpu"].value == pytest.approx(
+            load[1](ZERO_S + end_s) - load[1](ZERO_S + start_s),
+            rel=0.13,  # the doubt of a register alone
+        )
+
+
+@pytest.mark.parametrize("watts", [30.0, 300.0])
+def test_the_interval_holds_the_truth_too_where_it_is_the_register_that_is_wrong(watts, tmp_path):
+    clock = VirtualClock(ZERO_S)
+    load = steps((-1e9, 150.0), (1002.0, 300.0), (1006.0, 150.0))
+    device = FakeDevice(clock=clock, power=load[0], energy=load[1], device="GPU-1")
+    device.fault = lambda now, kind: watts if kind == "power" else None
+    found = Detection(sensors=(device,), devices=(Device(id="GPU-1", name="x", power_limit_w=LIMIT_W),))
+    with measure(output_dir=tmp_path / "run", sensors=[found], clock=clock, report=None) as run:
+        clock.sleep(8)
+    assert run.record["run"].validity != "valid"
+    assert not is_off(run.record, "run", load[1], 0, 8)
+
+
+def test_a_counter_that_stands_still_for_good_leaves_the_doubt_of_a_register_alone(tmp_path):
+    load = constant(300.0)
+    record = run_of(tmp_path, load, lambda t, joules: min(joules, 600.0), windows=[(3.0, 7.0)])
+    alone = run_of(tmp_path / "alone", load, windows=[(3.0, 7.0)], has_counter=False)
+    assert record["w0"].methods == {"gpu": "power"}
+    assert record["w0"].energy_j["gpu"].sigma == pytest.approx(alone["w0"].energy_j["gpu"].sigma, rel=0.05)
+    (told,) = [finding for finding in record.findings if finding.code == "counter-stuck"]
+    assert "power readings" in told.message
+
+
+def test_a_counter_that_stood_still_and_caught_up_is_told(tmp_path):
+    joules = SWINGING[1]
+    record = run_of(
+        tmp_path,
+        SWINGING,
+        lambda t, joules: joules if not 3 < t < 7.5 else SWINGING[1](ZERO_S + 3) - SWINGING[1](ZERO_S),
+        length_s=12.0,
+        windows=[(1.0, 4.0), (4.5, 7.2)],
+        limit_w=700.0,
+    )
+    (told,) = [finding for finding in record.findings if finding.code == "counter-stuck"]
+    assert "caught up" in told.message
+    assert record["w0"].validity != "valid"
+    none_is_valid_and_off(record, joules, ((1.0, 4.0), (4.5, 7.2)), 12.0)
+
+
 def test_ticks_whose_times_are_not_known_well_are_no_witness_against_a_counter_that_tells_the_same():
     """What a block's two ticks differ by may be their times' doubt; the counter reckoned with that in mind says what the register says."""
     times = [0.1 * number for number in range(60)]
