@@ -19,8 +19,9 @@ from itertools import accumulate
 from typing import overload
 
 from energy_rating.formats import Span, named
-from energy_rating.integration import Counter, Register
+from energy_rating.integration import Counter, Register, Tick
 from energy_rating.integration import Span as Seen
+from energy_rating.records import RUN
 
 # Counter and integrated power of one GPU agree to about 1 % where both are sound (ml-energy/zeus#12). The register's own part-time
 # sampling explains a few per cent, so only more is a finding; from ten seconds on sampling is no explanation for so much.
@@ -44,6 +45,10 @@ WATTS_APART = 2.0
 
 # A counter is looked for to be so late.
 LATE_S = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+
+# A counter that runs at another rate does so in nearly all blocks, of powers that differ by so much; our choice. (Seconds in which the power
+# stepped, or which a gap reaches into, may be missing.)
+FEWEST_BLOCKS, AT_ALL_TIMES, UNLIKE_POWERS = 3, 0.75, 1.5
 
 # Suspicions of the other sign that come to this share of those of one sign make both the register's.
 BOTH_WAYS = 0.25
@@ -186,11 +191,74 @@ def _differ(block: Block, counter: Counter, register: Register) -> bool:
     counted, integrated = (one.between(block.start_s, block.end_s) for one in (counter, register))
     if counted is None or integrated is None:
         return False
-    return abs(block.apart_j) > SIGMAS * _open_j(counted, integrated, register)
+    # Ticks that were seen badly (a machine that was busy) leave their time open, and with it what the register holds against them: the block
+    # reckoned with that in mind is a second witness, and must say the same.
+    apart_j = min(abs(block.apart_j), abs(integrated.energy.value - counted.energy.value))
+    return apart_j > SIGMAS * _open_j(counted, integrated, register)
 
 
 def _open_j(counted: Seen, integrated: Seen, register: Register) -> float:
     return math.hypot(counted.energy.random, integrated.energy.random, register.lasting_j(integrated))
+
+
+def _differ_in(counter: Counter, register: Register, spans: Sequence[Span]) -> bool:
+    """Whether the two differ in one of some windows as a whole by more than both leave open, though in no second of it."""
+    for span in spans:
+        if span.end_s - span.start_s < BLOCK_S:
+            continue
+        counted = counter.between(span.start_s, span.end_s, None, register)
+        integrated = register.between(span.start_s, span.end_s)
+        if (
+            counted is not None
+            and integrated is not None
+            and abs(integrated.covered_s - counted.covered_s) <= SAME_TIME * counted.covered_s
+        ):
+            apart_j = abs(integrated.energy.value - counted.energy.value)
+            least_j = DISAGREES * counted.energy.value + WATTS_APART * counted.covered_s
+            if apart_j > max(least_j, SIGMAS * _open_j(counted, integrated, register)):
+                return True
+    return False
+
+
+def stands_still(counter: Counter, register: Register) -> bool:
+    """Whether the register was alive, and then showed one value to the end, though what was counted meanwhile went up or down."""
+    if not register.times:
+        return False
+    place = len(register.watts)
+    while place > 0 and register.watts[place - 1] == register.watts[-1]:
+        place -= 1
+    since_s = register.times[place] if place else -math.inf
+    if not place or register.last_s - since_s < FEWEST_BLOCKS * BLOCK_S:
+        return False
+    powers: list[float] = []
+    before: Tick | None = None
+    for tick in counter.ticks:
+        if before is not None and tick.time_s - before.time_s >= BLOCK_S:
+            powers.append((tick.energy_j - before.energy_j) / (tick.time_s - before.time_s))
+            before = tick
+        elif before is None and tick.time_s >= since_s:
+            before = tick
+    return len(powers) >= FEWEST_BLOCKS and max(powers) > UNLIKE_POWERS * min(powers)
+
+
+def _at_one_rate(counter: Counter, register: Register) -> bool:
+    """Whether the counter tells at all times, of much and of little power, the same share of what the register tells: no load does that."""
+    blocks = list(_blocks(counter, register))
+    if len(blocks) < FEWEST_BLOCKS:
+        return False
+    apart_s = sum(block.end_s - block.start_s for block in blocks)
+    if apart_s < AT_ALL_TIMES * (
+        min(counter.last_s, register.last_s) - max(counter.first_s, register.first_s)
+    ):
+        return False
+    powers, shares = [], []
+    for block in blocks:
+        integrated_j = register.energy_j(block.start_s, block.end_s)
+        if integrated_j <= 0:
+            return False
+        powers.append(integrated_j / (block.end_s - block.start_s))
+        shares.append(1 - block.apart_j / integrated_j)
+    return max(powers) > UNLIKE_POWERS * min(powers) and max(shares) - min(shares) <= DISAGREES * max(shares)
 
 
 def disagreements(
@@ -198,19 +266,24 @@ def disagreements(
 ) -> Iterator[Disagreement]:
     """The names of whose windows' energy the two tell differently, by more than 5 %. ``limit_w``: what the device draws at most."""
     blocks = suspicions(counter, register)
-    if not blocks:
+    if not blocks and not _differ_in(counter, register, named(spans, RUN)):
         return
     low_w = min(min(register.watts), limit_w / 10)
-    for name in dict.fromkeys(span.name for span in spans if blocks.touch(span)):
-        counted_j = apart_j = open_j = duration_s = 0.0
+    at_one_rate = _at_one_rate(counter, register)
+    # One suspicion is enough to look at every window that is long enough to be compared by itself: a load that swings hides in the register's
+    # own doubt, second by second, what all of them together tell.
+    for name in dict.fromkeys(
+        span.name for span in spans if span.end_s - span.start_s >= BLOCK_S or blocks.touch(span)
+    ):
+        counted_j = apart_j = open_j = lasting_j = duration_s = 0.0
+        suspected = False
         for span in named(spans, name):
+            suspected = suspected or blocks.touch(span)
             counted = counter.between(span.start_s, span.end_s, None, register)
             if counted is None:
                 continue
             counted_j += counted.energy.value
             duration_s += counted.covered_s
-            if not blocks.touch(span):
-                continue
             integrated = register.between(span.start_s, span.end_s)
             if (
                 integrated is not None
@@ -218,10 +291,13 @@ def disagreements(
                 and abs(integrated.covered_s - counted.covered_s) <= SAME_TIME * counted.covered_s
             ):
                 apart_j += integrated.energy.value - counted.energy.value
-                open_j = math.hypot(open_j, _open_j(counted, integrated, register))
-            else:
+                open_j = math.hypot(open_j, counted.energy.random, integrated.energy.random)
+                lasting_j += register.lasting_j(integrated)
+            elif blocks.touch(span):
                 apart_j += blocks.apart_j(span)
-        if abs(apart_j) <= max(DISAGREES * counted_j, 2 * open_j):
+        # Where no second of it was suspicious, idle cards are read to a watt.
+        least_j = DISAGREES * counted_j + (0.0 if suspected else WATTS_APART * duration_s)
+        if abs(apart_j) <= max(least_j, 2 * math.hypot(open_j, lasting_j)):
             continue
         integrated_j = max(0.0, counted_j + apart_j)
         seen_j, unseen_s = (1 - register.unseen) * integrated_j, register.unseen * duration_s
@@ -230,5 +306,6 @@ def disagreements(
             counted_j=counted_j,
             integrated_j=integrated_j,
             duration_s=duration_s,
-            sampling=seen_j + unseen_s * low_w <= counted_j <= seen_j + unseen_s * limit_w,
+            sampling=not at_one_rate
+            and seen_j + unseen_s * low_w <= counted_j <= seen_j + unseen_s * limit_w,
         )

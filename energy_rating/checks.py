@@ -84,7 +84,8 @@ def of_measurement(
             seen = f"only {share:.1%} of {measurement.duration_s:.1f} s" if share > 0 else "no part"
             yield Finding(
                 code="partly-measured",
-                message=f"{component}: {seen} of {name!r} was seen by its sensors; the figure is that part's",
+                message=f"{component}: {seen} of {name!r} was seen by its sensors; "
+                + ("the figure is that part's" if share > 0 else "there is no figure"),
                 remedy="Look for sensor-lost, gap and reset findings; measure again",
                 severity="note"
                 if component in estimated and beside
@@ -170,14 +171,21 @@ def summed_from_power(channel: Channel) -> Finding:
     )
 
 
-def of_counter(channel: Channel, counter: Counter) -> Iterator[Finding]:
-    """Resets and stand-stills."""
+def of_counter(channel: Channel, counter: Counter, *, beside: bool = False) -> Iterator[Finding]:
+    """Resets and stand-stills. ``beside``: a power register stands beside it."""
     if counter.resets:
+        bridged = (
+            "what it missed was bridged with the power before"
+            if counter.told
+            else "no power before it is known to bridge what it missed"
+        )
         yield Finding(
             code="counter-reset",
-            message=f"{channel.id} started again or jumped {_times(len(counter.resets))}, first at "
-            f"{counter.resets[0]:.1f} s; what it missed was bridged with the power before",
-            remedy="A driver reload or GPU reset does this; keep persistence mode on while measuring",
+            message=f"{channel.id} started again or jumped {times(len(counter.resets))}, first at "
+            f"{max(counter.resets[0], 0.0):.1f} s; {bridged}",
+            remedy="A driver reload or GPU reset does this; keep persistence mode on while measuring"
+            if channel.component == "gpu"
+            else "A suspended machine or a counter whose range is not known does this; measure again, and compare",
             severity="degrades",
             channel=channel.id,
         )
@@ -185,11 +193,32 @@ def of_counter(channel: Channel, counter: Counter) -> Iterator[Finding]:
         lost = sum(to - since for since, to in counter.stuck)
         yield Finding(
             code="counter-stuck",
-            message=f"{channel.id} stood still for {lost:.1f} s, first at {counter.stuck[0][0]:.1f} s",
+            message=f"{channel.id} stood still for {lost:.1f} s, {_first(counter.stuck)}; "
+            + (
+                "windows of which it saw clearly less than the power readings are summed up from those"
+                if beside
+                else "that time is not covered"
+            ),
             remedy="Reload the driver; on AMD cards this is a known fault",
             severity="degrades",
             channel=channel.id,
         )
+    if counter.late:
+        still = sum(to - since for since, to in counter.late)
+        yield Finding(
+            code="counter-stuck",
+            message=f"{channel.id} stood still for {still:.1f} s, {_first(counter.late)}, and then caught up: what was drawn when in that time "
+            "is not known",
+            remedy="Windows that hold all of it are right; reload the driver",
+            severity="degrades",
+            channel=channel.id,
+        )
+
+
+def _first(times_s: Sequence[tuple[float, float]]) -> str:
+    """When the first of some times began, on the clock of the run, on which nothing is before its start."""
+    start_s = times_s[0][0]
+    return f"first at {start_s:.1f} s" if start_s >= 0.05 else "from the start on"
 
 
 def of_register(channel: Channel, register: Register) -> Iterator[Finding]:
@@ -230,7 +259,7 @@ def of_windows_apart(channel: Channel, found: Disagreement) -> Finding:
         code="counter-disagrees-with-power",
         message=f"{channel.id} counted {found.counted_j:.4g} J in {found.name!r} where its power adds up to "
         f"{found.integrated_j:.4g} J ({found.apart:+.0%})",
-        remedy="A load that keeps step with the sensor can do this: measure longer, and compare"
+        remedy="Unless the load keeps step with the power sensor one of the two is wrong: measure longer, and compare"
         if found.sampling and not found.is_bad
         else "Neither can be trusted to better than this; compare with a wall meter",
         severity="disqualifies" if found.is_bad else "degrades",
@@ -239,13 +268,33 @@ def of_windows_apart(channel: Channel, found: Disagreement) -> Finding:
     )
 
 
-def not_counted(channel: Channel, reason: str) -> Finding:
-    """A counter that cannot be true, beside a register that can: the figure is the register's."""
+def not_counted(channel: Channel, reason: str, *, instead: bool = True) -> Finding:
+    """A counter that cannot be true. ``instead``: a register stands beside it that can, and the figure is that one's."""
     return Finding(
         code="counter-not-used",
-        message=f"{channel.id} {reason}, which its device cannot draw; the figure is summed up from its power readings",
-        remedy="Some drivers count wrongly: update the driver, and compare with a wall meter",
+        message=f"{channel.id} {reason}, which its device cannot draw; "
+        + (
+            "the figure is summed up from its power readings"
+            if instead
+            else "nothing else measures the device, and there is no figure of it"
+        ),
+        remedy="Some drivers count wrongly: update the driver, and compare with a wall meter"
+        if channel.component == "gpu"
+        else "See whether its unit is told rightly, and compare with a wall meter",
+        severity="degrades" if instead else "disqualifies",
+        channel=channel.id,
+    )
+
+
+def taken_from_power(channel: Channel, name: str) -> Finding:
+    """The counter and the register beside it disagree, and the figure is the register's."""
+    return Finding(
+        code="counter-not-used",
+        message=f"{channel.id} disagrees with its device's power readings in {name!r}, and more often it is counters that are wrong; the figure "
+        "is summed up from the power readings, and its interval reaches to what was counted, unless that cannot be",
+        remedy="Update the driver, and compare with a wall meter",
         severity="degrades",
+        measurement=name,
         channel=channel.id,
     )
 
@@ -656,5 +705,5 @@ def of_estimates(measurements: Sequence[Measurement], findings: Sequence[Finding
     )
 
 
-def _times(count: int) -> str:
+def times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"

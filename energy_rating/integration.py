@@ -324,7 +324,9 @@ class Counter:
         self._first_reckoning = first_reckoning
         self._limit_w = limit_w
         self.resets: list[float] = []
+        self.told = False  # whether any step of it could be, so that there is a power to go on with
         self.stuck: list[tuple[float, float]] = []
+        self.late: list[tuple[float, float]] = []  # where it stood still and then caught up
         self.period_s = period_s if period_s is not None else learned_period_s(samples)
         if self.period_s is None and not first_reckoning:
             self.period_s = bounded_period_s(samples)
@@ -366,7 +368,8 @@ class Counter:
         period = self.period_s if self.period_s is not None else ASSUMED_PERIOD_S
         # What a counter shows may be one refresh old. A tick that is late (203 ms on an A100, 917 ms on a
         # GeForce, in the logs of the SC24 paper) brings more, but after more time.
-        slack = limit_w * self._stale_s(samples) + 1.0
+        self._stale_for_s = self._stale_s(samples)
+        slack = limit_w * self._stale_for_s + 1.0
         # A tick that comes after a hole in the readings came no longer than this before it was seen: they come all the time.
         fresh_s = self.period_s if self.period_s is not None else LATEST_TICK * _usual_spacing_s(samples)
         previous: float | None = None
@@ -414,7 +417,13 @@ class Counter:
                         ticks=len(self.ticks),
                         gaps=len(self.gaps),
                     )
-                if start - before_s > GAP_S:
+                if not self.told:
+                    # Nobody knows any power yet: what was drawn until now is not nothing, it is unknown.
+                    since_s = self.ticks[-1].earliest_s
+                    if self.gaps and self.gaps[-1][1] >= since_s:
+                        since_s = self.gaps.pop()[0]
+                    self.gaps.append((since_s, start))
+                elif start - before_s > GAP_S:
                     self.gaps.append((before_s, start))
                 else:
                     energy += self._latest_w() * (end - self.ticks[-1].time_s)
@@ -422,6 +431,7 @@ class Counter:
                 moved_s = end
             elif step > 0:
                 self._note_stillness(moved_s, before_s, step)
+                self.told = True
                 energy += step
                 since = min(max(before_s, start - fresh_s), end)
                 self.ticks.append(Tick(earliest_s=since, latest_s=end, energy_j=energy))
@@ -466,6 +476,8 @@ class Counter:
             # It did not catch up: what was drawn meanwhile was never counted.
             self.stuck.append((since_s, until_s))
             self.gaps.append((since_s, until_s))
+        elif still_s > max(UNREAD_S, STUCK_TICKS * self._stale_for_s):
+            self.late.append((since_s, until_s))
 
     def _latest_w(self) -> float:
         if len(self.ticks) < 2:

@@ -11,7 +11,7 @@ from statistics import median
 
 from energy_rating.formats import Session
 from energy_rating.profiles import shipped_profile
-from energy_rating.records import Channel, Component, Device
+from energy_rating.records import Channel, Component, Device, Samples
 
 # Over seconds a card keeps its limit; the tenth is for the gain of its sensor, which NVIDIA states as 5 %. Between two readings
 # it may exceed it: ATX 3.1 asks power supplies to bear twice their rating for 0.1 ms, and less for longer.
@@ -19,8 +19,26 @@ SUSTAINED, TRANSIENT = 1.1, 1.5
 
 # What no device of a kind draws, where nothing is known of the one at hand. Boards: the largest is a GB200 module, 2.7 kW by its power
 # limit for two of them and their CPU. CPU packages: 500 W (AMD EPYC 9965, Intel Xeon 6980P, by their data sheets), which turbo exceeds by
-# 1.2 times (Intel's default of PL2). Memory of a package: 24 modules at some 15 W. A whole node, or what a wall meter sees, has no such bound.
-GENERAL_W: Mapping[Component, float] = {"gpu": 2000.0, "cpu": 1000.0, "dram": 500.0}
+# 1.2 times (Intel's default of PL2). Memory of a package: 24 modules at some 15 W. Modules: that GB200, and half more for moments. What a node
+# or a wall meter can have behind it is a rack at most: 120 kW (GB200 NVL72, by its data sheet), and a quarter more.
+GENERAL_W: Mapping[Component, float] = {
+    "gpu": 2000.0,
+    "cpu": 1000.0,
+    "dram": 500.0,
+    "module": 4000.0,
+    "host": 150_000.0,
+    "wall": 150_000.0,
+}
+
+# Of these the limit that the device itself tells is one of what is measured.
+LIMITED: frozenset[Component] = frozenset({"gpu", "cpu", "dram"})
+
+# A rack's limit says little of a desktop. No machine draws, within one tick, both more than two kilowatts and so many times what it draws at
+# most for nine tenths of the time: servers that can draw ten idle at one or two. Our choice.
+JUMPS_BY, JUMPS_ABOVE_W = 10.0, 2000.0
+
+# So long are the stretches whose mean power tells that, and fewer tell nothing.
+STRETCH_S, FEWEST_STRETCHES = 1.0, 4
 
 # Nothing that answers draws less than this share of its limit: idle cards draw 5 % (RTX 3090) to 15 % (H100 NVL) of it, by their profiles.
 LEAST_SHARE = 0.01
@@ -32,7 +50,7 @@ def told_w(session: Session) -> dict[tuple[Component, str], float]:
     found: dict[tuple[Component, str], float] = {}
     for channel in session.channels:
         key = channel.component, channel.device
-        if key not in found and channel.component in GENERAL_W:
+        if key not in found and channel.component in LIMITED:
             limit_w = _limit_w(session, channel.component, devices.get(channel.device))
             if limit_w is not None:
                 found[key] = limit_w
@@ -51,6 +69,25 @@ def peak_w(channel: Channel, limits: Mapping[tuple[Component, str], float]) -> f
     if limit_w is None:
         return general_w
     return TRANSIENT * limit_w if channel.component == "gpu" else min(general_w, TRANSIENT * limit_w)
+
+
+def counted_w(channel: Channel, limits: Mapping[tuple[Component, str], float], samples: Samples) -> float:
+    """What the device of a counter draws at most, were it for a moment: of a whole machine also by what the counter itself mostly tells."""
+    most_w = peak_w(channel, limits)
+    if channel.component not in ("host", "wall"):
+        return most_w
+    powers: list[float] = []
+    since: tuple[float, float] | None = None
+    for time_s, value in zip(samples.end_s, samples.values, strict=True):
+        if since is not None and value >= since[1] and time_s < since[0] + STRETCH_S:
+            continue
+        if since is not None and value >= since[1]:
+            powers.append((value - since[1]) / (time_s - since[0]))
+        since = time_s, value
+    if len(powers) < FEWEST_STRETCHES:
+        return most_w
+    usual_w = sorted(powers)[min(int(len(powers) * 0.9), len(powers) - 2)]
+    return min(most_w, max(JUMPS_BY * usual_w, JUMPS_ABOVE_W))
 
 
 def _limit_w(session: Session, component: Component, device: Device | None) -> float | None:

@@ -256,6 +256,7 @@ def _of_power(record: Record, measurement: Measurement, limits_w: Mapping[str, f
                 f"{channel.id}: {energy.value / measurement.duration_s:.0f} W on average in {measurement.name!r}; "
                 f"the device is limited to {limit_w:.0f} W",
                 "disqualifies",
+                remedy="Its sensor, or the limit that the driver tells, is wrong: update the driver, and compare with a wall meter",
                 measurement=measurement.name,
                 channel=channel.id,
             )
@@ -374,6 +375,7 @@ def _of_speed(record: Record, measured: Measurement, profiles: Sequence[Profile]
                 f"the tokens ask for {asked / 1e12:,.3g} TFLOP/s; {len(figures)} × {devices[0].name} does at most "
                 f"{sum(peaks) / 1e12:,.3g}",
                 "disqualifies",
+                remedy="See that each token is counted once, and that the model's parameters are told rightly",
                 measurement=measured.name,
             )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from energy_rating.errors import STRICT as STRICT
 
@@ -57,6 +57,12 @@ class Estimate:
         """Lower and upper end of the interval that holds the truth with this confidence."""
         half = self.half_width(confidence)
         return self.value - half, self.value + half
+
+    def reaching(self, other: Estimate) -> Estimate:
+        """The same value with a systematic doubt so large that its interval at 95 % holds all of another's."""
+        half = abs(other.value - self.value) + other.half_width()
+        sigma = max(self.sigma, half / _quantile(CONFIDENCE))
+        return replace(self, systematic=math.sqrt(max(sigma**2 - self.random**2, self.systematic**2)))
 
     def plus(self, other: Estimate, *, same_sensor: bool) -> Estimate:
         """The sum. ``same_sensor``: both share one gain, so their systematic doubts add linearly."""

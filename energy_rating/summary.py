@@ -11,15 +11,15 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from energy_rating import __version__, checks
-from energy_rating.agreement import BLOCK_S, disagreements
+from energy_rating.agreement import BLOCK_S, Disagreement, disagreements, stands_still
 from energy_rating.columns import Column
 from energy_rating.entries import LEAST_DURATION_S
 from energy_rating.errors import BadInput
 from energy_rating.formats import Journal, Session, Span, journal_in, named, read_journal
 from energy_rating.impact import missing
-from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register
+from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register, covered_s
 from energy_rating.journal import JOURNAL_SCHEMAS, being_written
-from energy_rating.limits import LEAST_SHARE, SUSTAINED, limits_w, peak_w
+from energy_rating.limits import LEAST_SHARE, SUSTAINED, counted_w, limits_w, peak_w
 from energy_rating.plausibility import impossible
 from energy_rating.quality import is_accuracy
 from energy_rating.quantities import (
@@ -58,6 +58,8 @@ MOST_JUMPS = 3
 
 # Models are loaded beside a run that has begun, and tell of every second when it is over: so much may be missing at its ends.
 PROLONGED_S = 3.0
+
+NO_SAMPLES = Samples(start_s=Column().values(), end_s=Column().values(), values=Column().values())
 
 # Fewer ticks tell no rate.
 FEWEST_TICKS = 5
@@ -356,6 +358,9 @@ class _Part:
         self.limits_w = limits_w(session)
         self.counters: dict[str, Counter] = {}
         self.registers: dict[str, Register] = {}
+        # Where counter and register of a device tell windows differently, by their name.
+        self.apart: dict[tuple[Component, str], dict[str, Disagreement]] = {}
+        self.still: set[tuple[Component, str]] = set()  # whose register stopped moving
         self.findings: list[Finding] = [
             placed
             for finding, found_s in zip(session.findings, session.found_s, strict=True)
@@ -380,12 +385,20 @@ class _Part:
                     accuracy_w=channel.accuracy_w or 0.0,
                     period_s=channel.period_s,
                     wraps_at_j=channel.wraps_at_j,
-                    limit_w=limit_w,
+                    limit_w=limit_w
+                    if session.schema == JOURNAL_SCHEMAS[0]
+                    else counted_w(channel, self.limits_w, samples),
                     died_at_s=None if session.ended else session.last_s,
                     first_reckoning=session.schema == JOURNAL_SCHEMAS[0],
                 )
                 self.counters[channel.id] = counter
-                self.findings += checks.of_counter(channel, counter)
+                self.findings += checks.of_counter(
+                    channel,
+                    counter,
+                    beside=any(
+                        one.method == "power" for one in self.devices[channel.component, channel.device]
+                    ),
+                )
             else:
                 modelled = channel.method == "model"
                 register = Register(
@@ -422,6 +435,17 @@ class _Part:
             registers = [channel for channel in channels if channel.method == "power"]
             if len(counters) > 1 or len(registers) > 1:
                 self.findings.append(checks.told_twice(counters if len(counters) > 1 else registers))
+            if not registers:
+                for counter in counters:
+                    if reason := self._cannot_be_alone(key, counter):
+                        # Nothing is left of it: what was never seen plausibly is absent, and no zero.
+                        self.counters[counter.id] = Counter(NO_SAMPLES, accuracy=counter.accuracy)
+                        self.findings = [
+                            one
+                            for one in self.findings
+                            if (one.code, one.channel) != ("counter-reset", counter.id)
+                        ]
+                        self.findings.append(checks.not_counted(counter, reason, instead=False))
             if not counters or not registers:
                 continue
             reason = self._cannot_be(key, counters[0], registers[0])
@@ -441,16 +465,72 @@ class _Part:
                     found = list(checks.of_pair(counters[0], counted, integrated, span.end_s - span.start_s))
                     self.findings += found
                     bad = bad or any(finding.severity == "disqualifies" for finding in found)
+            apart = list(
+                disagreements(
+                    self.counters[counters[0].id],
+                    self.registers[registers[0].id],
+                    self.session.spans,
+                    limit_w=self.limits_w.get(key, peak_w(counters[0], self.limits_w)),
+                )
+            )
             if not bad:
-                self.findings += [
-                    checks.of_windows_apart(counters[0], found)
-                    for found in disagreements(
-                        self.counters[counters[0].id],
-                        self.registers[registers[0].id],
-                        self.session.spans,
-                        limit_w=self.limits_w.get(key, peak_w(counters[0], self.limits_w)),
-                    )
-                ]
+                self.findings += [checks.of_windows_apart(counters[0], found) for found in apart]
+            # Figures of the first schema stay as they were published, doubted or not.
+            if self.session.schema != JOURNAL_SCHEMAS[0]:
+                self.apart[key] = {found.name: found for found in apart}
+                if apart and stands_still(self.counters[counters[0].id], self.registers[registers[0].id]):
+                    self.still.add(key)
+                taken = [found.name for found in apart if self._is_registers(key, found)]
+                self.findings += [checks.taken_from_power(counters[0], name) for name in taken]
+
+    def _is_registers(self, key: tuple[Component, str], found: Disagreement) -> bool:
+        """Whether the register's figure is taken where the two disagree.
+
+        Where nothing that a sound sensor does explains it: counters are known to stand still, to run at another rate and to be told in
+        another unit, registers to be off by some per cent. But not what the device cannot draw, nor one that stopped moving.
+        """
+        if key in self.still:
+            return False
+        limit = self.limits_w.get(key)
+        if not found.is_bad or found.duration_s <= 0:
+            return False
+        return limit is None or self._can_be(limit, found.integrated_j / found.duration_s)
+
+    @staticmethod
+    def _can_be(limit_w: float, watts: float) -> bool:
+        return LEAST_SHARE * limit_w < watts <= SUSTAINED * limit_w
+
+    def settled(
+        self, key: tuple[Component, str], name: str, best: Channel, seen: Mapping[str, _Seen]
+    ) -> tuple[Channel, Estimate]:
+        """The channel that a device's figure is taken from in the windows of a name, and that figure.
+
+        Where counter and register disagree nobody may believe either: the interval holds those of both, unless one cannot be.
+        """
+        energy = seen[best.id].estimate
+        register = next((one for one in self.devices[key] if one.method == "power"), None)
+        if register is None or self.session.schema == JOURNAL_SCHEMAS[0]:
+            return best, energy
+        summed = self._alone(register, seen[register.id].estimate)
+        if best is register:
+            # Its counter fell silent, and checks nothing.
+            return best, summed if self.devices[key][0] is not register else energy
+        found = self.apart.get(key, {}).get(name)
+        if found is None or seen[register.id].covered_s <= 0:
+            return best, energy
+        limit = self.limits_w.get(key)
+        if not self._is_registers(key, found):
+            return best, energy.reaching(summed)
+        if limit is not None and not self._can_be(limit, found.counted_j / found.duration_s):
+            return register, summed
+        return register, summed.reaching(energy)
+
+    @staticmethod
+    def _alone(register: Channel, energy: Estimate) -> Estimate:
+        """The energy by a GPU's register with what nothing checks about it."""
+        if register.component != "gpu":
+            return energy
+        return replace(energy, systematic=math.hypot(energy.systematic, REGISTER_ONLY * energy.value))
 
     def _cannot_be(self, key: tuple[Component, str], channel: Channel, beside: Channel) -> str | None:
         """Why a counter is none, though the register beside it tells what its device can draw; None where that is not so.
@@ -462,19 +542,25 @@ class _Part:
         integrated = register.between(counter.first_s, counter.last_s)
         if limit is None or integrated is None or register.rejected or len(counter.ticks) < FEWEST_TICKS:
             return None
-        if not LEAST_SHARE * limit < integrated.energy.value / integrated.covered_s <= SUSTAINED * limit:
+        if not self._can_be(limit, integrated.energy.value / integrated.covered_s):
             return None
-        jumps = len(counter.resets)
-        if jumps > MOST_JUMPS and jumps > len(counter.ticks) / 10:
-            return f"jumped {jumps} times"
-        # From its first tick on: what it showed before may be of any age.
-        first, last = counter.ticks[1], counter.ticks[-1]
-        if last.time_s - first.time_s < BLOCK_S:
-            return None
-        counted_w = (last.energy_j - first.energy_j) / (last.time_s - first.time_s)
-        if LEAST_SHARE * limit < counted_w <= SUSTAINED * limit:
+        if jumped := _jumps(counter):
+            return jumped
+        counted_w = _counted_w(counter)
+        if counted_w is None or self._can_be(limit, counted_w):
             return None
         return f"tells of {counted_w:.3g} W on average"
+
+    def _cannot_be_alone(self, key: tuple[Component, str], channel: Channel) -> str | None:
+        """Why a counter is none that no register stands beside; None where that is not so."""
+        counter, limit = self.counters[channel.id], self.limits_w.get(key)
+        if counter.resets and (not counter.told or _jumps(counter)):
+            return f"jumped {checks.times(len(counter.resets))}"
+        counted_w = _counted_w(counter, counter.gaps)
+        if channel.component != "gpu" or limit is None or counted_w is None:
+            return None
+        # That it tells of too much is said where the limit is held against every figure.
+        return f"tells of {counted_w:.3g} W on average" if counted_w <= LEAST_SHARE * limit else None
 
     def is_measured(self, channel_id: str) -> bool:
         """Whether a sensor stands behind the channel, and not a model."""
@@ -515,6 +601,21 @@ class _Part:
             if covered_s[other.id] - covered_s[best.id] > CLEARLY_MORE * duration_s:
                 best = other
         return best
+
+
+def _jumps(counter: Counter) -> str | None:
+    """That a counter jumped so often that it counts nothing; else None."""
+    jumps = len(counter.resets)
+    return f"jumped {checks.times(jumps)}" if jumps > MOST_JUMPS and jumps > len(counter.ticks) / 10 else None
+
+
+def _counted_w(counter: Counter, gaps: Sequence[tuple[float, float]] = ()) -> float | None:
+    """Its mean power from its first tick on (what it showed before may be of any age), without gaps; None over less than a second."""
+    if len(counter.ticks) < FEWEST_TICKS:
+        return None
+    first, last = counter.ticks[1], counter.ticks[-1]
+    took_s = covered_s(first.time_s, last.time_s, gaps)
+    return (last.energy_j - first.energy_j) / took_s if took_s >= BLOCK_S else None
 
 
 @dataclass(slots=True)
@@ -657,21 +758,25 @@ class _Sum:
                 wanted[component] = wanted.get(component, 0.0) + duration_s
                 covered_s = {c.id: self.seen[part.number, c.id].covered_s for c in candidates}
                 best = part.best(candidates, covered_s, duration_s)
+                best, energy = part.settled(
+                    (component, device),
+                    name,
+                    best,
+                    {c.id: self.seen[part.number, c.id] for c in candidates},
+                )
                 seen = self.seen[part.number, best.id]
                 covered[component] = covered.get(component, 0.0) + min(seen.covered_s, duration_s)
                 if seen.covered_s <= 0:
                     continue
                 channel_id = part.renamed[best.id]
                 used[channel_id] = seen.resolutions_s / len(seen.values)
-                energy = seen.estimate
+                by_itself = energy.random
                 if name == MEASURED and len(seen.values) == self.stretches:
                     energy = repeated(energy, self.rates(seen.values))
                 doubts.setdefault(component, []).append(
                     (
                         energy.sigma,
-                        _doubt_from(
-                            best, energy, seen.covered_s, repeats=energy.random > seen.estimate.random
-                        ),
+                        _doubt_from(best, energy, seen.covered_s, repeats=energy.random > by_itself),
                     )
                 )
                 energies[channel_id] = (

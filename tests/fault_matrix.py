@@ -3,7 +3,8 @@
 ``test_faults.py`` plays every cell. The page docs/faults.md is written by ``python tests/fault_matrix.py``; a test compares.
 
 An expectation is a word and the findings that must be there. *right*: the figure holds the truth within its own interval, and is
-valid. *marked*: the same, and a finding degrades or disqualifies it. *doubted*: the figure is wrong, and a finding that says why takes its validity. *partial*: the figure is that of the time that was seen, to
+valid. *marked*: the same, and a finding degrades or disqualifies it. *doubted*: two sensors contradict each other; the figure's
+wide interval holds the truth, though not near its middle, and a finding that says why takes its validity. *partial*: the figure is that of the time that was seen, to
 within its own interval, and says so. *absent*: no figure, and a reason. *right/marked*: marked where the doubt is large. A minus before the word: what the device drew while the
 fault was there could not be known, and must not be in the figure.
 """
@@ -78,7 +79,7 @@ GPU | power frozen |  | marked counter-disagrees-with-power | marked counter-dis
 GPU | counter jumps by 500 J and stays |  | marked counter-reset | marked counter-reset | marked counter-reset | right/marked
 GPU | counter half as fast |  | doubted counter-disagrees-with-power | doubted counter-disagrees-with-power | doubted counter-disagrees-with-power | right
 GPU | counter a third too fast |  | doubted counter-disagrees-with-power | doubted counter-disagrees-with-power | doubted counter-disagrees-with-power | right
-GPU | counter in other units | marked counter-not-used | doubted counter-disagrees-with-power | doubted counter-disagrees-with-power | doubted counter-disagrees-with-power | right
+GPU | counter in other units | marked counter-not-used | doubted counter-disagrees-with-power | marked counter-disagrees-with-power counter-not-used | marked counter-disagrees-with-power counter-not-used | right
 GPU | counter not supported | marked | right reading-failed | right reading-failed | partial partly-measured reading-failed | right reading-failed
 GPU | power not supported | right | right reading-failed | right reading-failed | right reading-failed | right reading-failed
 GPU | unknown error for 1 s |  | right reading-failed | right reading-failed | right reading-failed | partial partly-measured reading-failed
@@ -95,6 +96,7 @@ GPU | suspended and reset |  | marked counter-reset reading-failed suspended | m
 GPU, counter only | lost | -absent gpu-not-measured nothing-measured | -partial partly-measured sensor-lost | -partial partly-measured sensor-lost | -partial partly-measured sensor-lost | marked sensor-lost
 GPU, counter only | counter reset |  | marked counter-reset reading-failed | marked counter-reset reading-failed | marked counter-reset reading-failed | right reading-failed
 GPU, counter only | counter frozen | -absent counter-stuck nothing-measured partly-measured | -partial counter-stuck partly-measured | -partial counter-stuck partly-measured | -partial counter-stuck partly-measured | right
+GPU, counter only | counter in other units | -absent counter-not-used nothing-measured
 GPU, counter only | counter jumps by 500 J and stays |  | marked counter-reset | marked counter-reset | marked counter-reset | right/marked
 GPU, counter only | counter reads zero for 1 s |  | marked counter-reset | marked counter-reset | marked counter-reset | marked counter-reset
 GPU, counter only | unknown error for 5 s |  | right/marked reading-failed | right/marked reading-failed | right/marked reading-failed | partial partly-measured reading-failed
@@ -332,7 +334,7 @@ holds the figures of every window against a known truth. This page is written fr
 | **right** | the truth is within the figure's own 95 % interval, near its middle; the figure is *valid* |
 | **marked** | the same, and a finding marks the figure *degraded* or *invalid* |
 | **partial** | the figure is that of the part that was seen, the coverage says how much that is, and the figure is marked |
-| **doubted** | the figure is wrong; a finding says what contradicts it, and takes its validity |
+| **doubted** | two sensors contradict each other: the figure's interval reaches from one to the other and holds the truth, though not near its middle; a finding says so, and takes its validity |
 | **right/marked** | right; marked where the doubt that the fault leaves is large |
 | **absent** | there is no figure, and a finding says why |
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ import virtual_machine
 from playing_faults import play
 from virtual import FakeDevice, Power, VirtualClock, constant, sine, square, steps
 
-from energy_rating import measure
+from energy_rating import agreement, measure
 from energy_rating.errors import SensorFailed
-from energy_rating.records import Channel, Device, Model, Record
+from energy_rating.integration import Counter, Register
+from energy_rating.records import Channel, Device, Model, Record, Samples
 from energy_rating.sensors import Detection, nvml
 
 ZERO_S = 1000.0
@@ -133,6 +135,107 @@ def test_a_register_that_is_a_thousand_times_too_small_does_not_stand_in_for_its
     assert run.record["run"].validity != "valid"
 
 
+SWINGING = square(100.0, 500.0, 0.9, 0.5)
+
+
+@pytest.mark.parametrize("gain", [0.5, 0.7, 1.3])
+@pytest.mark.parametrize("seconds", [1.5, 3.0])
+def test_a_load_that_swings_does_not_hide_a_counter_that_runs_at_another_rate(gain, seconds, tmp_path):
+    windows = [(0.2 + number * seconds, 0.2 + (number + 1) * seconds - 0.01) for number in range(3)]
+    record = run_of(
+        tmp_path,
+        SWINGING,
+        lambda t, joules: gain * joules,
+        windows=windows,
+        length_s=3 * seconds + 0.4,
+        limit_w=700.0,
+    )
+    none_is_valid_and_off(record, SWINGING[1], windows, 3 * seconds + 0.4)
+    assert record["w1"].validity != "valid"
+
+
+@pytest.mark.parametrize("gain", [0.5, 1.3, 0.7])
+@pytest.mark.parametrize("load", [constant(300.0), SWINGING, WORK], ids=["constant", "swings", "steps"])
+@pytest.mark.parametrize("length_s", [8.0, 20.0])
+def test_the_interval_of_a_counter_that_runs_at_another_rate_holds_the_truth(gain, load, length_s, tmp_path):
+    windows = [(1.0, 4.0), (4.5, 7.5)]
+    record = run_of(
+        tmp_path,
+        load,
+        lambda t, joules: gain * joules,
+        windows=windows,
+        length_s=length_s,
+        limit_w=700.0,
+    )
+    for name, (start_s, end_s) in {"run": (0.0, length_s), "w0": windows[0], "w1": windows[1]}.items():
+        assert record[name].validity != "valid"
+        assert not is_off(record, name, load[1], start_s, end_s), name
+    if load is WORK or length_s > 10:  # else it could keep step with the register, and the counter be right
+        name, start_s, end_s = ("w0", 1.0, 4.0) if load is WORK else ("run", 0.0, length_s)
+        assert record[name].methods == {"gpu": "power"}
+        assert "counter-not-used" in {finding.code for finding in record.findings_on(name)}
+        assert record[name].energy_j["gpu"].value == pytest.approx(
+            load[1](ZERO_S + end_s) - load[1](ZERO_S + start_s),
+            rel=0.13,  # the doubt of a register alone
+        )
+
+
+@pytest.mark.parametrize("watts", [30.0, 300.0])
+def test_the_interval_holds_the_truth_too_where_it_is_the_register_that_is_wrong(watts, tmp_path):
+    clock = VirtualClock(ZERO_S)
+    load = steps((-1e9, 150.0), (1002.0, 300.0), (1006.0, 150.0))
+    device = FakeDevice(clock=clock, power=load[0], energy=load[1], device="GPU-1")
+    device.fault = lambda now, kind: watts if kind == "power" else None
+    found = Detection(sensors=(device,), devices=(Device(id="GPU-1", name="x", power_limit_w=LIMIT_W),))
+    with measure(output_dir=tmp_path / "run", sensors=[found], clock=clock, report=None) as run:
+        clock.sleep(8)
+    assert run.record["run"].validity != "valid"
+    assert not is_off(run.record, "run", load[1], 0, 8)
+
+
+def test_a_counter_that_stands_still_for_good_leaves_the_doubt_of_a_register_alone(tmp_path):
+    load = constant(300.0)
+    record = run_of(tmp_path, load, lambda t, joules: min(joules, 600.0), windows=[(3.0, 7.0)])
+    alone = run_of(tmp_path / "alone", load, windows=[(3.0, 7.0)], has_counter=False)
+    assert record["w0"].methods == {"gpu": "power"}
+    assert record["w0"].energy_j["gpu"].sigma == pytest.approx(alone["w0"].energy_j["gpu"].sigma, rel=0.05)
+    (told,) = [finding for finding in record.findings if finding.code == "counter-stuck"]
+    assert "power readings" in told.message
+
+
+def test_a_counter_that_stood_still_and_caught_up_is_told(tmp_path):
+    joules = SWINGING[1]
+    record = run_of(
+        tmp_path,
+        SWINGING,
+        lambda t, joules: joules if not 3 < t < 7.5 else SWINGING[1](ZERO_S + 3) - SWINGING[1](ZERO_S),
+        length_s=12.0,
+        windows=[(1.0, 4.0), (4.5, 7.2)],
+        limit_w=700.0,
+    )
+    (told,) = [finding for finding in record.findings if finding.code == "counter-stuck"]
+    assert "caught up" in told.message
+    assert record["w0"].validity != "valid"
+    none_is_valid_and_off(record, joules, ((1.0, 4.0), (4.5, 7.2)), 12.0)
+
+
+def test_ticks_whose_times_are_not_known_well_are_no_witness_against_a_counter_that_tells_the_same():
+    """What a block's two ticks differ by may be their times' doubt; the counter reckoned with that in mind says what the register says."""
+    times = [0.1 * number for number in range(60)]
+    of_ticks, of_power = (
+        Samples(start_s=times, end_s=times, values=[watts(t) for t in times])
+        for watts in (lambda t: 300.0 * t, lambda t: 300.0)
+    )
+    counter = Counter(of_ticks, accuracy=0.04, period_s=0.1, limit_w=700.0)
+    register = Register(of_power, accuracy=0.04, period_s=0.1)
+    block = agreement.Block(start_s=1.0, end_s=2.2, apart_j=60.0)
+    assert not agreement._differ(block, counter, register)
+    halved = Counter(
+        replace(of_ticks, values=[0.5 * joules for joules in of_ticks.values]), accuracy=0.04, period_s=0.1
+    )
+    assert agreement._differ(replace(block, apart_j=180.0), halved, register)
+
+
 LONG = ((10.0, 20.0), (100.0, 103.0), (200.0, 290.0))
 LONG_WORK = steps(
     (-1e9, 100.0), (1010.0, 300.0), (1020.0, 100.0), (1100.0, 300.0), (1103.0, 100.0), (1200.0, 300.0), (1290.0, 100.0)
@@ -187,6 +290,96 @@ def test_a_cpus_counter_that_jumps_by_more_than_its_package_can_draw_started_ane
     )
     assert "counter-reset" in codes(record)
     assert not is_off(record, "w0", load[1], 10, 15)
+
+
+@pytest.mark.parametrize(
+    ("component", "by"), [("gpu", 1000.0), ("gpu", 0.001), ("cpu", 16.0), ("dram", 16.0), ("wall", 1e6)]
+)
+@pytest.mark.parametrize("length_s", [2.0, 8.0, 100.0])
+def test_of_a_counter_alone_that_never_told_anything_that_can_be_there_is_no_figure(
+    component, by, length_s, tmp_path
+):
+    record = run_of(
+        tmp_path,
+        constant(300.0),
+        lambda t, joules: by * joules,
+        length_s=length_s,
+        windows=[(0.5, 1.8)],
+        component=component,
+        has_register=False,
+        limit_w=LIMIT_W if component == "gpu" else None,
+    )
+    assert "counter-not-used" in codes(record)
+    assert "counter-reset" not in codes(record)
+    for measurement in record:
+        assert not measurement.energy_j, "a silent zero, or a number that nobody measured"
+        assert measurement.coverage == {component: 0.0}
+        assert measurement.validity == "invalid"
+
+
+def test_a_counter_that_cannot_be_takes_nothing_from_the_card_beside_it(tmp_path):
+    clock = VirtualClock(ZERO_S)
+    watts, joules = constant(300.0)
+    sound, broken = (
+        FakeDevice(
+            clock=clock,
+            power=watts,
+            energy=joules,
+            device=f"GPU-{number}",
+            number=number,
+            has_register=not number,
+        )
+        for number in (0, 1)
+    )
+    broken.fault = lambda now, kind: 1e6 + 1000 * (joules(broken.tick_before(now)) - joules(ZERO_S))
+    with measure(output_dir=tmp_path / "run", sensors=[sound, broken], clock=clock, report=None) as run:
+        clock.sleep(8)
+    measurement = run.record["run"]
+    assert set(measurement.energy_by_channel_j) == {"gpu0.energy"}
+    assert measurement.energy_j["gpu"].value == pytest.approx(2400, rel=0.01)
+    assert measurement.coverage["gpu"] == pytest.approx(0.5, abs=0.02)
+    assert measurement.validity == "invalid"
+
+
+def test_what_a_counter_jumped_over_before_any_power_was_known_is_not_covered(tmp_path):
+    record = run_of(
+        tmp_path,
+        constant(300.0),
+        lambda t, joules: 1000 * joules if t < 5 else 1.5e6 + joules - 1500,
+        length_s=300,
+        windows=[(1.0, 4.0), (100.0, 103.0)],
+        has_register=False,
+    )
+    assert not record["w0"].energy_j
+    assert record["w0"].validity == "invalid"
+    assert record["run"].coverage["gpu"] == pytest.approx(295 / 300, abs=0.002)
+    assert record["run"].energy_j["gpu"].value == pytest.approx(295 * 300, rel=0.01)
+    assert record["w1"].energy_j["gpu"].value == pytest.approx(900, rel=0.01)
+
+
+@pytest.mark.parametrize("component", ["module", "host", "wall"])
+@pytest.mark.parametrize("has_register", [True, False])
+def test_a_counter_of_a_whole_machine_that_jumps_started_anew(component, has_register, tmp_path):
+    load = constant(300.0)
+    record = run_of(
+        tmp_path,
+        load,
+        lambda t, joules: joules + (1500 if t > 5.95 else 0),
+        windows=[(4.0, 7.0)],
+        component=component,
+        has_register=has_register,
+        limit_w=None,
+    )
+    assert "counter-reset" in codes(record)
+    assert record["w0"].validity != "valid"
+    assert not is_off(record, "w0", load[1], 4, 7)
+
+
+def test_a_desktop_that_works_hard_for_a_moment_does_not_jump(tmp_path):
+    load = steps((-1e9, 40.0), (1005.0, 900.0), (1005.4, 40.0))
+    record = run_of(tmp_path, load, windows=[(4.0, 7.0)], component="wall", has_register=False, limit_w=None)
+    assert "counter-reset" not in codes(record)
+    assert not is_off(record, "w0", load[1], 4, 7)
 
 
 @pytest.mark.parametrize("tick_s", [0.02, 0.1, 1.0, 3.0, 10.0, 30.0])
