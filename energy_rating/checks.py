@@ -85,7 +85,7 @@ def of_measurement(
             yield Finding(
                 code="partly-measured",
                 message=f"{component}: {seen} of {name!r} was seen by its sensors; the figure is that part's",
-                remedy="Look for sensor-lost, gap and reset findings; measure again",
+                remedy="Look for sensors-late, sensor-lost, gap and reset findings; measure again",
                 severity="note"
                 if component in estimated and beside
                 else "disqualifies"
