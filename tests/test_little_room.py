@@ -65,7 +65,7 @@ except NotMeasured as error:
 """
 
 
-@pytest.mark.parametrize("left_mib", [30, 50, 75, 100, 130, 400])
+@pytest.mark.parametrize("left_mib", [24, 30, 50, 75, 100, 130, 400])
 def test_who_asks_for_a_record_gets_it_or_is_told_how_to_make_it(tmp_path, left_mib):
     done = subprocess.run(
         [sys.executable, "-c", ASKS, str(left_mib)],
