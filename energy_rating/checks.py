@@ -86,7 +86,7 @@ def of_measurement(
                 code="partly-measured",
                 message=f"{component}: {seen} of {name!r} was seen by its sensors; "
                 + ("the figure is that part's" if share > 0 else "there is no figure"),
-                remedy="Look for sensor-lost, gap and reset findings; measure again",
+                remedy="Look for sensors-late, sensor-lost, gap and reset findings; measure again",
                 severity="note"
                 if component in estimated and beside
                 else "disqualifies"

@@ -10,13 +10,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from energy_rating import __version__
 from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import COMPONENTS, STAGES, Component, Record
+from energy_rating.records import COMPONENTS, STAGES, Component, Place, Record
+
+if TYPE_CHECKING:
+    from energy_rating.impact import Impact
 
 EXPORTS = ("csv",)
 
@@ -96,6 +99,12 @@ def sensors(as_json: bool, probe: bool) -> None:
     metavar="FRA",
     help="Country where it runs: goes into the record, and its carbon factor is used. Without it no carbon is told.",
 )
+@click.option(
+    "--region",
+    metavar="europe-west9",
+    help="Region as the cloud calls it: goes into the record, as it is said.",
+)
+@click.option("--provider", metavar="gcp", help="Whose cloud it is: goes into the record, as it is said.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --output-dir.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when a finding degrades the figures.")
 @json_option
@@ -109,6 +118,8 @@ def measure(
     count_from: Path | None,
     period: float,
     zone: str | None,
+    region: str | None,
+    provider: str | None,
     resume: bool,
     strict: bool,
     as_json: bool,
@@ -129,7 +140,13 @@ def measure(
         check_zone(zone)
     _free_folder(output_dir)
     run = meter.measure(
-        stage, model=model, task=task, output_dir=output_dir, period_s=period, resume=resume, place=zone
+        stage,
+        model=model,
+        task=task,
+        output_dir=output_dir,
+        period_s=period,
+        resume=resume,
+        place=_place(zone, region, provider),
     )
     code = run_command(
         command,
@@ -152,6 +169,18 @@ def measure(
         _tell("--strict: the figures are degraded; see the findings in the record")
         code = 1
     sys.exit(code)
+
+
+def _place(zone: str | None, region: str | None, provider: str | None) -> Place | None:
+    """Where it runs, as far as that was said."""
+    if zone is None and region is None and provider is None:
+        return None
+    try:
+        return Place(zone=zone, region=region, provider=provider)
+    except ValueError as error:
+        raise BadInput(
+            str(error), "Say it as the cloud does, such as --region europe-west9 --provider gcp"
+        ) from None
 
 
 def _record_or_none(run: Any) -> Record | None:
@@ -865,18 +894,24 @@ def calibrate(
 @cli.command()
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option(
-    "--zone", required=True, metavar="FRA", help="Country whose carbon factor to use, by its three letters."
+    "--zone",
+    metavar="FRA",
+    help="Country whose carbon factor to use, by its three letters. Default: where the record says that it ran.",
 )
 @json_option
-def impact(record: Path, zone: str, as_json: bool) -> None:
+def impact(record: Path, zone: str | None, as_json: bool) -> None:
     """The carbon of a record's energy, location-based, by a country's yearly factor."""
     from energy_rating.evidence import load
     from energy_rating.formats import plain
-    from energy_rating.impact import footprint
+    from energy_rating.impact import footprint, zone_of
     from energy_rating.publishers import text
     from energy_rating.rating import is_example
 
     measured = load(record)
+    if zone is None and zone_of(measured) is None:
+        raise click.UsageError(
+            "Missing option '--zone': the record does not say where it ran. Name the country, such as --zone FRA."
+        )
     with _strays_apart():
         found = footprint(measured, zone=zone)
     if as_json:
@@ -922,7 +957,9 @@ def label(record: Path, output: Path, scheme: str | None, provisional: bool) -> 
 @click.argument("records", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--label", help="Path of the label's picture as the card is to link it, such as label.png.")
 @click.option(
-    "--zone", metavar="FRA", help="Country of a training run: writes co2_eq_emissions into the metadata."
+    "--zone",
+    metavar="FRA",
+    help="Country of a training run: writes co2_eq_emissions into the metadata. Default: where the record says that it ran.",
 )
 @click.option("--scheme", help="Scheme to rate under. Default: the newest.")
 @provisional_option
@@ -945,7 +982,7 @@ def card(
     """Writes or refreshes the section in a model card; every other byte stays as it is."""
     from energy_rating.evidence import load
     from energy_rating.impact import check_zone, footprint
-    from energy_rating.publishers.card import remove_card_file, update_card_file
+    from energy_rating.publishers.card import emissions_of_others, remove_card_file, update_card_file
     from energy_rating.rating import TRAINING
     from energy_rating.rating import rate as rated
 
@@ -964,6 +1001,10 @@ def card(
             for record in found:
                 if record.stage in TRAINING:
                     carbon = footprint(record, zone=zone)
+        elif overwrite or not emissions_of_others(readme):
+            for record in found:
+                if record.stage in TRAINING:
+                    carbon = _carbon_where_it_ran(record) or carbon
         changed = update_card_file(
             readme,
             found,
@@ -975,6 +1016,24 @@ def card(
     _print(f"{'Written' if changed else 'Unchanged'}: {readme}")
     for record in found:
         _print_unchecked(record, f"{record.run_id}: " if len(found) > 1 else "")
+
+
+def _carbon_where_it_ran(record: Record) -> Impact | None:
+    """The carbon at the place that a record says; None, and a line, where it says one of which nothing can be told."""
+    from energy_rating.impact import footprint, zone_of
+
+    if zone_of(record) is None:
+        return None
+    try:
+        found = footprint(record)
+    except EnergyRatingError as error:
+        _tell(f"no emissions are written: {error}")
+        return None
+    if found.validity == "invalid":
+        _tell(f"no emissions are written: the measurement {found.measurement!r} is invalid")
+        return None
+    _tell(f"emissions are those of {found.zone_name} ({found.zone}), where the record says that it ran")
+    return found
 
 
 @cli.command()
@@ -1204,9 +1263,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         _let_go_of_output()
         sys.exit(0)
     except OSError as error:
+        written = error.filename is None and _is_of_click(error)
         _let_go_of_output()
-        place = f"{error.filename}: " if error.filename else ""
-        _tell(
-            f"error: {place}{error.strerror or type(error).__name__}. See whether it has room, and may be used"
-        )
+        why = error.strerror or type(error).__name__
+        if written:  # click itself has printed: --help, --version
+            _tell(f"error: standard output cannot be written to: {why}. Make room, or write elsewhere")
+        elif error.filename:
+            _tell(f"error: {error.filename}: {why}. See whether it has room, and may be used")
+        else:
+            _tell(f"error: a file could not be read or written: {why}. See whether its disk has room")
         sys.exit(1)
+
+
+def _is_of_click(error: OSError) -> bool:
+    """Whether it was raised where click prints."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return str(module).partition(".")[0] == "click"

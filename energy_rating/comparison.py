@@ -314,6 +314,10 @@ def _device(record: Record, device_id: str) -> str | None:
 # ------------------------------------------------------------------------------------------------------- differences
 
 
+# What measuring loads by itself, and only where there is need for it: a version that one record lacks was no setting of the program's.
+INSTRUMENTS = ("codecarbon", "numpy", "pynvml")
+
+
 def _differences(
     a: Record, b: Record, of_a: Measurement, of_b: Measurement, component: Component
 ) -> Iterator[Difference]:
@@ -323,6 +327,8 @@ def _differences(
     ]
     for what in dict.fromkeys((*settings[0], *settings[1])):
         values = settings[0].get(what), settings[1].get(what)
+        if what in INSTRUMENTS and None in values:
+            continue
         if values[0] != values[1]:
             yield Difference(what=what, a=values[0], b=values[1])
 

@@ -213,11 +213,11 @@ def read_record(path: str | Path) -> Record:
     if path.is_dir():
         path = path / RECORD_NAME
     if path.name == RECORD_NAME and not path.exists():
-        _refuse_journal_alone(path.parent)
+        refuse_journal_alone(path.parent)
     return record_from_json(_read_bytes(path, LARGEST_RECORD), place=path)
 
 
-def _refuse_journal_alone(folder: Path) -> None:
+def refuse_journal_alone(folder: Path) -> None:
     """Raises where a folder holds a journal: its record can be made."""
     for name in JOURNAL_NAMES:
         if (folder / name).is_file():
@@ -465,6 +465,12 @@ class _Windows:
             row, name, start_s, _ = self._open[key]
             self._open[key] = row, name, start_s, work
             self._counts.setdefault(key, _Counts()).add(t, work)
+
+    def tell(self, key: int, work: dict[str, Number]) -> None:
+        """What a window has counted by now, told beside another's end."""
+        if key in self._open:
+            row, name, start_s, _ = self._open[key]
+            self._open[key] = row, name, start_s, work
 
     def opened(self, key: int) -> float:
         """When a window was opened that is open now."""
@@ -852,6 +858,8 @@ class _Reading:
                 if end < start:
                     raise ValueError(f"closed at {end} s, before it was opened at {start} s")
                 self._windows.close(key, end, _work(entry["work"]))
+                if "run" in entry and self._schema != JOURNAL_SCHEMAS[0]:
+                    self._windows.tell(0, _work(entry["run"]))
             elif kind == "finding":
                 found_s = self._time(entry["t"])
                 self._findings.append(validated(Finding, entry["finding"], place))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from energy_rating.errors import BadInput, NotMeasured
 from energy_rating.libraries import without_stray_prints
@@ -33,7 +33,8 @@ class Impact:
 
     ``carbon_g`` is grams of CO2-equivalent, location-based; its doubt is the energy's alone: the factor's own is not published.
     ``components`` are those whose energy is in it, ``missing`` those that were not measured. ``coverage`` is the share (0 to 1)
-    of the time that each component's sensors saw, ``validity`` what the findings leave of the measurement.
+    of the time that each component's sensors saw, ``validity`` what the findings leave of the measurement. ``zone_from``: whether the
+    zone was given, or is the one that the record says it ran in.
     """
 
     measurement: str
@@ -49,6 +50,7 @@ class Impact:
     coverage: Mapping[str, float]
     validity: Validity
     source: str = SOURCE
+    zone_from: Literal["given", "record"] = "given"
     pue: float | None = None
 
     @property
@@ -57,14 +59,26 @@ class Impact:
         return {name: share for name, share in self.coverage.items() if share < FULL_COVERAGE}
 
 
-def footprint(record: Record, *, zone: str, measurement: str = RUN) -> Impact:
+def zone_of(record: Record) -> str | None:
+    """The zone that a record says it ran in; None where it says none."""
+    return record.place.zone if record.place is not None else None
+
+
+def footprint(record: Record, *, zone: str | None = None, measurement: str = RUN) -> Impact:
     """The carbon of a measurement's energy in a zone (a country by its three letters, such as FRA).
 
+    ``zone``: by default the one that the record says it ran in; which of both it was is ``Impact.zone_from``.
+
     Raises:
-        BadInput: there is no factor for the zone.
+        BadInput: there is no factor for the zone, or neither the caller nor the record says one.
         NotMeasured: there is no such measurement, or no energy in it.
     """
-    factor = _factor(zone)
+    said = zone_of(record) if zone is None else zone
+    if said is None:
+        raise BadInput(
+            "the record does not say where it ran", "Name the country with --zone, such as FRA", place="zone"
+        )
+    factor = _factor(said, place="--zone" if zone is not None else "place.zone of the record")
     measured = record[measurement]
     components = _components(measured)
     if not components:
@@ -86,6 +100,7 @@ def footprint(record: Record, *, zone: str, measurement: str = RUN) -> Impact:
         zone_name=str(factor["country_name"]),
         year=int(factor["year"]),
         coverage={name: measured.coverage.get(name, 1.0) for name in components},
+        zone_from="record" if zone is None else "given",
         validity=_worse(measured.validity, validity(record.findings_on(measurement))),
     )
 
@@ -117,7 +132,7 @@ def _components(measured: Measurement) -> tuple[str, ...]:
     return tuple(name for name in PARTS if name in measured.energy_j)
 
 
-def _factor(zone: str) -> Mapping[str, Any]:
+def _factor(zone: str, *, place: str = "--zone") -> Mapping[str, Any]:
     table = _table()
     found = table.get(zone.upper())
     if found is None or not found.get("carbon_intensity") or not found.get("year"):
@@ -127,7 +142,7 @@ def _factor(zone: str) -> Mapping[str, Any]:
         raise BadInput(
             f"there is no carbon factor for the zone {zone[:40]!r}",
             f"Zones are countries by three letters, such as FRA{'; did you mean ' + ', '.join(near) + '?' if near else ''}",
-            place="--zone",
+            place=place,
         )
     return found
 

@@ -51,7 +51,7 @@ from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JournalFile, cl
 from energy_rating.libraries import has_room
 from energy_rating.sampler import QUIET_LINE_S, Clock, Models, MonotonicClock, Sampler, Ticker
 from energy_rating.sensors import Detection, Sensor
-from energy_rating.survey import InTurn, detect
+from energy_rating.survey import InTurn
 
 if TYPE_CHECKING:
     import pandas
@@ -79,6 +79,10 @@ SAME_COUNT = 1e-9
 # What drains a device's queue, and may fail at that.
 QUEUES = ("torch", "jax", "jaxlib", "cupy", "cupy_backends")
 
+# What the judging half reads files with, and what makes tables: what these fail with, as for want of memory, is not the program's.
+JUDGING = ("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection")
+TABLES = (*JUDGING, "pandas", "numpy", "dateutil", "pytz", "tzdata", "six", "pyarrow")
+
 # A counter's period that differs by less from what is remembered is the same.
 SAME_PERIOD = 0.02
 
@@ -88,10 +92,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _chosen(given: Sequence[str | Sensor | Detection]) -> Detection:
-    names = [item for item in given if isinstance(item, str)]
-    found = [detect(names)] if names else []
-    for item in given:
+def _given(items: Sequence[str | Sensor | Detection]) -> Detection:
+    """The sensors among them, less those that are to be looked for by their kind's name."""
+    found: list[Detection] = []
+    for item in items:
         if isinstance(item, Detection):
             found.append(item)
         elif not isinstance(item, str):
@@ -261,6 +265,9 @@ class Run:
         self._said: set[str] = set()
         self._forked: mmap.mmap | None = None  # a byte that forked children share with this process
         self._outcome: Outcome | None = None
+        self._was_left = (
+            False  # by whoever took its items one by one: that is no failure, whatever tells of it
+        )
         self._record: Record | None = None
         self._trouble: EnergyRatingError | None = None
 
@@ -340,8 +347,8 @@ class Run:
             findings.append(
                 Finding(
                     code="sensors-late",
-                    message=f"no sensor had answered {PATIENCE_S:.0f} s after the start",
-                    remedy="See what answers with: energy-rating sensors",
+                    message=f"no sensor could be read within {PATIENCE_S:.0f} s of the start, and the program did not wait longer",
+                    remedy="See what answers, and how soon, with: energy-rating sensors",
                 )
             )
         described = environment.describe(detection.devices)
@@ -382,9 +389,10 @@ class Run:
         """
         of_its_own = "SLURM_GPUS_PER_TASK" in self._environ and "SLURM_LOCALID" in self._environ
         if rank > 0 and of_its_own:
+            in_turn = InTurn(["nvml", "amdsmi", "intel"])
             return (
-                functools.partial(_chosen, ["nvml", "amdsmi", "intel"]),
-                None,
+                in_turn.measuring,
+                in_turn,
                 [
                     Finding(
                         code="another-rank-measures",
@@ -417,8 +425,13 @@ class Run:
                 )
             )
         if self._sensors is not None:
-            return functools.partial(_chosen, self._sensors), None, findings
-        in_turn = InTurn()
+            names = [item for item in self._sensors if isinstance(item, str)]
+            given = _given(self._sensors)
+            if not names:
+                return lambda: given, None, findings
+            in_turn = InTurn(names, given)
+        else:
+            in_turn = InTurn()
         return in_turn.measuring, in_turn, findings
 
     def _open_journal(self, rank: int) -> tuple[JournalFile, list[Finding]]:
@@ -512,6 +525,39 @@ class Run:
             return
         self._judge()
 
+    def _refuse_without_room(self, what: str) -> None:
+        """Nothing more is loaded where next to no address space is left.
+
+        With 23 to 27 MiB left, loading pydantic's binary part aborted the process (x86-64, glibc 2.36), and a thread's heap takes 64 more.
+        """
+        if not has_room():
+            made = f"Make it with: energy-rating summarise {self.folder or ''}".rstrip()
+            raise NotMeasured(
+                f"the limit of address space (ulimit -v) leaves no room to make {what} here",
+                made if what == "the record" else f"The journal is in {self._journal_file.path or 'memory'}",
+            )
+
+    def _asked_for(self, what: str, work: Callable[[], R], called: Sequence[str]) -> R:
+        """What the judging half makes of the journal so far; ``called`` are others' packages that it uses.
+
+        Raises:
+            NotMeasured: it could not be made here.
+        """
+        self._refuse_without_room(what)
+        try:
+            return Errand(work, here=self._is_inside()).result()
+        except EnergyRatingError as error:
+            pass_on(error, called=called)
+            raise
+        except Exception as error:  # where the journal is, it can be made elsewhere
+            pass_on(error, called=called)
+            missing = isinstance(error, ModuleNotFoundError)
+            why = f"needs {error.name}, which is not installed here" if missing else ""  # type: ignore[attr-defined]
+            raise NotMeasured(
+                f"{what} {why or f'could not be made ({type(error).__name__}: {error})'}",
+                f"The journal is in {self._journal_file.path or 'memory'}",
+            ) from error
+
     def ended_as(self, outcome: Outcome) -> None:
         """Says how a program ended that is measured from outside; what is raised in a ``with`` block says it by itself."""
         self._outcome = outcome
@@ -563,7 +609,7 @@ class Run:
         if journal.taken:
             self.tell(
                 "descriptor-closed",
-                f"the program closed the journal's descriptor {journal.taken} times; nothing was written to what came in its place",
+                f"the program closed the journal's descriptor {'once' if journal.taken == 1 else f'{journal.taken} times'}; nothing was written to what came in its place",
                 "Close each descriptor once (os.close, os.closerange, os.dup2)",
             )
         if journal.trouble or journal.dropped:
@@ -628,11 +674,11 @@ class Run:
             )
             self._lines.append(str(self._trouble))
         except EnergyRatingError as error:
-            pass_on(error)
+            pass_on(error, called=JUDGING)
             self._trouble = error
             self._lines.append(str(error))
         except Exception as error:  # the journal is there; the measured program's own outcome stands
-            pass_on(error)
+            pass_on(error, called=JUDGING)
             self._trouble = EnergyRatingError(
                 f"the record could not be made ({type(error).__name__}: {error})",
                 f"The journal is in {self._journal_file.path}",
@@ -697,7 +743,7 @@ class Run:
         return self._start()
 
     def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
-        self.stop(raised)
+        self.stop(None if self._was_left else raised)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorates a function: each call is a run of its own."""
@@ -714,9 +760,16 @@ class Run:
 
             @functools.wraps(function)
             async def measured_stream(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with self._fresh():
+                run = self._fresh()
+                with run:
                     async for item in function(*args, **kwargs):
-                        yield item
+                        try:
+                            yield item
+                        except BaseException as error:
+                            # Nothing is going on in here but that somebody has the last item: who closes it then, or has it closed
+                            # when the loop ends (which cancels that), has left it.
+                            run._was_left = not isinstance(error, Exception | KeyboardInterrupt | SystemExit)
+                            raise
 
             return measured_stream
 
@@ -847,6 +900,9 @@ class Run:
         ``start_s`` and ``end_s`` are seconds of the run's clock (``time.monotonic()``, which is the same in every process of a
         machine). Times before the run or in the future become those of the run. Readings are dense for a minute after an
         edge; a window that is noted later than that is known as well as one reading a second tells.
+
+        ``work`` is that of the window alone, and does not reach the run: whatever was noted afterwards stands inside no other window, and
+        the same work may have been counted by those of its time. Count it at the run too (``run.count``), if nobody else does.
         """
         if self._state != "open" or not self._mine():
             return
@@ -999,7 +1055,11 @@ class Run:
         outermost = window.outermost
         reached = window.counted_here() if outermost else {}
         journal, waiting = self._journal_file, self._unreached[window.reach]
-        block, put = journal.block({"close": key, "t": now, "work": work}), journal.put
+        entry: dict[str, Any] = {"close": key, "t": now, "work": work}
+        if outermost and work:
+            # Should the process be killed now, its run knows no less than its windows do.
+            entry["run"] = self._work_of_run()[0]
+        block, put = journal.block(entry), journal.put
         # All or nothing, as above.
         del self._open[key]
         self._own_open -= outermost and window.reach == "own"
@@ -1125,11 +1185,21 @@ class Run:
         if self._ending is not None:
             self._ending.result()  # whoever stopped it may have been called away meanwhile
         if self._record is None and self._state == "stopped" and self._trouble is None:
+            self._refuse_without_room("the record")
             Errand(self._judge, here=self._is_inside()).result()
             self._say()
         if self._record is None:
             if self._trouble is not None:
                 raise NotMeasured(self._trouble.message, self._trouble.remedy) from self._trouble
+            if self._state == "new":
+                raise NotMeasured(
+                    "the run has not begun",
+                    "Call start(), or use it with the with statement; ask after its end",
+                )
+            if self._state == "elsewhere" or not self._mine():
+                raise NotMeasured(
+                    "this run is measured in the process in which it began", "Ask for the record there"
+                )
             raise NotMeasured(
                 "the run has not ended yet", "Ask for the record after the with block, or after stop()"
             )
@@ -1142,41 +1212,44 @@ class Run:
         journal each time (about a second for an hour of one GPU); for every step of a training, look at the record afterwards.
 
         Raises:
-            NotMeasured: the run has not started.
+            NotMeasured: the run has not started, or the record cannot be made here; says why.
         """
         if self._state == "stopped":
             return self.record
         if self._state != "open":
             raise NotMeasured("the run has not started", "Call start(), or use it with the with statement")
-        from energy_rating.formats import read_journal_from
-        from energy_rating.summary import summarise_journal
-
         if isinstance(self._clock, MonotonicClock):
             threading.Event().wait(ONE_UPDATE_S)
 
         def summed_up() -> Record:
+            from energy_rating.formats import read_journal_from
+            from energy_rating.summary import summarise_journal
+
             # A reading that is being written at this moment is there whole or not at all.
             with self._journal_file.stream() as stream:
                 return summarise_journal(read_journal_from(stream, place="the journal"), going_on=True)
 
-        return Errand(summed_up, here=self._is_inside()).result()
+        return self._asked_for("the record", summed_up, JUDGING)
 
     def trace(self) -> pandas.DataFrame:
         """The readings so far as a table: one row a reading of a channel, power in watts beside it.
 
         Columns: ``time_s``, ``channel``, ``component``, ``device``, ``method``, ``value`` (joules or watts), ``power_w``.
-        """
-        from energy_rating.formats import read_journal_from
-        from energy_rating.publishers.trace import table
 
+        Raises:
+            NotMeasured: the run has not started, or the table cannot be made here; says why.
+        """
         if self._state not in ("open", "stopped"):
             raise NotMeasured("the run has not started", "Call start(), or use it with the with statement")
 
         def read() -> pandas.DataFrame:
+            from energy_rating.formats import read_journal_from
+            from energy_rating.publishers.trace import table
+
             with self._journal_file.stream() as stream:
                 return table(read_journal_from(stream, place="the journal"))
 
-        return Errand(read, here=self._is_inside()).result()
+        return self._asked_for("the trace", read, TABLES)
 
 
 def _to_stderr(line: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,8 +27,19 @@ PATIENCE_S = 20.0
 KIND_PATIENCE_S = 12.0
 
 
-# When a run begins nobody waits longer for any of them; what answers later is taken in then.
-FIRST_PATIENCE_S = 0.8
+# When a run begins nobody waits longer for any of them, reckoned from its start; what answers later is taken in then. The program waits
+# for a second at most (``meter.PATIENCE_S``): the rest of it is for the first reading of what has answered, on a busy machine, too.
+FIRST_PATIENCE_S = 0.6
+
+# What is asked only once another kind has answered, or was waited for in vain, gets this share of the patience at least.
+LATER_TURN = 0.25
+
+# What a kind that does not answer may wait for, and what keeps NVIDIA's driver loaded.
+WAITS_FOR = "See what it waits for: a file, a file system, a driver"
+PERSISTENCE = "On NVIDIA machines persistence mode keeps the driver loaded: sudo nvidia-persistenced"
+
+# How often it is looked whether something late has answered.
+LATE_STEP_S = 0.1
 
 
 class Refusal(NamedTuple):
@@ -81,54 +93,72 @@ def look(
     *,
     beside: Detection | None = None,
     patience_s: float = KIND_PATIENCE_S,
+    began_s: float | None = None,
     late: list[_Asked] | None = None,
     spoken_for: Sequence[_Asked] = (),
 ) -> tuple[Detection, tuple[Refusal, ...]]:
     """Asks all kinds of sensor, or those named, and closes nothing that it returns.
 
     Kinds that do not wait for each other's answer are asked side by side, in a thread each. One that has not answered within the
-    patience costs itself alone: it goes into ``late``, or what it finds later is let go. What is ``spoken_for`` may still be measured.
+    patience, which is one for all and reckoned from ``began_s`` (by default from now), costs itself alone: it goes into ``late``, or
+    what it finds later is let go. What is ``spoken_for`` may still be measured.
 
     A kind that measures what another one measures too (``FALLBACK``) is asked after it, and one that only models after both; of
     either a sensor is kept only where its component is not measured yet, here or ``beside``. Nothing is so counted twice. Where
     everything that it could measure or model is measured, it is not even asked.
     """
-    found: list[Detection] = []
-    refusals: list[Refusal] = []
+    until_s = (time.monotonic() if began_s is None else began_s) + patience_s
+    found: dict[str, Detection] = {}
+    refusals: dict[str, Refusal] = {}
     measured: set[str] = set()
     if beside is not None:
-        measured |= {channel.component for sensor in beside.sensors for channel in sensor.channels}
+        measured |= _components(beside)
     pending = list(spoken_for)
-    wanted = sorted(sensors.kinds() if names is None else names, key=_turn)
-    for _, turn in itertools.groupby(wanted, key=_turn):
-        asked = [
-            _Asked(name, module)
-            for name in turn
-            for module in [sensors.kind(name)]
-            if not (_turn(name) > 0 and (measured | _awaited(pending)).issuperset(module.COMPONENTS))
-        ]
-        for one in _answers(asked, patience_s, give_up=late is None):
+    waiting: list[_Asked] = []
+
+    def take_in(ones: Iterable[_Asked], until_s: float) -> None:
+        for one in ones:
+            waiting.remove(one)
+            one.wait_until(until_s, give_up=late is None)
             if not one.answered and late is not None:
                 late.append(one)
                 pending.append(one)
             if isinstance(one.answer, Refusal):
-                refusals.append(one.answer)
+                refusals[one.name] = one.answer
                 continue
             detection = one.answer
             if _turn(one.name) > 0:
                 detection = _without(detection, measured | _awaited(pending))
-            measured |= {channel.component for sensor in detection.sensors for channel in sensor.channels}
+            measured.update(_components(detection))
             if detection.sensors and getattr(one.module, "UNTRIED", False):
                 untried = _untried(one.name, one.module.WHAT)
                 detection = replace(detection, findings=(*detection.findings, untried))
-            found.append(detection)
+            found[one.name] = detection
+
+    wanted = sorted(sensors.kinds() if names is None else names, key=_turn)
+    for turn, of_turn in itertools.groupby(wanted, key=_turn):
+        kinds = [(name, sensors.kind(name)) for name in of_turn]
+        wished = {str(component) for _, module in kinds for component in module.COMPONENTS}
+        # Only whoever might measure the same has to have answered: what hangs elsewhere holds up nobody.
+        take_in([one for one in waiting if wished.intersection(one.module.COMPONENTS)], until_s)
+        asked = [
+            _Asked(name, module)
+            for name, module in kinds
+            if not (turn > 0 and (measured | _awaited(pending)).issuperset(module.COMPONENTS))
+        ]
+        _ask(asked)
+        waiting += asked
+        if asked and turn > 0:
+            until_s = max(until_s, time.monotonic() + LATER_TURN * patience_s)
+    take_in(tuple(waiting), until_s)
+    in_order = [found[name] for name in wanted if name in found]
     return (
         Detection(
-            sensors=tuple(sensor for one in found for sensor in one.sensors),
-            devices=tuple(device for one in found for device in one.devices),
-            findings=tuple(finding for one in found for finding in one.findings),
+            sensors=tuple(sensor for one in in_order for sensor in one.sensors),
+            devices=tuple(device for one in in_order for device in one.devices),
+            findings=tuple(finding for one in in_order for finding in one.findings),
         ),
-        tuple(refusals),
+        tuple(refusals[name] for name in wanted if name in refusals),
     )
 
 
@@ -139,12 +169,18 @@ class _Asked:
         self.name = name
         self.module = module
         self.answer: Detection | Refusal = self._refusal(
-            "it did not answer in time, and is left out",
-            "See what it waits for: a file, a file system, a driver",
+            f"the sensors of the kind {name!r} did not answer in time",
+            WAITS_FOR,
         )
+        self.answered_s = math.inf  # on the monotonic clock
         self._answered = threading.Event()
         self._lock = threading.Lock()
         self._given_up = False
+
+    @property
+    def reason(self) -> str:
+        """Why nothing is known of it; empty where it has found something."""
+        return self.answer.reason if isinstance(self.answer, Refusal) else ""
 
     def ask(self) -> None:
         answer: Detection | Refusal
@@ -157,6 +193,7 @@ class _Asked:
         with self._lock:
             if not self._given_up:
                 self.answer = answer
+                self.answered_s = time.monotonic()
                 self._answered.set()
                 return
         if self._given_up and isinstance(answer, Detection):
@@ -201,9 +238,8 @@ def _awaited(pending: Sequence[_Asked]) -> set[str]:
     }
 
 
-def _answers(asked: Sequence[_Asked], patience_s: float, *, give_up: bool) -> Sequence[_Asked]:
-    """The same, once they have answered or been waited for."""
-    until_s = time.monotonic() + patience_s
+def _ask(asked: Sequence[_Asked]) -> None:
+    """Asks each of them, and waits for none."""
     side_by_side = has_room(ROOM_FOR_THREADS)
     for one in asked:
         if not side_by_side:
@@ -214,9 +250,6 @@ def _answers(asked: Sequence[_Asked], patience_s: float, *, give_up: bool) -> Se
             threading.Thread(target=one.ask, name=f"energy-rating-{one.name}", daemon=True).start()
         except (RuntimeError, MemoryError):  # no room for a thread
             one.ask()
-    for one in asked:
-        one.wait_until(until_s, give_up=give_up)
-    return asked
 
 
 def _turn(name: str) -> int:
@@ -257,45 +290,85 @@ def detect(names: Iterable[str] | None = None) -> Detection:
 
 
 class InTurn:
-    """The same in two turns: what measures, which answers at once, and what only models, which takes long to load."""
+    """The same in two turns: what measures, which answers at once, and what only models, which takes long to load.
 
-    def __init__(self) -> None:
+    ``names``: the kinds that are asked, by default all. ``given``: what was detected before, and is measured beside them.
+    """
+
+    def __init__(self, names: Sequence[str] | None = None, given: Detection | None = None) -> None:
+        self._names = names
+        self._given = Detection() if given is None else given
         self._measured = Detection()
         self._refusals: tuple[Refusal, ...] = ()
         self._late: list[_Asked] = []
         self._taken: set[str] = set()
-        self._began_s = 0.0
+        self._began_s = time.monotonic()
+
+    def _kinds(self, *, models: bool) -> list[str]:
+        names = sensors.kinds() if self._names is None else self._names
+        return [name for name in names if sensors.models(name) == models]
 
     def measuring(self) -> Detection:
-        """The sensors that measure."""
-        self._began_s = time.monotonic()
-        measuring = [name for name in sensors.kinds() if not sensors.models(name)]
-        self._measured, self._refusals = look(measuring, patience_s=FIRST_PATIENCE_S, late=self._late)
-        return self._measured
+        """The sensors that measure, as far as they have answered by then: those are to be read at once."""
+        self._measured, self._refusals = look(
+            self._kinds(models=False), patience_s=FIRST_PATIENCE_S, began_s=self._began_s, late=self._late
+        )
+        return Detection(
+            sensors=(*self._measured.sensors, *self._given.sensors),
+            devices=(*self._measured.devices, *self._given.devices),
+            findings=(*self._measured.findings, *self._given.findings),
+        )
 
     def modelling(self) -> Detection:
         """The models of what is not measured; and, where a component is not, why and what would help."""
-        modelling = [name for name in sensors.kinds() if sensors.models(name)]
-        modelled, refusals = look(modelling, beside=self._measured, spoken_for=self._late)
+        modelled, refusals = look(self._kinds(models=True), beside=self._measured, spoken_for=self._late)
         self._taken = _components(self._measured) | _components(modelled)
         both = Detection(sensors=(*self._measured.sensors, *modelled.sensors))
-        return replace(modelled, findings=(*modelled.findings, *_missing(both, (*self._refusals, *refusals))))
+        late = {one.name for one in self._late}
+        refused = [refusal for refusal in self._refusals if refusal.sensor not in late]
+        refused += [one.answer for one in self._late if isinstance(one.answer, Refusal)]
+        missing = _missing(both, (*refused, *refusals))
+        # What another kind measures is not missing; that one was asked for it in vain is to be known all the same.
+        told = " ".join(finding.message for finding in missing)
+        waited_for = [
+            Finding(code="sensors-late", message=one.reason, remedy=WAITS_FOR)
+            for one in self._late
+            if not one.answered and one.reason not in told
+        ]
+        return replace(modelled, findings=(*modelled.findings, *missing, *waited_for))
 
     def belated(self) -> Iterator[Detection]:
-        """What had not answered when the run began, as it answers; waits for that."""
-        for one in self._late:
-            one.wait_until(self._began_s + KIND_PATIENCE_S)
-            if isinstance(one.answer, Detection):
-                detection = _without(one.answer, self._taken)
-                self._taken |= _components(detection)
-                if not detection.sensors:
-                    continue
-                finding = Finding(
-                    code="sensors-late",
-                    message=f"the sensors of the kind {one.name!r} answered only {time.monotonic() - self._began_s:.1f} s after the start",
-                    remedy="On NVIDIA machines persistence mode keeps the driver loaded: sudo nvidia-persistenced",
-                )
-                yield replace(detection, findings=(*detection.findings, finding))
+        """What had not answered when the run began, each as it answers; waits for that."""
+        left = list(self._late)
+        until_s = self._began_s + KIND_PATIENCE_S
+        while left:
+            for one in tuple(left):
+                if one.answered or time.monotonic() >= until_s:
+                    left.remove(one)
+                    yield from self._belated(one)
+            if left:
+                left[0].wait_until(min(until_s, time.monotonic() + LATE_STEP_S), give_up=False)
+
+    def _belated(self, one: _Asked) -> Iterator[Detection]:
+        one.wait_until(0.0)
+        if not one.answered:
+            finding = Finding(
+                code="sensors-late",
+                message=f"the sensors of the kind {one.name!r} had not answered {KIND_PATIENCE_S:.0f} s after the start; they are left out",
+                remedy=WAITS_FOR,
+            )
+            yield Detection(findings=(finding,))
+        elif isinstance(one.answer, Detection):
+            detection = _without(one.answer, self._taken)
+            self._taken |= _components(detection)
+            if not detection.sensors:
+                return
+            finding = Finding(
+                code="sensors-late",
+                message=f"the sensors of the kind {one.name!r} answered only {one.answered_s - self._began_s:.1f} s after the start",
+                remedy=PERSISTENCE if one.name == "nvml" else WAITS_FOR,
+            )
+            yield replace(detection, findings=(*detection.findings, finding))
 
     def unmodelled(self) -> Detection:
         """Nothing but why what is not measured is not, where there is no time for a model."""

@@ -55,6 +55,8 @@ MOST_TOLD = 10  # files that are not judged, sentences that read otherwise
 MOST_WORDS = 1000  # of a label, which has some fifty
 
 CARD_NAME, README_NAME, LABEL_NAME, PICTURE_NAME = "card.md", "README.md", "label.svg", "label.png"
+# What is made from a record: where one of these is there, a record that is not is missing.
+SHOWN = (RATING_NAME, LABEL_NAME, PICTURE_NAME, CARD_NAME)
 NOT_JUDGED = ("trace.png",)
 
 # Where the files that a record or a rating rests on are found, by the folder that their names begin with.
@@ -120,7 +122,7 @@ def verify(
         calibration: the hardware profile with whose gains the record was made (``summarise --calibration``), if it was.
 
     Raises:
-        BadInput: there is no journal, or not even its first line can be read; or the calibration is of no card of it.
+        BadInput: there is no journal, or nothing yet that was made from it, or not even its first line can be read; or the calibration is of no card of it.
     """
     if not 0 <= tolerance < 1:
         raise BadInput(f"{tolerance} is no tolerance from 0 to 1", place="tolerance")
@@ -141,6 +143,11 @@ def verify(
             "Put the file itself there",
             place=folder / journal_name,
         )
+    if present.keys().isdisjoint((RECORD_NAME, *SHOWN)):
+        try:
+            formats.refuse_journal_alone(folder)
+        except BadInput as error:
+            raise BadInput(f"cannot be checked: {error.message}", error.remedy, place=error.place) from None
     journal = formats.read_journal(folder / journal_name)
     gains = None if calibration is None else Path(calibration)
     checking = _Checking(folder, present, journal, made_again(journal, gains), tolerance, gains)

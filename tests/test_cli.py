@@ -366,3 +366,15 @@ def test_a_record_that_cannot_be_printed_leaves_the_code_of_a_command_that_faile
     assert done.returncode == (code or 1)
     assert "Traceback" not in done.stderr
     assert "standard output" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_a_full_disk_is_told_to_be_that_of_standard_output(option):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "energy_rating", option], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert "standard output cannot be written to" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

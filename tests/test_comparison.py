@@ -347,3 +347,16 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
     assert done.exit_code == 1
     wrong = CliRunner().invoke(cli, ["compare", str(a), str(a), "--fail-if-worse", "much"])
     assert wrong.exit_code == 2
+
+
+def test_a_library_that_measuring_loads_itself_is_no_setting_where_one_run_lacks_it() -> None:
+    def with_software(**software: str) -> Record:
+        record = a_record(1000.0)
+        return replace(record, environment=replace(record.environment, software=software))
+
+    found = compare(
+        with_software(python="3.11"), with_software(python="3.11", codecarbon="3.3.2", numpy="2.4")
+    )
+    assert found.differences == ()
+    found = compare(with_software(codecarbon="3.2.0"), with_software(codecarbon="3.3.2", vllm="0.9"))
+    assert [difference.what for difference in found.differences] == ["codecarbon", "vllm"]

@@ -11,7 +11,7 @@ import time
 import pytest
 from test_survey import Meter
 
-from energy_rating import load, sensors, survey
+from energy_rating import load, measure, sensors, survey
 from energy_rating.errors import HardwareAbsent
 from energy_rating.sensors import Detection
 
@@ -58,6 +58,86 @@ def test_what_answers_late_is_taken_in_then(hangs):
     (late,) = in_turn.belated()
     assert late.sensors[0].channels[0].id == "rapl.cpu"
     assert [finding.code for finding in late.findings] == ["sensors-late"]
+
+
+@pytest.mark.parametrize("hanging", ["wall", "intel", "amdsmi", "jetson", "perf", "grace"])
+def test_what_has_answered_is_read_within_the_patience_of_one_turn(hangs, monkeypatch, hanging):
+    monkeypatch.setattr(survey, "FIRST_PATIENCE_S", 4.0)
+    over = hangs(hanging, nvml=[Meter("nvml", "gpu")], rapl=[Meter("rapl", "cpu"), Meter("rapl", "dram")])
+    began_s = time.monotonic()
+    found = survey.InTurn().measuring()
+    took_s = time.monotonic() - began_s
+    assert {sensor.channels[0].id for sensor in found.sensors} == {"nvml.gpu", "rapl.cpu", "rapl.dram"}
+    assert took_s < 1.5 * 4.0, "one deadline for all turns"
+    over.set()
+
+
+def test_what_hangs_elsewhere_does_not_hold_up_the_next_turn(hangs, monkeypatch):
+    asked = []
+    hangs("wall", nvml=[Meter("nvml", "gpu")])
+
+    def detect():
+        asked.append(time.monotonic())
+        return Detection(sensors=(Meter("perf", "cpu"),))
+
+    monkeypatch.setattr(sensors.kind("perf"), "detect", detect)
+    monkeypatch.setattr(survey, "FIRST_PATIENCE_S", 4.0)
+    began_s = time.monotonic()
+    found = survey.InTurn().measuring()
+    assert [sensor.channels[0].id for sensor in found.sensors] == ["nvml.gpu", "perf.cpu"]
+    assert asked[0] - began_s < 2.0, "perf does not wait for a wall meter"
+
+
+def test_what_comes_late_does_not_wait_for_what_hangs_on(hangs):
+    over = threading.Event()
+    hangs("amdsmi", nvml=[Meter("nvml", "gpu")])
+    sensors_of_nvml = sensors.kind("nvml").detect
+
+    def detect():
+        over.wait(60)
+        return sensors_of_nvml()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sensors.kind("nvml"), "detect", detect)
+        in_turn = survey.InTurn()
+        in_turn.measuring()
+        in_turn.modelling()
+        over.set()
+        began_s = time.monotonic()
+        late = next(in_turn.belated())
+    assert late.sensors[0].channels[0].id == "nvml.gpu"
+    assert time.monotonic() - began_s < survey.KIND_PATIENCE_S / 2
+    assert "persistence" in late.findings[-1].remedy
+
+
+def test_what_hangs_beside_another_that_measures_the_same_is_told_by_its_name(hangs):
+    hangs("amdsmi", nvml=[Meter("nvml", "gpu")])
+    in_turn = survey.InTurn()
+    in_turn.measuring()
+    (told,) = [finding for finding in in_turn.modelling().findings if finding.code == "sensors-late"]
+    assert "'amdsmi'" in told.message
+    assert "persistence" not in told.remedy
+
+
+def test_kinds_that_are_asked_for_by_name_wait_for_none_that_hangs(hangs, tmp_path):
+    hangs("wall", nvml=[Meter("nvml", "gpu", "power")])
+    began_s = time.monotonic()
+    with measure(output_dir=tmp_path / "run", sensors=["nvml", "wall"], report=None) as run:
+        waited_s = time.monotonic() - began_s
+        time.sleep(0.5)
+    assert waited_s < survey.KIND_PATIENCE_S / 2
+    told = {finding.code: finding.message for finding in run.record.findings}
+    assert "'wall'" in told["wall-not-measured"]
+    assert "gpu" in run.record["run"].energy_j
+
+
+def test_two_that_hang_do_not_add_up(hangs):
+    over = hangs("rapl", "perf", nvml=[Meter("nvml", "gpu")])
+    began_s = time.monotonic()
+    found, _ = survey.look(patience_s=2.0)
+    assert [sensor.channels[0].id for sensor in found.sensors] == ["nvml.gpu"]
+    assert time.monotonic() - began_s < 4.0
+    over.set()
 
 
 def test_what_comes_when_nobody_waits_any_more_is_let_go(hangs):

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, NotMeasured, measure
 from energy_rating.cli import cli
-from energy_rating.formats import read_record
+from energy_rating.formats import read_record, write_record
 from energy_rating.impact import footprint
 from energy_rating.publishers import text, words
 from energy_rating.rating import is_example
-from energy_rating.records import Finding
+from energy_rating.records import Finding, Place
 
 EXAMPLE = Path(__file__).parents[1] / "reports" / "example-gpu"
 
@@ -102,3 +103,70 @@ def test_the_carbon_of_a_device_that_does_not_exist_says_so():
     assert line[0] == words.EXAMPLE
     result = CliRunner().invoke(cli, ["impact", str(EXAMPLE), "--zone", "DEU"])
     assert result.output.splitlines() == line
+
+
+def test_without_a_zone_it_is_that_of_the_place_where_the_record_says_it_ran(record):
+    there = replace(record, place=Place(zone="FRA", region="europe-west9", provider="gcp"))
+    found = footprint(there)
+    assert (found.zone, found.zone_from) == ("FRA", "record")
+    assert "France, as the record says, mean of" in " ".join(text.impact(found).split())
+    given = footprint(there, zone="DEU")
+    assert (given.zone, given.zone_from) == ("DEU", "given")
+    assert "as the record says" not in text.impact(given)
+
+
+@pytest.mark.parametrize("place", [None, Place(region="europe-west9")])
+def test_where_nobody_says_a_zone_nothing_is_guessed(record, place):
+    with pytest.raises(BadInput, match="does not say where it ran"):
+        footprint(replace(record, place=place))
+
+
+def test_a_place_of_which_there_is_no_factor_is_told_to_be_the_records(record):
+    with pytest.raises(BadInput, match="record: there is no carbon factor for the zone 'US-CA'"):
+        footprint(replace(record, place=Place(zone="US-CA")))
+
+
+@pytest.fixture
+def ran_in_france(record, tmp_path):
+    path = tmp_path / "record.json"
+    write_record(replace(record, place=Place(zone="FRA")), path)
+    return path
+
+
+def test_the_commands_take_the_place_of_the_record(ran_in_france, tmp_path):
+    result = CliRunner().invoke(cli, ["impact", str(ran_in_france)])
+    assert result.exit_code == 0, result.output
+    assert "France, as the record says" in " ".join(result.output.split())
+    readme = tmp_path / "README.md"
+    readme.write_text("# A model\n")
+    result = CliRunner().invoke(cli, ["card", str(readme), str(ran_in_france)])
+    assert result.exit_code == 0, result.output
+    assert "France (FRA), where the record says that it ran" in result.output
+    assert 'geographical_location: "France"' in readme.read_text()
+
+
+def test_a_card_with_emissions_of_somebody_else_keeps_them_where_no_zone_is_given(ran_in_france, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("---\nco2_eq_emissions: 12\n---\n# A model\n")
+    result = CliRunner().invoke(cli, ["card", str(readme), str(ran_in_france)])
+    assert result.exit_code == 0, result.output
+    assert "co2_eq_emissions: 12\n" in readme.read_text()
+    assert CliRunner().invoke(cli, ["card", str(readme), str(ran_in_france), "--zone", "FRA"]).exit_code == 1
+
+
+def test_a_card_is_written_without_emissions_where_the_records_place_has_no_factor(record, tmp_path):
+    path, readme = tmp_path / "record.json", tmp_path / "README.md"
+    write_record(replace(record, place=Place(zone="US-CA")), path)
+    readme.write_text("# A model\n")
+    result = CliRunner().invoke(cli, ["card", str(readme), str(path)])
+    assert result.exit_code == 0, result.output
+    assert "no emissions are written" in result.output
+    assert "co2_eq_emissions" not in readme.read_text()
+
+
+def test_without_a_zone_anywhere_impact_is_used_wrongly(record, tmp_path):
+    path = tmp_path / "record.json"
+    write_record(record, path)
+    result = CliRunner().invoke(cli, ["impact", str(path)], standalone_mode=False)
+    assert isinstance(result.exception, click.UsageError)
+    assert "--zone" in result.exception.message

@@ -15,10 +15,12 @@ import threading
 import time
 import weakref
 
+import pydantic.type_adapter
 import pytest
 from virtual import FakeDevice, VirtualClock, constant
 
-from energy_rating import entries, measure
+from energy_rating import entries, formats, measure
+from energy_rating.errors import NotMeasured
 from energy_rating.formats import read_journal
 from energy_rating.interruptions import interruption_in, is_interruption
 
@@ -317,3 +319,23 @@ def test_what_the_program_was_handling_when_it_called_us_is_not_raised_again():
         error = caught(fails)
     assert error.__context__ is not None
     assert interruption_in(error) is None
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ImportError("failed to map segment"), RuntimeError("no")])
+@pytest.mark.parametrize("ask", ["record", "so_far", "trace"])
+def test_what_a_library_of_ours_fails_with_is_not_the_programs(tmp_path, monkeypatch, error, ask):
+    code = "def fails(*_): raise error"
+    library = {"__name__": "pydantic.type_adapter", "error": error}
+    exec(compile(code, pydantic.type_adapter.__file__, "exec"), library)
+    clock = VirtualClock()
+    power, energy = constant(100.0)
+    device = FakeDevice(clock=clock, power=power, energy=energy)
+    run = measure(sensors=[device], clock=clock, output_dir=tmp_path / "run", report=None).start()
+    clock.sleep(2.0)
+    if ask == "record":
+        monkeypatch.setattr(run, "_is_large", lambda: True)
+        run.stop()
+    monkeypatch.setattr(formats, "validated", library["fails"])
+    with pytest.raises(NotMeasured):
+        run.record if ask == "record" else getattr(run, ask)()
+    run.stop()

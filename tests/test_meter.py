@@ -525,10 +525,12 @@ def test_windows_after_the_end_and_before_the_start_do_no_harm(clock, tmp_path):
 
 def test_start_and_stop_are_as_good_as_with(clock, tmp_path):
     run = a_run(clock, [device(clock)], tmp_path)
-    with pytest.raises(NotMeasured, match="has not ended"):
+    with pytest.raises(NotMeasured, match="has not begun"):
         _ = run.record
     run.start()
     run.start()
+    with pytest.raises(NotMeasured, match="has not ended"):
+        _ = run.record
     clock.sleep(10)
     run.stop()
     assert run.record["run"].energy_j["gpu"].value == pytest.approx(3000, rel=0.01)

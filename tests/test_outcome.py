@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from virtual import FakeDevice, VirtualClock, constant
 
-from energy_rating import BadInput, load, measure, summarise, verify
+from energy_rating import BadInput, NotMeasured, load, measure, summarise, verify
 from energy_rating.cli import cli
 from energy_rating.entries import Lineage, Outcome, Place
 from energy_rating.formats import read_journal, record_from_json, record_to_json, write_record
@@ -462,3 +463,103 @@ def test_a_program_that_is_not_there_leaves_no_run(tmp_path):
         assert done.stderr.count("\n") <= 2
         assert "BadInput" not in done.stderr
         assert not (tmp_path / "run").exists()
+
+
+KILLED = """
+import os, signal
+from energy_rating import measure
+run = measure(output_dir='run', sensors=[], report=None).start()
+for step in range(4):
+    with run.window('step') as window:
+        {counting}
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(
+    ("counting", "of_run", "of_steps"),
+    [
+        ("window.count(token=10)", {"token": 40}, {"token": 40}),
+        ("run.count(token=10)", {"token": 40}, {"token": 40}),
+        (
+            "window.count(token=10); run.count(token=10, step=1)",
+            {"token": 80, "step": 4},
+            {"token": 80, "step": 4},
+        ),
+        (
+            "with run.window('inner') as inner: inner.count(token=10)\n        window.count(token=10, step=1)",
+            {"token": 40, "step": 4},
+            {"token": 40, "step": 4},
+        ),
+    ],
+)
+def test_a_killed_run_knows_what_its_windows_know(tmp_path, counting, of_run, of_steps):
+    script = KILLED.format(counting=counting)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    record = summarise(tmp_path / "run")
+    assert record["step"].work == of_steps
+    assert record["run"].work == of_run
+
+
+def test_a_generator_that_its_reader_leaves_has_not_failed(tmp_path):
+    @measure("inference", output_dir=tmp_path / "run", sensors=[], report=None)
+    async def stream():
+        for token in range(3):
+            await asyncio.sleep(0)
+            yield token
+
+    async def use():
+        async for token in stream():
+            if token == 1:
+                break
+
+    asyncio.run(use())
+    gc.collect()
+    assert load(tmp_path / "run").outcome == Outcome()
+
+
+def test_a_generator_that_is_cancelled_at_its_work_was_cancelled(tmp_path):
+    @measure("inference", output_dir=tmp_path / "run", sensors=[], report=None)
+    async def stream():
+        yield 1
+        await asyncio.sleep(60)
+        yield 2
+
+    async def use():
+        async for _ in stream():
+            pass
+
+    async def main():
+        task = asyncio.create_task(use())
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert load(tmp_path / "run").outcome == Outcome(exception="CancelledError")
+
+
+def test_where_a_command_ran_is_written_down_as_it_was_said(tmp_path):
+    done = measured(
+        "--zone",
+        "FRA",
+        "--region",
+        "europe-west9",
+        "--provider",
+        "gcp",
+        "--",
+        "true",
+        folder=tmp_path / "run",
+    )
+    assert done.returncode == 0, done.stderr
+    assert load(tmp_path / "run").place == Place(zone="FRA", region="europe-west9", provider="gcp")
+    refused = measured("--region", "x" * 500, "--", "true", folder=tmp_path / "other")
+    assert refused.returncode == 1
+    assert "place.region" in refused.stderr
+
+
+def test_the_record_of_a_run_that_was_never_begun_is_not_said_to_be_to_come():
+    with pytest.raises(NotMeasured, match="has not begun"):
+        _ = measure().record

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from virtual import FakeDevice, VirtualClock, square, steps
 
 from energy_rating import BadInput, load, measure, rate, summarise, verify
+from energy_rating.cli import cli
 from energy_rating.formats import read_journal
 from energy_rating.journal import decoded, encoded
 from energy_rating.plausibility import implausible
@@ -592,3 +594,22 @@ def test_strict_decides_the_exit_code_by_what_is_more_than_a_note(run):
     )
     assert done.returncode == 1
     assert "repeats-overlap" in done.stdout
+
+
+@pytest.mark.parametrize("command_line", [[], ["--strict"]])
+def test_a_folder_with_only_a_journal_has_no_record_yet(run, command_line):
+    for path in run.iterdir():
+        if not path.name.startswith("journal"):
+            path.unlink()
+    done = CliRunner().invoke(cli, ["verify", str(run), *command_line], standalone_mode=False)
+    assert isinstance(done.exception, BadInput)
+    told = str(done.exception)
+    assert "cannot be checked: the folder holds a journal but no record" in told
+    assert f"energy-rating summarise {run}" in told
+
+
+def test_a_record_that_was_taken_away_from_its_label_is_missing(run):
+    (run / "record.json").unlink()
+    found = verify(run)
+    assert not found.agrees
+    assert any(difference.file == "record.json" for difference in found.differences)

@@ -521,6 +521,14 @@ def _like(readme: AnyStr, text: str) -> AnyStr:
     return text if isinstance(readme, str) else text.encode()
 
 
+def emissions_of_others(path: str | Path) -> bool:
+    """Whether a card holds emissions that somebody else has written; False also where it cannot be told."""
+    try:
+        return splice.is_of_others(_text(_read(Path(path))), KEY)
+    except BadInput:
+        return False
+
+
 def update_card_file(
     path: str | Path,
     records: Sequence[Record],

@@ -125,6 +125,16 @@ class _Card:
         return index + (self.front.start if self.front else 0)
 
 
+def is_of_others(text: str, key: str) -> bool:
+    """Whether somebody else has written this top-level key of the front matter.
+
+    Raises:
+        BadInput: the front matter is invalid. The place is the line.
+    """
+    entry = _read(text).entry(key)
+    return entry is not None and not entry.ours
+
+
 def put_key(text: str, key: str, value: Value, *, overwrite: bool = False) -> str:
     """The text with this top-level key in its front matter, which is made if there is none.
 

@@ -310,9 +310,10 @@ def impact(value: Impact, *, example: bool = False) -> str:
         f"{name} (estimated)" if name in value.estimated else name for name in value.components
     )
     missing = f"; not measured: {', '.join(value.missing)}" if value.missing else ""
+    where = ", as the record says" if value.zone_from == "record" else ""
     text = (
         f"{words.grams(value.carbon_g)} CO2e: {with_doubt(value.energy_j.times(1 / JOULES_PER_WH), 'Wh')} of {energies}{missing}, at "
-        f"{value.intensity_g_per_kwh:.0f} g/kWh ({value.zone_name}, mean of {value.year}, location-based; {value.source}). "
+        f"{value.intensity_g_per_kwh:.0f} g/kWh ({value.zone_name}{where}, mean of {value.year}, location-based; {value.source}). "
         "Energy only: no cooling of a data centre, no share of making the hardware."
     )
     if value.partly_seen:
