@@ -322,10 +322,6 @@ class Outcome:
         return {key: value for key, value in entry.items() if value is not None}
 
 
-# Where a window stands that was opened inside no other one: in the run's own thread or a task of it; in a thread of which nobody knows
-# where it was started, while one of those was open; or in such a thread while none was.
-Reach = Literal["own", "thread", "beside"]
-
 # Two threads may count into one window. Between reading a sum and writing it another thread may run; a signal's handler may count, too.
 _COUNTING = threading.RLock()
 
@@ -343,17 +339,26 @@ if hasattr(os, "register_at_fork"):
 class Window:
     """A named span with work counted into it. Open until it is left; opened by ``run.window(name)``."""
 
-    __slots__ = ("_faults", "_late", "_through", "name", "of", "outermost", "reach", "work")
+    __slots__ = (
+        *("_faults", "_inner", "_late", "_shown", "_through"),
+        *("above", "holding", "holds_name_around", "key", "name", "of", "waiting", "work"),
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.work: dict[str, Number] = {}
         self.of: Window | None = None  # the window of the run that it is one of
-        self.outermost = False  # whether it was opened inside no window but those of its own name
-        self.reach: Reach = "beside"
+        self.key = 0
+        # Where its work goes when it is left: into the window around it, or a sum of outermost ones (``reaching``). None: nowhere.
+        self.above: Window | None = None
+        self.holding = 0  # windows of which the work comes here, and has not come yet
+        self.holds_name_around = False  # whether one inside it has the name of one around it
         self._faults: list[str] = []
         self._late: Callable[[Window], None] | None = None
         self._through: dict[str, Number] = {}
+        self._inner: dict[str, Number] = {}  # what came from windows inside it
+        self._shown: dict[str, Number] = {}  # and what of that no other window of its name shows
+        self.waiting: dict[int, tuple[Mapping[str, Number], bool]] = {}  # what is to be added to these
 
     def count(self, /, **work: Number) -> None:
         """Adds work of any unit: ``window.count(token=512, request=1)``.
@@ -373,44 +378,83 @@ class Window:
             self._late(self)
             return
         for unit, amount in work.items():
-            clean = self._add(unit, amount)
-            if clean is not None:
-                with _COUNTING:
-                    self._through[unit] = self._through.get(unit, 0) + clean
+            self._add(unit, amount, through=True)
 
-    def _add(self, unit: str, amount: object) -> Number | None:
-        """Adds to one unit; returns what was added."""
+    def _add(self, unit: str, amount: object, *, through: bool = False) -> None:
+        """Adds to one unit."""
         clean = _amount(amount)
         if clean is not None and unit.isprintable() and len(unit) <= LONGEST_UNIT:
             with _COUNTING:
-                total = self.work.get(unit, 0) + clean
+                total, before = self.work.get(unit, 0) + clean, self._through.get(unit, 0)
                 if total <= MOST_WORK:
+                    # Python lets nothing come between these two (see ``interruptions``).
+                    if through:
+                        self._through[unit] = before + clean
                     self.work[unit] = total
-                    return clean
+                    return
         if len(self._faults) < MOST_FAULTS:
             self._faults.append(_shown(unit, amount))
-        return None
 
     def counted_here(self) -> dict[str, Number]:
         """The work that was counted into this window itself, and not at the run while it was open."""
-        through = dict(self._through)
-        if not through:
-            return dict(self.work)
-        rest = {unit: amount - through.get(unit, 0) for unit, amount in dict(self.work).items()}
-        # What floating point leaves of a difference is no work.
-        return {unit: amount for unit, amount in rest.items() if amount > ALIKE * self.work[unit]}
-
-    def take_in(self, waiting: dict[int, Mapping[str, Number]], key: int) -> None:
-        """Adds the amounts that wait under that key. They are either added and wait no more, or neither, whatever is raised."""
         with _COUNTING:
-            if key in waiting:
-                totals = dict(self.work)
-                for unit, amount in waiting[key].items():
-                    if totals.get(unit, 0) + amount <= MOST_WORK:
-                        totals[unit] = totals.get(unit, 0) + amount
-                # Python lets nothing come between these two (see ``interruptions``).
-                self.work = totals
-                del waiting[key]
+            through, work = dict(self._through), dict(self.work)
+        if not through:
+            return work
+        rest = {unit: amount - through.get(unit, 0) for unit, amount in work.items()}
+        # What floating point leaves of a difference is no work.
+        return {unit: amount for unit, amount in rest.items() if amount > ALIKE * work[unit]}
+
+    def told(self) -> tuple[dict[str, Number], dict[str, Number]]:
+        """What was counted at the run while this window was open, and what came from the windows inside it."""
+        self._take_in()
+        with _COUNTING:
+            return dict(self._through), dict(self._inner)
+
+    def rises(self, rising: Mapping[str, Number] | None = None) -> dict[str, Number]:
+        """The work that goes up from here: of each unit what was counted here, or in the windows inside, whichever is more.
+
+        ``rising``: what would come from windows inside that are still open.
+        """
+        work, (_, inner) = self.counted_here(), self.told()
+        for unit, amount in (rising or {}).items():
+            inner[unit] = inner.get(unit, 0) + amount
+        for unit, amount in inner.items():
+            work[unit] = max(amount, work.get(unit, 0))
+        return work
+
+    def figure(self) -> dict[str, Number]:
+        """Its own work: what was counted into it, and of other units what came from the windows inside it."""
+        self._take_in()
+        with _COUNTING:
+            work, shown, through = dict(self.work), self._shown, dict(self._through)
+        for unit, amount in shown.items():
+            total = amount + through.get(unit, 0)
+            if work.get(unit, 0) < total <= MOST_WORK:
+                work[unit] = total
+        return work
+
+    def contradicted(self) -> list[tuple[str, Number, Number]]:
+        """Units of which less was counted here than in the windows inside: the unit and both amounts."""
+        here, (_, inner) = self.counted_here(), self.told()
+        return [
+            (unit, here[unit], amount) for unit, amount in inner.items() if 0 < here.get(unit, 0) < amount
+        ]
+
+    def _take_in(self) -> None:
+        """Adds the amounts that wait. They are either added and wait no more, or neither, whatever is raised."""
+        for key in tuple(self.waiting):
+            with _COUNTING:
+                if key in self.waiting:
+                    work, show = self.waiting[key]
+                    inner, shown = dict(self._inner), dict(self._shown)
+                    for total, wanted in ((inner, True), (shown, show)):
+                        for unit, amount in work.items() if wanted else ():
+                            total[unit] = total.get(unit, 0) + amount
+                    # Python lets nothing come between these (see ``interruptions``).
+                    self._inner = inner
+                    self._shown = shown
+                    del self.waiting[key]
 
     @property
     def left(self) -> bool:

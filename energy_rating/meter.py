@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from energy_rating import environment, nesting, probe, sensors
 from energy_rating.entries import (
     MOST_FAULTS,
-    MOST_WORK,
     RUN,
     Device,
     Finding,
@@ -36,7 +35,6 @@ from energy_rating.entries import (
     Outcome,
     Place,
     Quality,
-    Reach,
     Severity,
     Stage,
     Task,
@@ -49,6 +47,7 @@ from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
 from energy_rating.interruptions import is_interruption, pass_on
 from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JournalFile, claim, state_folder
 from energy_rating.libraries import has_room
+from energy_rating.reaching import SAME_COUNT, Reached
 from energy_rating.sampler import QUIET_LINE_S, Clock, Models, MonotonicClock, Sampler, Ticker
 from energy_rating.sensors import Detection, Sensor
 from energy_rating.survey import InTurn
@@ -72,9 +71,6 @@ LARGEST_AT_ONCE = 64 << 20  # bytes of journal
 ONE_UPDATE_S = 0.12
 
 LONGEST_NAME = 200  # of a window
-
-# Counts that were added up in another order differ by less; a thousandth of a unit in a thousand millions is nobody's mistake.
-SAME_COUNT = 1e-9
 
 # What drains a device's queue, and may fail at that.
 QUEUES = ("torch", "jax", "jaxlib", "cupy", "cupy_backends")
@@ -242,20 +238,13 @@ class Run:
         # Who will leave each of the open windows; and those of them who are gone without having done so, called away before they could.
         self._holders: dict[int, weakref.KeyedRef[int, _OpenWindow]] = {}
         self._gone: deque[weakref.KeyedRef[int, _OpenWindow]] = deque()
-        # Work of windows that are over, to be added to _reached.
-        self._unreached: dict[Reach, dict[int, Mapping[str, Number]]] = {
-            "own": {},
-            "thread": {},
-            "beside": {},
-        }
+        # Windows of which the work has not gone up yet: those that are open, and those that others inside them have outlived.
+        self._rising: dict[int, Window] = {}
         self._ending: Errand[None] | None = None
         self._lines: list[str] = []  # what is to be said at the end
         self._whole = Window(RUN)  # what was counted at the run itself
-        self._through = Window(RUN)  # and while windows were open there
-        # What was counted in its windows, either way, by where these stand; each amount once.
-        self._reached: dict[Reach, Window] = {}
-        self._refused: dict[str, None] = {}  # counts that its outermost windows did not take
-        self._own_open = 0  # outermost windows of the run's own threads and tasks
+        self._reached = Reached()  # and in its windows
+        self._refused: dict[str, None] = {}  # counts that its windows did not take
         self._thread: int | None = None  # the one in which it began
         self._counted: dict[int, dict[str, Number]] = {}
         self._counted_s = -math.inf
@@ -836,8 +825,10 @@ class Run:
                 if window.name not in names:
                     names.add(window.name)
                     window.count_through(work)
-            self._through.count(**work)
-            self._reached_by(own[0].reach).count(**work)
+            top = own[0]
+            while top.above is not None:
+                top = top.above
+            top.count_through(work)
             return
         self._whole.count(**work)
         if not (inside or threading.get_ident() == self._thread) and len(self._open) > 1:
@@ -848,51 +839,15 @@ class Run:
                 "Count into the window itself (window.count), or open one in that thread",
             )
 
-    def _reached_by(self, reach: Reach) -> Window:
-        """What was counted in windows that stand there."""
-        return self._reached.get(reach) or self._reached.setdefault(reach, Window(RUN))
-
     def _work_of_run(self) -> tuple[dict[str, Number], list[str]]:
-        """The run's work up to now, and what was told twice and differently.
-
-        What was counted at the run stands, inside windows or not. Of units that nobody counted at it outside of windows, what was
-        counted in its outermost windows reaches it. Windows of threads of which nobody knows where they were started, beside open
-        windows of the run's own threads, may hold the same work as those: it counts once.
-        """
-        for reach, waiting in self._unreached.items():
-            for key in tuple(waiting):
-                self._reached_by(reach).take_in(waiting, key)
-        tallies: dict[Reach, dict[str, Number]] = {
-            reach: dict(window.work) for reach, window in tuple(self._reached.items())
-        }
-        for window in tuple(self._open.values()):
-            if window.outermost:
-                tally = tallies.setdefault(window.reach, {})
-                for unit, amount in window.counted_here().items():
-                    tally[unit] = tally.get(unit, 0) + amount
-        own, threads = tallies.get("own", {}), tallies.get("thread", {})
-        reached: dict[str, Number] = {}
-        apart: list[str] = []
-        for unit in dict.fromkeys((*own, *threads, *tallies.get("beside", {}))):
-            once = own.get(unit) or threads.get(unit, 0)
-            if own.get(unit) and threads.get(unit) and not _alike(own[unit], threads[unit]):
-                apart.append(
-                    f"{unit}: {own[unit]:,.12g} in windows, {threads[unit]:,.12g} in threads beside them"
-                )
-            reached[unit] = once + tallies.get("beside", {}).get(unit, 0)
-        # What was counted at the run while windows were open there is in both.
-        through = dict(self._through.work)
-        counted = dict(self._whole.work)
-        for unit, amount in reached.items():
-            shared = through.get(unit, 0)
-            rest = amount - shared
-            if not counted.get(unit):
-                counted[unit] = amount
-                continue
-            if rest > SAME_COUNT * amount and not _alike(rest, counted[unit]):
-                apart.append(f"{unit}: {counted[unit]:,.12g} at the run itself, {rest:,.12g} in its windows")
-            counted[unit] += shared
-        return {unit: amount for unit, amount in counted.items() if amount <= MOST_WORK}, apart
+        """The run's work up to now, and what was told twice and differently (see ``reaching``)."""
+        with self._lock:
+            work, apart = self._reached.work_of_run(self._whole, self._rising)
+            # Sums of the same fractions in another order differ in the last digit; a count only grows.
+            for unit, before in self._counted.get(0, {}).items():
+                if before * (1 - SAME_COUNT) <= work.get(unit, 0) < before:
+                    work[unit] = before
+        return work, apart
 
     def note(self, name: str, start_s: float, end_s: float, work: Mapping[str, Number] | None = None) -> None:
         """A window that is over: what somebody else timed, such as the server of a model.
@@ -983,9 +938,11 @@ class Run:
                 self._leave_deserted()
             key, self._next = self._next, self._next + 1
             now = self._edge() if at is None else at
-            window.of = self._whole
+            window.of, window.key = self._whole, key
             if at is None:
                 self._place(window)
+            above = window.above
+            own = above is not None and above is self._reached.own
             if holder is not None:
                 self._holders[key] = weakref.KeyedRef(holder, self._gone.append, key)
             journal = self._journal_file
@@ -993,7 +950,10 @@ class Run:
             # All or nothing: Python looks for signals after a call, where a function begins and where it jumps back, and so nothing of
             # the program's can come between these.
             self._open[key] = window
-            self._own_open += window.outermost and window.reach == "own"
+            if above is not None:
+                self._rising[key] = window
+                above.holding += 1
+                self._reached.own_open += own
             put(block)
             journal.flush()
         return key
@@ -1003,15 +963,8 @@ class Run:
 
         One that was noted afterwards stands nowhere: its work may have been counted by the windows of its time.
         """
-        inside, own = nesting.here(self._whole)
-        # Windows of one name inside each other are one measurement: the work of each is work of it.
-        window.outermost = all(one.name == window.name for one in own)
-        if own:
-            window.reach = own[0].reach
-        elif inside or threading.get_ident() == self._thread:
-            window.reach = "own"
-        elif self._own_open:
-            window.reach = "thread"
+        inside, around = nesting.here(self._whole)
+        self._reached.place(window, around, own=inside or threading.get_ident() == self._thread)
 
     def _edge(self) -> float:
         """The time now, since the run's start; readings around it are kept."""
@@ -1047,43 +1000,57 @@ class Run:
 
     def _close(self, key: int, now: float) -> None:
         window = self._open[key]
+        window.closed(self._counted_late)
+        apart: list[str] = []
         if window is self._whole:
             work, apart = self._work_of_run()
-            window.closed(self._counted_late)
+            self._refused.update(dict.fromkeys(self._reached.faults()))
         else:
-            work, apart = dict(window.closed(self._counted_late)), []
-        outermost = window.outermost
-        reached = window.counted_here() if outermost else {}
-        journal, waiting = self._journal_file, self._unreached[window.reach]
+            work = window.figure()
+        above = window.above
+        # Windows inside that outlive it still have work to hand up.
+        rises = above is not None and not window.holding
+        waits = (window.rises(), not window.holds_name_around) if rises else None
+        own = above is not None and above is self._reached.own
+        journal = self._journal_file
         entry: dict[str, Any] = {"close": key, "t": now, "work": work}
-        if outermost and work:
-            # Should the process be killed now, its run knows no less than its windows do.
+        if above is not None and above.of is None and work:
+            # An outermost one. Should the process be killed now, its run knows no less than its windows do.
             entry["run"] = self._work_of_run()[0]
         block, put = journal.block(entry), journal.put
         # All or nothing, as above.
         del self._open[key]
-        self._own_open -= outermost and window.reach == "own"
-        if reached:
-            waiting[key] = reached
+        self._reached.own_open -= own
+        if rises and above is not None and waits is not None:
+            above.waiting[key] = waits
+            above.holding -= 1
+            del self._rising[key]
         put(block)
         self._counted.pop(key, None)
         self._holders.pop(key, None)
-        if reached:
-            self._reached_by(window.reach).take_in(waiting, key)
+        if above is not None:
+            self._rise(above)
+            for unit, here, inside in window.contradicted():
+                if inside <= here * (1 + SAME_COUNT):
+                    continue
+                differs = (
+                    f"{unit}: {here:,.12g} in a window {window.name!r}, {inside:,.12g} in windows inside it"
+                )
+                self._reached.tell_apart(differs)
         journal.flush()
         if apart:
             self.tell(
                 "counts-disagree",
                 f"the same unit was counted twice, and differently ({'; '.join(apart[:3])})",
-                "Count each unit in one place: at the run, or in its windows",
+                "Count each unit in one place: at the run, in its outermost windows, or in those inside them",
                 "degrades",
                 RUN,
             )
         faults = window.faults()
-        if window.outermost and len(self._refused) < MOST_FAULTS:
+        if window is self._whole:  # what did not reach a window did not reach the run
+            faults = tuple(dict.fromkeys((*faults, *self._refused)))
+        elif above is not None and len(self._refused) < MOST_FAULTS:
             self._refused.update(dict.fromkeys(faults))
-        elif window is self._whole:  # what did not reach a window did not reach the run
-            faults = tuple(dict.fromkeys((*faults, *self._through.faults(), *self._refused)))
         if faults:
             self.tell(
                 "count-refused",
@@ -1092,6 +1059,16 @@ class Run:
                 "degrades",
                 window.name,
             )
+
+    def _rise(self, window: Window) -> None:
+        """Hands up the work of windows that were left before those inside them, now that these were left as well."""
+        while window.key in self._rising and window.left and not window.holding and window.above is not None:
+            above, waits = window.above, (window.rises(), not window.holds_name_around)
+            # All or nothing, as above.
+            above.waiting[window.key] = waits
+            above.holding -= 1
+            del self._rising[window.key]
+            window = above
 
     def _counted_late(self, window: Window) -> None:
         """Somebody counted into a window that was left already."""
@@ -1129,7 +1106,7 @@ class Run:
         if self._gone:
             self._leave_deserted()
         for key, window in tuple(self._open.items()):
-            work = self._work_of_run()[0] if window is self._whole else dict(window.work)
+            work = self._work_of_run()[0] if window is self._whole else window.figure()
             if work and self._counted.get(key) != work:
                 with self._lock:
                     if key in self._open:
@@ -1356,10 +1333,6 @@ def _outcome_of(raised: BaseException | None) -> Outcome:
         return Outcome(exception=type(raised).__name__)
     except ValueError:  # a name that somebody made up
         return Outcome(exception="Exception")
-
-
-def _alike(one: Number, other: Number) -> bool:
-    return math.isclose(one, other, rel_tol=SAME_COUNT)
 
 
 def _printable(text: str) -> str:

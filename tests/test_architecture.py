@@ -18,6 +18,7 @@ FLOORS = [
     [
         "entries",
         "nesting",
+        "reaching",
         "records",
         "journal",
         "visible_devices",
@@ -42,6 +43,7 @@ FLOORS = [
 MEASURING = {
     "hwmon",
     "nesting",
+    "reaching",
     "meter",
     "sampler",
     "survey",

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import queue
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -258,15 +259,17 @@ def test_what_is_counted_in_windows_reaches_the_run(run):
     assert "counts-disagree" not in codes(record)
 
 
-def test_of_windows_inside_each_other_only_the_outermost_reach_the_run(run):
+def test_of_windows_inside_each_other_the_outer_ones_count_stands(run):
     with run.window("epoch") as epoch:
         for _ in range(4):
             with run.window("step") as step:
                 step.count(token=5, example=1)
         epoch.count(token=20)
     record = ended(run)
-    assert record["run"].work == {"token": 20}
+    # Examples were counted in the steps alone: they are those of the epoch, and of the run.
+    assert record["run"].work == record["epoch"].work == {"token": 20, "example": 4}
     assert record["step"].work == {"token": 20, "example": 4}
+    assert "counts-disagree" not in codes(record)
 
 
 def test_what_was_counted_at_the_run_stands_and_agreeing_is_no_finding(run):
@@ -381,3 +384,184 @@ def test_an_edge_that_is_disturbed_leaves_no_window_behind(run):
         raise ZeroDivisionError
     run.count(token=1)
     assert ended(run)["a"].work == {}
+
+
+# -------------------------------------------------------------------------------------------- nothing lost, nothing twice
+
+
+def test_what_is_counted_inside_a_window_reaches_the_run_beside_windows_that_count_the_same_unit(run):
+    with run.window("train"):
+        for _ in range(10):
+            with run.window("step") as step:
+                run._clock.sleep(1)
+                step.count(token=10)
+    with run.window("eval") as evaluation:
+        run._clock.sleep(2)
+        evaluation.count(token=5)
+    record = ended(run)
+    assert record["run"].work == {"token": 105}
+    assert record["train"].work == record["step"].work == {"token": 100}
+    assert record["eval"].work == {"token": 5}
+    assert not record.findings
+
+
+def test_at_every_level_the_work_of_inner_windows_stands_for_units_that_nothing_counted_there(run):
+    with run.window("job"), run.window("epoch") as epoch:
+        for _ in range(3):
+            with run.window("step"), run.window("part") as part:
+                part.count(token=2, example=1)
+        epoch.count(token=6)
+    record = ended(run)
+    for name in ("run", "job", "epoch", "step", "part"):
+        assert record[name].work == {"token": 6, "example": 3}, name
+
+
+def test_a_window_that_counts_less_than_those_inside_it_is_told(run):
+    with run.window("epoch") as epoch:
+        with run.window("step") as step:
+            run._clock.sleep(2)
+            step.count(token=8)
+        epoch.count(token=5)
+    record = ended(run)
+    assert record["run"].work == {"token": 8}
+    (finding,) = [one for one in record.findings if one.code == "counts-disagree"]
+    assert "token: 5 in a window 'epoch', 8 in windows inside it" in finding.message
+
+
+def test_windows_of_one_name_around_others_show_no_work_twice(run):
+    with run.window("a"), run.window("b"), run.window("a"), run.window("c") as inmost:
+        inmost.count(token=5)
+    with run.window("a"), run.window("a") as inner:
+        inner.count(token=2)
+    record = ended(run)
+    assert record["run"].work == record["a"].work == {"token": 7}
+    assert record["b"].work == record["c"].work == {"token": 5}
+
+
+def test_a_window_that_outlives_the_one_around_it_still_reaches_the_run(run):
+    outer, inner = run.window("outer"), run.window("inner")
+    outer.__enter__()
+    opened = inner.__enter__()
+    opened.count(token=1)
+    outer.__exit__(None, None, None)
+    assert run._work_of_run()[0] == {"token": 1}
+    opened.count(token=2)
+    inner.__exit__(None, None, None)
+    assert ended(run)["run"].work == {"token": 3}
+
+
+def test_the_work_of_a_run_does_not_fall_where_its_total_is_told_at_the_end(run):
+    with run.window("warm-up") as window:
+        run._clock.sleep(2)
+        window.count(token=5)
+    with run.window("measured") as window:
+        run._clock.sleep(4)
+        window.count(token=30)
+    run._clock.sleep(2)
+    run.count(token=30)
+    record = ended(run)
+    assert record["run"].work == {"token": 35}
+    assert codes(record) == ["counts-disagree"]
+    assert record["run"].validity == "degraded"
+
+
+def test_threads_are_held_against_the_windows_of_their_own_time_alone(run):
+    def request():
+        with run.window("request") as window:
+            window.count(token=20)
+
+    for _ in range(2):
+        with run.window("load"), ThreadPoolExecutor(4) as pool:
+            for future in [pool.submit(request) for _ in range(30)]:
+                future.result()
+        with run.window("summary") as window:
+            run._clock.sleep(1)
+            window.count(token=7)
+    record = ended(run)
+    assert record["run"].work == {"token": 2 * (30 * 20 + 7)}
+    assert not {"counts-disagree", "counts-contradict"} & set(codes(record))
+
+
+def test_work_that_threads_and_the_windows_of_their_time_tell_differently_is_told(run):
+    def request():
+        with run.window("request") as window:
+            window.count(token=20)
+
+    with run.window("load") as load:
+        in_a_thread(request)
+        run._clock.sleep(2)
+        load.count(token=15)
+    with run.window("load") as load:
+        load.count(token=9)
+    record = ended(run)
+    assert record["run"].work == {"token": 20 + 9}
+    (finding,) = [one for one in record.findings if one.code == "counts-disagree"]
+    assert "token: 15 in windows, 20 in threads beside them" in finding.message
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_work_of_a_run_never_falls_and_each_count_is_in_it_once(run, seed):
+    """However windows lie: the run's work is never more than what was counted, and just that where it was counted in one place."""
+    dice = random.Random(seed)
+    contexts = [contextvars.copy_context() for _ in range(3)]
+    opened: list[tuple] = []
+    counted: dict[str, float] = {}
+    before: dict[str, float] = {}
+
+    def count(into, unit):
+        amount = dice.choice([1, 3, 10, 0.1])
+        counted[unit] = counted.get(unit, 0) + amount
+        into.count(**{unit: amount})
+
+    def leaf():
+        with run.window(dice.choice(["leaf", "leaf-2"])) as window:
+            count(window, "leaf")
+            count(window, "anywhere")
+
+    def of_thread():
+        with run.window("thread") as window:
+            count(window, "thread")
+            count(window, "anywhere")
+            if dice.random() < 0.5:
+                leaf_of_thread = run.window("thread-leaf")
+                with leaf_of_thread as inner:
+                    count(inner, "anywhere")
+
+    def open_one():
+        context = dice.choice(contexts)
+        use = run.window(dice.choice("abc"))
+        opened.append((use, context.run(use.__enter__), context))
+
+    for _ in range(dice.randint(20, 80)):
+        match dice.choice(
+            ["open", "open", "leave", "leave", "count", "run", "through", "leaf", "thread", "sleep"]
+        ):
+            case "open":
+                open_one()
+            case "leave" if opened:
+                use, _, context = opened.pop(dice.choice([0, -1, -1]))
+                context.run(use.__exit__, None, None, None)
+            case "count" if opened:
+                count(dice.choice(opened)[1], "anywhere")
+            case "run":
+                count(run, dice.choice(["at-run", "anywhere"]))
+            case "through":
+                dice.choice(contexts).run(count, run, dice.choice(["at-run", "anywhere"]))
+            case "leaf":
+                dice.choice(contexts).run(leaf)
+            case "thread":
+                in_a_thread(of_thread)
+            case "sleep":
+                run._clock.sleep(dice.choice([0.01, 0.4, 1.2]))
+        work, _ = run._work_of_run()
+        for unit, total in counted.items():
+            assert work.get(unit, 0) <= total * (1 + 1e-12)
+            assert work.get(unit, 0) >= before.get(unit, 0) * (1 - 1e-12)
+            if unit != "anywhere":
+                assert work[unit] == pytest.approx(total), unit
+        before = work
+    record = ended(run)
+    for unit, amount in before.items():
+        assert record["run"].work[unit] == pytest.approx(amount)
+    assert "counts-contradict" not in codes(record)
+    assert not run._rising
