@@ -309,14 +309,22 @@ class InTurn:
         return [name for name in names if sensors.models(name) == models]
 
     def measuring(self) -> Detection:
-        """The sensors that measure, as far as they have answered by then: those are to be read at once."""
+        """The sensors that measure, as far as they have answered by then: those are to be read at once. The others are told by name."""
         self._measured, self._refusals = look(
             self._kinds(models=False), patience_s=FIRST_PATIENCE_S, began_s=self._began_s, late=self._late
         )
+        late = [
+            Finding(
+                code="sensors-late",
+                message=f"the sensors of the kind {one.name!r} had not answered when the run began",
+                remedy=PERSISTENCE if one.name == "nvml" else WAITS_FOR,
+            )
+            for one in self._late
+        ]
         return Detection(
             sensors=(*self._measured.sensors, *self._given.sensors),
             devices=(*self._measured.devices, *self._given.devices),
-            findings=(*self._measured.findings, *self._given.findings),
+            findings=(*self._measured.findings, *self._given.findings, *late),
         )
 
     def modelling(self) -> Detection:
@@ -328,14 +336,7 @@ class InTurn:
         refused = [refusal for refusal in self._refusals if refusal.sensor not in late]
         refused += [one.answer for one in self._late if isinstance(one.answer, Refusal)]
         missing = _missing(both, (*refused, *refusals))
-        # What another kind measures is not missing; that one was asked for it in vain is to be known all the same.
-        told = " ".join(finding.message for finding in missing)
-        waited_for = [
-            Finding(code="sensors-late", message=one.reason, remedy=WAITS_FOR)
-            for one in self._late
-            if not one.answered and one.reason not in told
-        ]
-        return replace(modelled, findings=(*modelled.findings, *missing, *waited_for))
+        return replace(modelled, findings=(*modelled.findings, *missing))
 
     def belated(self) -> Iterator[Detection]:
         """What had not answered when the run began, each as it answers; waits for that."""

@@ -112,9 +112,8 @@ def test_what_comes_late_does_not_wait_for_what_hangs_on(hangs):
 
 def test_what_hangs_beside_another_that_measures_the_same_is_told_by_its_name(hangs):
     hangs("amdsmi", nvml=[Meter("nvml", "gpu")])
-    in_turn = survey.InTurn()
-    in_turn.measuring()
-    (told,) = [finding for finding in in_turn.modelling().findings if finding.code == "sensors-late"]
+    found = survey.InTurn().measuring()
+    (told,) = [finding for finding in found.findings if finding.code == "sensors-late"]
     assert "'amdsmi'" in told.message
     assert "persistence" not in told.remedy
 
