@@ -66,6 +66,7 @@ def of_measurement(
     *,
     contiguous: bool,
     seamless: bool = False,
+    overlap: bool = False,
 ) -> Iterator[Finding]:
     """What is wrong with one measurement.
 
@@ -106,7 +107,7 @@ def of_measurement(
             too_short.add(component)
             yield Finding(
                 code="window-too-short",
-                message=f"windows of {mean_s * 1e3:.3g} ms are too short for a sensor that tells apart "
+                message=f"{'stretches of windows that overlap,' if overlap else 'windows'} of {mean_s * 1e3:.3g} ms are too short for a sensor that tells apart "
                 f"{period_s * 1e3:.3g} ms"
                 + ("; all together, without a pause between them, they are well known" if known else ""),
                 remedy=f"Put at least {SHORTEST_IN_TICKS * period_s:.2g} s of work into one window",
@@ -290,8 +291,8 @@ def taken_from_power(channel: Channel, name: str) -> Finding:
     """The counter and the register beside it disagree, and the figure is the register's."""
     return Finding(
         code="counter-not-used",
-        message=f"{channel.id} disagrees with its device's power readings in {name!r}, and more often it is counters that are wrong; the figure "
-        "is summed up from the power readings, and its interval reaches to what was counted, unless that cannot be",
+        message=f"{channel.id} disagrees with its device's power readings in {name!r}; the figure is summed up from those, and its interval "
+        "reaches to what was counted, unless that cannot be",
         remedy="Update the driver, and compare with a wall meter",
         severity="degrades",
         measurement=name,

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from energy_rating import __version__, checks
-from energy_rating.agreement import BLOCK_S, Disagreement, disagreements, stands_still
+from energy_rating.agreement import BLOCK_S, DISAGREES_BADLY, Disagreement, disagreements, stands_still
 from energy_rating.columns import Column
 from energy_rating.entries import LEAST_DURATION_S
 from energy_rating.errors import BadInput
@@ -60,6 +60,9 @@ MOST_JUMPS = 3
 PROLONGED_S = 3.0
 
 NO_SAMPLES = Samples(start_s=Column().values(), end_s=Column().values(), values=Column().values())
+
+# A register shows at most 60 % too much of a load that keeps exact step with it (squares of 100 and 400 W); this much is rare.
+FAR_APART = 0.5
 
 # Fewer ticks tell no rate.
 FEWEST_TICKS = 5
@@ -220,10 +223,16 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
         measurement, used = added.measurement(name, parts, channels, idle_w)
         # Each stretch of windows that overlap is as good as one window of its length.
         of_stretches = replace(measurement, n=added.stretches)
+        overlap = added.windows_s - added.duration_s > OVERLAP_S * added.n
         findings += checks.of_measurement(
-            of_stretches, channels, used, contiguous=added.contiguous, seamless=added.seamless
+            of_stretches,
+            channels,
+            used,
+            contiguous=added.contiguous,
+            seamless=added.seamless,
+            overlap=overlap,
         )
-        if added.windows_s - added.duration_s > OVERLAP_S * added.n:
+        if overlap:
             findings.append(checks.overlapping(measurement, added.windows_s))
         for channel in channels:
             if channel.id in used:
@@ -492,7 +501,11 @@ class _Part:
         if key in self.still:
             return False
         limit = self.limits_w.get(key)
-        if not found.is_bad or found.duration_s <= 0:
+        of_run = self.apart[key].get(RUN, found)
+        # What is wrong all through a run is wrong in its windows, however short. Nor is a figure to look better for a sensor that is wrong:
+        # of two that are so far apart the larger one stands.
+        as_in_run = of_run.is_bad and found.apart * of_run.apart > 0 and abs(found.apart) > DISAGREES_BADLY
+        if not (found.is_bad or as_in_run or found.apart > FAR_APART) or found.duration_s <= 0:
             return False
         return limit is None or self._can_be(limit, found.integrated_j / found.duration_s)
 

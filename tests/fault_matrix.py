@@ -3,8 +3,7 @@
 ``test_faults.py`` plays every cell. The page docs/faults.md is written by ``python tests/fault_matrix.py``; a test compares.
 
 An expectation is a word and the findings that must be there. *right*: the figure holds the truth within its own interval, and is
-valid. *marked*: the same, and a finding degrades or disqualifies it. *doubted*: two sensors contradict each other; the figure's
-wide interval holds the truth, though not near its middle, and a finding that says why takes its validity. *partial*: the figure is that of the time that was seen, to
+valid. *marked*: the same, and a finding degrades or disqualifies it. *partial*: the figure is that of the time that was seen, to
 within its own interval, and says so. *absent*: no figure, and a reason. *right/marked*: marked where the doubt is large. A minus before the word: what the device drew while the
 fault was there could not be known, and must not be in the figure.
 """
@@ -77,9 +76,9 @@ GPU | counter reset |  | marked counter-reset reading-failed | marked counter-re
 GPU | counter frozen | marked counter-stuck | marked counter-stuck | marked counter-stuck | marked counter-stuck | right
 GPU | power frozen |  | marked counter-disagrees-with-power | marked counter-disagrees-with-power | marked counter-disagrees-with-power | right
 GPU | counter jumps by 500 J and stays |  | marked counter-reset | marked counter-reset | marked counter-reset | right/marked
-GPU | counter half as fast |  | doubted counter-disagrees-with-power | doubted counter-disagrees-with-power | doubted counter-disagrees-with-power | right
-GPU | counter a third too fast |  | doubted counter-disagrees-with-power | doubted counter-disagrees-with-power | doubted counter-disagrees-with-power | right
-GPU | counter in other units | marked counter-not-used | doubted counter-disagrees-with-power | marked counter-disagrees-with-power counter-not-used | marked counter-disagrees-with-power counter-not-used | right
+GPU | counter half as fast |  | marked counter-disagrees-with-power counter-not-used | marked counter-disagrees-with-power counter-not-used | marked counter-disagrees-with-power counter-not-used | right
+GPU | counter a third too fast |  | marked counter-disagrees-with-power counter-not-used | marked counter-disagrees-with-power counter-not-used | marked counter-disagrees-with-power counter-not-used | right
+GPU | counter in other units | marked counter-not-used | marked counter-disagrees-with-power counter-not-used | marked counter-disagrees-with-power counter-not-used | marked counter-disagrees-with-power counter-not-used | right
 GPU | counter not supported | marked | right reading-failed | right reading-failed | partial partly-measured reading-failed | right reading-failed
 GPU | power not supported | right | right reading-failed | right reading-failed | right reading-failed | right reading-failed
 GPU | unknown error for 1 s |  | right reading-failed | right reading-failed | right reading-failed | partial partly-measured reading-failed
@@ -334,7 +333,6 @@ holds the figures of every window against a known truth. This page is written fr
 | **right** | the truth is within the figure's own 95 % interval, near its middle; the figure is *valid* |
 | **marked** | the same, and a finding marks the figure *degraded* or *invalid* |
 | **partial** | the figure is that of the part that was seen, the coverage says how much that is, and the figure is marked |
-| **doubted** | two sensors contradict each other: the figure's interval reaches from one to the other and holds the truth, though not near its middle; a finding says so, and takes its validity |
 | **right/marked** | right; marked where the doubt that the fault leaves is large |
 | **absent** | there is no figure, and a finding says why |
 

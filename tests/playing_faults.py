@@ -46,16 +46,13 @@ from energy_rating.sensors.rapl import MIRROR_WAIT_S
 NEAR = 0.05
 WIDEST = 0.15
 
-ORDER = ("right", "marked", "partial", "doubted", "absent")
-
-# What says that a figure may be wrong altogether.
-CONTRADICTED = {"counter-disagrees-with-power"}
+ORDER = ("right", "marked", "partial", "absent")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of a cell: ``right``, ``marked`` (right, and a finding degrades it), ``partial``, ``doubted`` (far from the truth, which the
-    interval holds, and a finding says what contradicts it) or ``absent``; and all findings."""
+    """What came of a cell: ``right``, ``marked`` (right, and a finding degrades it), ``partial`` or
+    ``absent``; and all findings."""
 
     word: str
     codes: frozenset[str]
@@ -187,12 +184,9 @@ def _judged_one(record: Record, name: str, component: str, truth: Truth, start: 
     # Where the hole begins is known to a reading or two.
     slack_j = truth.share * 2 * truth.edge_s * 400.0 if truth.hole is not None and seen < 1 else 1e-6
     assert low - slack_j <= truth_j <= high + slack_j, f"{where}: {energy} J, truly {truth_j:.1f} J"
-    if abs(energy.value - truth_j) > max(NEAR * truth_j, 3 * energy.random) + slack_j:
-        assert any(f.code in CONTRADICTED for f in record.findings_on(name)), (
-            f"{where}: {energy} J, truly {truth_j:.1f} J"
-        )
-        assert measurement.validity != "valid", f"{where} is contradicted and not marked"
-        return "doubted"
+    assert abs(energy.value - truth_j) <= max(NEAR * truth_j, 3 * energy.random) + slack_j, (
+        f"{where}: {energy} J, truly {truth_j:.1f} J"
+    )
     assert measurement.validity != "valid" or energy.random <= WIDEST * max(truth_j, 1.0) + slack_j, (
         f"{where}: ± {energy.random} J says nothing"
     )

@@ -219,6 +219,51 @@ def test_a_counter_that_stood_still_and_caught_up_is_told(tmp_path):
     none_is_valid_and_off(record, joules, ((1.0, 4.0), (4.5, 7.2)), 12.0)
 
 
+def test_findings_say_what_there_was_and_what_to_do(tmp_path):
+    jumping = run_of(tmp_path, constant(300.0), lambda t, joules: 1000 * joules)
+    (told,) = [finding for finding in jumping.findings if finding.code == "counter-reset"]
+    assert "no power before" in told.message, "there is nothing to bridge it with"
+    package = run_of(
+        tmp_path / "cpu",
+        constant(50.0),
+        lambda t, joules: joules + (1500 if t > 5 else 0),
+        component="cpu",
+        has_register=False,
+        limit_w=None,
+    )
+    (told,) = [finding for finding in package.findings if finding.code == "counter-reset"]
+    assert "driver" not in told.remedy
+    (tmp_path / "still").mkdir()
+    still = run_of(tmp_path / "still", constant(300.0), lambda t, joules: 0.0, has_register=False)
+    (told,) = [finding for finding in still.findings if finding.code == "counter-stuck"]
+    assert "-0.0 s" not in told.message
+    assert all(
+        "there is no figure" in finding.message
+        for finding in still.findings
+        if finding.code == "partly-measured"
+    )
+    hot = run_of(tmp_path / "still" / "hot", constant(500.0), limit_w=400.0)
+    assert all(finding.remedy for finding in hot.findings if finding.code == "power-above-the-limit")
+    fast = a_training(tmp_path / "fast", 3_072_000, into="run")
+    assert all(finding.remedy for finding in fast.findings if finding.code == "faster-than-arithmetic")
+
+
+def test_windows_that_overlap_are_not_told_to_be_as_long_as_their_stretches(tmp_path):
+    clock = VirtualClock(ZERO_S)
+    watts, joules = constant(300.0)
+    card = FakeDevice(clock=clock, power=watts, energy=joules)
+    with measure(output_dir=tmp_path / "run", sensors=[card], clock=clock, report=None) as run:
+        clock.sleep(2)
+        one, other = run.window("w"), run.window("w")
+        with one:
+            clock.sleep(0.01)
+            with other:
+                clock.sleep(0.01)
+        clock.sleep(2)
+    (told,) = [finding for finding in run.record.findings if finding.code == "window-too-short"]
+    assert "stretches of windows that overlap, of 20 ms" in told.message
+
+
 def test_ticks_whose_times_are_not_known_well_are_no_witness_against_a_counter_that_tells_the_same():
     """What a block's two ticks differ by may be their times' doubt; the counter reckoned with that in mind says what the register says."""
     times = [0.1 * number for number in range(60)]

@@ -416,6 +416,14 @@ def _squeezed(lines, factor):
                 line[key] *= factor
 
 
+def _hurried(lines, factor):
+    """The same, and the register agrees."""
+    _squeezed(lines, factor)
+    for line in lines:
+        if "gpu0.power" in line.get("r", {}):
+            line["r"]["gpu0.power"] /= factor
+
+
 def _first(lines, kind, number=0):
     return [line for line in lines if kind in line][number]
 
@@ -503,7 +511,7 @@ def _worked_below_idle(lines):
 @pytest.mark.parametrize(
     ("change", "code", "severity"),
     [
-        (lambda lines: _squeezed(lines, 0.5), "power-above-the-limit", "disqualifies"),
+        (lambda lines: _hurried(lines, 0.5), "power-above-the-limit", "disqualifies"),
         (_jump, "step-above-the-limit", "disqualifies"),
         (_less, "energy-under-idle", "disqualifies"),
         (_worked_below_idle, "energy-under-its-own-idle", "degrades"),
@@ -528,6 +536,13 @@ def test_a_journal_that_cannot_be_is_found_however_well_it_agrees_with_its_recor
 ):
     forged(run, change)
     assert doubts(run).get(code) == severity, doubts(run)
+
+
+def test_a_counter_that_tells_more_than_its_card_can_draw_is_not_believed_against_its_register(run):
+    forged(run, lambda lines: _squeezed(lines, 0.5))
+    record = summarise_journal(read_journal(run))
+    assert record["measured"].validity == "invalid"
+    assert "counter-disagrees-with-power" in {finding.code for finding in record.findings}
 
 
 def _multiplied(lines, factor):
