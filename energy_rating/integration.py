@@ -117,6 +117,11 @@ ONE_SIDED = 2.0
 # So many ticks on either side of an edge tell how the power moves there.
 HIDDEN_TICKS = 12
 
+# Where the lines from both sides of an edge do not meet at it, a burst too short to see may have begun or ended there, and either line be the
+# true one: this share of how far they are apart is left open. Our choice: with windows beside bursts of 10 to 250 ms at random 95 % of the
+# intervals hold (`benchmarks/bursts.py`); a third, so that the other line is within three standard deviations of the one that is taken.
+UNSEEN_BURST = 1 / 3
+
 # Over so many ticks power is looked for where a single one tells none.
 STRIDE = 4
 
@@ -581,6 +586,7 @@ class Counter:
         known = before if before is not None else after
         assert known is not None
         shown_j = 0.0
+        seen = both_known
         if not both_known and not self._first_reckoning and (left == 0 or right == len(ticks) - 1):
             # There is no other tick beyond.
             found = self._beyond(a, b, known, register, moves, first=left == 0)
@@ -633,11 +639,65 @@ class Counter:
             # The power changed more than once, nobody knows when: the energy is anywhere between the two.
             low, high = (min(max(one, a.energy_j), b.energy_j) for one in sorted((from_left, from_right)))
             return (low + high) / 2, math.hypot(left_doubt, right_doubt, bridge, (high - low) / SQRT12)
+        burst_j = 0.0
+        if seen and not self._first_reckoning:
+            # When the ticks were is known no better than their brackets, and so is where the lines meet.
+            open_j = 2 * math.hypot(left_doubt, right_doubt)
+            once = _meet(from_left, from_right, of_before.watts, of_after.watts, since, until, open_j)
+            lines = (from_left, left_doubt), (from_right, right_doubt)
+            energy, doubt = self._beside_bursts(right, lines, (energy, doubt), once=once)
+            burst_j = UNSEEN_BURST * abs(from_left - from_right)
         inside = min(max(energy, a.energy_j), b.energy_j)
         straight = self._straight_doubt(a, b, edge, inside)
         return inside, math.hypot(
-            doubt, bridge, shown_j, (energy - inside) / 3, ONE_SIDED * straight if one_sided else straight
+            doubt,
+            bridge,
+            shown_j,
+            burst_j,
+            (energy - inside) / 3,
+            ONE_SIDED * straight if one_sided else straight,
         )
+
+    def _beside_bursts(
+        self,
+        right: int,
+        lines: tuple[tuple[float, float], tuple[float, float]],
+        stepped: tuple[float, float],
+        *,
+        once: bool,
+    ) -> tuple[float, float]:
+        """The energy at an edge where the lines from the two sides do not meet, and what their ticks leave open of it (1 σ).
+
+        Something short may have begun or ended at the edge: a prefill, a warm-up, a copy. Then the line of the other side is the true one, and
+        which side that is the two ticks do not tell. A burst that reaches into the next tick spoils the power that is taken from it: then
+        the other line is the better. ``stepped``: what a single step makes of it; where the power is restless anyway, that remains the best.
+        """
+        beside = (right - 1, -1), (right, +1)
+        before, after = (self._is_steady(*side) for side in beside)
+        if before != after:
+            return lines[0] if before else lines[1]
+        restless = before and not all(self._is_steady(*side, restless=False) for side in beside)
+        if once or restless:
+            return stepped
+        (left_j, left_doubt), (right_j, right_doubt) = lines
+        return (left_j + right_j) / 2, math.hypot(left_doubt, right_doubt)
+
+    def _is_steady(self, index: int, direction: int, *, restless: bool = True) -> bool:
+        """Whether the power beside an edge was the same in the next two ticks, as far as is known: then no burst reaches into it.
+
+        ``restless``: power that moves from tick to tick all the time, and no more than that here, is steady, too.
+        """
+        if not 0 <= index + 2 * direction < len(self.ticks):
+            return True
+        a, b, c = (self.ticks[index + number * direction] for number in range(3))
+        width_s = min(abs(b.time_s - a.time_s), abs(c.time_s - b.time_s))
+        if width_s <= 0:
+            return True
+        near_w, far_w = (_slope(*sorted(two, key=_time_s)) for two in ((a, b), (b, c)))
+        most_w = max(near_w, far_w)
+        blurred_w = most_w * math.hypot(a.width_s, 2 * b.width_s, c.width_s) / width_s / SQRT12
+        unrest_w = math.sqrt(2) * self._unrest_at(index, HIDDEN_TICKS) if restless else 0.0
+        return abs(near_w - far_w) <= 2 * math.hypot(blurred_w, unrest_w) + SAME_POWER * most_w
 
     def _beyond(
         self, a: Tick, b: Tick, known: _Power, register: Register | None, moves_w: float, *, first: bool
@@ -813,8 +873,8 @@ class Counter:
                 return math.sqrt(max(moved - blurred, 0.0) / count)
         return 0.0
 
-    def _unrest_at(self, index: int) -> float:
-        ticks = self.ticks[max(0, index - 5) : index + 5]
+    def _unrest_at(self, index: int, ticks_around: int = 5) -> float:
+        ticks = self.ticks[max(0, index - ticks_around) : index + ticks_around]
         slopes = [_slope(a, b) for a, b in pairwise(ticks) if b.time_s > a.time_s]
         if len(slopes) < 3:
             return 0.0
@@ -936,13 +996,27 @@ def _last_within(tick: Tick, places: Sequence[tuple[float, float]], sure: bool) 
 
 
 def _meet(
-    from_left: float, from_right: float, before: float, after: float, since: float, until: float
+    from_left: float,
+    from_right: float,
+    before: float,
+    after: float,
+    since: float,
+    until: float,
+    open_j: float = 0.0,
 ) -> bool:
-    """Whether the lines from both sides of an edge meet between its ticks, as they do where the power changed once."""
+    """Whether the lines from both sides of an edge meet between its ticks, as they do where the power changed once.
+
+    ``open_j``: what how well the lines are known leaves open of how far they are apart.
+    """
     if before == after:
         return False
     at = (from_right - from_left) / (before - after)  # seconds after the edge
-    return -since <= at <= until
+    open_s = open_j / abs(before - after)
+    return -since - open_s <= at <= until + open_s
+
+
+def _time_s(tick: Tick) -> float:
+    return tick.time_s
 
 
 def _slope(a: Tick, b: Tick) -> float:

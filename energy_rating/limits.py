@@ -40,6 +40,10 @@ JUMPS_BY, JUMPS_ABOVE_W = 10.0, 2000.0
 # So long are the stretches whose mean power tells that, and fewer tell nothing.
 STRETCH_S, FEWEST_STRETCHES = 1.0, 4
 
+# A package that draws more than its limit over spans of so many seconds, for so many in all, is not held to it: of a package's two limits
+# the higher is for 2.44 ms (Intel's default), and holds within any of them. One span alone may be a counter that jumped; two in a row are not.
+ABOVE_OVER_S, ABOVE_FOR_S = 0.2, 1.0
+
 # Nothing that answers draws less than this share of its limit: idle cards draw 5 % (RTX 3090) to 15 % (H100 NVL) of it, by their profiles.
 LEAST_SHARE = 0.01
 
@@ -52,7 +56,7 @@ def told_w(session: Session) -> dict[tuple[Component, str], float]:
         key = channel.component, channel.device
         if key not in found and channel.component in LIMITED:
             limit_w = _limit_w(session, channel.component, devices.get(channel.device))
-            if limit_w is not None:
+            if limit_w is not None and not _goes_on_above(session, key, limit_w):
                 found[key] = limit_w
     return found
 
@@ -100,6 +104,39 @@ def _limit_w(session: Session, component: Component, device: Device | None) -> f
     profile = shipped_profile(device.name, device.memory_gb)
     sheet = profile.figures.power_limit_w if profile is not None else None
     return sheet.value if sheet is not None else None
+
+
+def _goes_on_above(session: Session, key: tuple[Component, str], limit_w: float) -> bool:
+    """Whether a CPU package, or its memory, by its own counter drew more than its limit for seconds, as those do that nobody limits.
+
+    The limit of a card is kept by its firmware; that of a package is raised or left aside by many boards. A counter that jumps does so once, and
+    not in each of several spans that follow each other.
+    """
+    if key[0] == "gpu":
+        return False
+    for channel in session.channels:
+        if (channel.component, channel.device) != key or channel.method != "counter":
+            continue
+        samples = session.samples[channel.id]
+        above_s, was_above = 0.0, False
+        started_s: float | None = None
+        gained_j = previous = 0.0
+        for start_s, value in zip(samples.start_s, samples.values, strict=True):
+            if started_s is not None:
+                step_j = value - previous
+                gained_j += step_j + channel.wraps_at_j if step_j < 0 and channel.wraps_at_j else step_j
+                took_s = start_s - started_s
+                if took_s < ABOVE_OVER_S:
+                    previous = value
+                    continue
+                above = SUSTAINED * limit_w * took_s < gained_j <= GENERAL_W[key[0]] * took_s
+                if above and was_above:
+                    above_s += took_s
+                    if above_s >= ABOVE_FOR_S:
+                        return True
+                was_above = above
+            started_s, gained_j, previous = start_s, 0.0, value
+    return False
 
 
 def _is_kept(session: Session, key: tuple[Component, str], limit_w: float) -> bool:

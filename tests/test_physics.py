@@ -427,6 +427,40 @@ def test_a_desktop_that_works_hard_for_a_moment_does_not_jump(tmp_path):
     assert not is_off(record, "w0", load[1], 4, 7)
 
 
+UNLIMITED = {
+    "150 W of 65": constant(150.0),
+    "90 W of 65": constant(90.0),
+    "72 W of 65": constant(72.0),
+    "60 and 140 W of 65": square(60.0, 140.0, 1.0),
+    "140 W of 65 for a second in three": square(30.0, 140.0, 3.0, 0.33),
+    "120 W of 65 for 3 s": steps((-1e9, 30.0), (1003.0, 120.0), (1006.0, 30.0)),
+}
+
+
+@pytest.mark.parametrize("load", UNLIMITED)
+@pytest.mark.parametrize("component", ["cpu", "dram"])
+@pytest.mark.parametrize("wraps_at_j", [None, 262.0])
+def test_a_package_that_goes_on_above_its_limit_is_not_limited_by_it(load, component, wraps_at_j, tmp_path):
+    watts, joules = UNLIMITED[load]
+    record = run_of(
+        tmp_path,
+        (watts, joules),
+        length_s=10,
+        windows=[(2.0, 8.0)],
+        limit_w=65.0,
+        component=component,
+        has_register=False,
+        tick_s=0.001,
+        known_period=True,
+        wraps_at_j=wraps_at_j,
+    )
+    assert not codes(record) & {"counter-reset", "power-above-the-limit"}
+    for name, (start_s, end_s) in {"run": (0.0, 10.0), "w0": (2.0, 8.0)}.items():
+        assert record[name].validity == "valid"
+        truth_j = joules(ZERO_S + end_s) - joules(ZERO_S + start_s)
+        assert record[name].energy_j[component].value == pytest.approx(truth_j, rel=0.002)
+
+
 @pytest.mark.parametrize("tick_s", [0.02, 0.1, 1.0, 3.0, 10.0, 30.0])
 @pytest.mark.parametrize("length_s", [8.0, 35.0, 100.0])
 def test_a_counter_that_ticks_seldom_is_no_counter_that_jumps(tick_s, length_s, tmp_path):

@@ -277,13 +277,22 @@ def test_what_a_package_is_limited_to_is_the_highest_of_its_limits(fake):
         for number in range(4)
     ]
     fake.limit(zones[0], 205.0, 246.0)
+    # What it is sold for is no limit: turbo exceeds it for as long as it is let.
     fake.limit(zones[1], 0.0)
     fake.limit(zones[1], 150.0, kind="max_power")
     fake.limit(zones[2], 0.0)
     limits = {device.id: device.power_limit_w for device in look(fake).devices}
     assert limits["package-0"] == 246.0
-    assert limits["package-1"] == 150.0
-    assert limits["package-2"] is limits["package-3"] is limits["package-0/dram"] is None
+    assert limits["package-1"] is limits["package-2"] is limits["package-3"] is None
+    assert limits["package-0/dram"] is None
+
+
+@pytest.mark.parametrize(("enabled", "limit_w"), [("1\n", 125.0), ("0\n", None)])
+def test_a_limit_that_is_not_enabled_is_none(fake, enabled, limit_w):
+    zone = fake.package(0, Constant(50.0))
+    fake.limit(zone, 65.0, 125.0)
+    (zone.folder / "enabled").write_text(enabled)
+    assert look(fake).devices[0].power_limit_w == limit_w
 
 
 def test_a_machine_without_rapl_says_where_that_is_usual(tmp_path):

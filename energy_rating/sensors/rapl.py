@@ -105,17 +105,20 @@ class _Zone(NamedTuple):
     def limit_w(self) -> float | None:
         """The highest power that the zone is limited to, over whichever span of time; None where it is not, or the kernel does not say.
 
-        A package has a limit for the long term and a higher one for the short (Documentation/power/powercap/powercap.rst,
-        ``constraint_X_power_limit_uw``); where none is set, ``constraint_X_max_power_uw`` is the most that may be.
+        A package has a limit for the long term and a higher one for the short, and holds neither while its zone is not ``enabled``
+        (Documentation/power/powercap/powercap.rst). ``constraint_X_max_power_uw`` is no limit: for the long term it is the power that the
+        package is sold for (TDP), which turbo exceeds for as long as it is let.
         """
-        for pattern in ("constraint_*_power_limit_uw", "constraint_*_max_power_uw"):
-            limits = []
-            for file in self.folder.glob(pattern):
-                with suppress(OSError, ValueError):
-                    limits.append(_count(file.read_bytes()) * WATTS_PER_COUNT)
-            if any(limits):
-                return max(limits)
-        return None
+        if self._number("enabled") == 0:
+            return None
+        limits = [self._number(file.name) for file in self.folder.glob("constraint_*_power_limit_uw")]
+        return max((limit * WATTS_PER_COUNT for limit in limits if limit), default=None)
+
+    def _number(self, name: str) -> int | None:
+        try:
+            return _count((self.folder / name).read_bytes())
+        except (OSError, ValueError):
+            return None
 
 
 class Rapl:
