@@ -118,6 +118,7 @@ class _Thread:
             due = self._step(time.monotonic())
             self._stepped.set()
             if due is None:
+                self._thread = None  # gone here, and not where the run is dropped (see ``errands.begin``)
                 return
             self._ended.acquire(timeout=max(0.0, due - time.monotonic()))
 
@@ -128,8 +129,6 @@ class _Thread:
         if thread is None:
             return True
         thread.join(patience_s)
-        if not thread.is_alive():
-            self._thread = None  # gone here, and not where the run is dropped (see ``errands.begin``)
         return not thread.is_alive()
 
 
