@@ -16,8 +16,11 @@ from energy_rating.interruptions import in_handler, pass_on
 T = TypeVar("T")
 
 
-def begin(thread: threading.Thread) -> None:
-    """Starts a thread, from yet another one: ``Thread.start`` forgets a thread that has begun where it is called away in the middle.
+def begin(made: Callable[[], threading.Thread]) -> None:
+    """Makes and starts a thread, from yet another one: ``Thread.start`` forgets a thread that has begun where it is called away in the middle.
+
+    Python notes its threads in a collection that calls a function of Python's where one of them is gone; made and dropped in here, that
+    is not the program's thread, in which a signal's handler may raise something just then.
 
     Raises:
         RuntimeError, MemoryError: no thread can be started.
@@ -28,7 +31,7 @@ def begin(thread: threading.Thread) -> None:
 
     def start() -> None:
         try:
-            thread.start()
+            made().start()
         except BaseException as error:
             failed.append(error)  # raised again below
         finally:
@@ -72,12 +75,15 @@ class Errand(Generic[T]):
         if not self._here and not in_handler():
             try:
                 # The process waits for it before it ends: a record is made, also if nobody waits for that any more.
-                begin(threading.Thread(target=self._run, name="energy-rating-errand", daemon=False))
+                begin(self._made)
             except (RuntimeError, MemoryError) as error:  # no room for a thread, or the interpreter is ending
                 pass_on(error)
             else:
                 return
         self._run()
+
+    def _made(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name="energy-rating-errand", daemon=False)
 
     def _run(self) -> None:
         try:

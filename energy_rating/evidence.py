@@ -17,6 +17,7 @@ import gzip
 import hashlib
 import json
 import math
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ from energy_rating.errors import BadInput
 from energy_rating.formats import RECORD_NAME, Journal
 from energy_rating.journal import JOURNAL_NAMES
 from energy_rating.records import Finding, Record, plain, validity
-from energy_rating.summary import corrected_journal, summarise_journal
+from energy_rating.summary import corrected_journal, summarise_journal, with_gains
 
 # About a second's work: a journal of 3.9 MB with 2,000 windows takes half of one (0.17 s to read, 0.38 s to sum up, one core of a
 # cloud machine). Of longer ones the hash is compared, up to what takes about a second to unpack. Bytes, not seconds, so that the same
@@ -39,6 +40,19 @@ LARGEST_HASHED = 256 << 20
 
 # What the arithmetic of another machine may leave of a figure, relative: its compiler, its mathematical functions.
 OTHER_ARITHMETIC = 1e-9
+
+# A gain as a finding tells it, in six digits.
+TOLD_GAIN = 1e-5
+
+# What a sensor that works may show of what a meter shows, taken on trust: the worst of 15 cards was off by 12.7 % (Yang, Adamek, Armour,
+# "Part-time Power Measurements"); beyond twice that the file itself is asked for.
+LEAST_GAIN, MOST_GAIN = 0.8, 1.25
+
+_GAIN = re.compile(
+    r"the readings of (?P<device>.+) were divided by (?P<gain>\d[0-9.e+-]*), its gain against .*"
+    r"carry its doubt of (?P<doubt>\d[0-9.]*%) ",
+    re.DOTALL,
+)
 
 MOST_DIFFERENCES = 1000
 
@@ -132,6 +146,9 @@ def _checked(record: Record, file: Path, journal_file: Path) -> Record:
         if gains_of(record) is not None:
             if journal.sha256 != sha256:
                 raise _does_not_follow(file, journal_file, _of_hash(sha256, journal.sha256))
+            apart = _apart_from_claimed(record, journal, file)
+            if apart is not None:
+                raise _does_not_follow(file, journal_file, apart)
             return replace(record, checked="needs-calibration")
         again = made_again(journal)
         found = compared(record, again, journal, tolerance=OTHER_ARITHMETIC)
@@ -147,6 +164,54 @@ def _checked(record: Record, file: Path, journal_file: Path) -> Record:
             raise _does_not_follow(file, journal_file, _of_hash(sha256, hashed))
         return replace(record, checked="no-journal")
     return replace(record, checked="too-long" if hashed is None else "sha256")
+
+
+def _apart_from_claimed(record: Record, journal: Journal, file: Path) -> Difference | None:
+    """Where a record does not follow from its journal and the gains that it says it was corrected with.
+
+    Whether these are those of the cards is in the file that is not here; that they are those of working sensors, and are in all its
+    figures, and that nothing else was changed, is in the record and its journal.
+
+    Raises:
+        BadInput: it does not say by what its readings were divided, or by more than a working sensor is off.
+    """
+    gains: dict[str, tuple[float, float]] = {}
+    said = [finding for finding in record.findings if finding.code == "gain-corrected"]
+    for finding in said:
+        told = _GAIN.match(finding.message)
+        doubts = {
+            one.accuracy for one in record.channels if told is not None and one.device == told["device"]
+        }
+        gain = float(told["gain"]) if told is not None else math.nan
+        # Its doubt stands in the channels with all its digits.
+        of_card = (one for one in record.channels if told is not None and one.device == told["device"])
+        doubts = {one.accuracy for one in of_card if f"{one.accuracy:.2%}" == (told and told["doubt"])}
+        if told is None or len(doubts) != 1 or not LEAST_GAIN <= gain <= MOST_GAIN:
+            raise BadInput(
+                f"{file.name} was corrected with a gain that is not between {LEAST_GAIN:g} and {MOST_GAIN:g}, or that it does not tell",
+                f"Check it with: energy-rating verify {file.parent} --calibration FILE",
+                place=file,
+            )
+        gains[told["device"]] = (gain, doubts.pop())
+    if not said:
+        name = f"findings.gain-corrected (calibration/{gains_of(record)})"
+        return Difference(file=RECORD_NAME, path=name, published=None, recomputed="that a gain was applied")
+    again = summarise_journal(with_gains(journal, gains))
+    files = {name: sha for name, sha in record.provenance.files.items() if name.startswith("calibration/")}
+    again = replace(
+        again,
+        findings=(*said, *again.findings),
+        provenance=replace(again.provenance, files={**again.provenance.files, **files}),
+    )
+    # A gain is told in six digits, and so a sentence may round another way.
+    known = _by_kind(record.findings)
+    worded = {
+        key: replace(one, message=known[key].message) if key in known else one
+        for key, one in _by_kind(again.findings).items()
+    }
+    again = replace(again, findings=tuple(worded.values()))
+    found = compared(record, again, journal, tolerance=TOLD_GAIN)
+    return found.differences[0] if found.differences else None
 
 
 def _of_hash(published: str, found: str) -> Difference:

@@ -1184,9 +1184,10 @@ def _known_keys(kind: type) -> set[str]:
 
 
 def _unknown_key(key: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(key, sorted(known), n=1)
+    # A key that is known, but not in this place, is not meant by itself.
+    near = difflib.get_close_matches(key, sorted(known - {key}), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{key[:80]!r} is not a known key{hint}"
+    return f"{key[:80]!r} is not a known key{' here' if key in known else ''}{hint}"
 
 
 def _optional(kind: type[T], entry: object, place: str) -> T | None:

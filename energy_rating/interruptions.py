@@ -12,12 +12,17 @@ told. Told apart are they by where and what was raised:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import weakref
 from collections.abc import Collection, Iterator
 from types import CodeType, TracebackType
+from typing import Generic, TypeVar
 
 from energy_rating.errors import EnergyRatingError
+
+T = TypeVar("T")
 
 _OURS = os.path.dirname(__file__) + os.sep  # noqa: PTH120  pathlib would make a thing of it that is not needed
 _PYTHON = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120
@@ -95,6 +100,27 @@ def pass_on(error: BaseException, *, called: Collection[str] | None = ()) -> Non
     theirs = interruption_in(error, called=called)
     if theirs is not None:
         raise theirs
+
+
+class Living(Generic[T]):
+    """What somebody still holds of what was added.
+
+    Not one of ``weakref``'s own collections: these call a function of Python's where a thing is gone, in whatever thread that is, and what
+    a signal's handler raises in there is lost.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[weakref.ref[T]] = []
+
+    def add(self, one: T) -> None:
+        for kept in tuple(self._kept):
+            if kept() is None:
+                with contextlib.suppress(ValueError):  # another thread came first
+                    self._kept.remove(kept)
+        self._kept.append(weakref.ref(one))
+
+    def __iter__(self) -> Iterator[T]:
+        return iter([one for kept in tuple(self._kept) if (one := kept()) is not None])
 
 
 def _frames(trace: TracebackType | None) -> Iterator[tuple[CodeType, str]]:

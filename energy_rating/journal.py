@@ -34,7 +34,6 @@ import json
 import os
 import threading
 import time
-import weakref
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -43,7 +42,7 @@ from typing import IO, Any
 
 from energy_rating.descriptors import identity
 from energy_rating.errors import BadInput
-from energy_rating.interruptions import is_interruption
+from energy_rating.interruptions import Living, is_interruption
 
 JOURNAL_SCHEMA = "energy-rating/journal/2"
 JOURNAL_SCHEMAS = ("energy-rating/journal/1", JOURNAL_SCHEMA)  # those that can be read, the oldest first
@@ -124,11 +123,11 @@ THINNED_TO = 20  # beyond that, one reading of so many is kept
 
 
 # A forked child lets go of its parent's journals: its descriptor would keep the parent's lock alive after the parent.
-_OPEN: weakref.WeakSet[JournalFile] = weakref.WeakSet()
+_OPEN: Living[JournalFile] = Living()
 
 
 def _let_go() -> None:
-    for journal in list(_OPEN):
+    for journal in _OPEN:
         journal.let_go()
 
 

@@ -44,7 +44,7 @@ from energy_rating.entries import (
 )
 from energy_rating.errands import Errand
 from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
-from energy_rating.interruptions import is_interruption, pass_on
+from energy_rating.interruptions import Living, is_interruption, pass_on
 from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JournalFile, claim, state_folder
 from energy_rating.libraries import has_room
 from energy_rating.reaching import SAME_COUNT, Reached
@@ -109,11 +109,11 @@ def _remembered_s(device: Device) -> float | None:
     return known.period_s if known is not None else None
 
 
-# Runs of this process, or, in a forked child, of its parent; by their id.
-_BEGUN: weakref.WeakValueDictionary[str, Run] = weakref.WeakValueDictionary()
+# Runs of this process, or, in a forked child, of its parent.
+_BEGUN: Living[Run] = Living()
 
 # Runs that were begun with start(): whoever runs a cell of a notebook twice has two of them, and only one in hand.
-_STARTED: weakref.WeakSet[Run] = weakref.WeakSet()
+_STARTED: Living[Run] = Living()
 
 
 def local_rank(environ: Mapping[str, str] = os.environ) -> int:
@@ -232,6 +232,7 @@ class Run:
         self._journal: JournalFile | None = None
         self._zero: float | None = None
         self._state: str = "new"
+        self._prepared = self._called_off = False
         self.folder: Path | None = None
         self.run_id = ""
         self._open: dict[int, Window] = {}
@@ -266,7 +267,7 @@ class Run:
         """Opens the run, until ``stop()``. Returns itself; a second call does nothing, and says so, as does one after the end."""
         if self._state == "open" and self._mine():
             self._say_once("this run is going on already; start() does nothing")
-        for other in tuple(_STARTED):
+        for other in _STARTED:
             if self._state == "new" and other._state == "open" and other._mine():
                 self._say_once(
                     f"another run that was begun with start() goes on beside this one, until its stop(): {other.folder}"
@@ -285,17 +286,41 @@ class Run:
             return self
         self._state = "failed"
         try:
-            self._begin()
+            # Python's own functions take some errors of the system as they come, and the program's timeout may be of that type.
+            Errand(self._prepare).result()
+            self._thread = threading.get_ident()
+            nesting.enter(self._whole)
             self._state = "open"
         except Exception as error:  # the program that is to be measured goes on unmeasured, and is told
-            self._let_go()
+            self._call_off(error)
             pass_on(error, called=None)  # sensors may have been handed in
             self._fail("could not start", error)
             self._say()
-        except BaseException:
-            self._let_go()
+        except BaseException as error:
+            self._call_off(error)
             raise
         return self
+
+    def _prepare(self) -> None:
+        try:
+            if not self._called_off:
+                self._begin()
+        finally:
+            with self._lock:
+                self._prepared = True
+                if self._called_off:
+                    self._let_go()
+
+    def _call_off(self, error: BaseException) -> None:
+        """The run does not come to its start. What is still being prepared is let go once it is there."""
+        with self._lock:
+            self._called_off = True
+            self._trouble = EnergyRatingError(
+                f"the run did not begin: its start was interrupted ({type(error).__name__})",
+                "Make another with measure()",
+            )
+            if self._prepared:
+                self._let_go()
 
     def _let_go(self) -> None:
         """Ends the sampler and closes the journal of a run that did not come to a start."""
@@ -361,14 +386,12 @@ class Run:
         sampler.release()
         self._open[0] = self._whole
         self._next = 1
-        self._thread = threading.get_ident()
-        _BEGUN[self.run_id] = self
+        _BEGUN.add(self)
         try:
             self._forked = mmap.mmap(-1, 1)
         except (OSError, ValueError) as error:  # no memory for it: what a child counts goes unnoticed
             if is_interruption(error):
                 raise
-        nesting.enter(self._whole)
 
     def _for_rank(self, rank: int) -> tuple[Callable[[], Detection], Models | None, list[Finding]]:
         """What this rank of a host's ranks measures, and what is to be said of that.
@@ -710,7 +733,7 @@ class Run:
             self._say_once(f"this run has not begun: {what}. Call start(), or use it with the with statement")
         elif self._state == "elsewhere":
             # What came by a pipe into a forked child finds there the run that it was made from.
-            original = _BEGUN.get(self.run_id)
+            original = next((run for run in _BEGUN if run.run_id == self.run_id), None)
             if original is not None and not original._mine():
                 original._counted_elsewhere()
                 return
@@ -853,7 +876,7 @@ class Run:
         """A window that is over: what somebody else timed, such as the server of a model.
 
         ``start_s`` and ``end_s`` are seconds of the run's clock (``time.monotonic()``, which is the same in every process of a
-        machine). Times before the run or in the future become those of the run. Readings are dense for a minute after an
+        machine). Times before the run or in the future become those of the run; a window that has no part in the run is in no figure. Readings are dense for a minute after an
         edge; a window that is noted later than that is known as well as one reading a second tells.
 
         ``work`` is that of the window alone, and does not reach the run: whatever was noted afterwards stands inside no other window, and
@@ -870,6 +893,9 @@ class Run:
                     raise ValueError("a window ends after it began")
                 start = min(max(round(start_s - zero, 6), 0.0), now)
                 end = min(max(round(end_s - zero, 6), start), now)
+                if end_s < zero or start_s - zero > now or (start == end and start_s < end_s):
+                    self._note_outside(window.name)
+                    return
                 try:
                     key = self._open_window(window, sync=False, at=start)
                     if key is not None:
@@ -880,6 +906,13 @@ class Run:
         except Exception as error:  # as below
             pass_on(error)
             self._note_failure(str(name), error)
+
+    def _note_outside(self, name: str) -> None:
+        self._tell_once(
+            "noted-outside-the-run",
+            f"a window {name[:LONGEST_NAME]!r} was noted that lies wholly before the run or in its future; it is in no figure",
+            "Give its times by time.monotonic() of this machine",
+        )
 
     def _enter(self, window: Window, sync: bool, holder: _OpenWindow | None) -> int | None:
         if self._state != "open":

@@ -105,23 +105,31 @@ class _Thread:
         self._ended = threading.Lock()
         self._ended.acquire()
         self._stepped = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="energy-rating", daemon=True)
-        begin(self._thread)
+        self._thread: threading.Thread | None = None
+        begin(self._made)
         self._stepped.wait(patience_s)
+
+    def _made(self) -> threading.Thread:
+        self._thread = thread = threading.Thread(target=self._loop, name="energy-rating", daemon=True)
+        return thread
 
     def _loop(self) -> None:
         while True:
             due = self._step(time.monotonic())
             self._stepped.set()
             if due is None:
+                self._thread = None  # gone here, and not where the run is dropped (see ``errands.begin``)
                 return
             self._ended.acquire(timeout=max(0.0, due - time.monotonic()))
 
     def finish(self, patience_s: float) -> bool:
         with contextlib.suppress(RuntimeError):  # given back before
             self._ended.release()
-        self._thread.join(patience_s)
-        return not self._thread.is_alive()
+        thread = self._thread
+        if thread is None:
+            return True
+        thread.join(patience_s)
+        return not thread.is_alive()
 
 
 class MonotonicClock:
@@ -483,10 +491,10 @@ class Sampler:
             if held and not self._abandoned:
                 self._write(*map(self._since_zero, held))
         if self._models is not None:
-            self._loader = threading.Thread(
+            self._loader = loader = threading.Thread(
                 target=self._load_models, name="energy-rating-models", daemon=True
             )
-            begin(self._loader)
+            begin(lambda: loader)
 
     def _load_models(self) -> None:
         """Beside the sampler's thread, which must not wait: loading takes long, and nothing here talks to a device."""

@@ -137,38 +137,23 @@ def corrected_journal(journal: Journal, calibration: Path) -> tuple[Journal, tup
     gains = read_profile(calibration).meter
     content = calibration.read_bytes()
     findings: dict[str, Finding] = {}
-    sessions = []
-    for session in journal.sessions:
-        channels, samples = [], dict(session.samples)
-        for channel in session.channels:
-            # A model knows no card, and a module or a host is not what the meter was put between.
-            measured = channel.component == "gpu" and channel.method != "model"
-            fitting = [gain for gain in gains if measured and gain.is_of(channel.device)]
-            if len(fitting) > 1:
-                raise BadInput(
-                    f"it holds {len(fitting)} gains of {channel.device}",
-                    "Keep the one that holds",
-                    place=f"{calibration}: meter",
-                )
-            for found in fitting:
-                read = samples[channel.id]
-                values = Column()
-                values.extend(value / found.gain for value in read.values)
-                samples[channel.id] = replace(read, values=values.values())
-                range_j = channel.wraps_at_j
-                channel = replace(
-                    channel,
-                    accuracy=found.doubt,
-                    wraps_at_j=range_j / found.gain if range_j is not None else None,
-                )
-                findings[channel.device] = Finding(
-                    code="gain-corrected",
-                    message=f"the readings of {channel.device} were divided by {found.gain:g}, its gain against {found.meter} "
-                    f"({found.date}, {found.n} readings), and carry its doubt of {found.doubt:.2%} (1 σ)",
-                    remedy="Without --calibration the record is that of the sensor as it is",
-                )
-            channels.append(channel)
-        sessions.append(replace(session, channels=tuple(channels), samples=samples))
+    fitting: dict[str, tuple[float, float]] = {}
+    for channel in (channel for session in journal.sessions for channel in session.channels):
+        of_card = [gain for gain in gains if _is_correctable(channel) and gain.is_of(channel.device)]
+        if len(of_card) > 1:
+            raise BadInput(
+                f"it holds {len(of_card)} gains of {channel.device}",
+                "Keep the one that holds",
+                place=f"{calibration}: meter",
+            )
+        for found in of_card:
+            fitting[channel.device] = (found.gain, found.doubt)
+            findings[channel.device] = Finding(
+                code="gain-corrected",
+                message=f"the readings of {channel.device} were divided by {found.gain:g}, its gain against {found.meter} "
+                f"({found.date}, {found.n} readings), and carry its doubt of {found.doubt:.2%} (1 σ)",
+                remedy="Without --calibration the record is that of the sensor as it is",
+            )
     if not findings:
         cards = {c.device for s in journal.sessions for c in s.channels if c.component == "gpu"}
         raise BadInput(
@@ -182,7 +167,33 @@ def corrected_journal(journal: Journal, calibration: Path) -> tuple[Journal, tup
             place=calibration,
         )
     files = {**journal.files, f"calibration/{calibration.name}": hashlib.sha256(content).hexdigest()}
-    return replace(journal, sessions=tuple(sessions), files=files), tuple(findings.values())
+    return replace(with_gains(journal, fitting), files=files), tuple(findings.values())
+
+
+def _is_correctable(channel: Channel) -> bool:
+    """A model knows no card, and a module or a host is not what the meter was put between."""
+    return channel.component == "gpu" and channel.method != "model"
+
+
+def with_gains(journal: Journal, gains: Mapping[str, tuple[float, float]]) -> Journal:
+    """The journal with the readings of cards divided by their gain, by device: the gain and its doubt."""
+    sessions = []
+    for session in journal.sessions:
+        channels, samples = [], dict(session.samples)
+        for channel in session.channels:
+            if _is_correctable(channel) and channel.device in gains:
+                gain, doubt = gains[channel.device]
+                read = samples[channel.id]
+                values = Column()
+                values.extend(value / gain for value in read.values)
+                samples[channel.id] = replace(read, values=values.values())
+                range_j = channel.wraps_at_j
+                channel = replace(
+                    channel, accuracy=doubt, wraps_at_j=range_j / gain if range_j is not None else None
+                )
+            channels.append(channel)
+        sessions.append(replace(session, channels=tuple(channels), samples=samples))
+    return replace(journal, sessions=tuple(sessions))
 
 
 def sha256_of(device_id: str) -> str:

@@ -15,7 +15,17 @@ from types import ModuleType
 import pytest
 from virtual import FakeDevice, VirtualClock, constant
 
-from energy_rating import BadInput, EnergyRatingError, load, measure, normalise, rate, summarise, verify
+from energy_rating import (
+    BadInput,
+    EnergyRatingError,
+    evidence,
+    load,
+    measure,
+    normalise,
+    rate,
+    summarise,
+    verify,
+)
 from energy_rating.calibration import (
     POINTS,
     PROTOCOL,
@@ -38,6 +48,7 @@ from energy_rating.profiles import (
     read_profile,
     user_profiles,
 )
+from energy_rating.publishers import words
 from energy_rating.publishers.folder import publish
 from energy_rating.records import Device, Load, Model, Task
 from energy_rating.sensors import Detection
@@ -503,3 +514,53 @@ def test_what_is_printed_for_programs_holds_all_points(home):
     assert entry["points"][0]["ratio"] == pytest.approx(1.0, rel=0.005)
     assert entry["factors"][0]["tier"] == "2"
     assert entry["profile"].endswith("hungry-gpu-80gb.toml")
+
+
+def _corrected(tmp_path, gain=0.95):
+    run = metered(tmp_path / "run", gain)
+    write_record(
+        summarise(run, calibration=gains(tmp_path / "card.toml", "GPU-0", gain=gain)), run / "record.json"
+    )
+    return run
+
+
+def test_a_corrected_record_follows_from_its_journal_and_the_gains_that_it_tells(tmp_path):
+    record = evidence.load(_corrected(tmp_path, 0.951234))
+    assert record.checked == "needs-calibration"
+    assert words.unchecked(record).endswith("; the readings of GPU-0 were divided by 0.951234")
+
+
+def _quartered(entry):
+    for measurement in entry["measurements"]:
+        for name in ("energy_j", "energy_by_channel_j"):
+            for energy in measurement[name].values():
+                energy.update({key: value / 4 for key, value in energy.items()})
+
+
+def _one_gain_more(entry):
+    _quartered(entry)
+    entry["findings"][0]["message"] = entry["findings"][0]["message"].replace("0.95,", "3.8,")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _quartered,
+        _one_gain_more,
+        lambda entry: entry.update(findings=[]),
+        lambda entry: entry["measurements"][0].update(work={"token": 10**6}),
+        lambda entry: entry["measurements"][0].update(duration_s=1.0),
+        lambda entry: entry["findings"][0].update(
+            message=entry["findings"][0]["message"].replace("0.95,", "1.2,")
+        ),
+        lambda entry: [channel.update(accuracy=0.0001) for channel in entry["channels"]],
+    ],
+)
+def test_a_claim_of_a_calibration_is_no_leave_to_say_anything_else(tmp_path, change):
+    run = _corrected(tmp_path)
+    entry = json.loads((run / "record.json").read_text())
+    assert entry["findings"][0]["code"] == "gain-corrected"
+    change(entry)
+    (run / "record.json").write_text(json.dumps(entry))
+    with pytest.raises(BadInput):
+        evidence.load(run)

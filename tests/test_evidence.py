@@ -185,10 +185,10 @@ def test_a_packed_journal_is_measured_unpacked(folder: Path, monkeypatch: pytest
     assert load(folder).checked == "sha256"
 
 
-def test_a_record_that_was_corrected_by_somebodys_gains_is_not_checked_without_them(folder: Path) -> None:
+def test_a_record_that_names_a_calibration_and_no_gain_does_not_follow_from_its_journal(folder: Path) -> None:
     edited(folder, lambda entry: entry["provenance"]["files"].update({"calibration/card.toml": "0" * 64}))
-    record = load(folder)
-    assert record.checked == "needs-calibration"
+    with pytest.raises(BadInput, match="does not follow from journal.jsonl: findings.gain-corrected"):
+        load(folder)
     found = verify(folder)
     assert found.verdict == "cannot be checked"
     assert "Cannot be checked: " in verification_to_text(found)

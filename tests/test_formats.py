@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual import FakeDevice, VirtualClock, constant
 
-from energy_rating import BadInput, measure, summarise
+from energy_rating import BadInput, formats, measure, summarise
 from energy_rating.formats import read_journal, record_from_json, record_schema, record_to_json, write_whole
 from energy_rating.journal import decoded, encoded
 
@@ -423,3 +423,9 @@ def test_a_file_written_over_keeps_to_the_umask(tmp_path):
     mask = os.umask(0)
     os.umask(mask)
     assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_a_key_in_the_wrong_place_is_not_suggested_for_itself():
+    assert formats._unknown_key("n", {"n", "name"}).startswith("'n' is not a known key here")
+    assert "did you mean 'n'" not in formats._unknown_key("n", {"n", "name"})
+    assert formats._unknown_key("vlaue", {"value"}) == "'vlaue' is not a known key; did you mean 'value'?"

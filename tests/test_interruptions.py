@@ -23,6 +23,7 @@ from energy_rating import entries, formats, measure
 from energy_rating.errors import NotMeasured
 from energy_rating.formats import read_journal
 from energy_rating.interruptions import interruption_in, is_interruption
+from energy_rating.journal import being_written
 
 TIMEOUTS = 300
 LATE_S = 60.0  # what has not come out by then was lost
@@ -201,6 +202,56 @@ def test_a_timeout_while_the_run_starts_reaches_the_program(tmp_path):
     finally:
         signal.signal(signal.SIGALRM, before)
     assert came == 40
+
+
+def test_a_timeout_that_meets_pythons_own_functions_at_the_start_is_not_taken_for_the_systems(
+    tmp_path, monkeypatch
+):
+    """``Path.mkdir`` and ``Path.resolve`` take an OSError as it comes, and a timeout of the program may be one."""
+
+    def handler(number, frame):
+        raise TimeoutError("too long")
+
+    before = signal.signal(signal.SIGALRM, handler)
+    made = os.mkdir
+
+    def comes_then(path, *mode):
+        made(path, *mode)
+        os.kill(os.getpid(), signal.SIGALRM)
+        time.sleep(0.01)
+
+    try:
+        run = measure(output_dir=tmp_path / "run", sensors=[Still()], report=None)
+        monkeypatch.setattr(os, "mkdir", comes_then)
+        with pytest.raises(TimeoutError, match="too long"):
+            run.start()
+            for _ in going_on():
+                pass
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    with pytest.raises(NotMeasured, match=r"did not begin: its start was interrupted \(TimeoutError\)"):
+        run.record  # noqa: B018
+    # What was being prepared meanwhile is let go: nobody holds the folder any more.
+    journal = tmp_path / "run" / "journal.jsonl"
+    for _ in going_on():
+        if run._prepared and not being_written(journal):
+            break
+    assert not being_written(journal)
+
+
+def test_where_a_run_is_dropped_no_function_of_pythons_runs_that_a_handler_could_raise_in(tmp_path):
+    run = measure(output_dir=tmp_path / "run", sensors=[Still()], report=None).start()
+    with run.window("step"):
+        pass
+    run.stop()
+    called = []
+    sys.setprofile(lambda frame, event, _: called.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        del run
+        gc.collect()
+    finally:
+        sys.setprofile(None)
+    assert called == []
 
 
 def test_a_handler_may_use_the_run_and_end_it_wherever_it_comes(tmp_path):

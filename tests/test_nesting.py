@@ -565,3 +565,15 @@ def test_the_work_of_a_run_never_falls_and_each_count_is_in_it_once(run, seed):
         assert record["run"].work[unit] == pytest.approx(amount)
     assert "counts-contradict" not in codes(record)
     assert not run._rising
+
+
+def test_a_window_that_is_noted_wholly_outside_the_run_is_in_no_figure(run):
+    now = run._clock.now()
+    run.note("request", now - 3, now - 1, {"token": 3})
+    run.note("request", now - 60, now - 50, {"token": 3})
+    run.note("request", now + 50, now + 60, {"token": 3})
+    record = ended(run)
+    assert record["request"].work == {"token": 3}
+    assert record["request"].duration_s == pytest.approx(2)
+    assert record["request"].validity == "valid"
+    assert codes(record) == ["noted-outside-the-run"]

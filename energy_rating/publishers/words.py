@@ -56,7 +56,16 @@ def grams(carbon_g: Estimate) -> str:
 
 def unchecked(record: Record) -> str:
     """What is to be said of a record that was read from a file and not made again from its journal; nothing of any other."""
-    return UNCHECKED.get(record.checked, "") if record.checked is not None else ""
+    if record.checked is None:
+        return ""
+    said = UNCHECKED.get(record.checked, "")
+    if record.checked == "needs-calibration":
+        # What the finding says, up to the meter: by how much the readings of which card were divided.
+        gains = (
+            one.message.partition(", its gain")[0] for one in record.findings if one.code == "gain-corrected"
+        )
+        said = "; ".join((said, *gains))
+    return said
 
 
 def checked_as(text: str) -> Checked | None:
