@@ -236,14 +236,14 @@ def of_register(channel: Channel, register: Register) -> Iterator[Finding]:
 
 
 def of_pair(
-    channel: Channel, counted: Estimate, integrated: Estimate, duration_s: float
+    channel: Channel, counted: Estimate, integrated: Estimate, duration_s: float, open_j: float
 ) -> Iterator[Finding]:
-    """Whether a device's counter and its integrated power tell the same."""
+    """Whether a device's counter and its integrated power tell the same. ``open_j``: what both leave open beside their gains (1 σ)."""
     if duration_s < COMPARED_FROM_S or counted.value <= 0 or integrated.value <= 0:
         return
     apart = integrated.value / counted.value - 1
-    # What the power readings leave open themselves is no disagreement.
-    if abs(apart) > DISAGREES and abs(integrated.value - counted.value) > 2 * integrated.random:
+    # What both leave open themselves is no disagreement.
+    if abs(apart) > DISAGREES and abs(integrated.value - counted.value) > 2 * open_j:
         yield Finding(
             code="counter-disagrees-with-power",
             message=f"{channel.id} counted {counted.value:.4g} J where its power adds up to {integrated.value:.4g} J "

@@ -106,7 +106,13 @@ def implausible(
             _finding("journal-damaged", f"the journal is damaged at {journal.damage}", "disqualifies")
         )
     found += _of_limits(record, profiles)
-    limits_w = {name: limit_w for name, one in devices.items() if (limit_w := _limit_w(one, profiles))}
+    # A package whose own counter goes on above its limit is not limited by it.
+    limited = {device for session in journal.sessions for _, device in told_w(session)}
+    limits_w = {
+        name: limit_w
+        for name, one in devices.items()
+        if name in limited and (limit_w := _limit_w(one, profiles))
+    }
     for measurement in record.measurements:
         found += _of_power(record, measurement, limits_w)
         found += _of_speed(record, measurement, profiles)

@@ -18,6 +18,7 @@ from energy_rating.errors import BadInput
 from energy_rating.formats import Journal, Session, Span, journal_in, named, read_journal
 from energy_rating.impact import missing
 from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register, covered_s
+from energy_rating.integration import Span as Reading
 from energy_rating.journal import JOURNAL_SCHEMAS, being_written
 from energy_rating.limits import LEAST_SHARE, SUSTAINED, counted_w, limits_w, peak_w
 from energy_rating.plausibility import impossible
@@ -482,7 +483,12 @@ class _Part:
                 # What saw different times is not comparable; that one of them fell silent is said elsewhere.
                 alike = abs(counted_s - integrated_s) <= CLEARLY_MORE / 2 * (span.end_s - span.start_s)
                 if counted is not None and integrated is not None and alike:
-                    found = list(checks.of_pair(counters[0], counted, integrated, span.end_s - span.start_s))
+                    register = self.registers[registers[0].id]
+                    lasting_j = register.lasting_j(Reading(energy=integrated, covered_s=integrated_s))
+                    open_j = math.hypot(counted.random, integrated.random, lasting_j)
+                    found = list(
+                        checks.of_pair(counters[0], counted, integrated, span.end_s - span.start_s, open_j)
+                    )
                     self.findings += found
                     bad = bad or any(finding.severity == "disqualifies" for finding in found)
             apart = list(
