@@ -19,7 +19,8 @@ sys.path.insert(0, str(TOP / "tests"))
 from virtual import FakeDevice, VirtualClock  # noqa: E402
 
 from energy_rating.calibration import Calibration, calibrate  # noqa: E402
-from energy_rating.formats import write_whole  # noqa: E402
+from energy_rating.files.whole import write_whole  # noqa: E402
+from energy_rating.nouns.records import Device, Model  # noqa: E402
 from energy_rating.profiles import (  # noqa: E402
     EXAMPLE_DEVICE,
     CalibrationEnergy,
@@ -27,7 +28,6 @@ from energy_rating.profiles import (  # noqa: E402
     load_profile,
     profile_to_toml,
 )
-from energy_rating.records import Device, Model  # noqa: E402
 from energy_rating.sensors import Detection  # noqa: E402
 from energy_rating.workloads import Item, Settings  # noqa: E402
 

@@ -39,13 +39,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from energy_rating import errors, gguf
+from energy_rating import gguf
 from energy_rating.counts import parse_counts, read_counts
-from energy_rating.formats import (
-    read_journal_from,
-    record_from_json,
-    record_to_json,
-)
+from energy_rating.files.reading import read_journal_from
+from energy_rating.files.record import record_from_json, record_to_json
+from energy_rating.nouns import errors
 from energy_rating.profiles import Profile, profiles, read_profile
 from energy_rating.publishers import card, csv, label, splice, text
 from energy_rating.publishers.strangers import for_terminal

@@ -43,9 +43,9 @@ except ModuleNotFoundError:  # straight from a checkout
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     import energy_rating
 
-from energy_rating.journal import decoded
+from energy_rating.files.journal import decoded
 from energy_rating.meter import Run, measure
-from energy_rating.records import Channel, Load, Model, Task
+from energy_rating.nouns.records import Channel, Load, Model, Task
 from energy_rating.sensors import Reading, nvml
 
 SCHEMA = "energy-rating/gpu-evidence/1"

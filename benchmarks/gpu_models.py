@@ -40,7 +40,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from energy_rating.meter import Run, measure
-from energy_rating.records import Load, Model, Task
+from energy_rating.nouns.records import Load, Model, Task
 
 SCHEMA = "energy-rating/gpu-models/1"
 CONFIGS = Path(energy_rating.__file__).parent / "tasks" / "configs"

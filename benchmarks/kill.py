@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 from energy_rating import BadInput
-from energy_rating.formats import read_journal
+from energy_rating.files.reading import read_journal
 from energy_rating.summary import summarise_journal
 
 NURSERY = Path(__file__).parents[1] / "tests" / "nursery.py"

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import energy_rating
-from energy_rating.errors import EnergyRatingError
-from energy_rating.formats import RECORD_NAME, read_journal, write_record
+from energy_rating.files.reading import read_journal
+from energy_rating.files.record import RECORD_NAME, write_record
 from energy_rating.integration import Counter
-from energy_rating.quantities import significant
-from energy_rating.records import RUN, Record
+from energy_rating.nouns.errors import EnergyRatingError
+from energy_rating.nouns.quantities import significant
+from energy_rating.nouns.records import RUN, Record
 
 SCHEMA = "energy-rating/gpu-evidence/1"
 

@@ -32,9 +32,9 @@ sys.path.insert(0, str(TOP / "tests"))
 from virtual import FakeDevice, VirtualClock, sine  # noqa: E402
 
 from energy_rating import measure, summarise  # noqa: E402
-from energy_rating.formats import read_journal  # noqa: E402
-from energy_rating.journal import JOURNAL_SCHEMA, encoded  # noqa: E402
-from energy_rating.records import Channel, Environment, plain  # noqa: E402
+from energy_rating.files.journal import JOURNAL_SCHEMA, encoded  # noqa: E402
+from energy_rating.files.reading import read_journal  # noqa: E402
+from energy_rating.nouns.records import Channel, Environment, plain  # noqa: E402
 
 MIB = 1 << 20
 
@@ -250,7 +250,7 @@ import json, sys, threading, time
 from pathlib import Path
 sys.path[:0] = [{str(TOP / "benchmarks")!r}]
 from soak import peak_mib, resident_mib
-from energy_rating.formats import read_journal
+from energy_rating.files.reading import read_journal
 from energy_rating.summary import summarise_journal
 import energy_rating.impact
 base, most = resident_mib(), [0.0]

@@ -26,9 +26,9 @@ from peers_page import GREY, INK, PALE, figure_with, save, styled
 from virtual import VirtualClock
 
 from energy_rating import measure
-from energy_rating.errors import SensorFailed
-from energy_rating.quantities import Estimate
-from energy_rating.records import Channel
+from energy_rating.nouns.errors import SensorFailed
+from energy_rating.nouns.quantities import Estimate
+from energy_rating.nouns.records import Channel
 
 TOP = Path(__file__).parents[1]
 DATA = TOP / "tests" / "data" / "traces"

@@ -6,41 +6,42 @@ The public names; each is loaded when it is first used, so that ``import energy_
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-__version__ = "0.2.0"
+from energy_rating.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from energy_rating.benchmarking import benchmark
     from energy_rating.comparison import compare
-    from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
     from energy_rating.evidence import load
+    from energy_rating.files.shipped import hardware_profiles
     from energy_rating.impact import footprint
     from energy_rating.meter import Run, measure
     from energy_rating.normalisation import normalise
+    from energy_rating.nouns.errors import BadInput, EnergyRatingError, NotMeasured
+    from energy_rating.nouns.quantities import Estimate
+    from energy_rating.nouns.records import Finding, Measurement, Rating, Record, Window
     from energy_rating.publishers.card import update_card
-    from energy_rating.quantities import Estimate
     from energy_rating.rating import rate
-    from energy_rating.records import Finding, Measurement, Rating, Record, Window
     from energy_rating.summary import summarise
     from energy_rating.verification import Verification, verify
 
 _HOMES = {
-    "BadInput": "errors",
-    "EnergyRatingError": "errors",
-    "Estimate": "quantities",
-    "Finding": "records",
-    "Measurement": "records",
-    "NotMeasured": "errors",
-    "Rating": "records",
-    "Record": "records",
+    "BadInput": "nouns.errors",
+    "EnergyRatingError": "nouns.errors",
+    "Estimate": "nouns.quantities",
+    "Finding": "nouns.records",
+    "Measurement": "nouns.records",
+    "NotMeasured": "nouns.errors",
+    "Rating": "nouns.records",
+    "Record": "nouns.records",
     "Run": "meter",
     "Verification": "verification",
-    "Window": "records",
+    "Window": "nouns.records",
     "benchmark": "benchmarking",
     "compare": "comparison",
     "footprint": "impact",
+    "hardware_profiles": "files.shipped",
     "load": "evidence",
     "measure": "meter",
     "normalise": "normalisation",
@@ -74,13 +75,6 @@ __all__ = [
     "update_card",
     "verify",
 ]
-
-
-def hardware_profiles() -> Path:
-    """The folder of the hardware profiles: inside an installed package, at the top of a checkout."""
-    here = Path(__file__).parent
-    installed = here / "hardware_profiles"
-    return installed if installed.is_dir() else here.parent / "hardware_profiles"
 
 
 def __getattr__(name: str) -> object:

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import overload
 
-from energy_rating.formats import Span, named
+from energy_rating.files.windows import Span, named
 from energy_rating.integration import Counter, Register, Tick
 from energy_rating.integration import Span as Seen
-from energy_rating.records import RUN
+from energy_rating.nouns.records import RUN
 
 # Counter and integrated power of one GPU agree to about 1 % where both are sound (ml-energy/zeus#12). The register's own part-time
 # sampling explains a few per cent, so only more is a finding; from ten seconds on sampling is no explanation for so much.

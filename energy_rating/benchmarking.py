@@ -32,12 +32,12 @@ from pathlib import Path
 from statistics import mean, median, stdev
 from typing import IO, Any
 
-from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.formats import read_journal
-from energy_rating.journal import decoded
+from energy_rating.files.journal import decoded
+from energy_rating.files.reading import read_journal
 from energy_rating.meter import Run, measure
-from energy_rating.quantities import scaled
-from energy_rating.records import MEASURED, METHODS, Finding, Load, Model, Number, Quality, Record, Task
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.quantities import scaled
+from energy_rating.nouns.records import MEASURED, METHODS, Finding, Load, Model, Number, Quality, Record, Task
 from energy_rating.sampler import Clock
 from energy_rating.sensors import Detection, Sensor
 from energy_rating.summary import LEADING, STUDENT, energies_between, window_energies

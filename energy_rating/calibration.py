@@ -25,13 +25,11 @@ from pathlib import Path
 from statistics import median, stdev
 from typing import Any
 
-from energy_rating import __version__
 from energy_rating.benchmarking import Plan, Progress, run_plan
 from energy_rating.checks import random_half_width
-from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.evidence import load
-from energy_rating.formats import plain, write_whole
-from energy_rating.journal import state_folder
+from energy_rating.files.journal import state_folder
+from energy_rating.files.whole import write_whole
 from energy_rating.normalisation import (
     CALIBRATED,
     CALIBRATED_SERVING,
@@ -39,6 +37,9 @@ from energy_rating.normalisation import (
     MOST_USE,
     Z_90,
 )
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.quantities import EnergyPerUnit, significant, with_doubt
+from energy_rating.nouns.records import MEASURED, Device, Finding, Measurement, Model, Record, plain
 from energy_rating.profiles import (
     FEWEST_MODELS,
     PROFILE_SCHEMA,
@@ -57,13 +58,12 @@ from energy_rating.profiles import (
     profiles,
     user_profiles,
 )
-from energy_rating.quantities import EnergyPerUnit, significant, with_doubt
-from energy_rating.records import MEASURED, Device, Finding, Measurement, Model, Record
 from energy_rating.sampler import Clock
 from energy_rating.sensors import Detection, Sensor
 from energy_rating.survey import look
 from energy_rating.tasks import FOLDER, Protocol, TaskFile, items_sha256
 from energy_rating.tasks.synthetic import picture
+from energy_rating.version import __version__
 from energy_rating.workloads import Done, Item, Settings, Workload
 from energy_rating.workloads import prepare as prepare_workload
 

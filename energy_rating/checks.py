@@ -14,11 +14,21 @@ from statistics import mean, stdev
 from typing import NamedTuple
 
 from energy_rating.agreement import COMPARED_FROM_S, DISAGREES, DISAGREES_BADLY, Disagreement
-from energy_rating.columns import Column
-from energy_rating.formats import Session, Span
+from energy_rating.files.columns import Column
+from energy_rating.files.reading import Session
+from energy_rating.files.windows import Span
 from energy_rating.integration import Counter, Register
-from energy_rating.quantities import Estimate
-from energy_rating.records import MEASURED, RUN, Channel, Condition, Finding, Measurement, Outcome, Severity
+from energy_rating.nouns.quantities import Estimate
+from energy_rating.nouns.records import (
+    MEASURED,
+    RUN,
+    Channel,
+    Condition,
+    Finding,
+    Measurement,
+    Outcome,
+    Severity,
+)
 
 # What a rating asks for, and below which share a figure no longer stands for its window at all.
 FULL_COVERAGE = 0.99

@@ -32,8 +32,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import Finding, Model, Number
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import Finding, Model, Number
 from energy_rating.workloads import Done, Item, Settings, Stretch, Workload, limit_silence_of_hubs
 from energy_rating.workloads.command import guard
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from energy_rating import __version__
-from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import COMPONENTS, STAGES, Component, Place, Record
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import COMPONENTS, STAGES, Component, Place, Record
+from energy_rating.version import __version__
 
 if TYPE_CHECKING:
     from energy_rating.impact import Impact
@@ -229,8 +229,9 @@ def summarise(
     JOURNAL is a journal.jsonl, also compressed, or the folder of a run. In a folder the record is written beside the journal, once
     the run has ended.
     """
-    from energy_rating.formats import RECORD_NAME, journal_in, write_record
-    from energy_rating.journal import quiet_s
+    from energy_rating.files.journal import quiet_s
+    from energy_rating.files.reading import journal_in
+    from energy_rating.files.record import RECORD_NAME, write_record
     from energy_rating.publishers import text
     from energy_rating.summary import summarise as summarised
 
@@ -260,7 +261,8 @@ def summarise(
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("trace.png"), show_default=True)
 def trace(journal: Path, output: Path) -> None:
     """Draws the power over time, with the windows shaded."""
-    from energy_rating.formats import read_journal, write_whole
+    from energy_rating.files.reading import read_journal
+    from energy_rating.files.whole import write_whole
     from energy_rating.publishers.trace import plot
 
     write_whole(output, plot(read_journal(journal)))
@@ -553,7 +555,7 @@ def _many(
 ) -> None:
     """A batch or a sweep: runs it, writes the tables and the curve, prints the table."""
     from energy_rating import batches
-    from energy_rating.formats import write_whole
+    from energy_rating.files.whole import write_whole
     from energy_rating.publishers import batch as publisher
 
     if output_dir is None:
@@ -902,8 +904,8 @@ def calibrate(
 def impact(record: Path, zone: str | None, as_json: bool) -> None:
     """The carbon of a record's energy, location-based, by a country's yearly factor."""
     from energy_rating.evidence import load
-    from energy_rating.formats import plain
     from energy_rating.impact import footprint, zone_of
+    from energy_rating.nouns.records import plain
     from energy_rating.publishers import text
     from energy_rating.rating import is_example
 
@@ -936,7 +938,7 @@ def impact(record: Path, zone: str | None, as_json: bool) -> None:
 def label(record: Path, output: Path, scheme: str | None, provisional: bool) -> None:
     """Draws the label of a record, as SVG or PNG."""
     from energy_rating.evidence import load
-    from energy_rating.formats import write_whole
+    from energy_rating.files.whole import write_whole
     from energy_rating.publishers import label as labels
     from energy_rating.rating import rate as rated
 
@@ -1073,7 +1075,7 @@ def verify(folder: Path, strict: bool, tolerance: float, calibration: Path | Non
 @json_option
 def tasks(name: str | None, as_json: bool) -> None:
     """The tasks that ship, with their protocols; with NAME, one of them in full."""
-    from energy_rating.formats import plain
+    from energy_rating.nouns.records import plain
     from energy_rating.publishers import text
     from energy_rating.tasks import load_task
     from energy_rating.tasks import tasks as known
@@ -1091,7 +1093,7 @@ def tasks(name: str | None, as_json: bool) -> None:
 @json_option
 def profiles(name: str | None, as_json: bool) -> None:
     """The hardware profiles that ship; with NAME, one of them in full, each figure with its source."""
-    from energy_rating.formats import plain
+    from energy_rating.nouns.records import plain
     from energy_rating.profiles import load_profile
     from energy_rating.profiles import profiles as known
     from energy_rating.publishers import text
@@ -1109,7 +1111,7 @@ def profiles(name: str | None, as_json: bool) -> None:
 @json_option
 def schemes(name: str | None, as_json: bool) -> None:
     """The rating schemes that ship; with NAME, one of them in full, each class with its source."""
-    from energy_rating.formats import plain
+    from energy_rating.nouns.records import plain
     from energy_rating.publishers import text
     from energy_rating.rating import load_scheme
     from energy_rating.rating import schemes as known
@@ -1136,7 +1138,7 @@ def export(record: Path, form: str, output: Path | None) -> None:
     import importlib
 
     from energy_rating.evidence import load
-    from energy_rating.formats import write_whole
+    from energy_rating.files.whole import write_whole
 
     exported: Callable[[Record], str] = importlib.import_module(f"energy_rating.publishers.{form}").export
     content = exported(load(record))
@@ -1156,7 +1158,7 @@ def _print_unchecked(record: Record, whose: str = "") -> None:
 
 
 def _print_record(record: Record) -> None:
-    from energy_rating.formats import record_to_json
+    from energy_rating.files.record import record_to_json
     from energy_rating.publishers.strangers import in_json
 
     _write(in_json(record_to_json(record)))

@@ -13,9 +13,9 @@ from types import FrameType
 from typing import Any
 
 from energy_rating.counts import read_counts
-from energy_rating.errors import BadInput
 from energy_rating.meter import Run
-from energy_rating.records import Number, Outcome
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.records import Number, Outcome
 
 # A terminal sends these to the whole foreground group: the program has them already, and a second one would be one too many.
 FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)

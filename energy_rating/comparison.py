@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
-from energy_rating.errors import BadInput
-from energy_rating.quantities import CONFIDENCE, Estimate
-from energy_rating.rating import TRAINING
-from energy_rating.records import (
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.quantities import CONFIDENCE, Estimate
+from energy_rating.nouns.records import (
     COMPONENTS,
     MEASURED,
     RUN,
@@ -27,6 +26,7 @@ from energy_rating.records import (
     plain,
     worst_method,
 )
+from energy_rating.rating import TRAINING
 from energy_rating.work import Work, counted, percent, work_of
 
 # Between cards of one model, by which their gains differ (1 σ): 15 cards against a meter, arXiv 2312.02741 (SC24), whose errors

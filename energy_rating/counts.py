@@ -8,8 +8,8 @@ import stat
 import sys
 from pathlib import Path
 
-from energy_rating.errors import BadInput
-from energy_rating.records import Number
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.records import Number
 
 SUCH_AS = "Such as token=512"
 LARGEST_COUNTS = 1 << 20  # bytes of a file of counts

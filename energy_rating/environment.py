@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from energy_rating import __version__
-from energy_rating.entries import Device, Environment
-from energy_rating.interruptions import is_interruption
+from energy_rating.nouns.entries import Device, Environment
+from energy_rating.nouns.interruptions import is_interruption
+from energy_rating.version import __version__
 
 # machine-id(5): the id itself "should not be exposed in untrusted environments"; what is published is to be keyed with a
 # constant of the application, as sd_id128_get_machine_app_specific(3) does. It is 128 random bits, so nobody can try them

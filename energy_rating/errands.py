@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from energy_rating.interruptions import in_handler, pass_on
+from energy_rating.nouns.interruptions import in_handler, pass_on
 
 T = TypeVar("T")
 

@@ -25,11 +25,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
-from energy_rating import formats
-from energy_rating.errors import BadInput
-from energy_rating.formats import RECORD_NAME, Journal
-from energy_rating.journal import JOURNAL_NAMES
-from energy_rating.records import Finding, Record, plain, validity
+from energy_rating.files import reading
+from energy_rating.files import record as files_record
+from energy_rating.files.journal import JOURNAL_NAMES
+from energy_rating.files.reading import Journal
+from energy_rating.files.record import RECORD_NAME
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.records import Finding, Record, plain, validity
 from energy_rating.summary import corrected_journal, summarise_journal, with_gains
 
 # About a second's work: a journal of 3.9 MB with 2,000 windows takes half of one (0.17 s to read, 0.38 s to sum up, one core of a
@@ -127,7 +129,7 @@ def load(path: str | Path) -> Record:
         BadInput: there is none, it cannot be read, or it does not follow from its journal.
     """
     path = Path(path)
-    record = formats.load(path)
+    record = files_record.load(path)
     file = path / RECORD_NAME if path.is_dir() else path
     beside = (file.with_name(name) for name in JOURNAL_NAMES)
     journal = next((one for one in beside if one.is_file()), None)
@@ -140,7 +142,7 @@ def _checked(record: Record, file: Path, journal_file: Path) -> Record:
     named = file.name == RECORD_NAME  # whatever else lies in a folder may be of another run
     sha256 = record.provenance.journal_sha256
     if not _is_longer(journal_file, LARGEST_CHECKED):
-        journal = formats.read_journal(journal_file)
+        journal = reading.read_journal(journal_file)
         if not named and journal.sha256 != sha256 and journal.run_id != record.run_id:
             return replace(record, checked="no-journal")
         if gains_of(record) is not None:
@@ -275,7 +277,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
             stream = _opened(file)
-            while block := stream.read(formats.BLOCK_BYTES):
+            while block := stream.read(reading.BLOCK_BYTES):
                 yield block
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import Finding
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import Finding
 
 Answer = TypeVar("Answer")
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from energy_rating.errors import BadInput
-from energy_rating.records import Model
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.records import Model
 
 MAGIC = b"GGUF"
 MOST_ENTRIES = 1 << 20

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from energy_rating.descriptors import identity
-from energy_rating.entries import Channel, Finding
-from energy_rating.errors import SensorFailed, SensorLost
+from energy_rating.files.descriptors import identity
+from energy_rating.nouns.entries import Channel, Finding
+from energy_rating.nouns.errors import SensorFailed, SensorLost
 from energy_rating.sensors import Reading
 
 HWMON = Path("/sys/class/hwmon")

@@ -12,10 +12,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from energy_rating.errors import BadInput, NotMeasured
-from energy_rating.libraries import without_stray_prints
-from energy_rating.quantities import JOULES_PER_KWH, Estimate, total
-from energy_rating.records import RUN, Measurement, Record, Validity, validity
+from energy_rating.files.libraries import without_stray_prints
+from energy_rating.nouns.errors import BadInput, NotMeasured
+from energy_rating.nouns.quantities import JOULES_PER_KWH, Estimate, total
+from energy_rating.nouns.records import RUN, Measurement, Record, Validity, validity
 
 # What adds up to what was seen of a machine. A wall meter, a host or a module figure holds its parts already, and stands alone.
 WHOLES = ("wall", "host", "module")

@@ -33,10 +33,10 @@ from itertools import accumulate, islice, pairwise
 from statistics import median
 from typing import NamedTuple, TypeVar, overload
 
-from energy_rating import columns
-from energy_rating.columns import Column
-from energy_rating.quantities import Estimate
-from energy_rating.records import Samples
+from energy_rating.files import columns
+from energy_rating.files.columns import Column
+from energy_rating.nouns.quantities import Estimate
+from energy_rating.nouns.records import Samples
 
 # A register that has not been read for so long no longer tells what the device draws. One line a second is the slowest that
 # a journal is written, so three missing lines are a gap.

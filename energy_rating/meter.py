@@ -24,7 +24,10 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from energy_rating import environment, nesting, probe, sensors
-from energy_rating.entries import (
+from energy_rating.errands import Errand
+from energy_rating.files.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JournalFile, claim, state_folder
+from energy_rating.files.libraries import has_room
+from energy_rating.nouns.entries import (
     MOST_FAULTS,
     RUN,
     Device,
@@ -42,11 +45,8 @@ from energy_rating.entries import (
     plain,
     stage_of,
 )
-from energy_rating.errands import Errand
-from energy_rating.errors import BadInput, EnergyRatingError, NotMeasured
-from energy_rating.interruptions import Living, is_interruption, pass_on
-from energy_rating.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JournalFile, claim, state_folder
-from energy_rating.libraries import has_room
+from energy_rating.nouns.errors import BadInput, EnergyRatingError, NotMeasured
+from energy_rating.nouns.interruptions import Living, is_interruption, pass_on
 from energy_rating.reaching import SAME_COUNT, Reached
 from energy_rating.sampler import QUIET_LINE_S, Clock, Models, MonotonicClock, Sampler, Ticker
 from energy_rating.sensors import Detection, Sensor
@@ -55,7 +55,7 @@ from energy_rating.survey import InTurn
 if TYPE_CHECKING:
     import pandas
 
-    from energy_rating.records import Record
+    from energy_rating.nouns.records import Record
 
 PERIOD_S = 0.1
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.005, 60.0
@@ -666,7 +666,7 @@ class Run:
     def _judge(self) -> None:
         """Makes the record, where the judging half is at hand."""
         try:
-            from energy_rating.formats import read_journal, read_journal_from
+            from energy_rating.files.reading import read_journal, read_journal_from
             from energy_rating.summary import summarise_journal
 
             if self._journal_file.whole_on_disk:
@@ -676,7 +676,7 @@ class Run:
                     journal = read_journal_from(stream, place="the journal in memory")
             self._record = summarise_journal(journal)
             if self.folder is not None:
-                from energy_rating.formats import RECORD_NAME, write_record
+                from energy_rating.files.record import RECORD_NAME, write_record
 
                 write_record(self._record, self.folder / RECORD_NAME)
         except ModuleNotFoundError as error:
@@ -1232,7 +1232,7 @@ class Run:
             threading.Event().wait(ONE_UPDATE_S)
 
         def summed_up() -> Record:
-            from energy_rating.formats import read_journal_from
+            from energy_rating.files.reading import read_journal_from
             from energy_rating.summary import summarise_journal
 
             # A reading that is being written at this moment is there whole or not at all.
@@ -1253,7 +1253,7 @@ class Run:
             raise NotMeasured("the run has not started", "Call start(), or use it with the with statement")
 
         def read() -> pandas.DataFrame:
-            from energy_rating.formats import read_journal_from
+            from energy_rating.files.reading import read_journal_from
             from energy_rating.publishers.trace import table
 
             with self._journal_file.stream() as stream:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from energy_rating.entries import Window
+from energy_rating.nouns.entries import Window
 
 _HERE: ContextVar[tuple[Window, ...]] = ContextVar("energy_rating_windows", default=())
 

@@ -41,7 +41,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal, get_args
 
-from energy_rating import formats
+from energy_rating.nouns import records
+from energy_rating.nouns.quantities import Estimate, significant
+from energy_rating.nouns.records import MEASURED, RUN, Device, Load, Measurement, Record, Status, worst_method
 from energy_rating.profiles import (
     Factor,
     Profile,
@@ -52,17 +54,6 @@ from energy_rating.profiles import (
     profile_for,
 )
 from energy_rating.profiles import profiles as all_profiles
-from energy_rating.quantities import Estimate, significant
-from energy_rating.records import (
-    MEASURED,
-    RUN,
-    Device,
-    Load,
-    Measurement,
-    Record,
-    Status,
-    worst_method,
-)
 
 Tier = Literal["M", "1", "2", "3", "4"]
 TIERS: tuple[Tier, ...] = get_args(Tier)  # worst last
@@ -292,7 +283,7 @@ def normalise(
 def normalised_to_json(value: Normalised) -> dict[str, Any]:
     """What ``normalise --json`` prints."""
     return {
-        "energy_per_unit_j": formats.plain(value.energy_per_unit_j),
+        "energy_per_unit_j": records.plain(value.energy_per_unit_j),
         "unit": value.unit,
         "factor": value.factor,
         "interval_90": None if value.interval_90 is None else list(value.interval_90),
@@ -317,7 +308,7 @@ def hardware_interval(steps: Sequence[Step]) -> float:
 
 def version(profile: Profile) -> str:
     """Eight digits that change with anything that a profile says."""
-    text = json.dumps(formats.plain(profile), sort_keys=True, ensure_ascii=False)
+    text = json.dumps(records.plain(profile), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from energy_rating.errors import SensorFailed
+from energy_rating.nouns.errors import SensorFailed
 
 if TYPE_CHECKING:
     from energy_rating.sensors import Sensor

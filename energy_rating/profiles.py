@@ -18,9 +18,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from energy_rating import formats, hardware_profiles
-from energy_rating.errors import BadInput
-from energy_rating.quantities import ROUNDING, STRICT
+from energy_rating.files import strict
+from energy_rating.files.shipped import hardware_profiles
+from energy_rating.nouns import records
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.quantities import ROUNDING, STRICT
 
 PROFILE_SCHEMA = "energy-rating/profile/1"
 EXAMPLE_DEVICE = "Example GPU"
@@ -437,12 +439,12 @@ def read_profile(path: Path) -> Profile:
     Raises:
         BadInput: it is no profile; names the place in the file.
     """
-    entry = formats.read_toml(path)
+    entry = strict.read_toml(path)
     if entry.get("schema") != PROFILE_SCHEMA:
         raise BadInput(f"schema {str(entry.get('schema'))[:80]!r} is not {PROFILE_SCHEMA!r}", place=path)
     if "key" in entry:
         raise BadInput("'key' is not a known key; a profile is called like its file", place=path)
-    return formats.validated(Profile, {"key": path.stem, **entry}, path)
+    return strict.validated(Profile, {"key": path.stem, **entry}, path)
 
 
 def profile_for(
@@ -495,7 +497,7 @@ def nearest(device_name: str, *, among: Sequence[Profile] | None = None) -> tupl
 
 def profile_to_toml(profile: Profile, comment: str = "") -> str:
     """The text of a profile's file; what is absent or at its default is left out. Reading it gives the same profile."""
-    entry: dict[str, Any] = formats.plain(profile)
+    entry: dict[str, Any] = records.plain(profile)
     del entry["key"]
     lines = [f"# {line}" for line in comment.splitlines()] + ([""] if comment else [])
     tables: list[tuple[str, Mapping[str, Any]]] = []
@@ -537,7 +539,7 @@ def _value(value: Any) -> str:
 
 def profile_schema() -> dict[str, Any]:
     """The JSON Schema of a profile's file, as published in ``docs/``."""
-    schema = formats.json_schema(Profile, PROFILE_SCHEMA)
+    schema = strict.json_schema(Profile, PROFILE_SCHEMA)
     # A profile is called like its file.
     del schema["properties"]["key"]
     schema["required"].remove("key")

@@ -6,9 +6,9 @@ import hashlib
 import math
 from pathlib import Path
 
-from energy_rating.errors import BadInput
-from energy_rating.formats import json_object
-from energy_rating.records import Quality
+from energy_rating.files.strict import json_object
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.records import Quality
 
 SUCH_AS = "Such as accuracy=0.62@arc_easy, 5-shot, lm-evaluation-harness 0.4.9"
 LARGEST_RESULTS = 16 << 20  # bytes

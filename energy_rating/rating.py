@@ -15,19 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from energy_rating import formats, hardware_profiles
 from energy_rating.checks import LEAST_COVERAGE, ONLY_ESTIMATED, is_only_estimated
-from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.profiles import (
-    EXAMPLE_DEVICE,
-    Profile,
-    is_same_limit,
-    load_profile,
-    profile_for,
-)
-from energy_rating.profiles import profiles as all_profiles
-from energy_rating.quantities import CONFIDENCE, ROUNDING, STRICT, Estimate, significant
-from energy_rating.records import (
+from energy_rating.files import strict
+from energy_rating.files.shipped import hardware_profiles
+from energy_rating.nouns import records
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.quantities import CONFIDENCE, ROUNDING, STRICT, Estimate, significant
+from energy_rating.nouns.records import (
     MEASURED,
     RUN,
     Basis,
@@ -47,6 +41,14 @@ from energy_rating.records import (
     validity,
     worst_method,
 )
+from energy_rating.profiles import (
+    EXAMPLE_DEVICE,
+    Profile,
+    is_same_limit,
+    load_profile,
+    profile_for,
+)
+from energy_rating.profiles import profiles as all_profiles
 from energy_rating.work import COVERS, Work, counted, percent
 
 if TYPE_CHECKING:
@@ -311,10 +313,10 @@ def load_scheme(name: str | None = None, folder: Path = SCHEMES) -> Scheme:
             place="scheme",
         )
     path = folder / f"{name}.toml"
-    entry = formats.read_toml(path)
+    entry = strict.read_toml(path)
     if entry.get("schema") != SCHEME_SCHEMA:
         raise BadInput(f"schema {str(entry.get('schema'))[:80]!r} is not {SCHEME_SCHEMA!r}", place=path)
-    scheme = formats.validated(Scheme, entry, path)
+    scheme = strict.validated(Scheme, entry, path)
     if scheme.name != name:
         raise BadInput(
             f"the file calls itself {scheme.name!r}", "A scheme is called like its file", place=path
@@ -536,8 +538,8 @@ def rating_to_json(rating: Rating) -> dict[str, Any]:
     entry = {
         "stars": rating.stars,
         "could_be": None if rating.could_be is None else list(rating.could_be),
-        "index": formats.plain(rating.index),
-        "energy_per_unit_j": formats.plain(rating.energy_per_unit_j),
+        "index": records.plain(rating.index),
+        "energy_per_unit_j": records.plain(rating.energy_per_unit_j),
         "unit": rating.unit,
         "basis": rating.basis,
         "status": rating.status,
@@ -547,18 +549,18 @@ def rating_to_json(rating: Rating) -> dict[str, Any]:
         "reasons": list(rating.reasons),
     }
     if rating.would_be is not None:
-        entry["would_be"] = formats.plain(rating.would_be)
+        entry["would_be"] = records.plain(rating.would_be)
     return entry
 
 
 def scheme_schema() -> dict[str, Any]:
     """The JSON Schema of a scheme's file, as published in ``docs/``."""
-    return formats.json_schema(Scheme, SCHEME_SCHEMA)
+    return strict.json_schema(Scheme, SCHEME_SCHEMA)
 
 
 def rating_schema() -> dict[str, Any]:
     """The JSON Schema of what ``rate --json`` prints and ``rating.json`` holds, as published in ``docs/``."""
-    schema = formats.json_schema(Rating, RATING_SCHEMA)
+    schema = strict.json_schema(Rating, RATING_SCHEMA)
     properties = schema["properties"]
     del properties["interval_95"]
     properties["class"] = properties.pop("class_") | {"title": "Class"}

@@ -15,7 +15,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from energy_rating.entries import MOST_FAULTS, MOST_WORK, RUN, Number, Window
+from energy_rating.nouns.entries import MOST_FAULTS, MOST_WORK, RUN, Number, Window
 
 Work = dict[str, Number]
 

@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from energy_rating.entries import Channel, Condition, Device, Finding, Method, Severity, plain
 from energy_rating.errands import begin
-from energy_rating.errors import SensorFailed, SensorLost
+from energy_rating.nouns.entries import Channel, Condition, Device, Finding, Method, Severity, plain
+from energy_rating.nouns.errors import SensorFailed, SensorLost
 from energy_rating.sensors import Detection, Sensor
 
 # Quiet journals: from a minute after the last edge on, one line a second is kept, of power beside a counter one in ten. So a week

@@ -10,20 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
 
-from energy_rating import __version__, checks
+from energy_rating import checks
 from energy_rating.agreement import BLOCK_S, DISAGREES_BADLY, Disagreement, disagreements, stands_still
-from energy_rating.columns import Column
-from energy_rating.entries import LEAST_DURATION_S
-from energy_rating.errors import BadInput
-from energy_rating.formats import Journal, Session, Span, journal_in, named, read_journal
+from energy_rating.files.columns import Column
+from energy_rating.files.journal import JOURNAL_SCHEMAS, being_written
+from energy_rating.files.reading import Journal, Session, journal_in, read_journal
+from energy_rating.files.windows import Span, named
 from energy_rating.impact import missing
 from energy_rating.integration import REGISTER_ONLY, UNSEEN_SHARE, Counter, Register, covered_s
 from energy_rating.integration import Span as Reading
-from energy_rating.journal import JOURNAL_SCHEMAS, being_written
 from energy_rating.limits import LEAST_SHARE, SUSTAINED, counted_w, limits_w, peak_w
-from energy_rating.plausibility import impossible
-from energy_rating.quality import is_accuracy
-from energy_rating.quantities import (
+from energy_rating.nouns.entries import LEAST_DURATION_S
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.quantities import (
     EnergyPerUnit,
     Estimate,
     duration,
@@ -33,8 +32,7 @@ from energy_rating.quantities import (
     total,
     with_doubt,
 )
-from energy_rating.rating import TRAINING
-from energy_rating.records import (
+from energy_rating.nouns.records import (
     COMPONENTS,
     MEASURED,
     METHODS,
@@ -53,6 +51,10 @@ from energy_rating.records import (
     component_methods,
     validity,
 )
+from energy_rating.plausibility import impossible
+from energy_rating.quality import is_accuracy
+from energy_rating.rating import TRAINING
+from energy_rating.version import __version__
 
 # A counter that jumps or starts again more often than this, and at more than a tenth of its ticks, counts nothing.
 MOST_JUMPS = 3

@@ -13,9 +13,9 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from energy_rating import probe, sensors
-from energy_rating.entries import Channel, Finding, plain
-from energy_rating.errors import HardwareAbsent, SensorFailed, SensorUnavailable
-from energy_rating.libraries import ROOM_FOR_THREADS, has_room
+from energy_rating.files.libraries import ROOM_FOR_THREADS, has_room
+from energy_rating.nouns.entries import Channel, Finding, plain
+from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorUnavailable
 from energy_rating.sensors import Detection, Sensor
 
 # A driver that has not answered by then is said to hang; loading an 8-GPU driver without persistence mode takes seconds.

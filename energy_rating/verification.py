@@ -22,8 +22,6 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
-from energy_rating import __version__, formats
-from energy_rating.errors import BadInput, EnergyRatingError
 from energy_rating.evidence import (
     MOST_DIFFERENCES,
     OTHER_ARITHMETIC,
@@ -37,18 +35,23 @@ from energy_rating.evidence import (
     is_of_another_version,
     made_again,
 )
-from energy_rating.formats import RECORD_NAME, Journal, plain
+from energy_rating.files import reading
+from energy_rating.files.journal import JOURNAL_NAMES
+from energy_rating.files.reading import Journal
+from energy_rating.files.record import RECORD_NAME, record_from_json, refuse_journal_alone
+from energy_rating.files.strict import json_object
 from energy_rating.impact import Impact, footprint, zone_named
-from energy_rating.journal import JOURNAL_NAMES
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import MEASURED, Finding, Rating, Record, plain
 from energy_rating.plausibility import implausible
 from energy_rating.profiles import profile_files
 from energy_rating.profiles import profiles as all_profiles
 from energy_rating.publishers import card, label, splice, words
 from energy_rating.publishers.folder import RATING_NAME
 from energy_rating.rating import RATING_SCHEMA, SCHEMES, rate, rating_to_json
-from energy_rating.records import MEASURED, Finding, Rating, Record
 from energy_rating.summary import window_energies
 from energy_rating.tasks import FOLDER as TASKS
+from energy_rating.version import __version__
 
 LARGEST_FILE = 16 << 20  # bytes of a label, a card or a rating
 MOST_TOLD = 10  # files that are not judged, sentences that read otherwise
@@ -145,10 +148,10 @@ def verify(
         )
     if present.keys().isdisjoint((RECORD_NAME, *SHOWN)):
         try:
-            formats.refuse_journal_alone(folder)
+            refuse_journal_alone(folder)
         except BadInput as error:
             raise BadInput(f"cannot be checked: {error.message}", error.remedy, place=error.place) from None
-    journal = formats.read_journal(folder / journal_name)
+    journal = reading.read_journal(folder / journal_name)
     gains = None if calibration is None else Path(calibration)
     checking = _Checking(folder, present, journal, made_again(journal, gains), tolerance, gains)
     checking.all()
@@ -317,7 +320,7 @@ class _Checking:
         if content is None:
             return
         try:
-            published = formats.record_from_json(content, place=RECORD_NAME)
+            published = record_from_json(content, place=RECORD_NAME)
         except BadInput as error:
             self.differs(RECORD_NAME, "", str(error), "a record")
             return
@@ -393,7 +396,7 @@ class _Checking:
         if content is None:
             return
         try:
-            published = formats.json_object(content, RATING_NAME)
+            published = json_object(content, RATING_NAME)
         except BadInput as error:
             self.differs(RATING_NAME, "", str(error), "a rating")
             return

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from energy_rating.records import RUN, Measurement, Number, Record
+from energy_rating.nouns.records import RUN, Measurement, Number, Record
 
 # Windows that leave less of a run than this are the run, but for its start and its end: their work is the run's, and what the rest
 # took is a part of its price. A share, not a time, because what is divided is the energy of the whole.

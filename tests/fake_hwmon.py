@@ -10,7 +10,7 @@ from pathlib import Path
 from virtual import VirtualClock
 
 from energy_rating.meter import measure
-from energy_rating.records import Record
+from energy_rating.nouns.records import Record
 from energy_rating.sensors import Detection, Sensor
 
 

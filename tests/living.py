@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from energy_rating import measure
-from energy_rating.records import Channel
+from energy_rating.nouns.records import Channel
 
 WATTS = 300.0
 TICK_S = 0.02

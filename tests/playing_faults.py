@@ -35,10 +35,13 @@ from virtual_machine import (
     powercap,
 )
 
-from energy_rating import formats, journal, measure
-from energy_rating.errors import NotMeasured
-from energy_rating.formats import read_journal, read_record, record_from_json, record_to_json
-from energy_rating.records import Record
+from energy_rating import measure
+from energy_rating.files import journal
+from energy_rating.files import whole as files_whole
+from energy_rating.files.reading import read_journal
+from energy_rating.files.record import read_record, record_from_json, record_to_json
+from energy_rating.nouns.errors import NotMeasured
+from energy_rating.nouns.records import Record
 from energy_rating.sensors import Detection, Sensor, nvml, rapl
 from energy_rating.sensors.rapl import MIRROR_WAIT_S
 
@@ -372,7 +375,7 @@ def play_disk(fault: str, strike: Strike, where: tuple[Path, Any]) -> tuple[Play
     clock = VirtualClock(ZERO_S)
     refusing = BadOs(clock, fault, strike)
     monkeypatch.setattr(journal, "os", refusing)
-    monkeypatch.setattr(formats, "os", refusing)
+    monkeypatch.setattr(files_whole, "os", refusing)
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
     played = play(
         folder / "run", clock, [a_gpu(clock)], whole=strike.until_s < END_S and fault not in OPENING

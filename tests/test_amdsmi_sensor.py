@@ -13,7 +13,7 @@ import pytest
 from fake_hwmon import FakeHwmon, recorded
 from virtual import VirtualClock, steps
 
-from energy_rating.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
+from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
 from energy_rating.sensors import Detection
 from energy_rating.sensors.amdsmi import detect, load_amdsmi
 
@@ -378,7 +378,7 @@ def test_without_the_compute_driver_nothing_is_loaded(tmp_path):
 def test_the_binding_is_not_imported_where_its_library_is_missing():
     code = (
         "import sys\n"
-        "from energy_rating.errors import SensorUnavailable\n"
+        "from energy_rating.nouns.errors import SensorUnavailable\n"
         "from energy_rating.sensors.amdsmi import load_amdsmi\n"
         "try:\n"
         "    load_amdsmi(['/nowhere/libamd_smi.so'], {})\n"

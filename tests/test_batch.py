@@ -16,7 +16,7 @@ from fake_nvml import Device, FakeNvml
 
 from energy_rating import BadInput, load
 from energy_rating.batches import Entry, finished, read_batch, run_batch, swept
-from energy_rating.formats import read_record
+from energy_rating.files.record import read_record
 from energy_rating.publishers import batch as publisher
 from energy_rating.quality import parse_quality, read_results
 from energy_rating.withheld import secrets_of, shown, without
@@ -42,7 +42,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from virtual import FakeDevice, VirtualClock, constant
 from energy_rating.benchmarking import planned, run_plan
-from energy_rating.records import Model
+from energy_rating.nouns.records import Model
 from energy_rating.tasks import load_task
 size = int(arguments[arguments.index("--batch-size") + 1]) if "--batch-size" in arguments else 1
 clock = VirtualClock()
@@ -156,7 +156,7 @@ def test_a_run_that_was_broken_off_is_not_taken_for_done(fake):
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[: len(lines) // 2]))
     from energy_rating import summarise
-    from energy_rating.formats import write_record
+    from energy_rating.files.record import write_record
 
     write_record(summarise(outcome.folder), outcome.folder / "record.json")
     (again,) = fake([Entry(model="good", options={})])

@@ -36,7 +36,8 @@ from energy_rating.calibration import (
     calibration_to_text,
 )
 from energy_rating.cli import main
-from energy_rating.formats import write_record
+from energy_rating.files.record import write_record
+from energy_rating.nouns.records import Device, Load, Model, Task
 from energy_rating.profiles import (
     CalibrationEnergy,
     MeterGain,
@@ -50,7 +51,6 @@ from energy_rating.profiles import (
 )
 from energy_rating.publishers import words
 from energy_rating.publishers.folder import publish
-from energy_rating.records import Device, Load, Model, Task
 from energy_rating.sensors import Detection
 from energy_rating.workloads import Settings
 

@@ -14,13 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_splice import CARDS, HUB, REFUSED, cards, is_insertion, strings
 
-from energy_rating.errors import BadInput
 from energy_rating.impact import footprint
-from energy_rating.publishers import card, label, strangers
-from energy_rating.publishers.card import metadata, remove_card, section, update_card
-from energy_rating.publishers.splice import END, START
-from energy_rating.quantities import Estimate
-from energy_rating.records import (
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.quantities import Estimate
+from energy_rating.nouns.records import (
     Channel,
     Device,
     Environment,
@@ -34,6 +31,9 @@ from energy_rating.records import (
     Record,
     Task,
 )
+from energy_rating.publishers import card, label, strangers
+from energy_rating.publishers.card import metadata, remove_card, section, update_card
+from energy_rating.publishers.splice import END, START
 
 GPU = Estimate(value=15120.0, random=31.0, systematic=605.0)
 CPU = Estimate(value=1500.0, random=10.0, systematic=750.0)

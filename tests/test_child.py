@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from energy_rating import BadInput, EnergyRatingError
 from energy_rating.child import Child, ModelFailed, _done, prepared
-from energy_rating.records import Model
+from energy_rating.nouns.records import Model
 from energy_rating.workloads import ELSEWHERE, HUB_SILENCE_S, Item, Settings, Stretch, prepare, workloads
 
 # A model that does what the text of its item says.
 STRANGER = """
 import json, os, signal, subprocess, sys, time
-from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import Finding, Model
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import Finding, Model
 from energy_rating.workloads import Done, Stretch
 
 def prepared(model, settings):
@@ -263,7 +263,7 @@ def test_a_hub_that_says_nothing_is_not_waited_for_for_ever(tmp_path):
 def test_where_a_model_may_be_fetched_each_request_to_the_hub_has_a_time_limit(folder):
     pytest.importorskip("huggingface_hub")
     (folder / "a_fetcher.py").write_text(
-        "from energy_rating.records import Model\n"
+        "from energy_rating.nouns.records import Model\n"
         "from huggingface_hub import get_session\n"
         "def prepared(model, settings):\n"
         "    client = get_session()\n"

@@ -275,9 +275,9 @@ def test_an_entry_that_is_not_there_is_one_line_with_help(run_cli, command, says
 
 
 def test_a_tiny_index_is_never_said_to_need_no_energy():
+    from energy_rating.nouns.quantities import Estimate
+    from energy_rating.nouns.records import Rating
     from energy_rating.publishers import text
-    from energy_rating.quantities import Estimate
-    from energy_rating.records import Rating
 
     told = text.rating(
         Rating(

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from energy_rating.errors import SensorFailed, SensorUnavailable
+from energy_rating.nouns.errors import SensorFailed, SensorUnavailable
 from energy_rating.sensors import Detection
 from energy_rating.sensors.codecarbon import CpuLoad, _cpu_w, _dram_w, _tdp_w, detect
 

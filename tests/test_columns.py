@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from virtual import FakeDevice, VirtualClock, sine
 
-from energy_rating import columns, integration, measure, summarise
-from energy_rating.columns import Column
-from energy_rating.errors import NoRoom
-from energy_rating.formats import record_to_json
-from energy_rating.journal import encoded
+from energy_rating import integration, measure, summarise
+from energy_rating.files import columns
+from energy_rating.files.columns import Column
+from energy_rating.files.journal import encoded
+from energy_rating.files.record import record_to_json
+from energy_rating.nouns.errors import NoRoom
 
 numbers = st.floats(allow_nan=False)
 
@@ -122,7 +123,7 @@ def test_a_command_without_room_for_a_long_journal_ends_in_one_line(tmp_path, li
     """Memory is limited to what the program needs itself, or nothing may be written to a file."""
     script = (
         "import resource, sys\n"
-        "from energy_rating import columns, formats\n"
+        "from energy_rating.files import columns, reading as formats\n"
         "from energy_rating.cli import main\n"
         "columns.MOST_IN_MEMORY = 1 << 16\n"
         "columns.SPILLS_FROM = 1 << 10\n"

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from energy_rating.counts import parse_counts
-from energy_rating.errors import BadInput
-from energy_rating.records import Model
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.records import Model
 from energy_rating.workloads import Item, Settings, prepare
 from energy_rating.workloads.command import Command, CommandFailed
 
@@ -271,7 +271,7 @@ def test_a_parent_that_is_killed_takes_the_program_with_it(tmp_path: Path, where
     path = tmp_path / "pid"
     code = f"""
 import sys, threading
-from energy_rating.records import Model
+from energy_rating.nouns.records import Model
 from energy_rating.workloads import Settings, prepare
 from energy_rating.workloads.command import Command
 program = "import os, time; print(os.getpid(), file=open({str(path)!r}, 'w'), flush=True); time.sleep(60)"

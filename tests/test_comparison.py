@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from energy_rating import compare
 from energy_rating.cli import cli
 from energy_rating.comparison import Comparison, comparison_to_json
-from energy_rating.errors import BadInput
-from energy_rating.formats import load, write_record
+from energy_rating.files.record import load, write_record
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.quantities import Estimate
+from energy_rating.nouns.records import Device, Environment, Finding, Load, Measurement, Model, Record, Task
 from energy_rating.publishers import text
-from energy_rating.quantities import Estimate
-from energy_rating.records import Device, Environment, Finding, Load, Measurement, Model, Record, Task
 
 EXAMPLE = load(Path(__file__).parents[1] / "reports" / "example-gpu")
 CARD = "GPU-7e0ca69f-4b1d-4bb9-9f6b-1b1c9e2e4f5a"

@@ -10,8 +10,9 @@ import pytest
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import load, measure
-from energy_rating.entries import Channel
-from energy_rating.formats import condition_schema, read_journal
+from energy_rating.files.reading import read_journal
+from energy_rating.files.record import condition_schema
+from energy_rating.nouns.entries import Channel
 from energy_rating.processes import FIRST_NAMESPACE, declare, foreign
 
 AT_EASE = {"temperature_c": 60.0, "sm_clock_mhz": 1980.0, "power_limit_w": 700.0, "throttled_by": []}
@@ -223,7 +224,7 @@ def test_journals_without_conditions_stay_readable(tmp_path):
     ],
 )
 def test_a_condition_that_is_none_ends_what_can_be_read(tmp_path, condition, why):
-    from energy_rating.journal import encoded
+    from energy_rating.files.journal import encoded
 
     clock = VirtualClock()
     with measure(output_dir=tmp_path / "run", sensors=[a_gpu(clock)], clock=clock, report=None) as run:

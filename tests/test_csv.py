@@ -14,11 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from virtual import FakeDevice, VirtualClock, constant
 
-from energy_rating.formats import record_from_json, record_to_json
+from energy_rating.files.record import record_from_json, record_to_json
 from energy_rating.meter import measure
-from energy_rating.publishers.csv import CODECARBON, export
-from energy_rating.quantities import Estimate
-from energy_rating.records import (
+from energy_rating.nouns.quantities import Estimate
+from energy_rating.nouns.records import (
     Channel,
     Device,
     Environment,
@@ -28,6 +27,7 @@ from energy_rating.records import (
     Provenance,
     Record,
 )
+from energy_rating.publishers.csv import CODECARBON, export
 
 
 def a_record() -> Record:

@@ -18,8 +18,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import Model
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import Model
 from energy_rating.workloads import Item, Settings
 from energy_rating.workloads.diffusers import Diffusers, PipelineFailed, prepared, random_pipeline
 
@@ -56,7 +56,7 @@ def test_a_missing_package_names_the_command_that_brings_it(tmp_path: Path, name
     code = f"""
 import sys, types
 from pathlib import Path
-from energy_rating.errors import EnergyRatingError
+from energy_rating.nouns.errors import EnergyRatingError
 from energy_rating.workloads.diffusers import Diffusers, random_pipeline
 for package in ("torch", "diffusers", "transformers"):
     sys.modules[package] = None if package == {name!r} else types.ModuleType(package)

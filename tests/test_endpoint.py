@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 from energy_rating import BadInput, EnergyRatingError, load
 from energy_rating.addresses import Listener, is_here, listener
 from energy_rating.exchanges import EndpointFailed
-from energy_rating.records import Model
+from energy_rating.nouns.records import Model
 from energy_rating.tasks.synthetic import picture
 from energy_rating.workloads import Item, Settings, poisson_times, prepare
 from energy_rating.workloads.endpoint import UNKNOWN, Endpoint, Known, found_server

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import energy_rating
 from energy_rating.environment import LIBRARIES, describe
-from energy_rating.records import Device
+from energy_rating.nouns.records import Device
 
 MACHINE_ID = "0123456789abcdef0123456789abcdef"
 

@@ -15,8 +15,8 @@ from types import ModuleType
 import pytest
 
 from energy_rating import Record, load, rate
-from energy_rating.quantities import Estimate, with_doubt
-from energy_rating.records import Channel, Environment, Finding, Measurement, Provenance
+from energy_rating.nouns.quantities import Estimate, with_doubt
+from energy_rating.nouns.records import Channel, Environment, Finding, Measurement, Provenance
 from energy_rating.workloads import Item
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

@@ -10,9 +10,9 @@ import pytest
 from virtual import FakeDevice, VirtualClock, constant, sine, square, steps
 
 from energy_rating import measure, sensors, survey
-from energy_rating.formats import read_journal
+from energy_rating.files.reading import read_journal
 from energy_rating.integration import Counter, Register
-from energy_rating.records import Channel, Samples
+from energy_rating.nouns.records import Channel, Samples
 from energy_rating.sampler import MANY_SENSORS, Sampler
 from energy_rating.sensors import Detection
 
@@ -138,7 +138,7 @@ def test_an_earlier_run_s_period_lets_following_begin_at_once(clock, tmp_path):
 
 
 def gpu():
-    from energy_rating.records import Device
+    from energy_rating.nouns.records import Device
 
     return Device(id="GPU-fake", name="fake", driver="1")
 

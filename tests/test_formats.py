@@ -11,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual import FakeDevice, VirtualClock, constant
 
-from energy_rating import BadInput, formats, measure, summarise
-from energy_rating.formats import read_journal, record_from_json, record_schema, record_to_json, write_whole
-from energy_rating.journal import decoded, encoded
+from energy_rating import BadInput, measure, summarise
+from energy_rating.files import strict
+from energy_rating.files.journal import decoded, encoded
+from energy_rating.files.reading import read_journal
+from energy_rating.files.record import record_from_json, record_schema, record_to_json
+from energy_rating.files.whole import write_whole
 
 
 @pytest.fixture(scope="module")
@@ -426,6 +429,6 @@ def test_a_file_written_over_keeps_to_the_umask(tmp_path):
 
 
 def test_a_key_in_the_wrong_place_is_not_suggested_for_itself():
-    assert formats._unknown_key("n", {"n", "name"}).startswith("'n' is not a known key here")
-    assert "did you mean 'n'" not in formats._unknown_key("n", {"n", "name"})
-    assert formats._unknown_key("vlaue", {"value"}) == "'vlaue' is not a known key; did you mean 'value'?"
+    assert strict.unknown_key("n", {"n", "name"}).startswith("'n' is not a known key here")
+    assert "did you mean 'n'" not in strict.unknown_key("n", {"n", "name"})
+    assert strict.unknown_key("vlaue", {"value"}) == "'vlaue' is not a known key; did you mean 'value'?"

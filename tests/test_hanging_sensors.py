@@ -12,7 +12,7 @@ import pytest
 from test_survey import Meter
 
 from energy_rating import load, measure, sensors, survey
-from energy_rating.errors import HardwareAbsent
+from energy_rating.nouns.errors import HardwareAbsent
 from energy_rating.sensors import Detection
 
 

@@ -18,9 +18,9 @@ from fake_nvml import Device, FakeNvml, NoCompiler, build
 from virtual import FakeDevice, VirtualClock, constant, is_right
 
 from energy_rating import BadInput, environment, load, measure, summarise
-from energy_rating import journal as journals
-from energy_rating.formats import read_journal
-from energy_rating.records import Model
+from energy_rating.files import journal as journals
+from energy_rating.files.reading import read_journal
+from energy_rating.nouns.records import Model
 from energy_rating.sensors import Detection
 
 

@@ -20,9 +20,11 @@ from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, load, measure, rate, summarise
 from energy_rating.counts import read_counts
-from energy_rating.formats import GROWS_FREELY, LARGEST_RECORD, read_journal, read_toml, record_from_json
+from energy_rating.files.journal import encoded
+from energy_rating.files.reading import GROWS_FREELY, read_journal
+from energy_rating.files.record import LARGEST_RECORD, record_from_json
+from energy_rating.files.strict import read_toml
 from energy_rating.gguf import described
-from energy_rating.journal import encoded
 from energy_rating.publishers import card, csv, label
 from energy_rating.publishers.folder import publish
 from energy_rating.publishers.strangers import for_terminal, in_json
@@ -164,9 +166,9 @@ def test_hostile_records_need_little_memory(tmp_path):
         "import resource, sys\n"
         "from pathlib import Path\n"
         "from energy_rating import BadInput, load\n"
-        "from energy_rating.records import Record\n"
-        "from energy_rating.formats import _adapter\n"
-        "_adapter(Record)\n"
+        "from energy_rating.nouns.records import Record\n"
+        "from energy_rating.files.strict import adapter\n"
+        "adapter(Record)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for path in Path(sys.argv[1]).iterdir():\n"
         "    try: load(path)\n"

@@ -17,7 +17,7 @@ from fake_nvml import Device, FakeNvml, NoCompiler, build
 from virtual import is_right
 
 from energy_rating import load, measure, summarise
-from energy_rating.formats import read_journal
+from energy_rating.files.reading import read_journal
 
 pytestmark = pytest.mark.slow
 

@@ -19,11 +19,13 @@ import pydantic.type_adapter
 import pytest
 from virtual import FakeDevice, VirtualClock, constant
 
-from energy_rating import entries, formats, measure
-from energy_rating.errors import NotMeasured
-from energy_rating.formats import read_journal
-from energy_rating.interruptions import interruption_in, is_interruption
-from energy_rating.journal import being_written
+from energy_rating import measure
+from energy_rating.files import reading, record, strict
+from energy_rating.files.journal import being_written
+from energy_rating.files.reading import read_journal
+from energy_rating.nouns import entries
+from energy_rating.nouns.errors import NotMeasured
+from energy_rating.nouns.interruptions import interruption_in, is_interruption
 
 TIMEOUTS = 300
 LATE_S = 60.0  # what has not come out by then was lost
@@ -386,7 +388,9 @@ def test_what_a_library_of_ours_fails_with_is_not_the_programs(tmp_path, monkeyp
     if ask == "record":
         monkeypatch.setattr(run, "_is_large", lambda: True)
         run.stop()
-    monkeypatch.setattr(formats, "validated", library["fails"])
+    monkeypatch.setattr(record, "validated", library["fails"])
+    monkeypatch.setattr(strict, "validated", library["fails"])
+    monkeypatch.setattr(reading, "validated", library["fails"])
     with pytest.raises(NotMeasured):
         run.record if ask == "record" else getattr(run, ask)()
     run.stop()

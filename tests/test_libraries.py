@@ -66,7 +66,7 @@ def test_a_measured_program_has_its_standard_output_for_itself(with_binding):
 def test_only_the_thread_that_loads_does_without_the_package(with_binding):
     script = (
         "import threading\n"
-        "from energy_rating.libraries import without_stray_prints\n"
+        "from energy_rating.files.libraries import without_stray_prints\n"
         "def load(into):\n"
         "    try: import amdsmi\n"
         "    except Exception as error: into.append(type(error).__name__)\n"

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from energy_rating.formats import read_journal
-from energy_rating.libraries import has_room
+from energy_rating.files.libraries import has_room
+from energy_rating.files.reading import read_journal
 
 PROGRAM = """
 import resource, sys, threading, time
@@ -44,7 +44,7 @@ def test_the_program_comes_to_its_end(tmp_path, left_mib):
 ASKS = """
 import resource, sys, time
 from energy_rating import measure
-from energy_rating.errors import NotMeasured
+from energy_rating.nouns.errors import NotMeasured
 run = measure(output_dir='run').start()
 time.sleep(0.3)
 left = int(sys.argv[1]) << 20

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from energy_rating.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.workloads import Item, Settings, prepare
 from energy_rating.workloads.llama_cpp import LlamaCpp, ServerFailed
 

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from energy_rating import columns, formats, integration
-from energy_rating.formats import Span, read_journal_from
+from energy_rating import integration
+from energy_rating.files import columns, reading
+from energy_rating.files.journal import JOURNAL_SCHEMA, JournalFile, decoded, encoded
+from energy_rating.files.reading import read_journal_from
+from energy_rating.files.windows import Span, Windows
 from energy_rating.integration import _Gaps, _Kept, covered_s
-from energy_rating.journal import JOURNAL_SCHEMA, JournalFile, decoded, encoded
+from energy_rating.nouns.records import Channel, plain
 from energy_rating.plausibility import SLACK_S, _inside
-from energy_rating.records import Channel, plain
 
 CHANNELS = tuple(
     Channel(
@@ -83,14 +85,14 @@ def journals(draw):
 
 
 def told(content, alike_from, block_bytes):
-    before = formats.ALIKE_FROM, formats.BLOCK_BYTES
-    formats.ALIKE_FROM, formats.BLOCK_BYTES = alike_from, block_bytes
+    before = reading.ALIKE_FROM, reading.BLOCK_BYTES
+    reading.ALIKE_FROM, reading.BLOCK_BYTES = alike_from, block_bytes
     try:
         journal = read_journal_from(io.BytesIO(content), place="journal")
     except Exception as error:
         return type(error), str(error)
     finally:
-        formats.ALIKE_FROM, formats.BLOCK_BYTES = before
+        reading.ALIKE_FROM, reading.BLOCK_BYTES = before
     return [
         (
             {name: (list(s.start_s), list(s.end_s), list(s.values)) for name, s in session.samples.items()},
@@ -117,7 +119,7 @@ def test_readings_are_taken_together(monkeypatch):
         parsed.append(line)
         return decoded(line, place=place)
 
-    monkeypatch.setattr(formats, "decoded", noted)
+    monkeypatch.setattr(reading, "decoded", noted)
     content = b"".join(map(encoded, [HEADER, *readings]))
     (session,) = read_journal_from(io.BytesIO(content), place="journal").sessions
     assert len(parsed) < 50
@@ -131,7 +133,7 @@ def test_readings_are_taken_together(monkeypatch):
     st.randoms(),
 )
 def test_windows_in_columns_are_the_windows_of_the_journal(steps, chance):
-    windows, opened, expected, t = formats._Windows(), {}, [], 0.0
+    windows, opened, expected, t = Windows(), {}, [], 0.0
     for kind, key, work in steps:
         t = max(0.0, t + chance.choice([0.0, 1.0, -0.5]))
         if kind == "open":

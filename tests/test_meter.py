@@ -14,8 +14,8 @@ import pytest
 from virtual import FakeDevice, VirtualClock, constant, sine, square, steps
 
 from energy_rating import BadInput, NotMeasured, load, measure
-from energy_rating.errors import SensorFailed, SensorLost
-from energy_rating.formats import read_journal
+from energy_rating.files.reading import read_journal
+from energy_rating.nouns.errors import SensorFailed, SensorLost
 
 
 @pytest.fixture(autouse=True)
@@ -713,7 +713,7 @@ def test_the_journal_says_what_the_contract_says(clock, tmp_path):
 
 def test_the_same_journal_gives_the_same_record_byte_for_byte(clock, tmp_path):
     from energy_rating import summarise
-    from energy_rating.formats import record_to_json
+    from energy_rating.files.record import record_to_json
 
     with a_run(clock, [device(clock)], tmp_path) as run:
         clock.sleep(5)

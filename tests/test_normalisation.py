@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 
 import energy_rating
 from energy_rating.cli import main
-from energy_rating.errors import BadInput
-from energy_rating.formats import write_record
+from energy_rating.files.record import write_record
 from energy_rating.normalisation import (
     LEAST_USE,
     MOST_USE,
@@ -32,9 +31,9 @@ from energy_rating.normalisation import (
     standing,
     version,
 )
-from energy_rating.profiles import Driver, Factor, Profile, Source, load_profile, profiles
-from energy_rating.quantities import Estimate
-from energy_rating.records import (
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.quantities import Estimate
+from energy_rating.nouns.records import (
     Channel,
     Device,
     Environment,
@@ -45,6 +44,7 @@ from energy_rating.records import (
     Record,
     Task,
 )
+from energy_rating.profiles import Driver, Factor, Profile, Source, load_profile, profiles
 
 TOP = Path(__file__).parents[1]
 BENCHMARK = TOP / "benchmarks" / "normalisation.py"

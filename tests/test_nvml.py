@@ -16,8 +16,8 @@ import pynvml
 import pytest
 from fake_nvml import Device, FakeNvml, Library, NoCompiler, build
 
-from energy_rating.errors import SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.records import Finding, validity
+from energy_rating.nouns.errors import SensorFailed, SensorLost, SensorUnavailable
+from energy_rating.nouns.records import Finding, validity
 from energy_rating.sensors import Detection, Reading, Sensor
 from energy_rating.sensors.nvml import ACCURACY, detect, load_pynvml
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from energy_rating import BadInput, load, measure, rate, summarise, verify
-from energy_rating.entries import Outcome
-from energy_rating.formats import plain, read_journal, read_record, record_from_json, record_to_json
+from energy_rating.files.reading import read_journal
+from energy_rating.files.record import read_record, record_from_json, record_to_json
+from energy_rating.nouns.entries import Outcome
+from energy_rating.nouns.records import plain
 from energy_rating.rating import rating_to_json
 
 DATA = Path(__file__).parent / "data" / "0.1.0"

@@ -18,9 +18,10 @@ from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, NotMeasured, load, measure, summarise, verify
 from energy_rating.cli import cli
-from energy_rating.entries import Lineage, Outcome, Place
-from energy_rating.formats import read_journal, record_from_json, record_to_json, write_record
-from energy_rating.journal import being_written, encoded
+from energy_rating.files.journal import being_written, encoded
+from energy_rating.files.reading import read_journal
+from energy_rating.files.record import record_from_json, record_to_json, write_record
+from energy_rating.nouns.entries import Lineage, Outcome, Place
 from energy_rating.publishers import card
 from energy_rating.summary import one_line
 

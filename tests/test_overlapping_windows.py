@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from virtual import FakeDevice, VirtualClock, constant, square
 
 from energy_rating import measure, summarise, verify
-from energy_rating.formats import read_journal
-from energy_rating.journal import JOURNAL_SCHEMA, encoded
+from energy_rating.files.journal import JOURNAL_SCHEMA, encoded
+from energy_rating.files.reading import read_journal
 from energy_rating.plausibility import implausible
 from energy_rating.profiles import profiles
 

@@ -13,8 +13,8 @@ from fake_hwmon import recorded
 from virtual import VirtualClock, steps
 
 from energy_rating import sensors, survey
-from energy_rating.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.records import Channel
+from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
+from energy_rating.nouns.records import Channel
 from energy_rating.sensors import Detection
 from energy_rating.sensors.perf import detect
 

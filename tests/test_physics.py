@@ -14,9 +14,9 @@ from playing_faults import play
 from virtual import FakeDevice, Power, VirtualClock, constant, sine, square, steps
 
 from energy_rating import agreement, measure
-from energy_rating.errors import SensorFailed
 from energy_rating.integration import Counter, Register
-from energy_rating.records import Channel, Device, Model, Record, Samples
+from energy_rating.nouns.errors import SensorFailed
+from energy_rating.nouns.records import Channel, Device, Model, Record, Samples
 from energy_rating.sensors import Detection, nvml
 
 ZERO_S = 1000.0

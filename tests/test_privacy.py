@@ -28,7 +28,7 @@ from virtual import FakeDevice, VirtualClock, constant
 from energy_rating import load, measure, rate
 from energy_rating.cli import main
 from energy_rating.benchmarking import benchmark
-from energy_rating.records import Device
+from energy_rating.nouns.records import Device
 from energy_rating.sensors import Detection
 
 out = Path("out")

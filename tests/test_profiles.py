@@ -13,7 +13,7 @@ from typing import get_args
 import pytest
 
 from energy_rating import hardware_profiles
-from energy_rating.errors import BadInput
+from energy_rating.nouns.errors import BadInput
 from energy_rating.profiles import (
     EXAMPLE_DEVICE,
     Kind,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from energy_rating.quantities import (
+from energy_rating.nouns.quantities import (
     EnergyPerUnit,
     Estimate,
     duration,

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from energy_rating.cli import cli
-from energy_rating.formats import load, write_record
+from energy_rating.files.record import load, write_record
+from energy_rating.nouns.quantities import Estimate
 from energy_rating.publishers import text, words
-from energy_rating.quantities import Estimate
 from energy_rating.rating import rate, schemes
 
 REPORT = Path(__file__).parents[1] / "reports" / "example-gpu"

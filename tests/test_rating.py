@@ -15,21 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from energy_rating import hardware_profiles
-from energy_rating.errors import BadInput
-from energy_rating.formats import record_from_json, record_to_json
-from energy_rating.profiles import profiles
-from energy_rating.publishers import label, words
-from energy_rating.quantities import Estimate
-from energy_rating.rating import (
-    is_example,
-    judge,
-    load_scheme,
-    next_star_j,
-    rate,
-    rating_to_json,
-    weight_bits,
-)
-from energy_rating.records import (
+from energy_rating.files.record import record_from_json, record_to_json
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.quantities import Estimate
+from energy_rating.nouns.records import (
     Channel,
     Device,
     Environment,
@@ -41,6 +30,17 @@ from energy_rating.records import (
     Rating,
     Record,
     Task,
+)
+from energy_rating.profiles import profiles
+from energy_rating.publishers import label, words
+from energy_rating.rating import (
+    is_example,
+    judge,
+    load_scheme,
+    next_star_j,
+    rate,
+    rating_to_json,
+    weight_bits,
 )
 
 SCHEME = load_scheme("2026.0-draft")

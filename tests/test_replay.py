@@ -6,7 +6,7 @@ import pytest
 from virtual import FakeDevice, VirtualClock, sine, square
 
 from energy_rating import measure
-from energy_rating.errors import SensorLost
+from energy_rating.nouns.errors import SensorLost
 from energy_rating.sensors import kinds, replay
 
 

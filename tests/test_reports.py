@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from energy_rating import load, rate, summarise
-from energy_rating.formats import plain
+from energy_rating.nouns.records import plain
 from energy_rating.publishers import label
 
 REPORTS = Path(__file__).parents[1] / "reports"

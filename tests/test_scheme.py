@@ -16,7 +16,7 @@ from types import ModuleType
 
 import pytest
 
-from energy_rating.errors import BadInput
+from energy_rating.nouns.errors import BadInput
 from energy_rating.rating import (
     SCHEMES,
     TRAINING,

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import energy_rating.workloads.transformers
-from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import Model
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import Model
 from energy_rating.workloads import Item, Settings
 from energy_rating.workloads.sentence_transformers import SentenceTransformers, prepared
 

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from energy_rating.errors import BadInput
+from energy_rating.nouns.errors import BadInput
 from energy_rating.publishers import splice
 from energy_rating.publishers.splice import END, START
 

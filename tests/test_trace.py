@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from virtual import FakeDevice, VirtualClock, constant, steps
 
-from energy_rating.errors import SensorFailed
-from energy_rating.formats import Journal, Session, Span, read_journal
+from energy_rating.files.reading import Journal, Session, read_journal
+from energy_rating.files.windows import Span
 from energy_rating.integration import Tick
 from energy_rating.meter import Run, measure
+from energy_rating.nouns.errors import SensorFailed
+from energy_rating.nouns.records import Channel, Environment, Model, Samples
 from energy_rating.publishers.trace import COLOURS, HEIGHT_PX, WIDTH_PX, _straightest, plot, table
-from energy_rating.records import Channel, Environment, Model, Samples
 
 COLUMNS = ["time_s", "channel", "component", "device", "method", "value", "power_w"]
 
@@ -415,8 +416,8 @@ def test_the_package_does_not_load_what_only_pictures_need() -> None:
         "import sys, energy_rating, energy_rating.publishers.csv, energy_rating.publishers.trace, energy_rating.meter\n"
         "assert not {'pandas', 'matplotlib', 'numpy'} & set(sys.modules)\n"
         "from energy_rating.publishers.trace import plot\n"
-        "from energy_rating.formats import Journal, Session\n"
-        "from energy_rating.records import Environment\n"
+        "from energy_rating.files.reading import Journal, Session\n"
+        "from energy_rating.nouns.records import Environment\n"
         "s = Session(started='', channels=(), environment=Environment(), samples={}, spans=(), findings=(), last_s=0.0, ended=True)\n"
         "plot(Journal(run_id='', stage='other', model=None, task=None, load=None, sessions=(s,), sha256=''))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

@@ -22,8 +22,8 @@ from typing import Any
 
 import pytest
 
-from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import Model
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import Model
 from energy_rating.tasks.synthetic import picture, sound
 from energy_rating.workloads import Done, Item, Settings, prepare
 from energy_rating.workloads.transformers import (

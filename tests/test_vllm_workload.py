@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from energy_rating.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.tasks.synthetic import picture
 from energy_rating.workloads import Done, Item, Settings
 from energy_rating.workloads.vllm import EngineFailed, Vllm, prepared

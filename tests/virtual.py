@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from energy_rating.errors import SensorFailed
-from energy_rating.quantities import Estimate
-from energy_rating.records import Channel, Component
+from energy_rating.nouns.errors import SensorFailed
+from energy_rating.nouns.quantities import Estimate
+from energy_rating.nouns.records import Channel, Component
 
 Power = Callable[[float], float]
 

@@ -19,8 +19,8 @@ import pynvml
 from fake_powercap import FakeFiles, FakePowercap
 from virtual import VirtualClock
 
-from energy_rating.errors import SensorFailed, SensorLost
-from energy_rating.records import Channel
+from energy_rating.nouns.errors import SensorFailed, SensorLost
+from energy_rating.nouns.records import Channel
 
 ZERO_S = 1000.0  # where the virtual clock stands when a run opens
 IDLE_W, BUSY_W = 100.0, 400.0

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from energy_rating.formats import condition_schema, record_schema, write_whole
+from energy_rating.files.record import condition_schema, record_schema
+from energy_rating.files.whole import write_whole
 from energy_rating.profiles import profile_schema
 from energy_rating.rating import rating_schema, scheme_schema
 from energy_rating.tasks import task_schema

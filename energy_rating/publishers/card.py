@@ -15,14 +15,10 @@ from pathlib import Path
 from typing import AnyStr
 from urllib.parse import quote, urlsplit
 
-from energy_rating.errors import BadInput
-from energy_rating.formats import write_whole
+from energy_rating.files.whole import write_whole
 from energy_rating.impact import Impact, missing
-from energy_rating.publishers import label as labels
-from energy_rating.publishers import splice, words
-from energy_rating.publishers.strangers import for_markdown, for_plain_text
-from energy_rating.publishers.words import NAMES, grams, why_not_measured
-from energy_rating.quantities import (
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.quantities import (
     CONFIDENCE,
     JOULES_PER_WH,
     Estimate,
@@ -31,8 +27,7 @@ from energy_rating.quantities import (
     significant,
     with_doubt,
 )
-from energy_rating.rating import MOST_STARS, TRAINING, is_example
-from energy_rating.records import (
+from energy_rating.nouns.records import (
     MEASURED,
     RUN,
     Environment,
@@ -45,6 +40,11 @@ from energy_rating.records import (
     component_methods,
     validity,
 )
+from energy_rating.publishers import label as labels
+from energy_rating.publishers import splice, words
+from energy_rating.publishers.strangers import for_markdown, for_plain_text
+from energy_rating.publishers.words import NAMES, grams, why_not_measured
+from energy_rating.rating import MOST_STARS, TRAINING, is_example
 from energy_rating.summary import headline, outcome_of, units
 
 KEY = "co2_eq_emissions"

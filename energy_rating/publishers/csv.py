@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from energy_rating.quantities import JOULES_PER_KWH
-from energy_rating.records import COMPONENTS, Component, Measurement, Record
+from energy_rating.nouns.quantities import JOULES_PER_KWH
+from energy_rating.nouns.records import COMPONENTS, Component, Measurement, Record
 
 # codecarbon 3.3.2, codecarbon/output_methods/emissions_data.py, the fields of EmissionsData.
 CODECARBON = (

@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
-from energy_rating.errors import BadInput
-from energy_rating.publishers import words
-from energy_rating.publishers.strangers import for_picture
-from energy_rating.quantities import (
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.quantities import (
     JOULES_PER_WH,
     NEXT_TO_NO_DOUBT,
     Estimate,
@@ -28,8 +26,7 @@ from energy_rating.quantities import (
     with_doubt,
     with_doubt_in_parts,
 )
-from energy_rating.rating import MOST_STARS, TRAINING, is_example
-from energy_rating.records import (
+from energy_rating.nouns.records import (
     MEASURED,
     RUN,
     Component,
@@ -41,6 +38,9 @@ from energy_rating.records import (
     WouldBe,
     worst_method,
 )
+from energy_rating.publishers import words
+from energy_rating.publishers.strangers import for_picture
+from energy_rating.rating import MOST_STARS, TRAINING, is_example
 from energy_rating.summary import headline, lead, units
 
 Origin = Literal["measured", "normalised", "indicative", "estimated"]

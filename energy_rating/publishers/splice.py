@@ -35,7 +35,7 @@ from typing import Literal
 
 import yaml
 
-from energy_rating.errors import BadInput
+from energy_rating.nouns.errors import BadInput
 
 START = "<!-- energy-rating:start -->"
 END = "<!-- energy-rating:end -->"

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from energy_rating.formats import Journal, Session
+from energy_rating.files.reading import Journal, Session
 from energy_rating.integration import Counter, Register, Tick
 from energy_rating.limits import limits_w, peak_w
-from energy_rating.quantities import significant
-from energy_rating.records import COMPONENTS, METHODS, RUN, Channel, Component
+from energy_rating.nouns.quantities import significant
+from energy_rating.nouns.records import COMPONENTS, METHODS, RUN, Channel, Component
 
 if TYPE_CHECKING:
     import pandas

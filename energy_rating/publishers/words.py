@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from energy_rating.quantities import Estimate, significant, with_doubt
-from energy_rating.records import Checked, Record, WouldBe
+from energy_rating.nouns.quantities import Estimate, significant, with_doubt
+from energy_rating.nouns.records import Checked, Record, WouldBe
 
 NAMES = {"gpu": "GPU", "cpu": "CPU", "dram": "memory", "module": "module", "host": "host", "wall": "wall"}
 

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
 
-from energy_rating.entries import Channel, Device, Finding
-from energy_rating.errors import SensorFailed
+from energy_rating.nouns.entries import Channel, Device, Finding
+from energy_rating.nouns.errors import SensorFailed
 
 Reading = Mapping[str, float | SensorFailed]
 

@@ -28,8 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from energy_rating.entries import Channel, Component, Device, Finding
-from energy_rating.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
+from energy_rating.files.libraries import AMD_LIBRARIES, has_amd_library
 from energy_rating.hwmon import (
     ASLEEP,
     HWMON,
@@ -43,7 +42,8 @@ from energy_rating.hwmon import (
     text,
     why_not,
 )
-from energy_rating.libraries import AMD_LIBRARIES, has_amd_library
+from energy_rating.nouns.entries import Channel, Component, Device, Finding
+from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
 from energy_rating.sensors import Detection, Reading, Sensor, device_appeared
 
 COMPONENTS: tuple[Component, ...] = ("gpu",)

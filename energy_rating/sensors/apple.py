@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from energy_rating.entries import Channel, Component, Device, Finding
-from energy_rating.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
+from energy_rating.nouns.entries import Channel, Component, Device, Finding
+from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
 from energy_rating.sensors import Detection, Reading
 
 COMPONENTS: tuple[Component, ...] = ("gpu", "cpu", "dram", "module")

@@ -18,8 +18,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from energy_rating.entries import Channel, Component, Device, Finding
-from energy_rating.errors import HardwareAbsent, SensorFailed, SensorUnavailable
 from energy_rating.hwmon import (
     ASLEEP,
     HWMON,
@@ -34,6 +32,8 @@ from energy_rating.hwmon import (
     text,
     why_not,
 )
+from energy_rating.nouns.entries import Channel, Component, Device, Finding
+from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorUnavailable
 from energy_rating.sensors import Detection, device_appeared
 
 COMPONENTS: tuple[Component, ...] = ("gpu",)

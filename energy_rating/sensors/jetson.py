@@ -15,8 +15,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from energy_rating.entries import Channel, Component, Device, Finding
-from energy_rating.errors import HardwareAbsent, SensorFailed, SensorUnavailable
 from energy_rating.hwmon import (
     HWMON,
     MICRO,
@@ -30,6 +28,8 @@ from energy_rating.hwmon import (
     text,
     why_not,
 )
+from energy_rating.nouns.entries import Channel, Component, Device, Finding
+from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorUnavailable
 from energy_rating.sensors import Detection
 
 COMPONENTS: tuple[Component, ...] = ("module", "gpu", "cpu", "dram")

@@ -25,8 +25,8 @@ from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 from energy_rating import probe, processes
-from energy_rating.entries import Channel, Component, Device, Finding, Method
-from energy_rating.errors import SensorFailed, SensorLost, SensorUnavailable
+from energy_rating.nouns.entries import Channel, Component, Device, Finding, Method
+from energy_rating.nouns.errors import SensorFailed, SensorLost, SensorUnavailable
 from energy_rating.sensors import Detection, Reading, device_appeared
 from energy_rating.visible_devices import PresentGpu, VisibleGpus, visible_gpus
 

@@ -26,9 +26,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
-from energy_rating.descriptors import identity
-from energy_rating.entries import Channel, Component, Device, Finding
-from energy_rating.errors import SensorFailed, SensorLost, SensorUnavailable
+from energy_rating.files.descriptors import identity
+from energy_rating.nouns.entries import Channel, Component, Device, Finding
+from energy_rating.nouns.errors import SensorFailed, SensorLost, SensorUnavailable
 from energy_rating.sensors import Detection, Reading
 
 COMPONENTS: tuple[Component, ...] = ("cpu", "dram")

@@ -11,9 +11,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from energy_rating.errors import SensorFailed, SensorLost
-from energy_rating.formats import read_journal
-from energy_rating.records import Channel, Samples
+from energy_rating.files.reading import read_journal
+from energy_rating.nouns.errors import SensorFailed, SensorLost
+from energy_rating.nouns.records import Channel, Samples
 from energy_rating.sensors import Reading
 
 COMPONENTS: tuple[str, ...] = ()

@@ -14,9 +14,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from energy_rating.errors import BadInput
-from energy_rating.formats import json_schema, read_toml, validated
-from energy_rating.quantities import STRICT
+from energy_rating.files.strict import json_schema, read_toml, validated
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.quantities import STRICT
 from energy_rating.tasks.synthetic import picture, sound
 from energy_rating.workloads import LARGEST_FILE, Item
 

@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from energy_rating.errors import BadInput
-from energy_rating.records import Finding, Model, Number
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.records import Finding, Model, Number
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import IO
 
 from energy_rating.counts import parse_counts
-from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import Model, Number
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import Model, Number
 from energy_rating.workloads import Item, Settings, Workload, refuse
 
 LONGEST_LINE = 1 << 16  # bytes; of what the program prints only the end is kept

@@ -27,8 +27,8 @@ from typing import IO, Any
 
 from energy_rating import gguf
 from energy_rating.child import die_with_parent, environment_of_a_model
-from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import Model, Number
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import Model, Number
 from energy_rating.workloads import Item, Settings, Workload, refuse, text_of
 
 HOST = "127.0.0.1"

@@ -35,8 +35,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from energy_rating import gguf
-from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import Finding, Model, Number
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import Finding, Model, Number
 from energy_rating.workloads import Done, Item, Settings, Stretch, Workload, drain_queues, refuse
 
 DTYPES = ("float32", "float16", "bfloat16")

@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from energy_rating.errors import BadInput, EnergyRatingError
-from energy_rating.records import Finding, Model, Number
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import Finding, Model, Number
 from energy_rating.workloads import (
     Answered,
     Done,

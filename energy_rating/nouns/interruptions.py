@@ -20,11 +20,12 @@ from collections.abc import Collection, Iterator
 from types import CodeType, TracebackType
 from typing import Generic, TypeVar
 
-from energy_rating.errors import EnergyRatingError
+from energy_rating.nouns.errors import EnergyRatingError
 
 T = TypeVar("T")
 
-_OURS = os.path.dirname(__file__) + os.sep  # noqa: PTH120  pathlib would make a thing of it that is not needed
+# The package, whichever of its folders a file is in; pathlib would make a thing of it that is not needed.
+_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120
 _PYTHON = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 

@@ -40,9 +40,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from energy_rating.descriptors import identity
-from energy_rating.errors import BadInput
-from energy_rating.interruptions import Living, is_interruption
+from energy_rating.files.descriptors import identity
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.interruptions import Living, is_interruption
 
 JOURNAL_SCHEMA = "energy-rating/journal/2"
 JOURNAL_SCHEMAS = ("energy-rating/journal/1", JOURNAL_SCHEMA)  # those that can be read, the oldest first

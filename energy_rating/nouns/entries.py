@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, get_args
 
-from energy_rating.errors import STRICT, BadInput
-from energy_rating.interruptions import is_interruption
+from energy_rating.nouns.errors import STRICT, BadInput
+from energy_rating.nouns.interruptions import is_interruption
 
 Stage = Literal["pre-training", "fine-tuning", "inference", "other"]
 Component = Literal["gpu", "cpu", "dram", "module", "host", "wall"]

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import overload
 
-from energy_rating.errors import NoRoom
+from energy_rating.nouns.errors import NoRoom
 
 # 1 MiB of a column; of 64 GPUs there are some 900.
 SPILLS_FROM = 1 << 17

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from energy_rating.interruptions import pass_on
+from energy_rating.nouns.interruptions import pass_on
 
 # Where AMD's binding looks for its library (amdsmi_wrapper.py, find_smi_library), and where ROCm installs it.
 AMD_LIBRARIES = ("libamd_smi.so", "/opt/rocm/lib/libamd_smi.so", "/opt/rocm/lib64/libamd_smi.so")

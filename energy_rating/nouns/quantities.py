@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from energy_rating.errors import STRICT as STRICT
+from energy_rating.nouns.errors import STRICT as STRICT
 
 JOULES_PER_KWH = 3.6e6
 JOULES_PER_WH = 3.6e3

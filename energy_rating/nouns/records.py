@@ -10,108 +10,46 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from energy_rating.entries import (
-    COMPONENTS as COMPONENTS,
-)
-from energy_rating.entries import (
+from energy_rating.nouns.entries import COMPONENTS as COMPONENTS
+from energy_rating.nouns.entries import (
     LEAST_DURATION_S,
     LEAST_WORK,
     refuse_unless_amount,
     refuse_unless_said_well,
     refuse_unless_share,
 )
-from energy_rating.entries import (
-    LONGEST_UNIT as LONGEST_UNIT,
-)
-from energy_rating.entries import (
-    MEASURED as MEASURED,
-)
-from energy_rating.entries import (
-    METHODS as METHODS,
-)
-from energy_rating.entries import (
-    MOST_FAULTS as MOST_FAULTS,
-)
-from energy_rating.entries import (
-    MOST_NUMBER as MOST_NUMBER,
-)
-from energy_rating.entries import (
-    MOST_WORK as MOST_WORK,
-)
-from energy_rating.entries import (
-    RUN as RUN,
-)
-from energy_rating.entries import (
-    STAGES as STAGES,
-)
-from energy_rating.entries import (
-    Channel as Channel,
-)
-from energy_rating.entries import (
-    Component as Component,
-)
-from energy_rating.entries import (
-    Condition as Condition,
-)
-from energy_rating.entries import (
-    Device as Device,
-)
-from energy_rating.entries import (
-    Environment as Environment,
-)
-from energy_rating.entries import (
-    Finding as Finding,
-)
-from energy_rating.entries import (
-    Lineage as Lineage,
-)
-from energy_rating.entries import (
-    Load as Load,
-)
-from energy_rating.entries import (
-    Method as Method,
-)
-from energy_rating.entries import (
-    Model as Model,
-)
-from energy_rating.entries import (
-    Number as Number,
-)
-from energy_rating.entries import (
-    Origin as Origin,
-)
-from energy_rating.entries import (
-    Outcome as Outcome,
-)
-from energy_rating.entries import (
-    Place as Place,
-)
-from energy_rating.entries import (
-    Quality as Quality,
-)
-from energy_rating.entries import (
-    Setting as Setting,
-)
-from energy_rating.entries import (
-    Severity as Severity,
-)
-from energy_rating.entries import (
-    Stage as Stage,
-)
-from energy_rating.entries import (
-    Task as Task,
-)
-from energy_rating.entries import (
-    Window as Window,
-)
-from energy_rating.entries import (
-    plain as plain,
-)
-from energy_rating.entries import (
-    stage_of as stage_of,
-)
-from energy_rating.errors import STRICT, NotMeasured
-from energy_rating.quantities import EnergyPerUnit, Estimate
+from energy_rating.nouns.entries import LONGEST_UNIT as LONGEST_UNIT
+from energy_rating.nouns.entries import MEASURED as MEASURED
+from energy_rating.nouns.entries import METHODS as METHODS
+from energy_rating.nouns.entries import MOST_FAULTS as MOST_FAULTS
+from energy_rating.nouns.entries import MOST_NUMBER as MOST_NUMBER
+from energy_rating.nouns.entries import MOST_WORK as MOST_WORK
+from energy_rating.nouns.entries import RUN as RUN
+from energy_rating.nouns.entries import STAGES as STAGES
+from energy_rating.nouns.entries import Channel as Channel
+from energy_rating.nouns.entries import Component as Component
+from energy_rating.nouns.entries import Condition as Condition
+from energy_rating.nouns.entries import Device as Device
+from energy_rating.nouns.entries import Environment as Environment
+from energy_rating.nouns.entries import Finding as Finding
+from energy_rating.nouns.entries import Lineage as Lineage
+from energy_rating.nouns.entries import Load as Load
+from energy_rating.nouns.entries import Method as Method
+from energy_rating.nouns.entries import Model as Model
+from energy_rating.nouns.entries import Number as Number
+from energy_rating.nouns.entries import Origin as Origin
+from energy_rating.nouns.entries import Outcome as Outcome
+from energy_rating.nouns.entries import Place as Place
+from energy_rating.nouns.entries import Quality as Quality
+from energy_rating.nouns.entries import Setting as Setting
+from energy_rating.nouns.entries import Severity as Severity
+from energy_rating.nouns.entries import Stage as Stage
+from energy_rating.nouns.entries import Task as Task
+from energy_rating.nouns.entries import Window as Window
+from energy_rating.nouns.entries import plain as plain
+from energy_rating.nouns.entries import stage_of as stage_of
+from energy_rating.nouns.errors import STRICT, NotMeasured
+from energy_rating.nouns.quantities import EnergyPerUnit, Estimate
 
 RECORD_SCHEMA = "energy-rating/record/2"
 RECORD_SCHEMAS = ("energy-rating/record/1", RECORD_SCHEMA)  # those that can be read, the oldest first

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from energy_rating.interruptions import is_interruption
+from energy_rating.nouns.interruptions import is_interruption
 
 PROC = Path("/proc/self/fd")
 

@@ -1,0 +1,617 @@
+"""Journals as they are read: sessions, windows and columns, up to the first damage. How strictly JSON is taken is ``strict``'s.
+
+Reading is strict: unknown or misspelt keys, doubled keys, NaN and infinities are refused with the place where they stand.
+
+The history of the schemas is in ``docs/files.md``: what is in ``/1`` means the same in ``/2``, which adds keys. A journal is of the
+newest schema among its sessions; a record is always made in the newest one.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import math
+import operator
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import IO, Any, cast
+
+from energy_rating.files.columns import Column
+from energy_rating.files.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JOURNAL_SCHEMAS, LONGEST_LINE, decoded
+from energy_rating.files.strict import optional, unknown_key, validated, why_not_open
+from energy_rating.files.windows import MOST_WHOLE, Counted, Span, Windows
+from energy_rating.nouns import records
+from energy_rating.nouns.entries import LEAST_WORK, refuse_unless_said_well
+from energy_rating.nouns.errors import STRICT, BadInput
+from energy_rating.nouns.records import (
+    Channel,
+    Condition,
+    Device,
+    Environment,
+    Finding,
+    Lineage,
+    Load,
+    Model,
+    Number,
+    Origin,
+    Outcome,
+    Place,
+    Quality,
+    Samples,
+    Setting,
+    Stage,
+    Task,
+)
+
+# Journals shrink to a tenth or so; deflate can make a thousandth of zeros. Beyond so many bytes, what grows more is no journal.
+MOST_GROWTH = 200
+GROWS_FREELY = 64 << 20
+
+# Seconds, joules, watts and units of work of a journal: the squares of what is larger could not be added up. Work goes to 2⁶³.
+MOST = 1e20
+
+# A journal is read so many bytes at a time.
+BLOCK_BYTES = 1 << 18
+
+# Readings of the same channels that come in a row are taken together, once so many have come one by one. Each set of channels has a
+# pattern of its own; of a journal with more sets than this, the lines of the others are taken one by one.
+ALIKE_FROM = 16
+MOST_PATTERNS = 64
+
+# The digits of a number as JSON has it; one with more is for the parser to refuse.
+_NUMBER = r"(-?(?:0|[1-9][0-9]{0,300})(?:\.[0-9]{1,300})?(?:[eE][-+]?[0-9]{1,9})?)"
+
+# The readings of one channel stand in their order. A little disorder does little harm; more is no trace of one run.
+MOST_BACKWARDS_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """From one start to one end, orderly or not. Times are seconds since the session's start.
+
+    ``last_s`` is the time of the last line; ``ended`` is False when the process died before it could say so.
+    """
+
+    started: str
+    channels: tuple[Channel, ...]
+    environment: Environment
+    samples: Mapping[str, Samples]
+    spans: Sequence[Span]
+    findings: tuple[Finding, ...]
+    last_s: float
+    ended: bool
+    found_s: tuple[float, ...] = ()  # when each of the findings was noted
+    quality: tuple[Quality, ...] = ()
+    # Of each device, when it was in what condition, oldest first.
+    conditions: Mapping[str, Sequence[tuple[float, Condition]]] = field(default_factory=dict)
+    # How the program ended. None: the session did not end, or is of a schema that tells nothing of it.
+    outcome: Outcome | None = None
+    schema: str = JOURNAL_SCHEMA
+    # Where a window's work at its end does not follow from what it had counted.
+    counted: tuple[Counted, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Journal:
+    """A whole journal. ``damage`` tells where reading had to stop, if it had to."""
+
+    run_id: str
+    stage: Stage
+    model: Model | None
+    task: Task | None
+    load: Load | None
+    sessions: tuple[Session, ...]
+    sha256: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    damage: str | None = None
+    schema: str = JOURNAL_SCHEMA
+    origin: Origin = "measured"
+    place: Place | None = None
+    role: str | None = None
+    lineage: Lineage | None = None
+    ranks: int | None = None
+    nodes: int | None = None
+    operating_point: Mapping[str, Setting] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Said:
+    """What a header says of the run, beside what every header has."""
+
+    __pydantic_config__ = STRICT
+
+    origin: Origin = "measured"
+    place: Place | None = None
+    role: str | None = None
+    lineage: Lineage | None = None
+    ranks: int | None = None
+    nodes: int | None = None
+    operating_point: Mapping[str, Setting] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        refuse_unless_said_well(self.role, self.ranks, self.nodes, self.operating_point)
+
+
+_SAID = tuple(item.name for item in fields(_Said))
+
+
+def journal_in(path: str | Path) -> Path:
+    """The journal's file: the path itself, or the journal in the folder of a run.
+
+    Raises:
+        BadInput: there is none.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    for name in JOURNAL_NAMES:
+        if (path / name).is_file():
+            return path / name
+    raise BadInput(
+        "the folder holds no journal", f"A run's folder holds {' or '.join(JOURNAL_NAMES)}", place=path
+    )
+
+
+def read_journal(path: str | Path) -> Journal:
+    """The journal in a file (``.gz`` or not) or in a run's folder, up to its end or to the first damage.
+
+    Raises:
+        BadInput: it cannot be opened, or not even its first line can be read.
+    """
+    path = journal_in(path)
+    try:
+        with path.open("rb") as file:
+            return read_journal_from(file, place=path)
+    except OSError as error:
+        raise BadInput(*why_not_open(error), place=path) from error
+
+
+def read_journal_from(file: IO[bytes], *, place: str | Path) -> Journal:
+    """The journal in an open binary file. Compressed or not is seen from its first bytes."""
+    start = file.read(2)
+    file.seek(0)
+    stream: IO[bytes] = file
+    if start == b"\x1f\x8b":
+        stream = cast(IO[bytes], gzip.GzipFile(fileobj=file))
+    packed = file if stream is not file else None
+    reading = _Reading(place=str(place))
+    blocks = _Blocks(stream, packed, place)
+    digest = hashlib.sha256()
+    damage: str | None = None
+    block = b""
+    try:
+        while block := blocks.next():
+            reading.take_lines(block)
+            digest.update(block)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        damage = f"line {reading.number + 1}: the compressed file is cut short or damaged"
+    except BadInput as error:
+        if reading.number <= 1 or isinstance(error, _Bomb):
+            raise
+        # A torn last line is what a killed process leaves; the session says by itself that it did not end.
+        try:
+            rest = blocks.rest or stream.read(1)
+        except (EOFError, zlib.error, gzip.BadGzipFile):  # the packing is damaged too, right behind the line
+            rest = b""
+        torn = error.message == "the line is cut short" and not rest
+        damage = None if torn else f"line {reading.number}: {error.message}"
+        digest.update(block)
+        digest.update(rest)
+        _feed(digest, stream, packed, place)
+    if reading.header is None:
+        raise BadInput("the file is empty", "A journal begins with its header", place=place)
+    return reading.journal(sha256=digest.hexdigest(), damage=damage)
+
+
+def _feed(digest: Any, stream: IO[bytes], packed: IO[bytes] | None, place: str | Path) -> None:
+    size = 0
+    try:
+        # Piece by piece: of a file that was cut short, everything that can be unpacked.
+        while block := cast(io.BufferedReader, stream).read1(BLOCK_BYTES):
+            size += len(block)
+            _refuse_bomb(size, packed, place)
+            digest.update(block)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return  # what cannot be unpacked has no bytes to add
+
+
+class _Blocks:
+    """A journal's lines, many at once: each block ends with a line end, but for what follows the last one, and a line too long.
+
+    ``rest`` is what was read beyond the block that was given last.
+    """
+
+    def __init__(self, stream: IO[bytes], packed: IO[bytes] | None, place: str | Path) -> None:
+        self._read = cast(io.BufferedReader, stream).read1
+        self._packed, self._place = packed, place
+        self._size = 0
+        self.rest = b""
+
+    def next(self) -> bytes:
+        """The next block; nothing at the end.
+
+        Raises:
+            BadInput: it is not worth unpacking.
+            EOFError, zlib.error, gzip.BadGzipFile: its packing is damaged.
+        """
+        pieces = [self.rest]
+        size = len(self.rest)
+        while size <= LONGEST_LINE and (piece := self._read(BLOCK_BYTES)):
+            self._size += len(piece)
+            _refuse_bomb(self._size, self._packed, self._place)
+            end = piece.rfind(b"\n") + 1
+            if end:
+                self.rest = piece[end:]
+                return b"".join((*pieces, piece[:end]))
+            pieces.append(piece)
+            size += len(piece)
+        block = b"".join(pieces)
+        block, self.rest = block[: LONGEST_LINE + 1], block[LONGEST_LINE + 1 :]
+        return block
+
+
+class _Bomb(BadInput):
+    """A packed file that is not worth unpacking to its end."""
+
+
+def _refuse_bomb(size: int, packed: IO[bytes] | None, place: str | Path) -> None:
+    """Raises where so many bytes came out of a packed file that has been read up to here."""
+    if packed is not None and size > GROWS_FREELY and size > MOST_GROWTH * packed.tell():
+        raise _Bomb(f"unpacked, the file grows more than {MOST_GROWTH}-fold, as no journal does", place=place)
+
+
+class _Times:
+    """When some channels were read that always were read together."""
+
+    def __init__(self, channels: set[str]) -> None:
+        self.starts, self.ends = Column(), Column()
+        self.channels = channels
+
+    def apart(self, channels: set[str]) -> _Times:
+        """Some of the channels, which from now on have times of their own."""
+        other = _Times(channels)
+        other.starts, other.ends = self.starts.copy(), self.ends.copy()
+        self.channels -= channels
+        return other
+
+
+class _Reading:
+    """A journal half read: lines go in, sessions come out."""
+
+    def __init__(self, *, place: str) -> None:
+        self.place = place
+        self.header: dict[str, Any] | None = None
+        self.number = 0  # of the line that was read last, or could not be
+        self._sessions: list[Session] = []
+        self._began: set[str] = set()  # the sessions' run_ids: each start of a run draws its own
+        self._begin()
+
+    def _begin(self) -> None:
+        self._channels: dict[str, Channel] = {}
+        self._devices: list[Device] = []
+        self._times: dict[str, _Times] = {}
+        self._values: dict[str, Column] = {}
+        self._newest_s = -math.inf  # of all readings, when the latest began
+        self._read: tuple[str, ...] = ()  # the channels of the latest reading
+        self._alike = 0  # readings of these channels in a row
+        self._patterns: dict[tuple[str, ...], re.Pattern[str]] = {}
+        self._windows = Windows()
+        self._findings: list[Finding] = []
+        self._found_s: list[float] = []
+        self._quality: list[Quality] = []
+        self._conditions: dict[str, list[tuple[float, Condition]]] = {}
+        self._last_s = 0.0
+        self._ended = False
+        self._outcome: Outcome | None = None
+        self._schema = JOURNAL_SCHEMA
+
+    def take_lines(self, block: bytes) -> None:
+        """Takes lines, all but the last of which end with a line end.
+
+        Raises:
+            BadInput: one of them is none of a journal; those before it count.
+        """
+        lines = [line + b"\n" for line in block.split(b"\n")]
+        lines[-1] = lines[-1][:-1]
+        if not lines[-1]:
+            del lines[-1]
+        place, count = 0, len(lines)
+        while place < count:
+            if self._alike >= ALIKE_FROM:
+                end = place
+                while end < count and lines[end].startswith(b'{"t":'):
+                    end += 1
+                if end - place >= ALIKE_FROM and self._take_alike(lines[place:end]):
+                    self.number += end - place
+                    place = end
+                    continue
+            # One by one, until there is another row of readings.
+            end = max(place + 1, end if self._alike >= ALIKE_FROM else place + ALIKE_FROM)
+            for line in lines[place:end]:
+                self.number += 1
+                self.take(decoded(line, place=f"{self.place}: line {self.number}"), self.number)
+            place = end
+
+    def _take_alike(self, lines: Sequence[bytes]) -> bool:
+        """Takes readings of the same channels as the latest one, as its line was written; False, and none, where one is not so.
+
+        What ``decoded`` and ``_reading`` refuse is not taken here: the pattern is that of whole lines, the checksums are compared,
+        and numbers that are too large, or not in the order of time, are left to those.
+        """
+        pattern = self._patterns.get(self._read)
+        if pattern is None:
+            if len(self._patterns) >= MOST_PATTERNS or not self._read:
+                self._alike = 0
+                return False
+            pattern = self._patterns[self._read] = _pattern(self._read)
+        try:
+            found = pattern.findall(b"".join(lines).decode())
+        except UnicodeDecodeError:
+            return False
+        if len(found) != len(lines):
+            return False
+        *texts, sums = zip(*found, strict=True)
+        crc32, cut = zlib.crc32, -len(',"crc":"01234567"}\n')
+        if [crc32(line[:cut] + b"}") for line in lines] != [int(text, 16) for text in sums]:
+            return False
+        starts, tooks, *values = (list(map(float, column)) for column in texts)
+        ends = list(map(operator.add, starts, tooks))
+        latest_s = max(ends)
+        if (
+            starts[0] < self._newest_s
+            or starts != sorted(starts)
+            or min(tooks) < 0
+            or not (starts[0] > -MOST and latest_s < MOST and max(tooks) < MOST)
+            or not all(min(column) > -MOST and max(column) < MOST for column in values)
+        ):
+            return False
+        self._last_s, self._newest_s = max(self._last_s, latest_s), starts[-1]
+        for times in self._together(self._read):
+            times.starts.extend(starts)
+            times.ends.extend(ends)
+        for channel_id, column in zip(self._read, values, strict=True):
+            self._values[channel_id].extend(column)
+        return True
+
+    def _together(self, channels: Sequence[str]) -> list[_Times]:
+        """The times of these channels, none of which are those of another one as well."""
+        found: list[_Times] = []
+        for channel_id in channels:
+            times = self._times[channel_id]
+            if any(times is one for one in found):
+                continue
+            here = times.channels.intersection(channels)
+            if len(here) < len(times.channels):
+                times = times.apart(here)
+                self._times |= dict.fromkeys(here, times)
+            found.append(times)
+        return found
+
+    def take(self, entry: dict[str, Any], number: int) -> None:
+        place = f"{self.place}: line {number}"
+        kind = next(iter(entry))
+        if self.header is None and kind != "schema":
+            raise BadInput("the file does not begin with a journal's header", place=place)
+        try:
+            if kind == "t":
+                self._reading(entry)
+            elif kind == "schema":
+                self._session(entry, place)
+            elif kind == "open":
+                self._windows.open(_whole(entry["open"]), _word(entry["name"]), self._time(entry["t"]))
+            elif kind == "count":
+                self._windows.count(_whole(entry["count"]), _work(entry["work"]), self._time(entry["t"]))
+            elif kind == "close":
+                key = _whole(entry["close"])
+                start, end = self._windows.opened(key), self._time(entry["t"])
+                if end < start:
+                    raise ValueError(f"closed at {end} s, before it was opened at {start} s")
+                self._windows.close(key, end, _work(entry["work"]))
+                if "run" in entry and self._schema != JOURNAL_SCHEMAS[0]:
+                    self._windows.tell(0, _work(entry["run"]))
+            elif kind == "finding":
+                found_s = self._time(entry["t"])
+                self._findings.append(validated(Finding, entry["finding"], place))
+                self._found_s.append(found_s)
+            elif kind == "quality":
+                self._time(entry["t"])
+                self._quality.append(validated(Quality, entry["quality"], place))
+            elif kind == "condition":
+                now = self._time(entry["t"])
+                for device, told in entry["condition"].items():
+                    condition = validated(Condition, told, f"{place}: condition")
+                    self._conditions.setdefault(device, []).append((now, condition))
+            elif kind == "channels":
+                self._time(entry["t"])
+                self._add_channels(entry["channels"], entry.get("devices", []), place)
+            elif kind == "end":
+                self._time(entry["end"])
+                if self._schema != JOURNAL_SCHEMAS[0]:
+                    self._outcome = validated(Outcome, entry.get("outcome", {}), f"{place}: outcome")
+                    if self._outcome.state != "ended":
+                        raise ValueError("what has an end has ended")
+                self._ended = True
+            else:
+                raise BadInput(f"{kind[:80]!r} is no kind of line", place=place)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, BadInput):
+                raise
+            raise BadInput(f"the {kind!r} line does not hold what it should", place=place) from error
+
+    def _time(self, value: object) -> float:
+        time = _finite(value)
+        self._last_s = max(self._last_s, time)
+        return time
+
+    def _reading(self, entry: dict[str, Any]) -> None:
+        start, took = _finite(entry["t"]), _finite(entry["dt"])
+        if took < 0:
+            raise ValueError("a reading cannot end before it began")
+        end = _finite(start + took)
+        readings = {channel_id: _finite(value) for channel_id, value in entry["r"].items()}
+        channels = tuple(readings)
+        for channel_id in channels:
+            starts = self._times[channel_id].starts
+            if starts and start < starts[-1] - MOST_BACKWARDS_S:
+                raise ValueError(f"{start} s, after a reading at {starts[-1]} s")
+        # A line counts as a whole or not at all.
+        self._last_s = max(self._last_s, end)
+        self._newest_s = max(self._newest_s, start)
+        self._alike = self._alike + 1 if channels == self._read else 0
+        self._read = channels
+        for times in self._together(channels):
+            times.starts.append(start)
+            times.ends.append(end)
+        for channel_id, value in readings.items():
+            self._values[channel_id].append(value)
+
+    def _session(self, entry: dict[str, Any], place: str) -> None:
+        if entry["schema"] not in JOURNAL_SCHEMAS:
+            raise BadInput(
+                f"schema {str(entry['schema'])[:80]!r} is not {JOURNAL_SCHEMA!r}, nor one before it",
+                "This is no journal, or one of a newer version",
+                place=place,
+            )
+        allowed = {
+            *("schema", "run_id", "stage", "model", "task", "load", "channels", "environment", "started"),
+            "files",
+            *(_SAID if entry["schema"] != JOURNAL_SCHEMAS[0] else ()),
+        }
+        for key in entry:
+            if key not in allowed:
+                raise BadInput(unknown_key(key, allowed), place=f"{place}: {key}"[:200])
+        if _word(entry["run_id"]) in self._began:
+            # As of files that were put together twice: it would count twice.
+            raise BadInput("the session that begins here stands in the journal before", place=place)
+        self._began.add(entry["run_id"])
+        if self.header is not None:
+            self._close_session()
+        for key in ("stage", "started"):
+            _word(entry[key])
+        if self.header is None:
+            self.header = entry
+        self._begin()
+        self._schema = entry["schema"]
+        validated(_Said, {key: entry[key] for key in _SAID if key in entry}, place)
+        self._environment = validated(Environment, entry["environment"], f"{place}: environment")
+        self._started = entry["started"]
+        self._add_channels(entry["channels"], [], place)
+
+    def _add_channels(self, channels: list[Any], devices: list[Any], place: str) -> None:
+        times = _Times(set())
+        for item in channels:
+            channel = validated(Channel, item, f"{place}: channels")
+            self._channels[channel.id] = channel
+            if channel.id in self._times:
+                self._times[channel.id].channels.discard(channel.id)
+            self._times[channel.id], self._values[channel.id] = times, Column()
+            times.channels.add(channel.id)
+        self._devices += [validated(Device, item, f"{place}: devices") for item in devices]
+
+    def _close_session(self) -> None:
+        self._sessions.append(
+            Session(
+                started=self._started,
+                channels=tuple(self._channels.values()),
+                environment=replace(self._environment, devices=(*self._environment.devices, *self._devices)),
+                samples={
+                    channel_id: Samples(
+                        start_s=times.starts.values(), end_s=times.ends.values(), values=values.values()
+                    )
+                    for (channel_id, values), times in zip(
+                        self._values.items(), self._times.values(), strict=True
+                    )
+                },
+                spans=self._windows.spans(self._last_s),
+                findings=tuple(self._findings),
+                found_s=tuple(self._found_s),
+                quality=tuple(self._quality),
+                conditions=self._conditions,
+                counted=tuple(self._windows.counted),
+                last_s=self._last_s,
+                ended=self._ended,
+                outcome=self._outcome,
+                schema=self._schema,
+            )
+        )
+
+    def journal(self, *, sha256: str, damage: str | None) -> Journal:
+        assert self.header is not None
+        self._close_session()
+        place = f"{self.place}: line 1"
+        header = self.header
+        said = validated(_Said, {key: header[key] for key in _SAID if key in header}, place)
+        return Journal(
+            run_id=str(header["run_id"]),
+            stage=records.stage_of(str(header["stage"])),
+            model=optional(Model, header.get("model"), f"{place}: model"),
+            task=optional(Task, header.get("task"), f"{place}: task"),
+            load=optional(Load, header.get("load"), f"{place}: load"),
+            sessions=tuple(self._sessions),
+            sha256=sha256,
+            files=_files(header.get("files", {}), place),
+            damage=damage,
+            schema=max((session.schema for session in self._sessions), key=JOURNAL_SCHEMAS.index),
+            origin=said.origin,
+            place=said.place,
+            role=said.role,
+            lineage=said.lineage,
+            ranks=said.ranks,
+            nodes=said.nodes,
+            operating_point=said.operating_point,
+        )
+
+
+def _files(value: object, place: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise BadInput("files are names and their SHA-256", place=f"{place}: files")
+    return value
+
+
+def _finite(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("not a number")
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number beyond all floats
+        number = math.inf
+    if not -MOST < number < MOST:  # nor is NaN
+        raise ValueError("not a finite number, or beyond all measure")
+    return number
+
+
+def _pattern(channels: Sequence[str]) -> re.Pattern[str]:
+    """Whole lines of readings of these channels, as they are written; the groups are its numbers and its checksum."""
+    number = _NUMBER
+    values = ",".join(f"{re.escape(json.dumps(one, ensure_ascii=False))}:{number}" for one in channels)
+    return re.compile(
+        rf'^\{{"t":{number},"dt":{number},"r":\{{{values}\}},"crc":"([0-9a-f]{{8}})"\}}\n', re.MULTILINE
+    )
+
+
+def _word(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"not a whole number: {value!r}")
+    if not -MOST_WHOLE <= value <= MOST_WHOLE:
+        raise ValueError("no number of a window")
+    return value
+
+
+def _work(value: object) -> dict[str, Number]:
+    if not isinstance(value, dict):
+        raise ValueError("work is an object")
+    for amount in value.values():
+        if _finite(amount) != 0 and amount < LEAST_WORK:
+            raise ValueError("work cannot be negative, nor next to nothing")
+    return value

@@ -1,0 +1,240 @@
+"""The windows of a session in columns, as many as a journal may hold. How they are found in it is left to ``reading``."""
+
+from __future__ import annotations
+
+import math
+import operator
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast, overload
+
+from energy_rating.files.columns import Column
+from energy_rating.nouns.records import Number
+
+# Numbers of windows count up from 0. Whole numbers up to here are the same as doubles.
+MOST_WHOLE = 1 << 53
+
+
+# --------------------------------------------------------------------------------------------------------- journals
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """A window as the journal tells it. ``end_s`` is where the journal stops if it was never closed."""
+
+    name: str
+    start_s: float
+    end_s: float
+    work: Mapping[str, Number] = field(default_factory=dict)
+    closed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What many windows have in common: name, units of work, which of these were counted in whole numbers; whether it was closed.
+
+    ``work`` stands here where an amount is no double.
+    """
+
+    name: str
+    units: tuple[str, ...]
+    whole: tuple[bool, ...]
+    closed: bool
+    work: Mapping[str, Number] | None = None
+
+
+class Spans(Sequence[Span]):
+    """The windows of one session, the earliest first; as many as there may be, in columns. Each is made when it is asked for."""
+
+    def __init__(
+        self,
+        kinds: Sequence[_Kind],
+        order: Sequence[int],
+        columns: tuple[Sequence[float], Sequence[float], Sequence[float], Sequence[float], Sequence[float]],
+    ) -> None:
+        self._kinds, self._order = kinds, order
+        self._kind_of, self._starts, self._ends, self._places, self._amounts = columns
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, place: int) -> Span: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Span, ...]: ...
+    def __getitem__(self, place: int | slice) -> Span | tuple[Span, ...]:
+        if isinstance(place, slice):
+            return tuple(self._span(row) for row in self._order[place])
+        return self._span(self._order[place])
+
+    def __iter__(self) -> Iterator[Span]:
+        return map(self._span, self._order)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(operator.eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def named(self, *names: str) -> list[Span]:
+        """The windows of these names."""
+        wanted = {number for number, kind in enumerate(self._kinds) if kind.name in names}
+        kind_of = self._kind_of
+        return [self._span(row) for row in self._order if kind_of[row] in wanted] if wanted else []
+
+    def _span(self, row: int) -> Span:
+        kind = self._kinds[int(self._kind_of[row])]
+        work = kind.work
+        if work is None:
+            first = int(self._places[row])
+            amounts = self._amounts[first : first + len(kind.units)]
+            work = {
+                unit: int(amount) if whole else amount
+                for unit, whole, amount in zip(kind.units, kind.whole, amounts, strict=True)
+            }
+        return Span(
+            name=kind.name, start_s=self._starts[row], end_s=self._ends[row], work=work, closed=kind.closed
+        )
+
+
+def named(spans: Sequence[Span], *names: str) -> list[Span]:
+    """Those of these names."""
+    if isinstance(spans, Spans):
+        return spans.named(*names)
+    return [span for span in spans if span.name in names]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counted:
+    """What a window had counted of a unit at its last count before its end, and what it told at its end, ``after_s`` later.
+
+    ``counts`` had come before, and ``most`` was the most that came from one of them to the next.
+    """
+
+    name: str
+    unit: str
+    before: Number
+    work: Number
+    after_s: float
+    counts: int
+    most: Number
+
+
+class _Counts:
+    """The counts of a window that is open: the last of each unit, how many came, and the most that came at once."""
+
+    __slots__ = ("last", "most", "number", "t")
+
+    def __init__(self) -> None:
+        self.last: dict[str, Number] = {}
+        self.most: dict[str, Number] = {}
+        self.number = 0
+        self.t = 0.0
+
+    def add(self, t: float, work: Mapping[str, Number]) -> None:
+        for unit, amount in work.items():
+            self.most[unit] = max(self.most.get(unit, 0), amount - self.last.get(unit, 0))
+        self.last = dict(work)
+        self.number += 1
+        self.t = t
+
+    def at_the_end(self, name: str, t: float, work: Mapping[str, Number]) -> Iterator[Counted]:
+        for unit, before in self.last.items():
+            now = work.get(unit, 0)
+            if now < before or now - before > self.most[unit]:
+                yield Counted(
+                    name=name,
+                    unit=unit,
+                    before=before,
+                    work=now,
+                    after_s=t - self.t,
+                    counts=self.number,
+                    most=self.most[unit],
+                )
+
+
+# Of so many windows it is kept that their end told another thing than their counts.
+MOST_COUNTED = 100
+
+
+class Windows:
+    """The windows of a session while it is read, in columns: a row is made when a window is opened, and filled when it is closed."""
+
+    _NEVER = -1.0  # what a window is whose number was given to another one while it was open
+
+    def __init__(self) -> None:
+        self._kinds: list[_Kind] = []
+        self._known: dict[tuple[Any, ...], int] = {}
+        self._kind_of, self._starts, self._ends = Column(), Column(), Column()
+        self._places, self._amounts, self._keys = Column(), Column(), Column()
+        self._open: dict[int, tuple[int, str, float, dict[str, Number]]] = {}
+        self._latest = -math.inf, -1
+        self._in_order = True
+        self._counts: dict[int, _Counts] = {}
+        self.counted: list[Counted] = []
+
+    def open(self, key: int, name: str, start_s: float) -> None:
+        self._in_order = self._in_order and key not in self._open and self._latest <= (start_s, key)
+        self._latest = start_s, key
+        self._open[key] = len(self._starts), name, start_s, {}
+        self._counts.pop(key, None)
+        self._kind_of.append(self._NEVER)
+        self._starts.append(start_s)
+        self._ends.append(start_s)
+        self._places.append(0.0)
+        self._keys.append(key)
+
+    def count(self, key: int, work: dict[str, Number], t: float) -> None:
+        if key in self._open:  # a count that comes after its window was left tells nothing new
+            row, name, start_s, _ = self._open[key]
+            self._open[key] = row, name, start_s, work
+            self._counts.setdefault(key, _Counts()).add(t, work)
+
+    def tell(self, key: int, work: dict[str, Number]) -> None:
+        """What a window has counted by now, told beside another's end."""
+        if key in self._open:
+            row, name, start_s, _ = self._open[key]
+            self._open[key] = row, name, start_s, work
+
+    def opened(self, key: int) -> float:
+        """When a window was opened that is open now."""
+        return self._open[key][2]
+
+    def close(self, key: int, end_s: float, work: dict[str, Number]) -> None:
+        row, name, _, _ = self._open.pop(key)
+        counts = self._counts.pop(key, None)
+        if counts is not None and len(self.counted) < MOST_COUNTED:
+            self.counted += counts.at_the_end(name, end_s, work)
+        self._fill(row, name, end_s, work, closed=True)
+
+    def _fill(self, row: int, name: str, end_s: float, work: dict[str, Number], *, closed: bool) -> None:
+        key = name, closed, *work, *map(type, work.values())
+        number = self._known.get(key)
+        if number is None:
+            number = self._known[key] = len(self._kinds)
+            whole = tuple(isinstance(amount, int) for amount in work.values())
+            self._kinds.append(_Kind(name, tuple(work), whole, closed))
+        if any(amount > MOST_WHOLE and isinstance(amount, int) for amount in work.values()):
+            number = len(self._kinds)
+            self._kinds.append(_Kind(name, (), (), closed, work))
+        self._kind_of[row] = number
+        self._ends[row] = end_s
+        self._places[row] = len(self._amounts)
+        for amount in work.values():
+            self._amounts.append(amount)
+
+    def spans(self, last_s: float) -> Spans:
+        """All of them; those that are open end where the session does."""
+        for row, name, start_s, work in self._open.values():
+            self._fill(row, name, max(start_s, last_s), work, closed=False)
+        columns = tuple(
+            one.values() for one in (self._kind_of, self._starts, self._ends, self._places, self._amounts)
+        )
+        kind_of, starts, keys = columns[0], columns[1], self._keys.values()
+        order: Sequence[int] = range(len(starts))
+        if not self._in_order:
+            rows = [row for row in order if kind_of[row] != self._NEVER]
+            rows.sort(key=keys.__getitem__)
+            rows.sort(key=starts.__getitem__)
+            order = array("q", rows)
+        return Spans(self._kinds, order, cast(Any, columns))
