@@ -40,9 +40,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from energy_rating import gguf
-from energy_rating.counts import parse_counts, read_counts
 from energy_rating.files.reading import read_journal_from
 from energy_rating.files.record import record_from_json, record_to_json
+from energy_rating.measuring.counts import parse_counts, read_counts
 from energy_rating.nouns import errors
 from energy_rating.profiles import Profile, profiles, read_profile
 from energy_rating.publishers import card, csv, label, splice, text

@@ -44,9 +44,10 @@ except ModuleNotFoundError:  # straight from a checkout
     import energy_rating
 
 from energy_rating.files.journal import decoded
+from energy_rating.measuring.sensors import Reading, nvml
+from energy_rating.measuring.sensors.nvml import binding
 from energy_rating.meter import Run, measure
 from energy_rating.nouns.records import Channel, Load, Model, Task
-from energy_rating.sensors import Reading, nvml
 
 SCHEMA = "energy-rating/gpu-evidence/1"
 
@@ -120,7 +121,7 @@ class Card:
     """The GPU that CUDA numbers 0, through pynvml. Reads only."""
 
     def __init__(self) -> None:
-        self.nvml = nvml.load_pynvml()
+        self.nvml = binding.load_pynvml()
         started = time.perf_counter()
         self.nvml.nvmlInit()
         self.first_init_ms = 1e3 * (time.perf_counter() - started)

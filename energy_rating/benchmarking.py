@@ -34,12 +34,13 @@ from typing import IO, Any
 
 from energy_rating.files.journal import decoded
 from energy_rating.files.reading import read_journal
+from energy_rating.measuring.clock import Clock
+from energy_rating.measuring.queues import drain_queues
+from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.meter import Run, measure
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.quantities import scaled
 from energy_rating.nouns.records import MEASURED, METHODS, Finding, Load, Model, Number, Quality, Record, Task
-from energy_rating.sampler import Clock
-from energy_rating.sensors import Detection, Sensor
 from energy_rating.summary import LEADING, STUDENT, energies_between, window_energies
 from energy_rating.tasks import (
     MOST_ITEMS,
@@ -53,7 +54,7 @@ from energy_rating.tasks import (
     tasks,
 )
 from energy_rating.withheld import HIDDEN, is_secret, shown
-from energy_rating.workloads import Done, Item, Settings, Workload, drain_queues, workloads
+from energy_rating.workloads import Done, Item, Settings, Workload, workloads
 
 # Enough: half the 95 % interval of the mean, from the repeats' scatter alone; the sensor's gain is 8 % (NVML) and stays.
 SURE_ENOUGH = 0.005

@@ -30,6 +30,9 @@ from energy_rating.checks import random_half_width
 from energy_rating.evidence import load
 from energy_rating.files.journal import state_folder
 from energy_rating.files.whole import write_whole
+from energy_rating.measuring.clock import Clock
+from energy_rating.measuring.sensors import Detection, Sensor
+from energy_rating.measuring.survey import look
 from energy_rating.normalisation import (
     CALIBRATED,
     CALIBRATED_SERVING,
@@ -58,9 +61,6 @@ from energy_rating.profiles import (
     profiles,
     user_profiles,
 )
-from energy_rating.sampler import Clock
-from energy_rating.sensors import Detection, Sensor
-from energy_rating.survey import look
 from energy_rating.tasks import FOLDER, Protocol, TaskFile, items_sha256
 from energy_rating.tasks.synthetic import picture
 from energy_rating.version import __version__

@@ -54,9 +54,9 @@ def cli() -> None:
 @json_option
 def sensors(as_json: bool, probe: bool) -> None:
     """What can be measured here; for the rest, why not, and the remedy."""
-    from energy_rating.probe import TRIED_S
+    from energy_rating.measuring.probe import TRIED_S
+    from energy_rating.measuring.survey import survey
     from energy_rating.publishers import text
-    from energy_rating.survey import survey
 
     with _strays_apart():
         found = survey(probe_s=TRIED_S if probe else 0.0)
@@ -131,8 +131,8 @@ def measure(
     energy-rating measure --count token=51200 -- python generate.py
     """
     from energy_rating import meter
-    from energy_rating.command import run_command
-    from energy_rating.counts import parse_count
+    from energy_rating.measuring.command import run_command
+    from energy_rating.measuring.counts import parse_count
 
     if zone is not None:
         from energy_rating.impact import check_zone
@@ -236,7 +236,7 @@ def summarise(
     from energy_rating.summary import summarise as summarised
 
     if wall is not None:
-        from energy_rating.sensors.wall import added_afterwards
+        from energy_rating.measuring.sensors.wall import added_afterwards
 
         folder = journal.resolve() if journal.is_dir() else journal.resolve().parent
         journal = added_afterwards(journal_in(journal), wall, folder.with_name(f"{folder.name}-wall")).parent

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from virtual import VirtualClock
 
+from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.meter import measure
 from energy_rating.nouns.records import Record
-from energy_rating.sensors import Detection, Sensor
 
 
 class FakeHwmon:

@@ -40,10 +40,10 @@ from energy_rating.files import journal
 from energy_rating.files import whole as files_whole
 from energy_rating.files.reading import read_journal
 from energy_rating.files.record import read_record, record_from_json, record_to_json
+from energy_rating.measuring.sensors import Detection, Sensor, nvml, rapl
+from energy_rating.measuring.sensors.rapl import MIRROR_WAIT_S
 from energy_rating.nouns.errors import NotMeasured
 from energy_rating.nouns.records import Record
-from energy_rating.sensors import Detection, Sensor, nvml, rapl
-from energy_rating.sensors.rapl import MIRROR_WAIT_S
 
 # A figure is right where the truth lies in its own 95 % interval, and near; an interval as wide as the figure would hold anything.
 NEAR = 0.05

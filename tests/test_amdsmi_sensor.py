@@ -13,9 +13,9 @@ import pytest
 from fake_hwmon import FakeHwmon, recorded
 from virtual import VirtualClock, steps
 
+from energy_rating.measuring.sensors import Detection
+from energy_rating.measuring.sensors.amdsmi import detect, load_amdsmi
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.sensors import Detection
-from energy_rating.sensors.amdsmi import detect, load_amdsmi
 
 RESOLUTION = 15.300000190734863  # µJ, as the library says (github.com/AMDResearch/hpcfund/issues/21)
 
@@ -379,7 +379,7 @@ def test_the_binding_is_not_imported_where_its_library_is_missing():
     code = (
         "import sys\n"
         "from energy_rating.nouns.errors import SensorUnavailable\n"
-        "from energy_rating.sensors.amdsmi import load_amdsmi\n"
+        "from energy_rating.measuring.sensors.amdsmi import load_amdsmi\n"
         "try:\n"
         "    load_amdsmi(['/nowhere/libamd_smi.so'], {})\n"
         "except SensorUnavailable as error:\n"

@@ -10,8 +10,8 @@ import pytest
 from fake_hwmon import recorded
 from virtual import VirtualClock, sine
 
+from energy_rating.measuring.sensors.apple import PARTS, detect, load_monitor
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.sensors.apple import PARTS, detect, load_monitor
 
 
 class FakeMonitor:

@@ -37,6 +37,7 @@ from energy_rating.calibration import (
 )
 from energy_rating.cli import main
 from energy_rating.files.record import write_record
+from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.records import Device, Load, Model, Task
 from energy_rating.profiles import (
     CalibrationEnergy,
@@ -51,7 +52,6 @@ from energy_rating.profiles import (
 )
 from energy_rating.publishers import words
 from energy_rating.publishers.folder import publish
-from energy_rating.sensors import Detection
 from energy_rating.workloads import Settings
 
 TOP = Path(__file__).parents[1]

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from energy_rating.measuring.sensors import Detection
+from energy_rating.measuring.sensors.codecarbon import CpuLoad, _cpu_w, _dram_w, _tdp_w, detect
 from energy_rating.nouns.errors import SensorFailed, SensorUnavailable
-from energy_rating.sensors import Detection
-from energy_rating.sensors.codecarbon import CpuLoad, _cpu_w, _dram_w, _tdp_w, detect
 
 EPYC = "AMD EPYC 7742 64-Core Processor"  # 225 W in CodeCarbon's table
 THREADS = 4
@@ -380,7 +380,7 @@ def hook(event, args):
         seen.append((event, str(args[0])))
 sys.addaudithook(hook)
 import threading, time
-from energy_rating.sensors.codecarbon import detect
+from energy_rating.measuring.sensors.codecarbon import detect
 assert not any(name.partition(".")[0] in ("codecarbon", "psutil", "pandas") for name in sys.modules)
 cpu, dram = detect().sensors
 time.sleep(0.2)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from energy_rating.counts import parse_counts
+from energy_rating.measuring.counts import parse_counts
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Model
 from energy_rating.workloads import Item, Settings, prepare

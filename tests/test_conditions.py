@@ -12,8 +12,8 @@ from virtual import FakeDevice, VirtualClock, constant
 from energy_rating import load, measure
 from energy_rating.files.reading import read_journal
 from energy_rating.files.record import condition_schema
+from energy_rating.measuring.processes import FIRST_NAMESPACE, declare, foreign
 from energy_rating.nouns.entries import Channel
-from energy_rating.processes import FIRST_NAMESPACE, declare, foreign
 
 AT_EASE = {"temperature_c": 60.0, "sm_clock_mhz": 1980.0, "power_limit_w": 700.0, "throttled_by": []}
 
@@ -326,7 +326,7 @@ def test_in_a_container_nobody_can_be_told_from_anybody(tmp_path):
 
 
 def test_a_server_that_is_declared_is_the_runs_own(tmp_path, monkeypatch):
-    monkeypatch.setattr("energy_rating.processes._declared", set())
+    monkeypatch.setattr("energy_rating.measuring.processes._declared", set())
     proc = a_machine(tmp_path, {1: 0, 20: 1, 60: 1, 61: 60})
     assert foreign([60, 61], proc=proc, pid=20, environ={}) == 2
     declare(60)

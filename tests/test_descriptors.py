@@ -14,12 +14,12 @@ from fake_powercap import Constant, FakePowercap
 from energy_rating import load
 from energy_rating.files.journal import JournalFile
 from energy_rating.files.reading import read_journal
-from energy_rating.hwmon import Attribute
+from energy_rating.measuring.hwmon import Attribute
+from energy_rating.measuring.sensors import rapl
+from energy_rating.measuring.sensors.codecarbon import CpuLoad
+from energy_rating.measuring.sensors.perf import PerfRapl
 from energy_rating.nouns.errors import SensorLost
 from energy_rating.nouns.records import Channel
-from energy_rating.sensors import rapl
-from energy_rating.sensors.codecarbon import CpuLoad
-from energy_rating.sensors.perf import PerfRapl
 
 PROGRAM = """
 import os, sys, time

@@ -10,8 +10,8 @@ import pytest
 from virtual import FakeDevice, VirtualClock, constant, square, steps
 
 from energy_rating import measure
+from energy_rating.measuring.sampler import LAST_TICK_S
 from energy_rating.nouns.errors import SensorFailed
-from energy_rating.sampler import LAST_TICK_S
 
 JITTER_S = 0.002  # of a counter of 100 ms on an A100: 99 to 104 ms, 5th to 95th percentile (SC24 data)
 

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import energy_rating
-from energy_rating.environment import LIBRARIES, describe
+from energy_rating.measuring.environment import LIBRARIES, describe
 from energy_rating.nouns.records import Device
 
 MACHINE_ID = "0123456789abcdef0123456789abcdef"
@@ -108,7 +108,7 @@ def test_loaded_libraries_have_the_version_that_was_installed():
 def test_a_library_that_is_not_loaded_is_neither_named_nor_loaded():
     code = (
         "import sys\n"
-        "from energy_rating.environment import LIBRARIES, describe\n"
+        "from energy_rating.measuring.environment import LIBRARIES, describe\n"
         "assert not set(describe().software) & set(LIBRARIES)\n"
         "assert not set(LIBRARIES) & set(sys.modules), set(LIBRARIES) & set(sys.modules)\n"
         "assert 'importlib.metadata' not in sys.modules\n"
@@ -176,7 +176,7 @@ def test_no_name_path_token_or_command_line_is_in_it():
     planted = "canary7531"
     code = (
         "import sys, json, dataclasses, numpy\n"
-        "from energy_rating.environment import describe\n"
+        "from energy_rating.measuring.environment import describe\n"
         "print(json.dumps(dataclasses.asdict(describe())))\n"
     )
     environment = {

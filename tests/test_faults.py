@@ -45,8 +45,9 @@ from playing_faults import (
 from virtual import FakeDevice, VirtualClock, constant
 from virtual_machine import DRIVER, NO_PERMISSION, NOT_SUPPORTED, SLOW_S, TICK_S, ZERO_S, Strike
 
-from energy_rating import BadInput, NotMeasured, load, measure, probe, summarise
+from energy_rating import BadInput, NotMeasured, load, measure, summarise
 from energy_rating.files.reading import read_journal, read_journal_from
+from energy_rating.measuring import probe
 from energy_rating.summary import summarise_journal
 
 TESTS = Path(__file__).parent

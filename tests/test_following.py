@@ -9,12 +9,13 @@ from types import SimpleNamespace
 import pytest
 from virtual import FakeDevice, VirtualClock, constant, sine, square, steps
 
-from energy_rating import measure, sensors, survey
+from energy_rating import measure
 from energy_rating.files.reading import read_journal
 from energy_rating.integration import Counter, Register
+from energy_rating.measuring import sensors, survey
+from energy_rating.measuring.sampler import MANY_SENSORS, Sampler
+from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.records import Channel, Samples
-from energy_rating.sampler import MANY_SENSORS, Sampler
-from energy_rating.sensors import Detection
 
 
 @pytest.fixture

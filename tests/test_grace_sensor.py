@@ -9,8 +9,8 @@ import pytest
 from fake_hwmon import FakeHwmon, micro, recorded
 from virtual import sine
 
+from energy_rating.measuring.sensors.grace import detect
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.sensors.grace import detect
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ import time
 import pytest
 from test_survey import Meter
 
-from energy_rating import load, measure, sensors, survey
+from energy_rating import load, measure
+from energy_rating.measuring import sensors, survey
+from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.errors import HardwareAbsent
-from energy_rating.sensors import Detection
 
 
 @pytest.fixture

@@ -17,11 +17,12 @@ import pytest
 from fake_nvml import Device, FakeNvml, NoCompiler, build
 from virtual import FakeDevice, VirtualClock, constant, is_right
 
-from energy_rating import BadInput, environment, load, measure, summarise
+from energy_rating import BadInput, load, measure, summarise
 from energy_rating.files import journal as journals
 from energy_rating.files.reading import read_journal
+from energy_rating.measuring import environment
+from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.records import Model
-from energy_rating.sensors import Detection
 
 
 @pytest.fixture(autouse=True)

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, load, measure, rate, summarise
-from energy_rating.counts import read_counts
 from energy_rating.files.journal import encoded
 from energy_rating.files.reading import GROWS_FREELY, read_journal
 from energy_rating.files.record import LARGEST_RECORD, record_from_json
 from energy_rating.files.strict import read_toml
 from energy_rating.gguf import described
+from energy_rating.measuring.counts import read_counts
 from energy_rating.publishers import card, csv, label
 from energy_rating.publishers.folder import publish
 from energy_rating.publishers.strangers import for_terminal, in_json

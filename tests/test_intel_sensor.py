@@ -8,8 +8,8 @@ import pytest
 from fake_hwmon import FakeHwmon, micro, recorded
 from virtual import steps
 
+from energy_rating.measuring.sensors.intel import detect
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.sensors.intel import detect
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from fake_hwmon import FakeHwmon, recorded
 from virtual import sine
 
+from energy_rating.measuring.sensors.jetson import detect
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.sensors.jetson import detect
 
 
 @pytest.fixture

@@ -16,10 +16,11 @@ import pynvml
 import pytest
 from fake_nvml import Device, FakeNvml, Library, NoCompiler, build
 
+from energy_rating.measuring.sensors import Detection, Reading, Sensor
+from energy_rating.measuring.sensors.nvml import detect
+from energy_rating.measuring.sensors.nvml.binding import ACCURACY, load_pynvml
 from energy_rating.nouns.errors import SensorFailed, SensorLost, SensorUnavailable
 from energy_rating.nouns.records import Finding, validity
-from energy_rating.sensors import Detection, Reading, Sensor
-from energy_rating.sensors.nvml import ACCURACY, detect, load_pynvml
 
 Detected = Callable[..., Detection]
 
@@ -599,7 +600,7 @@ def test_a_driver_that_does_not_start_says_why(
 
 def detect_elsewhere(**environ: str) -> str:
     """What ``detect`` says in a fresh process."""
-    program = "from energy_rating.sensors import nvml\ntry:\n print(nvml.detect())\nexcept Exception as e:\n print(repr(e), e)"
+    program = "from energy_rating.measuring.sensors import nvml\ntry:\n print(nvml.detect())\nexcept Exception as e:\n print(repr(e), e)"
     path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     return subprocess.run(
         [sys.executable, "-c", program],
@@ -642,7 +643,7 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_binding_is_not_imported_before_it_is_needed() -> None:
-    program = "import sys, energy_rating.sensors.nvml; print('pynvml' in sys.modules)"
+    program = "import sys, energy_rating.measuring.sensors.nvml; print('pynvml' in sys.modules)"
     path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     done = subprocess.run(
         [sys.executable, "-c", program], env={"PYTHONPATH": path}, capture_output=True, text=True, check=True

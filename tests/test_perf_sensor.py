@@ -12,11 +12,11 @@ import pytest
 from fake_hwmon import recorded
 from virtual import VirtualClock, steps
 
-from energy_rating import sensors, survey
+from energy_rating.measuring import sensors, survey
+from energy_rating.measuring.sensors import Detection
+from energy_rating.measuring.sensors.perf import detect
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
 from energy_rating.nouns.records import Channel
-from energy_rating.sensors import Detection
-from energy_rating.sensors.perf import detect
 
 # As the kernel prints them (arch/x86/events/rapl.c): 2⁻³² J.
 SCALE = "2.3283064365386962890625e-10"
@@ -240,7 +240,7 @@ def test_where_both_refuse_the_reason_of_powercap_is_told(monkeypatch):
 
 def test_the_real_kernel_is_asked_by_number_and_answers_or_refuses_with_a_reason():
     code = (
-        "from energy_rating.sensors.perf import SystemCalls\n"
+        "from energy_rating.measuring.sensors.perf import SystemCalls\n"
         "kernel = SystemCalls()\n"
         "try:\n"
         "    fd = kernel.open(1, 0, 0)\n"  # PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK

@@ -15,9 +15,9 @@ from virtual import FakeDevice, Power, VirtualClock, constant, sine, square, ste
 
 from energy_rating import agreement, measure
 from energy_rating.integration import Counter, Register
+from energy_rating.measuring.sensors import Detection, nvml
 from energy_rating.nouns.errors import SensorFailed
 from energy_rating.nouns.records import Channel, Device, Model, Record, Samples
-from energy_rating.sensors import Detection, nvml
 
 ZERO_S = 1000.0
 LIMIT_W = 400.0

@@ -29,7 +29,7 @@ from energy_rating import load, measure, rate
 from energy_rating.cli import main
 from energy_rating.benchmarking import benchmark
 from energy_rating.nouns.records import Device
-from energy_rating.sensors import Detection
+from energy_rating.measuring.sensors import Detection
 
 out = Path("out")
 clock = VirtualClock()

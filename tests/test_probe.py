@@ -11,7 +11,7 @@ import pytest
 from fake_nvml import Device, FakeNvml, NoCompiler
 from virtual import FakeDevice, VirtualClock, constant, square
 
-from energy_rating.probe import LARGEST_FILE, MOST_ENTRIES, recall, remember, tried
+from energy_rating.measuring.probe import LARGEST_FILE, MOST_ENTRIES, recall, remember, tried
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from fake_powercap import AMD_RANGE_UJ, Constant, FakePowercap, Power, Sine, Ste
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from energy_rating.measuring.sensors import Detection, Sensor
+from energy_rating.measuring.sensors.rapl import Rapl, detect
 from energy_rating.nouns.errors import SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.sensors import Detection, Sensor
-from energy_rating.sensors.rapl import Rapl, detect
 
 
 @contextmanager

@@ -6,8 +6,8 @@ import pytest
 from virtual import FakeDevice, VirtualClock, sine, square
 
 from energy_rating import measure
+from energy_rating.measuring.sensors import kinds, replay
 from energy_rating.nouns.errors import SensorLost
-from energy_rating.sensors import kinds, replay
 
 
 @pytest.mark.parametrize("profile", [sine(250, 80, 3.0), square(100, 400, 2.0)])

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from energy_rating import sensors, survey
+from energy_rating.measuring import sensors, survey
+from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.errors import HardwareAbsent, SensorUnavailable
 from energy_rating.nouns.records import Channel, Finding
 from energy_rating.publishers import text
-from energy_rating.sensors import Detection
 
 FOREIGN = ("amdsmi", "apple", "grace", "intel", "jetson", "perf", "wall")
 
@@ -134,7 +134,7 @@ def test_looking_for_hardware_that_is_not_there_loads_nothing():
     code = (
         "import json, sys\n"
         "from pathlib import Path\n"
-        "from energy_rating import sensors\n"
+        "from energy_rating.measuring import sensors\n"
         "from energy_rating.nouns.errors import HardwareAbsent\n"
         "nowhere = Path('/nowhere')\n"
         "arguments = {'amdsmi': (nowhere, nowhere), 'apple': ('linux',), 'grace': (nowhere,), 'intel': (nowhere,),\n"

@@ -21,13 +21,13 @@ from energy_rating import BadInput, load, measure, rate, summarise, verify
 from energy_rating.cli import cli
 from energy_rating.files.journal import decoded, encoded
 from energy_rating.files.reading import read_journal
+from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.records import Device, Load, Model, Task
 from energy_rating.plausibility import implausible
 from energy_rating.profiles import Driver, Figure, Figures, Profile, Source
 from energy_rating.publishers import card as cards
 from energy_rating.publishers import label
 from energy_rating.publishers.folder import publish
-from energy_rating.sensors import Detection
 from energy_rating.summary import summarise_journal
 from energy_rating.verification import verification_to_json, verification_to_text
 

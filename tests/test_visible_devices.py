@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from energy_rating.visible_devices import PresentGpu, VisibleGpus, visible_gpus
+from energy_rating.measuring.visible_devices import PresentGpu, VisibleGpus, visible_gpus
 
 A = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"
 B = "GPU-8932f938-0000-4106-c12f-20bd9faed9f6"

@@ -12,6 +12,8 @@ from typing import get_args
 
 from energy_rating.comparison import OF_GAIN, Comparison
 from energy_rating.impact import Impact
+from energy_rating.measuring.probe import Tried
+from energy_rating.measuring.survey import Survey
 from energy_rating.normalisation import Normalised, hardware_interval
 from energy_rating.nouns.quantities import (
     JOULES_PER_WH,
@@ -25,12 +27,10 @@ from energy_rating.nouns.quantities import (
     with_doubt_in_parts,
 )
 from energy_rating.nouns.records import Channel, Checked, Finding, Measurement, Rating, Record
-from energy_rating.probe import Tried
 from energy_rating.profiles import Figure, Figures, Kind, Profile
 from energy_rating.publishers import words
 from energy_rating.rating import OPERATING_POINT, Judgement, Scheme, next_star_j
 from energy_rating.summary import one_line, per_right_answer, units
-from energy_rating.survey import Survey
 from energy_rating.tasks import TaskFile
 
 WIDTH = 80

@@ -22,7 +22,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import IO
 
-from energy_rating.counts import parse_counts
+from energy_rating.measuring.counts import parse_counts
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Model, Number
 from energy_rating.workloads import Item, Settings, Workload, refuse

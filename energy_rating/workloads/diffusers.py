@@ -20,9 +20,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from energy_rating.measuring.queues import drain_queues
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Model, Number
-from energy_rating.workloads import Done, Item, Settings, Stretch, Workload, drain_queues, refuse, text_of
+from energy_rating.workloads import Done, Item, Settings, Stretch, Workload, refuse, text_of
 from energy_rating.workloads.transformers import torch_device
 
 DTYPES = ("float32", "float16", "bfloat16")

@@ -33,9 +33,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from energy_rating import processes
 from energy_rating.addresses import PROC, is_here, listener
 from energy_rating.exchanges import LARGEST_REPLY, LOOK, EndpointFailed, Exchange, Server, Stream, quoted
+from energy_rating.measuring import processes
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Finding, Model, Number
 from energy_rating.workloads import (

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from energy_rating.measuring.queues import drain_queues
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Model
-from energy_rating.workloads import Done, Item, Settings, Workload, drain_queues, refuse
+from energy_rating.workloads import Done, Item, Settings, Workload, refuse
 from energy_rating.workloads.transformers import (
     DTYPES,
     HUB_ID,

@@ -35,9 +35,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from energy_rating import gguf
+from energy_rating.measuring.queues import drain_queues
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Finding, Model, Number
-from energy_rating.workloads import Done, Item, Settings, Stretch, Workload, drain_queues, refuse
+from energy_rating.workloads import Done, Item, Settings, Stretch, Workload, refuse
 
 DTYPES = ("float32", "float16", "bfloat16")
 INSTALL = 'Run: pip install "energy-rating[transformers]"'

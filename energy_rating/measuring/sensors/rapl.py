@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from energy_rating.files.descriptors import identity
+from energy_rating.measuring.sensors import Detection, Reading
 from energy_rating.nouns.entries import Channel, Component, Device, Finding
 from energy_rating.nouns.errors import SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.sensors import Detection, Reading
 
 COMPONENTS: tuple[Component, ...] = ("cpu", "dram")
 

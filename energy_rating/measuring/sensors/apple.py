@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from energy_rating.measuring.sensors import Detection, Reading
 from energy_rating.nouns.entries import Channel, Component, Device, Finding
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.sensors import Detection, Reading
 
 COMPONENTS: tuple[Component, ...] = ("gpu", "cpu", "dram", "module")
 WHAT = "Apple silicon"

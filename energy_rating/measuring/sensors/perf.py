@@ -23,11 +23,17 @@ from pathlib import Path
 from typing import Protocol
 
 from energy_rating.files.descriptors import name
-from energy_rating.hwmon import number, text
+from energy_rating.measuring.hwmon import number, text
+from energy_rating.measuring.sensors import Detection, Reading
+from energy_rating.measuring.sensors.rapl import (
+    ACCURACY,
+    ACCURACY_UNKNOWN,
+    CPUINFO,
+    PERIOD_S,
+    vendor_and_model,
+)
 from energy_rating.nouns.entries import Channel, Component, Device, Finding
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.sensors import Detection, Reading
-from energy_rating.sensors.rapl import ACCURACY, ACCURACY_UNKNOWN, CPUINFO, PERIOD_S, vendor_and_model
 
 COMPONENTS: tuple[Component, ...] = ("cpu", "dram")
 WHAT = "RAPL through perf events"

@@ -29,9 +29,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from energy_rating.files.journal import JOURNAL_NAMES, decoded, encoded
+from energy_rating.measuring.sensors import Detection, Reading
 from energy_rating.nouns.entries import Channel, Component, Device, Finding, plain
 from energy_rating.nouns.errors import BadInput, HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.sensors import Detection, Reading
 
 COMPONENTS: tuple[Component, ...] = ("wall",)
 WHAT = "a wall meter"

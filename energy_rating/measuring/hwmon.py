@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from energy_rating.files.descriptors import identity
+from energy_rating.measuring.sensors import Reading
 from energy_rating.nouns.entries import Channel, Finding
 from energy_rating.nouns.errors import SensorFailed, SensorLost
-from energy_rating.sensors import Reading
 
 HWMON = Path("/sys/class/hwmon")
 

@@ -15,7 +15,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from energy_rating.hwmon import (
+from energy_rating.measuring.hwmon import (
     HWMON,
     MICRO,
     MILLI,
@@ -28,9 +28,9 @@ from energy_rating.hwmon import (
     text,
     why_not,
 )
+from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.entries import Channel, Component, Device, Finding
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorUnavailable
-from energy_rating.sensors import Detection
 
 COMPONENTS: tuple[Component, ...] = ("module", "gpu", "cpu", "dram")
 WHAT = "NVIDIA Jetson"

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from energy_rating.files.libraries import AMD_LIBRARIES, has_amd_library
-from energy_rating.hwmon import (
+from energy_rating.measuring.hwmon import (
     ASLEEP,
     HWMON,
     Attribute,
@@ -42,9 +42,9 @@ from energy_rating.hwmon import (
     text,
     why_not,
 )
+from energy_rating.measuring.sensors import Detection, Reading, Sensor, device_appeared
 from energy_rating.nouns.entries import Channel, Component, Device, Finding
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.sensors import Detection, Reading, Sensor, device_appeared
 
 COMPONENTS: tuple[Component, ...] = ("gpu",)
 WHAT = "AMD GPUs"

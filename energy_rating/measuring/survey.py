@@ -12,11 +12,11 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from energy_rating import probe, sensors
 from energy_rating.files.libraries import ROOM_FOR_THREADS, has_room
+from energy_rating.measuring import probe, sensors
+from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.nouns.entries import Channel, Finding, plain
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorUnavailable
-from energy_rating.sensors import Detection, Sensor
 
 # A driver that has not answered by then is said to hang; loading an 8-GPU driver without persistence mode takes seconds.
 PATIENCE_S = 20.0

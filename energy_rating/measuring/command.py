@@ -12,8 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from energy_rating.counts import read_counts
-from energy_rating.meter import Run
+from energy_rating.measuring.counts import read_counts
+from energy_rating.measuring.run import JournalRun
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Number, Outcome
 
@@ -34,7 +34,7 @@ OWN = frozenset(
 
 
 def run_command(
-    argv: Sequence[str], run: Run, *, counts: Mapping[str, Number], count_from: Path | None = None
+    argv: Sequence[str], run: JournalRun, *, counts: Mapping[str, Number], count_from: Path | None = None
 ) -> int:
     """Runs a program inside ``run`` and returns its exit code; 128 + n where signal n ended it, as shells do.
 

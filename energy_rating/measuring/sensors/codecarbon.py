@@ -19,9 +19,9 @@ from typing import Literal
 
 from energy_rating.files.descriptors import identity
 from energy_rating.files.libraries import has_room, without_stray_prints
+from energy_rating.measuring.sensors import Detection, Reading
 from energy_rating.nouns.entries import Channel, Component, Device, Finding
 from energy_rating.nouns.errors import SensorFailed, SensorUnavailable
-from energy_rating.sensors import Detection, Reading
 
 COMPONENTS: tuple[Component, ...] = ("cpu", "dram")
 MODELLED = True

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from energy_rating.files.reading import read_journal
+from energy_rating.measuring.sensors import Reading
 from energy_rating.nouns.errors import SensorFailed, SensorLost
 from energy_rating.nouns.records import Channel, Samples
-from energy_rating.sensors import Reading
 
 COMPONENTS: tuple[str, ...] = ()
 

@@ -11,21 +11,21 @@ import heapq
 import itertools
 import math
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from energy_rating.errands import begin
-from energy_rating.nouns.entries import Channel, Condition, Device, Finding, Method, Severity, plain
+from energy_rating.measuring.clock import Clock
+from energy_rating.measuring.errands import begin
+from energy_rating.measuring.pace import Pace
+from energy_rating.measuring.quiet import QUIET_LINE_S, Quiet
+from energy_rating.measuring.sensors import Detection, Sensor
+from energy_rating.nouns.entries import Condition, Device, Finding, Method, Severity, plain
 from energy_rating.nouns.errors import SensorFailed, SensorLost
-from energy_rating.sensors import Detection, Sensor
 
 # Quiet journals: from a minute after the last edge on, one line a second is kept, of power beside a counter one in ten. So a week
 # of 8 GPUs fits in 200 MB.
 QUIET_AFTER_S = 60.0
-QUIET_LINE_S = 1.0
-QUIET_POWER_S = 10.0
 
 # Sensors that are read one after the other within so long share a line of the journal: its span says how long it took.
 TOGETHER_S = 0.001
@@ -46,6 +46,7 @@ MOST_READINGS_PER_S = 320
 CONDITION_S = 10.0
 CONDITION_TAKES_S = 0.02
 LATEST_CONDITION_S = 1.0
+
 # Who uses a device takes milliseconds to ask for.
 USERS_S = 60.0
 
@@ -76,278 +77,6 @@ SHORTEST_MODEL_S = 0.1
 SUSPENDED_S = 0.5
 
 
-class Ticker(Protocol):
-    """A step that a clock repeats. ``step(now)`` returns when it wants to be called next, or None to end."""
-
-    def finish(self, patience_s: float) -> bool:
-        """Calls the step now, goes on as it asks, and waits until it has ended; False if it did not within the patience."""
-
-
-class Clock(Protocol):
-    """Time as a run sees it; tests put a virtual one in its place."""
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-
-    def asleep(self) -> float:
-        """Seconds that this machine has been suspended since it was started."""
-
-    def repeat(self, step: Callable[[float], float | None], patience_s: float) -> Ticker:
-        """Calls ``step`` at once and then whenever it asks for; returns after the first call or the patience."""
-
-
-class _Thread:
-    """A ticker on a daemon thread of its own."""
-
-    def __init__(self, step: Callable[[float], float | None], patience_s: float) -> None:
-        self._step = step
-        # A lock that nobody gives back until the end: waiting for it costs half of what waiting for an event does.
-        self._ended = threading.Lock()
-        self._ended.acquire()
-        self._stepped = threading.Event()
-        self._thread: threading.Thread | None = None
-        begin(self._made)
-        self._stepped.wait(patience_s)
-
-    def _made(self) -> threading.Thread:
-        self._thread = thread = threading.Thread(target=self._loop, name="energy-rating", daemon=True)
-        return thread
-
-    def _loop(self) -> None:
-        while True:
-            due = self._step(time.monotonic())
-            self._stepped.set()
-            if due is None:
-                self._thread = None  # gone here, and not where the run is dropped (see ``errands.begin``)
-                return
-            self._ended.acquire(timeout=max(0.0, due - time.monotonic()))
-
-    def finish(self, patience_s: float) -> bool:
-        with contextlib.suppress(RuntimeError):  # given back before
-            self._ended.release()
-        thread = self._thread
-        if thread is None:
-            return True
-        thread.join(patience_s)
-        return not thread.is_alive()
-
-
-class MonotonicClock:
-    """The machine's own clock. It does not run while the machine is suspended and is never set."""
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def asleep(self) -> float:
-        return (
-            time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
-            if hasattr(time, "CLOCK_BOOTTIME")
-            else 0.0
-        )
-
-    def repeat(self, step: Callable[[float], float | None], patience_s: float) -> Ticker:
-        return _Thread(step, patience_s)
-
-
-# ------------------------------------------------------------------------------------------------------------- pacing
-
-# Learning reads so often, for so many ticks or so long, whichever comes first.
-LEARN_STEP_S = 0.005
-LEARN_TICKS = 8
-LEARN_S = 2.5
-
-# Counters slower or faster than this are polled plainly: the fast need no following, the slow are none that are known.
-FASTEST_FOLLOWED_S, SLOWEST_FOLLOWED_S = 0.03, 1.0
-
-# The nearest that a thread can be woken to an expected tick, given Python's switch interval of 5 ms.
-NARROWEST_GUARD_S = 0.003
-
-# Ticks jitter (on A100 and RTX 3090 95 to 104 ms for 100, 5th to 95th percentile; SC24 data). A tick that was missed widens the
-# guard, one that was caught narrows it: these factors balance where eight of nine are caught.
-WIDER, NARROWER = 1.5, 0.95
-
-# The last tick is waited for from so many periods before it on: there is no other after it that would tell that it came early.
-EARLY = 0.1
-
-# More lateness than this is an accident, not a habit to be planned for.
-MOST_LATE_S = 0.02
-
-# At most this share of the time is spent inside the calls of a slow sensor.
-SLOW_S, BUSIEST = 0.02, 0.1
-
-# Beside busy threads a reading takes as long as the wait for Python's lock, which is no reason to read more seldom: a device is as slow as
-# its quickest reading of late. That may grow by so much from one to the next, so after some 60 even a device that became slow is known
-# to be; one that takes as long as this, twice in a row, at once.
-FLOOR_GROWS, TWICE_SLOW_S = 1.05, 0.3
-
-
-class Pace:
-    """When one sensor is to be read next: around the ticks of its counter once those are known, else every period.
-
-    A counter tells its energy only at its ticks, so what matters is to know *when* it ticked. Readings just before and just
-    after the expected time bracket each tick closely at two readings a tick, instead of the hundreds that polling would need.
-    """
-
-    def __init__(self, channels: Sequence[Channel], period_s: float, hint_s: float | None = None) -> None:
-        counters = [channel for channel in channels if channel.method == "counter"]
-        slowest = max(
-            (channel.period_s or 0.0 for channel in channels if channel.method == "model"), default=0.0
-        )
-        self.period_s = max(period_s, slowest)
-        self._counter = next((channel.id for channel in counters if channel.period_s is None), None)
-        self._following = False
-        self._learning = self._counter is not None
-        self._hint_s = hint_s  # the period that an earlier run learned of this device
-        self._learn_until = -1.0
-        self._ticks: list[tuple[float, float]] = []
-        self._last: tuple[float, float] | None = None  # start of the last reading, and its value
-        self._ticked = False  # between the last two readings
-        self._expected = 0.0  # when the next tick is expected
-        self._tick_s = self._learned_s = 0.0
-        self._due_s: float | None = None
-        self._late_s = 0.0  # how much later than due this thread gets to read
-        self._cost_s = 0.0  # how long reading takes
-        self._floor_s = self._last_cost_s = math.inf
-        self._guard_s = NARROWEST_GUARD_S
-        self._relearnt = 0
-        self.dense = True  # there was an edge: every tick counts
-
-    def next_s(self, start_s: float, end_s: float, reading: Mapping[str, float | SensorFailed]) -> float:
-        """Takes in one reading and says when the next is due."""
-        if self._due_s is not None:
-            self._late_s = max(0.9 * self._late_s, min(start_s - self._due_s, MOST_LATE_S))
-        self._due_s = self._next_s(start_s, end_s, reading)
-        return self._due_s
-
-    def _slow_s(self, cost: float) -> float:
-        """How long a slow device takes; 0 if it is none."""
-        self._floor_s = cost if self._floor_s == math.inf else min(cost, FLOOR_GROWS * self._floor_s)
-        again, self._last_cost_s = min(cost, self._last_cost_s), cost
-        if self._floor_s >= SLOW_S:
-            return self._floor_s
-        return again if TWICE_SLOW_S <= again < math.inf else 0.0
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether the device itself takes long to answer."""
-        return self._floor_s >= SLOW_S
-
-    @property
-    def last_value(self) -> float | None:
-        """What the counter said last; None if it said nothing, or there is none to follow."""
-        return self._last[1] if self._last is not None else None
-
-    def _next_s(self, start_s: float, end_s: float, reading: Mapping[str, float | SensorFailed]) -> float:
-        cost = end_s - start_s
-        self._cost_s = max(0.9 * self._cost_s, min(cost, MOST_LATE_S))
-        slow_s = self._slow_s(cost)
-        earliest = end_s + (min(slow_s / BUSIEST, 2.0) if slow_s else min(cost, MOST_LATE_S))
-        value = reading.get(self._counter) if self._counter is not None else None
-        if not isinstance(value, float):
-            self._last = None
-            return max(earliest, start_s + self.period_s)
-        self._ticked = ticked = self._last is not None and value != self._last[1]
-        low = self._last[0] if self._last is not None else start_s
-        self._last = (start_s, value)
-        if self._learning:
-            return max(earliest, self._learn(low, end_s, ticked))
-        if self._following:
-            return max(earliest, self._follow(low, end_s, ticked))
-        return max(earliest, start_s + self.period_s)
-
-    def _learn(self, low: float, end_s: float, ticked: bool) -> float:
-        if self._learn_until < 0:
-            self._learn_until = end_s + LEARN_S
-        if ticked:
-            self._ticks.append((low, end_s))
-        times = [(low + high) / 2 for low, high in self._ticks]
-        spacings = [b - a for a, b in itertools.pairwise(times)]
-        if self._hint_s is not None and len(spacings) >= 2:
-            if all(abs(spacing - self._hint_s) < 0.1 * self._hint_s + LEARN_STEP_S for spacing in spacings):
-                self._learning = False
-                self._ticks = []
-                return self._begin_to_follow(self._hint_s, times[-1], end_s)
-            self._hint_s = None
-        if len(self._ticks) < LEARN_TICKS and end_s < self._learn_until:
-            return end_s + LEARN_STEP_S
-        self._learning = False
-        self._ticks = []
-        if len(spacings) >= 3:
-            period = sorted(spacings)[len(spacings) // 2]
-            steady = sum(abs(spacing - period) < 0.2 * period + LEARN_STEP_S for spacing in spacings)
-            if steady >= 0.7 * len(spacings) and FASTEST_FOLLOWED_S <= period <= SLOWEST_FOLLOWED_S:
-                # Over all ticks the brackets' errors divide by their number.
-                count = max(1, round((times[-1] - times[0]) / period))
-                return self._begin_to_follow((times[-1] - times[0]) / count, times[-1], end_s)
-        return end_s + self.period_s
-
-    def _begin_to_follow(self, tick_s: float, last_tick: float, now_s: float) -> float:
-        self._tick_s = self._learned_s = tick_s
-        self._following = True
-        self._guard_s = 2 * NARROWEST_GUARD_S
-        return self._expect_after(last_tick, now_s)
-
-    @property
-    def learned_s(self) -> float | None:
-        """The period of the counter's ticks, where it is being followed."""
-        return self._tick_s if self._following else None
-
-    def tick_after(self, now_s: float) -> float | None:
-        """From when on the counter is to be read so as not to miss the next tick after ``now_s``; None if nobody knows."""
-        if self._learning:
-            return now_s
-        if not self._following:
-            # One that ticked between any two readings is too fast to be followed, and ticks again at once.
-            return now_s if self._ticked else None
-        ahead = math.floor((now_s - self._expected) / self._tick_s) + 1
-        tick = self._expected + ahead * self._tick_s
-        return max(now_s, tick - self._guard_s - self._late_s - self._cost_s - EARLY * self._tick_s)
-
-    @property
-    def _stride_s(self) -> float:
-        every_s = self.period_s if self.dense else 2 * self.period_s
-        return self._tick_s * max(1, round(every_s / self._tick_s))
-
-    def _expect_after(self, tick: float, now_s: float) -> float:
-        """A tick came at about ``tick``: when the next is expected, and when to read before it."""
-        ahead = self._stride_s
-        lead = self._guard_s + self._late_s + self._cost_s
-        behind = now_s - (tick + ahead - lead)
-        if behind >= 0:
-            ahead += (behind // self._tick_s + 1) * self._tick_s
-        self._expected = tick + ahead
-        return self._expected - lead
-
-    def _follow(self, low: float, end_s: float, ticked: bool) -> float:
-        expected, guard = self._expected, self._guard_s
-        # With a stride of several ticks the value has always changed since the last stride: only a reading within one tick of
-        # the expected one tells when that came.
-        close = low > expected - 1.5 * self._tick_s
-        if end_s < expected and not (ticked and close):
-            return expected + guard
-        if not ticked:
-            if end_s < expected + self._tick_s:
-                return end_s + max(guard, LEARN_STEP_S)
-            # It ticks no more, or not as it did: learn again, but not for ever.
-            self._following = False
-            self._relearnt += 1
-            if self._relearnt <= 3:
-                self._learning, self._learn_until = True, -1.0
-            return end_s + self.period_s
-        missed_s = 0.0
-        if close and not (low <= expected <= end_s):
-            # It came before the reading that should have been before it, or after the one that should have been after.
-            missed_s = -0.5 * guard if end_s < expected else (low + end_s) / 2 - expected
-            missed_s -= self._tick_s * round(missed_s / self._tick_s)
-        if missed_s or end_s - low > 3 * (guard + self._late_s + self._cost_s):
-            self._guard_s = min(WIDER * guard, self._tick_s / 4)
-        else:
-            self._guard_s = max(NARROWEST_GUARD_S, NARROWER * guard)
-        period = self._tick_s + 0.02 * missed_s
-        self._tick_s = min(max(period, 0.8 * self._learned_s), 1.2 * self._learned_s)
-        return self._expect_after(expected + missed_s, end_s)
-
-
 class Models(Protocol):
     """What models the rest, once the sensors that measure are being read. ``survey.InTurn`` is one."""
 
@@ -371,68 +100,8 @@ class _Watched:
         self.methods: dict[str, Method] = {channel.id: channel.method for channel in sensor.channels}
         # Its readings are means since the reading before.
         self.modelled = all(method == "model" for method in self.methods.values())
-        self.quiet = _Quiet(self.methods)
+        self.quiet = Quiet(self.methods)
         self.told: set[str] = set()
-
-
-class _Quiet:
-    """The readings of one sensor in quiet times: whole for a second, then thinned to the last counters and mean powers."""
-
-    def __init__(self, methods: Mapping[str, str]) -> None:
-        self._counters = [name for name, method in methods.items() if method == "counter"]
-        self._registers = [name for name, method in methods.items() if method != "counter"]
-        self._power_s = QUIET_POWER_S if self._counters else QUIET_LINE_S
-        self._lines: list[dict[str, Any]] = []
-        self._areas: dict[str, tuple[float, float]] = {}  # joules over seconds, by channel
-        self._since_s: float | None = None  # when the means began
-        self._until_s = 0.0
-
-    def withhold(self, line: dict[str, Any]) -> None:
-        self._lines.append(line)
-
-    def thinned(self, now_s: float) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """The last second's counters as one line and, every so often, the powers' means as another."""
-        if not self._lines:
-            return None, None
-        last = self._lines[-1]
-        values = {name: last["r"][name] for name in self._counters if name in last["r"]}
-        counters = {"t": last["t"], "dt": last["dt"], "r": values} if values else None
-        self._add_up()
-        self._lines = []
-        due = self._since_s is not None and now_s - self._since_s >= self._power_s - QUIET_LINE_S / 2
-        return counters, self._means() if due else None
-
-    def whole(self) -> list[dict[str, Any]]:
-        """All that is withheld: the means until the last second, and that second as it was read."""
-        means = self._means()
-        lines, self._lines = self._lines, []
-        return [means, *lines] if means else lines
-
-    def _add_up(self) -> None:
-        first, last = self._lines[0], self._lines[-1]
-        if self._since_s is None:
-            self._since_s = first["t"]
-        self._until_s = last["t"] + last["dt"]
-        for name in self._registers:
-            told = [(line["t"], line["dt"], line["r"][name]) for line in self._lines if name in line["r"]]
-            area, seconds = self._areas.get(name, (0.0, 0.0))
-            for (t, dt, p), following in itertools.zip_longest(told, told[1:]):
-                # A register's reading stands until the next one; a model's is the mean of its own span.
-                width = following[0] - t if following is not None and dt < QUIET_LINE_S / 4 else dt
-                power = (p + following[2]) / 2 if following is not None and dt < QUIET_LINE_S / 4 else p
-                area, seconds = area + power * width, seconds + width
-            if told and seconds == 0:
-                area, seconds = told[0][2] * 1e-6, 1e-6
-            if told:
-                self._areas[name] = area, seconds
-
-    def _means(self) -> dict[str, Any] | None:
-        if self._since_s is None:
-            return None
-        means = {name: round(area / seconds, 3) for name, (area, seconds) in sorted(self._areas.items())}
-        line = {"t": self._since_s, "dt": round(self._until_s - self._since_s, 6), "r": means}
-        self._since_s, self._areas = None, {}
-        return line if means else None
 
 
 class Sampler:

@@ -20,10 +20,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from energy_rating.hwmon import HWMON, Attribute, Files, HwmonSensor, Quantity, chips, number, text, why_not
+from energy_rating.measuring.hwmon import (
+    HWMON,
+    Attribute,
+    Files,
+    HwmonSensor,
+    Quantity,
+    chips,
+    number,
+    text,
+    why_not,
+)
+from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.entries import Channel, Component, Device, Finding
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorUnavailable
-from energy_rating.sensors import Detection
 
 COMPONENTS: tuple[Component, ...] = ("module", "cpu")
 WHAT = "NVIDIA Grace"

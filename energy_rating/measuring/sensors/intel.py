@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from energy_rating.hwmon import (
+from energy_rating.measuring.hwmon import (
     ASLEEP,
     HWMON,
     Attribute,
@@ -32,9 +32,9 @@ from energy_rating.hwmon import (
     text,
     why_not,
 )
+from energy_rating.measuring.sensors import Detection, device_appeared
 from energy_rating.nouns.entries import Channel, Component, Device, Finding
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorUnavailable
-from energy_rating.sensors import Detection, device_appeared
 
 COMPONENTS: tuple[Component, ...] = ("gpu",)
 WHAT = "Intel GPUs"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from energy_rating.nouns.errors import SensorFailed
 
 if TYPE_CHECKING:
-    from energy_rating.sensors import Sensor
+    from energy_rating.measuring.sensors import Sensor
 
 CACHE_SCHEMA = "energy-rating/probe/1"
 

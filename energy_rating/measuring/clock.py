@@ -1,0 +1,84 @@
+"""The clock of a run and what is done in step with it. Reads no device."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from energy_rating.measuring.errands import begin
+
+
+class Ticker(Protocol):
+    """A step that a clock repeats. ``step(now)`` returns when it wants to be called next, or None to end."""
+
+    def finish(self, patience_s: float) -> bool:
+        """Calls the step now, goes on as it asks, and waits until it has ended; False if it did not within the patience."""
+
+
+class Clock(Protocol):
+    """Time as a run sees it; tests put a virtual one in its place."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    def asleep(self) -> float:
+        """Seconds that this machine has been suspended since it was started."""
+
+    def repeat(self, step: Callable[[float], float | None], patience_s: float) -> Ticker:
+        """Calls ``step`` at once and then whenever it asks for; returns after the first call or the patience."""
+
+
+class _Thread:
+    """A ticker on a daemon thread of its own."""
+
+    def __init__(self, step: Callable[[float], float | None], patience_s: float) -> None:
+        self._step = step
+        # A lock that nobody gives back until the end: waiting for it costs half of what waiting for an event does.
+        self._ended = threading.Lock()
+        self._ended.acquire()
+        self._stepped = threading.Event()
+        self._thread: threading.Thread | None = None
+        begin(self._made)
+        self._stepped.wait(patience_s)
+
+    def _made(self) -> threading.Thread:
+        self._thread = thread = threading.Thread(target=self._loop, name="energy-rating", daemon=True)
+        return thread
+
+    def _loop(self) -> None:
+        while True:
+            due = self._step(time.monotonic())
+            self._stepped.set()
+            if due is None:
+                self._thread = None  # gone here, and not where the run is dropped (see ``errands.begin``)
+                return
+            self._ended.acquire(timeout=max(0.0, due - time.monotonic()))
+
+    def finish(self, patience_s: float) -> bool:
+        with contextlib.suppress(RuntimeError):  # given back before
+            self._ended.release()
+        thread = self._thread
+        if thread is None:
+            return True
+        thread.join(patience_s)
+        return not thread.is_alive()
+
+
+class MonotonicClock:
+    """The machine's own clock. It does not run while the machine is suspended and is never set."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def asleep(self) -> float:
+        return (
+            time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+            if hasattr(time, "CLOCK_BOOTTIME")
+            else 0.0
+        )
+
+    def repeat(self, step: Callable[[float], float | None], patience_s: float) -> Ticker:
+        return _Thread(step, patience_s)

@@ -1,0 +1,243 @@
+"""Where a run writes, which devices its rank measures, and the lines that say something of the run itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from energy_rating.files.journal import JOURNAL_NAMES, JournalFile, claim, state_folder
+from energy_rating.measuring.clock import Clock
+from energy_rating.measuring.ranks import local_ranks
+from energy_rating.measuring.sampler import Models
+from energy_rating.measuring.sensors import Detection, Sensor
+from energy_rating.measuring.survey import InTurn
+from energy_rating.nouns.entries import Finding, Severity, plain
+from energy_rating.nouns.errors import EnergyRatingError
+from energy_rating.nouns.interruptions import is_interruption, pass_on
+
+
+def _given(items: Sequence[str | Sensor | Detection]) -> Detection:
+    """The sensors among them, less those that are to be looked for by their kind's name."""
+    found: list[Detection] = []
+    for item in items:
+        if isinstance(item, Detection):
+            found.append(item)
+        elif not isinstance(item, str):
+            found.append(Detection(sensors=(item,)))
+    return Detection(
+        sensors=tuple(sensor for one in found for sensor in one.sensors),
+        devices=tuple(device for one in found for device in one.devices),
+        findings=tuple(finding for one in found for finding in one.findings),
+    )
+
+
+class Placed:
+    """Where a run writes, what its rank measures, and what it says of itself while it writes."""
+
+    run_id: str
+    folder: Path | None
+    _output_dir: Path | None
+    _sensors: Sequence[str | Sensor | Detection] | None
+    _resume: bool
+    _environ: Mapping[str, str]
+    _clock: Clock
+    _zero: float | None
+    _journal: JournalFile | None
+    _lines: list[str]
+    _said: set[str]
+    _told: set[str]
+    _trouble: EnergyRatingError | None
+    _report: Callable[[str], None] | None
+
+    def _for_rank(self, rank: int) -> tuple[Callable[[], Detection], Models | None, list[Finding]]:
+        """What this rank of a host's ranks measures, and what is to be said of that.
+
+        The first one measures all that it sees. Another one measures nothing, unless Slurm has given each task GPUs of its own,
+        which the first does not see.
+        """
+        of_its_own = "SLURM_GPUS_PER_TASK" in self._environ and "SLURM_LOCALID" in self._environ
+        if rank > 0 and of_its_own:
+            in_turn = InTurn(["nvml", "amdsmi", "intel"])
+            return (
+                in_turn.measuring,
+                in_turn,
+                [
+                    Finding(
+                        code="another-rank-measures",
+                        message=f"this is local rank {rank}: it measures its own GPUs, local rank 0 the rest of the host",
+                        remedy="Take the records of all ranks together",
+                    )
+                ],
+            )
+        if rank > 0:
+            return (
+                Detection,
+                None,
+                [
+                    Finding(
+                        code="another-rank-measures",
+                        message=f"this is local rank {rank}; local rank 0 measures the devices of this host",
+                        remedy="Its energy is in the folder of local rank 0, without the ending -rank",
+                    )
+                ],
+            )
+        ranks = local_ranks(self._environ)
+        findings = []
+        if ranks > 1 and not of_its_own:
+            findings.append(
+                Finding(
+                    code="other-ranks-count-apart",
+                    message=f"{ranks} ranks run on this host: the energy is that of all, the counted work only this rank's",
+                    remedy=f"Count the work of all ranks here (this rank's times {ranks}, if they share it evenly)",
+                    severity="degrades",
+                )
+            )
+        if self._sensors is not None:
+            names = [item for item in self._sensors if isinstance(item, str)]
+            given = _given(self._sensors)
+            if not names:
+                return lambda: given, None, findings
+            in_turn = InTurn(names, given)
+        else:
+            in_turn = InTurn()
+        return in_turn.measuring, in_turn, findings
+
+    def _open_journal(self, rank: int) -> tuple[JournalFile, list[Finding]]:
+        findings: list[Finding] = []
+        wanted = self._output_dir
+        if wanted is not None and rank > 0:
+            wanted = wanted.resolve()
+            wanted = wanted.with_name(f"{wanted.name or 'run'}-rank{rank}")
+        places: list[Path] = [] if wanted is None else [wanted]
+        try:
+            places.append(state_folder(self._environ) / self.run_id)
+        except RuntimeError as error:  # nobody's home is known
+            if is_interruption(error):
+                raise
+        for place in places:
+            try:
+                resume = self._resume and place is wanted
+                folder, descriptor, sibling = claim(place, resume=resume)
+            except (OSError, ValueError) as error:
+                if is_interruption(error):
+                    raise
+                findings.append(
+                    Finding(
+                        code="folder-refused",
+                        message="the folder asked for could not be used "
+                        f"({getattr(error, 'strerror', None) or type(error).__name__})",
+                        remedy="Name a folder that can be written to",
+                    )
+                )
+                continue
+            if sibling:
+                findings.append(
+                    Finding(
+                        code="folder-occupied",
+                        message="the run that is there is still going on, or its journal is damaged; this one is in a sibling"
+                        if resume
+                        else "the folder asked for holds another run; this one is in a sibling of it",
+                        remedy="Take both records together"
+                        if resume
+                        else "Name another folder (--output-dir); a run of measure goes on in its own with --resume, or resume=True",
+                    )
+                )
+            self.folder = folder
+            return JournalFile(folder / JOURNAL_NAMES[0], descriptor), findings
+        findings.append(
+            Finding(
+                code="journal-in-memory",
+                message="no folder could be written to; the journal is kept in memory and dies with the process",
+                remedy="Name a folder that can be written to",
+                severity="degrades",
+            )
+        )
+        return JournalFile(None, None), findings
+
+    @property
+    def _journal_file(self) -> JournalFile:
+        assert self._journal is not None
+        return self._journal
+
+    def _move_journal(self, journal: JournalFile) -> None:
+        """The folder was deleted, moved or replaced: what was measured goes to where runs go that name no folder."""
+        place = "kept in memory, and dies with the process"
+        try:
+            folder, descriptor, _ = claim(state_folder(self._environ) / self.run_id, resume=False)
+        except (OSError, ValueError, RuntimeError):
+            journal.move(None, None)
+            self.folder = None
+        else:
+            try:
+                journal.move(folder / JOURNAL_NAMES[0], descriptor)
+            except OSError:
+                os.close(descriptor)
+                raise
+            self.folder = folder
+            place = "copied to where runs go that name no folder"
+        self.tell(
+            "folder-gone",
+            f"the run's folder was deleted, moved or replaced while it was measured; the journal was {place}",
+            "Leave the folder alone until the run has ended",
+        )
+
+    def _fail(self, what: str, error: Exception) -> None:
+        self._trouble = EnergyRatingError(
+            f"{what}: {type(error).__name__}: {error}", "The program goes on without being measured"
+        )
+        self._lines.append(str(self._trouble))
+
+    def _say(self) -> None:
+        """Says what is to be said, in the program's own thread: what it is told by may be bound to that."""
+        lines, self._lines = self._lines, []
+        for line in lines:
+            try:
+                if self._report is not None:
+                    self._report(line)
+            except Exception as error:  # a closed stderr is no reason to end a training
+                if is_interruption(error, called=None):
+                    raise
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._lines.append(line)
+            self._say()
+
+    def _now(self) -> float:
+        return round(self._clock.now() - self._zero, 6) if self._zero is not None else 0.0
+
+    def _note_failure(self, name: str, error: Exception) -> None:
+        try:
+            self.tell(
+                "window-failed",
+                f"{name!r} could not be noted ({type(error).__name__}); it is in no figure",
+                "Please report this",
+                "degrades",
+            )
+        except Exception as another:  # the journal itself may be what failed
+            pass_on(another)
+
+    def _tell_once(self, code: str, message: str, remedy: str) -> None:
+        """A note that is told once in a run."""
+        if code not in self._told:
+            self._told.add(code)
+            try:
+                self.tell(code, message, remedy)
+            except Exception as error:  # a count is no place to fail in
+                pass_on(error)
+
+    def tell(
+        self,
+        code: str,
+        message: str,
+        remedy: str,
+        severity: Severity = "note",
+        measurement: str | None = None,
+    ) -> None:
+        finding = Finding(
+            code=code, message=message, remedy=remedy, severity=severity, measurement=measurement
+        )
+        if self._journal is not None:
+            self._journal.write({"finding": plain(finding), "t": self._now()})
