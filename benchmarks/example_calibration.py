@@ -20,15 +20,15 @@ from virtual import FakeDevice, VirtualClock  # noqa: E402
 
 from energy_rating.calibration import Calibration, calibrate  # noqa: E402
 from energy_rating.files.whole import write_whole  # noqa: E402
-from energy_rating.measuring.sensors import Detection  # noqa: E402
-from energy_rating.nouns.records import Device, Model  # noqa: E402
-from energy_rating.profiles import (  # noqa: E402
+from energy_rating.judging.profiles import (  # noqa: E402
     EXAMPLE_DEVICE,
     CalibrationEnergy,
     MeterGain,
     load_profile,
     profile_to_toml,
 )
+from energy_rating.measuring.sensors import Detection  # noqa: E402
+from energy_rating.nouns.records import Device, Model  # noqa: E402
 from energy_rating.workloads import Item, Settings  # noqa: E402
 
 PROFILE = TOP / "hardware_profiles" / "example-gpu.toml"

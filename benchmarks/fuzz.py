@@ -42,14 +42,16 @@ from xml.etree import ElementTree
 from energy_rating import gguf
 from energy_rating.files.reading import read_journal_from
 from energy_rating.files.record import record_from_json, record_to_json
+from energy_rating.judging.profiles import Profile, profiles, read_profile
+from energy_rating.judging.rating import rate
+from energy_rating.judging.schemes import load_scheme
+from energy_rating.judging.schemes import schemes as known_schemes
+from energy_rating.judging.summary import summarise_journal
 from energy_rating.measuring.counts import parse_counts, read_counts
 from energy_rating.nouns import errors
-from energy_rating.profiles import Profile, profiles, read_profile
 from energy_rating.publishers import card, csv, label, splice, text
 from energy_rating.publishers.strangers import for_terminal
-from energy_rating.rating import load_scheme, rate
-from energy_rating.rating import schemes as known_schemes
-from energy_rating.summary import one_line, summarise_journal
+from energy_rating.publishing.facts import one_line
 from energy_rating.tasks import load_task, read_items
 
 TOP = Path(__file__).parents[1]
@@ -578,7 +580,7 @@ def targets(folder: Path) -> tuple[Target, ...]:
         Target(
             name="scheme",
             weight=3,
-            seeds=[(PACKAGE / "schemes" / f"{newest}.toml").read_bytes()],
+            seeds=[(PACKAGE / "judging" / "schemes" / f"{newest}.toml").read_bytes()],
             mutate=mutated_lines,
             read=in_file(scheme, f"{newest}.toml"),
         ),

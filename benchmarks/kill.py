@@ -21,7 +21,7 @@ from pathlib import Path
 
 from energy_rating import BadInput
 from energy_rating.files.reading import read_journal
-from energy_rating.summary import summarise_journal
+from energy_rating.judging.summary import summarise_journal
 
 NURSERY = Path(__file__).parents[1] / "tests" / "nursery.py"
 WATTS = 300.0

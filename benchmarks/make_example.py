@@ -21,11 +21,11 @@ from virtual import FakeDevice, VirtualClock  # noqa: E402
 
 from energy_rating.benchmarking import planned, run_plan  # noqa: E402
 from energy_rating.files.whole import write_whole  # noqa: E402
+from energy_rating.judging.rating import rate  # noqa: E402
 from energy_rating.measuring import environment  # noqa: E402
 from energy_rating.measuring.sensors import Detection  # noqa: E402
 from energy_rating.nouns.records import Device, Model  # noqa: E402
 from energy_rating.publishers.folder import publish  # noqa: E402
-from energy_rating.rating import rate  # noqa: E402
 from energy_rating.tasks import load_task  # noqa: E402
 
 FOLDER = TOP / "reports" / "example-gpu"

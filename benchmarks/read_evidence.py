@@ -21,7 +21,7 @@ from typing import Any
 import energy_rating
 from energy_rating.files.reading import read_journal
 from energy_rating.files.record import RECORD_NAME, write_record
-from energy_rating.integration import Counter
+from energy_rating.judging.integration.counter import Counter
 from energy_rating.nouns.errors import EnergyRatingError
 from energy_rating.nouns.quantities import significant
 from energy_rating.nouns.records import RUN, Record

@@ -251,8 +251,8 @@ from pathlib import Path
 sys.path[:0] = [{str(TOP / "benchmarks")!r}]
 from soak import peak_mib, resident_mib
 from energy_rating.files.reading import read_journal
-from energy_rating.summary import summarise_journal
-import energy_rating.impact
+from energy_rating.judging.summary import summarise_journal
+import energy_rating.judging.footprint.carbon
 base, most = resident_mib(), [0.0]
 def watch():
     while True:

@@ -12,18 +12,18 @@ from energy_rating.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from energy_rating.benchmarking import benchmark
-    from energy_rating.comparison import compare
-    from energy_rating.evidence import load
     from energy_rating.files.shipped import hardware_profiles
-    from energy_rating.impact import footprint
+    from energy_rating.judging.comparison import compare
+    from energy_rating.judging.evidence import load
+    from energy_rating.judging.footprint.carbon import footprint
+    from energy_rating.judging.normalisation import normalise
+    from energy_rating.judging.rating import rate
+    from energy_rating.judging.summary import summarise
     from energy_rating.meter import Run, measure
-    from energy_rating.normalisation import normalise
     from energy_rating.nouns.errors import BadInput, EnergyRatingError, NotMeasured
     from energy_rating.nouns.quantities import Estimate
     from energy_rating.nouns.records import Finding, Measurement, Rating, Record, Window
     from energy_rating.publishers.card import update_card
-    from energy_rating.rating import rate
-    from energy_rating.summary import summarise
     from energy_rating.verification import Verification, verify
 
 _HOMES = {
@@ -39,14 +39,14 @@ _HOMES = {
     "Verification": "verification",
     "Window": "nouns.records",
     "benchmark": "benchmarking",
-    "compare": "comparison",
-    "footprint": "impact",
+    "compare": "judging.comparison",
+    "footprint": "judging.footprint.carbon",
     "hardware_profiles": "files.shipped",
-    "load": "evidence",
+    "load": "judging.evidence",
     "measure": "meter",
-    "normalise": "normalisation",
-    "rate": "rating",
-    "summarise": "summary",
+    "normalise": "judging.normalisation",
+    "rate": "judging.rating",
+    "summarise": "judging.summary",
     "update_card": "publishers.card",
     "verify": "verification",
 }

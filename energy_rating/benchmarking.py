@@ -34,14 +34,26 @@ from typing import IO, Any
 
 from energy_rating.files.journal import decoded
 from energy_rating.files.reading import read_journal
+from energy_rating.judging.summary import energies_between, window_energies
+from energy_rating.judging.sums import STUDENT
 from energy_rating.measuring.clock import Clock
 from energy_rating.measuring.queues import drain_queues
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.meter import Run, measure
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.quantities import scaled
-from energy_rating.nouns.records import MEASURED, METHODS, Finding, Load, Model, Number, Quality, Record, Task
-from energy_rating.summary import LEADING, STUDENT, energies_between, window_energies
+from energy_rating.nouns.records import (
+    LEADING,
+    MEASURED,
+    METHODS,
+    Finding,
+    Load,
+    Model,
+    Number,
+    Quality,
+    Record,
+    Task,
+)
 from energy_rating.tasks import (
     MOST_ITEMS,
     Protocol,

@@ -26,24 +26,12 @@ from statistics import median, stdev
 from typing import Any
 
 from energy_rating.benchmarking import Plan, Progress, run_plan
-from energy_rating.checks import random_half_width
-from energy_rating.evidence import load
 from energy_rating.files.journal import state_folder
 from energy_rating.files.whole import write_whole
-from energy_rating.measuring.clock import Clock
-from energy_rating.measuring.sensors import Detection, Sensor
-from energy_rating.measuring.survey import look
-from energy_rating.normalisation import (
-    CALIBRATED,
-    CALIBRATED_SERVING,
-    LEAST_USE,
-    MOST_USE,
-    Z_90,
-)
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
-from energy_rating.nouns.quantities import EnergyPerUnit, significant, with_doubt
-from energy_rating.nouns.records import MEASURED, Device, Finding, Measurement, Model, Record, plain
-from energy_rating.profiles import (
+from energy_rating.judging.checks import random_half_width
+from energy_rating.judging.evidence import load
+from energy_rating.judging.normalisation import CALIBRATED, CALIBRATED_SERVING, LEAST_USE, MOST_USE, Z_90
+from energy_rating.judging.profiles import (
     FEWEST_MODELS,
     PROFILE_SCHEMA,
     CalibrationEnergy,
@@ -61,6 +49,12 @@ from energy_rating.profiles import (
     profiles,
     user_profiles,
 )
+from energy_rating.measuring.clock import Clock
+from energy_rating.measuring.sensors import Detection, Sensor
+from energy_rating.measuring.survey import look
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.quantities import EnergyPerUnit, significant, with_doubt
+from energy_rating.nouns.records import MEASURED, Device, Finding, Measurement, Model, Record, plain
 from energy_rating.tasks import FOLDER, Protocol, TaskFile, items_sha256
 from energy_rating.tasks.synthetic import picture
 from energy_rating.version import __version__
@@ -424,7 +418,7 @@ def calibrate(
 
 
 def _reference() -> str:
-    from energy_rating.rating import load_scheme
+    from energy_rating.judging.schemes import load_scheme
 
     return load_scheme().reference_device
 

@@ -19,7 +19,7 @@ from energy_rating.nouns.records import COMPONENTS, STAGES, Component, Place, Re
 from energy_rating.version import __version__
 
 if TYPE_CHECKING:
-    from energy_rating.impact import Impact
+    from energy_rating.judging.footprint.carbon import Impact
 
 EXPORTS = ("csv",)
 
@@ -135,7 +135,7 @@ def measure(
     from energy_rating.measuring.counts import parse_count
 
     if zone is not None:
-        from energy_rating.impact import check_zone
+        from energy_rating.judging.footprint.carbon import check_zone
 
         check_zone(zone)
     _free_folder(output_dir)
@@ -192,7 +192,7 @@ def _record_or_none(run: Any) -> Record | None:
 
 
 def _tell_carbon(record: Record, zone: str) -> None:
-    from energy_rating.impact import footprint
+    from energy_rating.judging.footprint.carbon import footprint
     from energy_rating.publishers import text
 
     try:
@@ -232,8 +232,8 @@ def summarise(
     from energy_rating.files.journal import quiet_s
     from energy_rating.files.reading import journal_in
     from energy_rating.files.record import RECORD_NAME, write_record
+    from energy_rating.judging.summary import summarise as summarised
     from energy_rating.publishers import text
-    from energy_rating.summary import summarise as summarised
 
     if wall is not None:
         from energy_rating.measuring.sensors.wall import added_afterwards
@@ -457,11 +457,12 @@ def benchmark(
     from dataclasses import replace
 
     from energy_rating import benchmarking
-    from energy_rating.impact import check_zone, footprint
+    from energy_rating.judging.footprint.carbon import check_zone, footprint
+    from energy_rating.judging.quality import parse_quality, read_results
+    from energy_rating.judging.rating import judge
+    from energy_rating.judging.schemes import load_scheme
     from energy_rating.publishers import text
     from energy_rating.publishers.folder import publish
-    from energy_rating.quality import parse_quality, read_results
-    from energy_rating.rating import judge, load_scheme
     from energy_rating.tasks import load_task
     from energy_rating.workloads import parse_options, prepare
 
@@ -697,17 +698,17 @@ def rate(
 
     With several schemes, --json prints a list with one rating of each.
     """
-    from energy_rating import rating as rated
-    from energy_rating.evidence import load
+    from energy_rating.judging import rating, schemes
+    from energy_rating.judging.evidence import load
     from energy_rating.publishers import text
 
     read = load(record)
     chosen: Sequence[str | None] = (
-        tuple(reversed(rated.schemes())) if all_schemes else tuple(dict.fromkeys(names)) or (None,)
+        tuple(reversed(schemes.schemes())) if all_schemes else tuple(dict.fromkeys(names)) or (None,)
     )
-    found = [rated.judge(read, scheme=name, provisional=provisional) for name in chosen]
+    found = [rating.judge(read, scheme=name, provisional=provisional) for name in chosen]
     if as_json:
-        entries = [{**rated.rating_to_json(item.rating), "checked": read.checked} for item in found]
+        entries = [{**rating.rating_to_json(item.rating), "checked": read.checked} for item in found]
         _print(_dumped(entries[0] if len(entries) == 1 else entries))
         return
     for number, item in enumerate(found):
@@ -755,8 +756,8 @@ def compare(
 
     A and B are records or the folders of runs, of the same task under the same protocol. For a build: A is the one before.
     """
-    from energy_rating import comparison
-    from energy_rating.evidence import load
+    from energy_rating.judging import comparison
+    from energy_rating.judging.evidence import load
     from energy_rating.publishers import text
 
     read = load(a), load(b)
@@ -788,9 +789,9 @@ def normalise(record: Path, to: str | None, unit: str | None, as_json: bool) -> 
 
     What was measured stays the headline; the normalised figure stands second, with its tier and a 90 % interval.
     """
-    from energy_rating.evidence import load
-    from energy_rating.normalisation import normalise as normalised
-    from energy_rating.normalisation import normalised_to_json
+    from energy_rating.judging.evidence import load
+    from energy_rating.judging.normalisation import normalise as normalised
+    from energy_rating.judging.normalisation import normalised_to_json
     from energy_rating.publishers import text
 
     read = load(record)
@@ -903,11 +904,11 @@ def calibrate(
 @json_option
 def impact(record: Path, zone: str | None, as_json: bool) -> None:
     """The carbon of a record's energy, location-based, by a country's yearly factor."""
-    from energy_rating.evidence import load
-    from energy_rating.impact import footprint, zone_of
+    from energy_rating.judging.evidence import load
+    from energy_rating.judging.footprint.carbon import footprint, zone_of
+    from energy_rating.judging.profiles import is_example
     from energy_rating.nouns.records import plain
     from energy_rating.publishers import text
-    from energy_rating.rating import is_example
 
     measured = load(record)
     if zone is None and zone_of(measured) is None:
@@ -937,10 +938,10 @@ def impact(record: Path, zone: str | None, as_json: bool) -> None:
 @provisional_option
 def label(record: Path, output: Path, scheme: str | None, provisional: bool) -> None:
     """Draws the label of a record, as SVG or PNG."""
-    from energy_rating.evidence import load
     from energy_rating.files.whole import write_whole
+    from energy_rating.judging.evidence import load
+    from energy_rating.judging.rating import rate as rated
     from energy_rating.publishers import label as labels
-    from energy_rating.rating import rate as rated
 
     if output.suffix not in (".svg", ".png"):
         raise BadInput("is neither .svg nor .png", "Name the file label.svg or label.png", place=output)
@@ -982,11 +983,11 @@ def card(
     remove: bool,
 ) -> None:
     """Writes or refreshes the section in a model card; every other byte stays as it is."""
-    from energy_rating.evidence import load
-    from energy_rating.impact import check_zone, footprint
+    from energy_rating.judging.evidence import load
+    from energy_rating.judging.footprint.carbon import check_zone, footprint
+    from energy_rating.judging.rating import rate as rated
+    from energy_rating.nouns.records import TRAINING
     from energy_rating.publishers.card import emissions_of_others, remove_card_file, update_card_file
-    from energy_rating.rating import TRAINING
-    from energy_rating.rating import rate as rated
 
     found: list[Record] = []
     if remove:
@@ -1022,7 +1023,7 @@ def card(
 
 def _carbon_where_it_ran(record: Record) -> Impact | None:
     """The carbon at the place that a record says; None, and a line, where it says one of which nothing can be told."""
-    from energy_rating.impact import footprint, zone_of
+    from energy_rating.judging.footprint.carbon import footprint, zone_of
 
     if zone_of(record) is None:
         return None
@@ -1093,9 +1094,9 @@ def tasks(name: str | None, as_json: bool) -> None:
 @json_option
 def profiles(name: str | None, as_json: bool) -> None:
     """The hardware profiles that ship; with NAME, one of them in full, each figure with its source."""
+    from energy_rating.judging.profiles import load_profile
+    from energy_rating.judging.profiles import profiles as known
     from energy_rating.nouns.records import plain
-    from energy_rating.profiles import load_profile
-    from energy_rating.profiles import profiles as known
     from energy_rating.publishers import text
 
     if name is not None:
@@ -1111,10 +1112,10 @@ def profiles(name: str | None, as_json: bool) -> None:
 @json_option
 def schemes(name: str | None, as_json: bool) -> None:
     """The rating schemes that ship; with NAME, one of them in full, each class with its source."""
+    from energy_rating.judging.schemes import load_scheme
+    from energy_rating.judging.schemes import schemes as known
     from energy_rating.nouns.records import plain
     from energy_rating.publishers import text
-    from energy_rating.rating import load_scheme
-    from energy_rating.rating import schemes as known
 
     if name is not None:
         one = load_scheme(name)
@@ -1137,8 +1138,8 @@ def export(record: Path, form: str, output: Path | None) -> None:
     """
     import importlib
 
-    from energy_rating.evidence import load
     from energy_rating.files.whole import write_whole
+    from energy_rating.judging.evidence import load
 
     exported: Callable[[Record], str] = importlib.import_module(f"energy_rating.publishers.{form}").export
     content = exported(load(record))

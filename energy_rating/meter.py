@@ -75,7 +75,7 @@ class Run(JournalRun):
         """Makes the record, where the judging half is at hand."""
         try:
             from energy_rating.files.reading import read_journal, read_journal_from
-            from energy_rating.summary import summarise_journal
+            from energy_rating.judging.summary import summarise_journal
 
             if self._journal_file.whole_on_disk:
                 journal = read_journal(self._journal_file.path or "")
@@ -105,7 +105,7 @@ class Run(JournalRun):
             )
             self._lines.append(str(self._trouble))
         if self._record is not None:
-            from energy_rating.summary import one_line
+            from energy_rating.publishing.facts import one_line
 
             where = str(self.folder) if self.folder is not None else "memory only"
             self._lines.append(one_line(self._record, where))
@@ -162,7 +162,7 @@ class Run(JournalRun):
 
         def summed_up() -> Record:
             from energy_rating.files.reading import read_journal_from
-            from energy_rating.summary import summarise_journal
+            from energy_rating.judging.summary import summarise_journal
 
             # A reading that is being written at this moment is there whole or not at all.
             with self._journal_file.stream() as stream:

@@ -22,7 +22,12 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
-from energy_rating.evidence import (
+from energy_rating.files import reading
+from energy_rating.files.journal import JOURNAL_NAMES
+from energy_rating.files.reading import Journal
+from energy_rating.files.record import RECORD_NAME, record_from_json, refuse_journal_alone
+from energy_rating.files.strict import json_object
+from energy_rating.judging.evidence import (
     MOST_DIFFERENCES,
     OTHER_ARITHMETIC,
     Difference,
@@ -35,21 +40,17 @@ from energy_rating.evidence import (
     is_of_another_version,
     made_again,
 )
-from energy_rating.files import reading
-from energy_rating.files.journal import JOURNAL_NAMES
-from energy_rating.files.reading import Journal
-from energy_rating.files.record import RECORD_NAME, record_from_json, refuse_journal_alone
-from energy_rating.files.strict import json_object
-from energy_rating.impact import Impact, footprint, zone_named
+from energy_rating.judging.footprint.carbon import Impact, footprint, zone_named
+from energy_rating.judging.plausibility import implausible
+from energy_rating.judging.profiles import profile_files
+from energy_rating.judging.profiles import profiles as all_profiles
+from energy_rating.judging.rating import RATING_SCHEMA, rate, rating_to_json
+from energy_rating.judging.schemes import SCHEMES
+from energy_rating.judging.summary import window_energies
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import MEASURED, Finding, Rating, Record, plain
-from energy_rating.plausibility import implausible
-from energy_rating.profiles import profile_files
-from energy_rating.profiles import profiles as all_profiles
 from energy_rating.publishers import card, label, splice, words
 from energy_rating.publishers.folder import RATING_NAME
-from energy_rating.rating import RATING_SCHEMA, SCHEMES, rate, rating_to_json
-from energy_rating.summary import window_energies
 from energy_rating.tasks import FOLDER as TASKS
 from energy_rating.version import __version__
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from energy_rating import BadInput, EnergyRatingError, Measurement, Rating, Record, load, rate
 from energy_rating.benchmarking import planned, run_plan
 from energy_rating.cli import progress_line
+from energy_rating.judging.profiles import is_example, load_profile
+from energy_rating.judging.schemes import load_scheme
 from energy_rating.nouns.quantities import duration, reaches_zero, with_doubt
 from energy_rating.nouns.records import Number
-from energy_rating.profiles import load_profile
 from energy_rating.publishers import text
 from energy_rating.publishers.folder import publish
-from energy_rating.rating import is_example, load_scheme
 from energy_rating.tasks import load_task
 from energy_rating.workloads import Item
 from energy_rating.workloads.llama_cpp import LlamaCpp, prepared

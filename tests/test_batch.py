@@ -17,8 +17,8 @@ from fake_nvml import Device, FakeNvml
 from energy_rating import BadInput, load
 from energy_rating.batches import Entry, finished, read_batch, run_batch, swept
 from energy_rating.files.record import read_record
+from energy_rating.judging.quality import parse_quality, read_results
 from energy_rating.publishers import batch as publisher
-from energy_rating.quality import parse_quality, read_results
 from energy_rating.withheld import secrets_of, shown, without
 
 TOP = Path(__file__).parents[1]

@@ -23,9 +23,9 @@ from energy_rating.benchmarking import (
     run_plan,
 )
 from energy_rating.files.reading import read_journal
+from energy_rating.judging.rating import rate
 from energy_rating.nouns.records import Model, Quality
-from energy_rating.rating import rate
-from energy_rating.summary import per_right_answer
+from energy_rating.publishing.facts import per_right_answer
 from energy_rating.tasks import load_task, read_items, tasks
 from energy_rating.workloads import Answered, Done, Item, Stretch, poisson_times, served, workloads
 

@@ -15,17 +15,7 @@ from types import ModuleType
 import pytest
 from virtual import FakeDevice, VirtualClock, constant
 
-from energy_rating import (
-    BadInput,
-    EnergyRatingError,
-    evidence,
-    load,
-    measure,
-    normalise,
-    rate,
-    summarise,
-    verify,
-)
+from energy_rating import BadInput, EnergyRatingError, load, measure, normalise, rate, summarise, verify
 from energy_rating.calibration import (
     POINTS,
     PROTOCOL,
@@ -37,9 +27,8 @@ from energy_rating.calibration import (
 )
 from energy_rating.cli import main
 from energy_rating.files.record import write_record
-from energy_rating.measuring.sensors import Detection
-from energy_rating.nouns.records import Device, Load, Model, Task
-from energy_rating.profiles import (
+from energy_rating.judging import evidence
+from energy_rating.judging.profiles import (
     CalibrationEnergy,
     MeterGain,
     load_profile,
@@ -50,6 +39,8 @@ from energy_rating.profiles import (
     read_profile,
     user_profiles,
 )
+from energy_rating.measuring.sensors import Detection
+from energy_rating.nouns.records import Device, Load, Model, Task
 from energy_rating.publishers import words
 from energy_rating.publishers.folder import publish
 from energy_rating.workloads import Settings

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_splice import CARDS, HUB, REFUSED, cards, is_insertion, strings
 
-from energy_rating.impact import footprint
+from energy_rating.judging.footprint.carbon import footprint
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import (

@@ -184,7 +184,7 @@ def test_columns_never_run_into_each_other(run_cli, tmp_path):
 
 def test_a_run_is_told_in_one_line_by_what_counts_and_never_by_its_warm_up():
     from energy_rating import load
-    from energy_rating.summary import headline, one_line
+    from energy_rating.publishing.facts import headline, one_line
 
     record = load(REPORTS / "example-gpu")
     assert headline(record).name == "measured"
@@ -221,7 +221,7 @@ def test_an_error_that_nobody_thought_of_is_one_line_and_exit_code_1(run_cli, fo
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("energy_rating.impact.footprint", fail)
+    monkeypatch.setattr("energy_rating.judging.footprint.carbon.footprint", fail)
     code, out, err = run_cli("impact", folder, "--zone", "FRA")
     assert (code, out) == (1, "")
     assert len(err.splitlines()) == 1

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from virtual import FakeDevice, VirtualClock, sine
 
-from energy_rating import integration, measure, summarise
+from energy_rating import measure, summarise
 from energy_rating.files import columns
 from energy_rating.files.columns import Column
 from energy_rating.files.journal import encoded
 from energy_rating.files.record import record_to_json
+from energy_rating.judging.integration import ticks
 from energy_rating.nouns.errors import NoRoom
 
 numbers = st.floats(allow_nan=False)
@@ -102,7 +103,7 @@ def test_a_journal_on_files_gives_the_same_record_byte_for_byte(tmp_path, monkey
     in_memory = record_to_json(summarise(tmp_path / "run"))
     monkeypatch.setattr(columns, "SPILLS_FROM", 100)
     assert record_to_json(summarise(tmp_path / "run")) == in_memory
-    monkeypatch.setattr(integration._Ticks, "BLOCK", 50)
+    monkeypatch.setattr(ticks.Ticks, "BLOCK", 50)
     assert summarise(tmp_path / "run")["w"].energy_j["gpu"].value == pytest.approx(
         run.record["w"].energy_j["gpu"].value, rel=1e-3
     )
@@ -129,7 +130,7 @@ def test_a_command_without_room_for_a_long_journal_ends_in_one_line(tmp_path, li
         "columns.SPILLS_FROM = 1 << 10\n"
         "disk = 'disk' in sys.argv\n"
         "sys.argv[1:] = ['summarise', sys.argv[1], '-o', sys.argv[1] + '.json']\n"
-        "import energy_rating.summary, pydantic\n"
+        "import energy_rating.judging.summary, pydantic\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "what, most = (resource.RLIMIT_FSIZE, 1 << 12) if disk else (resource.RLIMIT_AS, used + (6 << 20))\n"
         "resource.setrlimit(what, (most, most))\n"

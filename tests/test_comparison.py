@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from energy_rating import compare
 from energy_rating.cli import cli
-from energy_rating.comparison import Comparison, comparison_to_json
 from energy_rating.files.record import load, write_record
+from energy_rating.judging.comparison import Comparison, comparison_to_json
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import Device, Environment, Finding, Load, Measurement, Model, Record, Task

@@ -13,7 +13,7 @@ from energy_rating import load, measure, rate, verify
 from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.errors import SensorFailed, SensorLost
 from energy_rating.nouns.records import Channel, Finding, Record
-from energy_rating.summary import one_line
+from energy_rating.publishing.facts import one_line
 
 UNSEEN = Finding(code="gpu-not-measured", message="the driver did not load", remedy="Load it")
 

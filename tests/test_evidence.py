@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from energy_rating import BadInput, evidence, load, rate, summarise, verify
+from energy_rating import BadInput, load, rate, summarise, verify
 from energy_rating.cli import cli
-from energy_rating.evidence import compared
 from energy_rating.files.reading import read_journal
 from energy_rating.files.record import read_record, write_record
+from energy_rating.judging import evidence
+from energy_rating.judging.evidence import compared
 from energy_rating.nouns.records import Finding, Record
 from energy_rating.publishers import card, label, words
 from energy_rating.verification import verification_to_text

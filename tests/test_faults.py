@@ -47,8 +47,8 @@ from virtual_machine import DRIVER, NO_PERMISSION, NOT_SUPPORTED, SLOW_S, TICK_S
 
 from energy_rating import BadInput, NotMeasured, load, measure, summarise
 from energy_rating.files.reading import read_journal, read_journal_from
+from energy_rating.judging.summary import summarise_journal
 from energy_rating.measuring import probe
-from energy_rating.summary import summarise_journal
 
 TESTS = Path(__file__).parent
 REFUSALS = {"NOT_SUPPORTED": NOT_SUPPORTED, "NO_PERMISSION": NO_PERMISSION}

@@ -11,7 +11,8 @@ from virtual import FakeDevice, VirtualClock, constant, sine, square, steps
 
 from energy_rating import measure
 from energy_rating.files.reading import read_journal
-from energy_rating.integration import Counter, Register
+from energy_rating.judging.integration.counter import Counter
+from energy_rating.judging.integration.register import Register
 from energy_rating.measuring import sensors, survey
 from energy_rating.measuring.sampler import MANY_SENSORS, Sampler
 from energy_rating.measuring.sensors import Detection

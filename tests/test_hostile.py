@@ -445,8 +445,8 @@ def test_a_run_is_not_resumed_through_a_link(folder, tmp_path):
     "name", ["../../etc/passwd", "/etc/passwd", "..", "nvidia-h100-sxm-80gb/../x", "a\0b"]
 )
 def test_no_name_of_a_profile_a_scheme_or_a_task_is_a_path(name):
-    from energy_rating.profiles import load_profile
-    from energy_rating.rating import load_scheme
+    from energy_rating.judging.profiles import load_profile
+    from energy_rating.judging.schemes import load_scheme
     from energy_rating.tasks import load_task
 
     for read in (load_profile, load_scheme, load_task):

@@ -13,10 +13,10 @@ from virtual import FakeDevice, VirtualClock, constant
 from energy_rating import BadInput, NotMeasured, measure
 from energy_rating.cli import cli
 from energy_rating.files.record import read_record, write_record
-from energy_rating.impact import footprint
+from energy_rating.judging.footprint.carbon import footprint
+from energy_rating.judging.profiles import is_example
 from energy_rating.nouns.records import Finding, Place
 from energy_rating.publishers import text, words
-from energy_rating.rating import is_example
 
 EXAMPLE = Path(__file__).parents[1] / "reports" / "example-gpu"
 

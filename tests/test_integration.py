@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from energy_rating.integration import Counter, Register, Samples, covered_s, learned_period_s
+from energy_rating.judging.integration.counter import Counter
+from energy_rating.judging.integration.gaps import covered_s
+from energy_rating.judging.integration.register import Register
+from energy_rating.judging.integration.ticks import learned_period_s
+from energy_rating.nouns.records import Samples
 
 
 def counter_samples(energy, *, tick=0.1, phase=0.0, until=20.0, every=0.02, cost=0.0, wrap=None, start_j=1e5):

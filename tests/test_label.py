@@ -16,6 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import (
@@ -33,7 +34,6 @@ from energy_rating.nouns.records import (
     WouldBe,
 )
 from energy_rating.publishers import label, words
-from energy_rating.rating import rate
 
 SVG = "{http://www.w3.org/2000/svg}"
 ENERGY = Estimate(value=90_000.0, random=400.0, systematic=3600.0)  # of 5,000 requests

@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from energy_rating import integration
 from energy_rating.files import columns, reading
 from energy_rating.files.journal import JOURNAL_SCHEMA, JournalFile, decoded, encoded
 from energy_rating.files.reading import read_journal_from
 from energy_rating.files.windows import Span, Windows
-from energy_rating.integration import _Gaps, _Kept, covered_s
+from energy_rating.judging.integration import ticks
+from energy_rating.judging.integration.gaps import Gaps, covered_s
+from energy_rating.judging.integration.ticks import Kept
+from energy_rating.judging.plausibility import SLACK_S, _inside
 from energy_rating.nouns.records import Channel, plain
-from energy_rating.plausibility import SLACK_S, _inside
 
 CHANNELS = tuple(
     Channel(
@@ -169,7 +170,7 @@ times = st.floats(-5, 30)
 @given(st.lists(times, max_size=20), times, times, st.booleans())
 def test_the_gaps_near_a_window_cover_what_all_gaps_do(bounds, start, end, in_order):
     bounds = sorted(bounds)
-    gaps = _Gaps(zip(bounds[::2], bounds[1::2], strict=False))
+    gaps = Gaps(zip(bounds[::2], bounds[1::2], strict=False))
     if not in_order:
         random.Random(1).shuffle(gaps)
     start, end = min(start, end), max(start, end)
@@ -183,8 +184,8 @@ def test_the_gaps_near_a_window_cover_what_all_gaps_do(bounds, start, end, in_or
 
 
 def test_what_is_kept_is_bounded(monkeypatch):
-    monkeypatch.setattr(integration, "MOST_KEPT", 10)
-    kept = _Kept()
+    monkeypatch.setattr(ticks, "MOST_KEPT", 10)
+    kept = Kept()
     for number in range(1000):
         kept[number] = number
         assert len(kept) <= 10

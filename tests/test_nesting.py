@@ -367,7 +367,7 @@ def test_a_window_that_is_noted_afterwards_does_not_count_twice(run):
 
 def test_a_killed_run_knows_the_work_of_its_windows(run):
     from energy_rating.files.reading import read_journal_from
-    from energy_rating.summary import summarise_journal
+    from energy_rating.judging.summary import summarise_journal
 
     with run.window("step") as window:
         window.count(token=5)

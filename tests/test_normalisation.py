@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import energy_rating
 from energy_rating.cli import main
 from energy_rating.files.record import write_record
-from energy_rating.normalisation import (
+from energy_rating.judging.normalisation import (
     LEAST_USE,
     MOST_USE,
     Normalised,
@@ -31,6 +31,7 @@ from energy_rating.normalisation import (
     standing,
     version,
 )
+from energy_rating.judging.profiles import Driver, Factor, Profile, Source, load_profile, profiles
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import (
@@ -44,7 +45,6 @@ from energy_rating.nouns.records import (
     Record,
     Task,
 )
-from energy_rating.profiles import Driver, Factor, Profile, Source, load_profile, profiles
 
 TOP = Path(__file__).parents[1]
 BENCHMARK = TOP / "benchmarks" / "normalisation.py"

@@ -10,9 +10,9 @@ import pytest
 from energy_rating import BadInput, load, measure, rate, summarise, verify
 from energy_rating.files.reading import read_journal
 from energy_rating.files.record import read_record, record_from_json, record_to_json
+from energy_rating.judging.rating import rating_to_json
 from energy_rating.nouns.entries import Outcome
 from energy_rating.nouns.records import plain
-from energy_rating.rating import rating_to_json
 
 DATA = Path(__file__).parent / "data" / "0.1.0"
 FOLDERS = sorted(path for path in DATA.iterdir() if path.is_dir())

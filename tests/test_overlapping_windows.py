@@ -14,8 +14,8 @@ from virtual import FakeDevice, VirtualClock, constant, square
 from energy_rating import measure, summarise, verify
 from energy_rating.files.journal import JOURNAL_SCHEMA, encoded
 from energy_rating.files.reading import read_journal
-from energy_rating.plausibility import implausible
-from energy_rating.profiles import profiles
+from energy_rating.judging.plausibility import implausible
+from energy_rating.judging.profiles import profiles
 
 WATTS = 300.0
 

@@ -29,7 +29,7 @@ def test_the_wheel_carries_profiles_schemes_tasks_and_its_types(unpacked):
     package = unpacked / "energy_rating"
     for path in TOP.glob("hardware_profiles/*.toml"):
         assert (package / "hardware_profiles" / path.name).read_bytes() == path.read_bytes()
-    for path in [*TOP.glob("energy_rating/schemes/*.toml"), *TOP.glob("energy_rating/tasks/*.*l")]:
+    for path in [*TOP.glob("energy_rating/judging/schemes/*.toml"), *TOP.glob("energy_rating/tasks/*.*l")]:
         assert (package / path.relative_to(TOP / "energy_rating")).is_file()
     assert (package / "py.typed").is_file()
 
@@ -37,8 +37,8 @@ def test_the_wheel_carries_profiles_schemes_tasks_and_its_types(unpacked):
 def test_an_installed_wheel_finds_its_data(unpacked, tmp_path):
     script = (
         "import energy_rating, pathlib\n"
-        "from energy_rating.profiles import profiles\n"
-        "from energy_rating.rating import load_scheme\n"
+        "from energy_rating.judging.profiles import profiles\n"
+        "from energy_rating.judging.schemes import load_scheme\n"
         "from energy_rating.tasks import load_task, tasks\n"
         "assert 'site' in energy_rating.__file__, energy_rating.__file__\n"
         "assert energy_rating.hardware_profiles().is_dir()\n"

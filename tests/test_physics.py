@@ -13,8 +13,10 @@ import virtual_machine
 from playing_faults import play
 from virtual import FakeDevice, Power, VirtualClock, constant, sine, square, steps
 
-from energy_rating import agreement, measure
-from energy_rating.integration import Counter, Register
+from energy_rating import measure
+from energy_rating.judging import agreement
+from energy_rating.judging.integration.counter import Counter
+from energy_rating.judging.integration.register import Register
 from energy_rating.measuring.sensors import Detection, nvml
 from energy_rating.nouns.errors import SensorFailed
 from energy_rating.nouns.records import Channel, Device, Model, Record, Samples

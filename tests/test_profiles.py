@@ -13,8 +13,7 @@ from typing import get_args
 import pytest
 
 from energy_rating import hardware_profiles
-from energy_rating.nouns.errors import BadInput
-from energy_rating.profiles import (
+from energy_rating.judging.profiles import (
     EXAMPLE_DEVICE,
     Kind,
     Profile,
@@ -25,6 +24,7 @@ from energy_rating.profiles import (
     profiles,
     read_profile,
 )
+from energy_rating.nouns.errors import BadInput
 from energy_rating.publishers import text
 
 SHIPPED = profiles()

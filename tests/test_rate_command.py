@@ -11,9 +11,10 @@ from click.testing import CliRunner
 
 from energy_rating.cli import cli
 from energy_rating.files.record import load, write_record
+from energy_rating.judging.rating import rate
+from energy_rating.judging.schemes import schemes
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.publishers import text, words
-from energy_rating.rating import rate, schemes
 
 REPORT = Path(__file__).parents[1] / "reports" / "example-gpu"
 EXAMPLE = load(REPORT)

@@ -16,6 +16,10 @@ from hypothesis import strategies as st
 
 from energy_rating import hardware_profiles
 from energy_rating.files.record import record_from_json, record_to_json
+from energy_rating.judging.operating_point import weight_bits
+from energy_rating.judging.profiles import is_example, profiles
+from energy_rating.judging.rating import judge, next_star_j, rate, rating_to_json
+from energy_rating.judging.schemes import load_scheme
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import (
@@ -31,17 +35,7 @@ from energy_rating.nouns.records import (
     Record,
     Task,
 )
-from energy_rating.profiles import profiles
 from energy_rating.publishers import label, words
-from energy_rating.rating import (
-    is_example,
-    judge,
-    load_scheme,
-    next_star_j,
-    rate,
-    rating_to_json,
-    weight_bits,
-)
 
 SCHEME = load_scheme("2026.0-draft")
 PROFILES = profiles()

@@ -19,7 +19,7 @@ from virtual import FakeDevice, VirtualClock, constant, steps
 
 from energy_rating.files.reading import Journal, Session, read_journal
 from energy_rating.files.windows import Span
-from energy_rating.integration import Tick
+from energy_rating.judging.integration.ticks import Tick
 from energy_rating.meter import Run, measure
 from energy_rating.nouns.errors import SensorFailed
 from energy_rating.nouns.records import Channel, Environment, Model, Samples

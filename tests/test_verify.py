@@ -21,14 +21,14 @@ from energy_rating import BadInput, load, measure, rate, summarise, verify
 from energy_rating.cli import cli
 from energy_rating.files.journal import decoded, encoded
 from energy_rating.files.reading import read_journal
+from energy_rating.judging.plausibility import implausible
+from energy_rating.judging.profiles import Driver, Figure, Figures, Profile, Source
+from energy_rating.judging.summary import summarise_journal
 from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.records import Device, Load, Model, Task
-from energy_rating.plausibility import implausible
-from energy_rating.profiles import Driver, Figure, Figures, Profile, Source
 from energy_rating.publishers import card as cards
 from energy_rating.publishers import label
 from energy_rating.publishers.folder import publish
-from energy_rating.summary import summarise_journal
 from energy_rating.verification import verification_to_json, verification_to_text
 
 REPORTS = Path(__file__).parents[1] / "reports"
@@ -258,7 +258,7 @@ def test_a_section_in_a_whole_readme_is_checked_and_the_rest_is_nobodys_business
 
 
 def test_carbon_on_a_card_is_made_again_for_its_country(tmp_path):
-    from energy_rating.impact import footprint
+    from energy_rating.judging.footprint.carbon import footprint
 
     clock = VirtualClock()
     power, energy = square(100, 400, 0.7)

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual import VirtualClock, steps
 
+from energy_rating.judging.summary import summarise as load_record
 from energy_rating.measuring.sensors.wall import WallMeter, added_afterwards, detect, unix_s
 from energy_rating.meter import measure
 from energy_rating.nouns.errors import BadInput, HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.summary import summarise as load_record
 
 EPOCH = 1_795_310_000.0  # what the wall clock shows at virtual time 0
 

@@ -348,3 +348,8 @@ def component_methods(energies: Iterable[str], channels: Sequence[Channel]) -> d
         channel = by_id[channel_id]
         used.setdefault(channel.component, []).append(channel.method)
     return {component: max(methods, key=METHODS.index) for component, methods in used.items()}
+
+
+# What does the work comes first: a figure for memory alone says little, however large it is.
+LEADING: tuple[Component, ...] = ("gpu", "module", "cpu", "host", "wall", "dram")
+TRAINING: tuple[Stage, ...] = ("pre-training", "fine-tuning")

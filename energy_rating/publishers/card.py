@@ -16,7 +16,9 @@ from typing import AnyStr
 from urllib.parse import quote, urlsplit
 
 from energy_rating.files.whole import write_whole
-from energy_rating.impact import Impact, missing
+from energy_rating.judging.footprint.carbon import Impact, missing
+from energy_rating.judging.profiles import is_example
+from energy_rating.judging.schemes import MOST_STARS
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import (
     CONFIDENCE,
@@ -30,6 +32,7 @@ from energy_rating.nouns.quantities import (
 from energy_rating.nouns.records import (
     MEASURED,
     RUN,
+    TRAINING,
     Environment,
     Finding,
     Measurement,
@@ -44,8 +47,7 @@ from energy_rating.publishers import label as labels
 from energy_rating.publishers import splice, words
 from energy_rating.publishers.strangers import for_markdown, for_plain_text
 from energy_rating.publishers.words import NAMES, grams, why_not_measured
-from energy_rating.rating import MOST_STARS, TRAINING, is_example
-from energy_rating.summary import headline, outcome_of, units
+from energy_rating.publishing.facts import headline, outcome_of, units
 
 KEY = "co2_eq_emissions"
 HEADING = "## Energy rating"

@@ -10,10 +10,11 @@ from pathlib import Path
 from energy_rating.files.reading import journal_in, read_journal
 from energy_rating.files.record import RECORD_NAME
 from energy_rating.files.whole import write_whole
+from energy_rating.judging.profiles import profile_files, profile_for, profiles
+from energy_rating.judging.rating import RATING_SCHEMA, rating_to_json
+from energy_rating.judging.schemes import SCHEMES, load_scheme
 from energy_rating.nouns.records import Rating, Record
-from energy_rating.profiles import profile_files, profile_for, profiles
 from energy_rating.publishers import card, label, trace
-from energy_rating.rating import RATING_SCHEMA, SCHEMES, load_scheme, rating_to_json
 from energy_rating.version import __version__
 
 RATING_NAME = "rating.json"

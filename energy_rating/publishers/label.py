@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
+from energy_rating.judging.profiles import is_example
+from energy_rating.judging.schemes import MOST_STARS
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import (
     JOULES_PER_WH,
@@ -29,6 +31,7 @@ from energy_rating.nouns.quantities import (
 from energy_rating.nouns.records import (
     MEASURED,
     RUN,
+    TRAINING,
     Component,
     Device,
     Measurement,
@@ -40,8 +43,7 @@ from energy_rating.nouns.records import (
 )
 from energy_rating.publishers import words
 from energy_rating.publishers.strangers import for_picture
-from energy_rating.rating import MOST_STARS, TRAINING, is_example
-from energy_rating.summary import headline, lead, units
+from energy_rating.publishing.facts import headline, lead, units
 
 Origin = Literal["measured", "normalised", "indicative", "estimated"]
 Point = tuple[float, float]

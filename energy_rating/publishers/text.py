@@ -10,11 +10,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
-from energy_rating.comparison import OF_GAIN, Comparison
-from energy_rating.impact import Impact
+from energy_rating.judging.comparison import OF_GAIN, Comparison
+from energy_rating.judging.footprint.carbon import Impact
+from energy_rating.judging.normalisation import Normalised, hardware_interval
+from energy_rating.judging.profiles import Figure, Figures, Kind, Profile
+from energy_rating.judging.rating import Judgement, next_star_j
+from energy_rating.judging.schemes import OPERATING_POINT, Scheme
 from energy_rating.measuring.probe import Tried
 from energy_rating.measuring.survey import Survey
-from energy_rating.normalisation import Normalised, hardware_interval
 from energy_rating.nouns.quantities import (
     JOULES_PER_WH,
     Estimate,
@@ -27,10 +30,8 @@ from energy_rating.nouns.quantities import (
     with_doubt_in_parts,
 )
 from energy_rating.nouns.records import Channel, Checked, Finding, Measurement, Rating, Record
-from energy_rating.profiles import Figure, Figures, Kind, Profile
 from energy_rating.publishers import words
-from energy_rating.rating import OPERATING_POINT, Judgement, Scheme, next_star_j
-from energy_rating.summary import one_line, per_right_answer, units
+from energy_rating.publishing.facts import one_line, per_right_answer, units
 from energy_rating.tasks import TaskFile
 
 WIDTH = 80

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from energy_rating.files.reading import Journal, Session
-from energy_rating.integration import Counter, Register, Tick
-from energy_rating.limits import limits_w, peak_w
+from energy_rating.judging.integration.counter import Counter
+from energy_rating.judging.integration.register import Register
+from energy_rating.judging.integration.ticks import Tick
+from energy_rating.judging.limits import limits_w, peak_w
 from energy_rating.nouns.quantities import significant
 from energy_rating.nouns.records import COMPONENTS, METHODS, RUN, Channel, Component
 

@@ -13,11 +13,12 @@ from itertools import pairwise
 from statistics import mean, stdev
 from typing import NamedTuple
 
-from energy_rating.agreement import COMPARED_FROM_S, DISAGREES, DISAGREES_BADLY, Disagreement
 from energy_rating.files.columns import Column
 from energy_rating.files.reading import Session
 from energy_rating.files.windows import Span
-from energy_rating.integration import Counter, Register
+from energy_rating.judging.agreement import COMPARED_FROM_S, DISAGREES, DISAGREES_BADLY, Disagreement
+from energy_rating.judging.integration.counter import Counter
+from energy_rating.judging.integration.register import Register
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import (
     MEASURED,

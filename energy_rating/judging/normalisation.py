@@ -41,10 +41,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal, get_args
 
-from energy_rating.nouns import records
-from energy_rating.nouns.quantities import Estimate, significant
-from energy_rating.nouns.records import MEASURED, RUN, Device, Load, Measurement, Record, Status, worst_method
-from energy_rating.profiles import (
+from energy_rating.judging.profiles import (
     Factor,
     Profile,
     WorkloadClass,
@@ -53,7 +50,10 @@ from energy_rating.profiles import (
     nearest,
     profile_for,
 )
-from energy_rating.profiles import profiles as all_profiles
+from energy_rating.judging.profiles import profiles as all_profiles
+from energy_rating.nouns import records
+from energy_rating.nouns.quantities import Estimate, significant
+from energy_rating.nouns.records import MEASURED, RUN, Device, Load, Measurement, Record, Status, worst_method
 
 Tier = Literal["M", "1", "2", "3", "4"]
 TIERS: tuple[Tier, ...] = get_args(Tier)  # worst last
@@ -351,7 +351,7 @@ def _interval(energy: Estimate, tier: Tier | None, confidence: float) -> tuple[f
 
 def _target(key: str | None, known: Sequence[Profile]) -> Profile:
     if key is None:
-        from energy_rating.rating import load_scheme  # it may ask this module for normalised figures
+        from energy_rating.judging.schemes import load_scheme  # it may ask this module for normalised figures
 
         key = load_scheme().reference_device
     return next((profile for profile in known if profile.key == key), None) or load_profile(key)

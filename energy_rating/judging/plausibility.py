@@ -20,7 +20,9 @@ from types import MappingProxyType
 
 from energy_rating.files.reading import Journal, Session
 from energy_rating.files.windows import Span, named
-from energy_rating.limits import SUSTAINED, TRANSIENT, told_w
+from energy_rating.judging.limits import SUSTAINED, TRANSIENT, told_w
+from energy_rating.judging.operating_point import weight_bits
+from energy_rating.judging.profiles import Figures, Profile, profile_for, shipped_profile
 from energy_rating.nouns.records import (
     MEASURED,
     RUN,
@@ -32,8 +34,6 @@ from energy_rating.nouns.records import (
     Record,
     Severity,
 )
-from energy_rating.profiles import Figures, Profile, profile_for, shipped_profile
-from energy_rating.rating import weight_bits
 
 # Idle power differs between cards of one model and with their temperature.
 BELOW_IDLE = 0.8

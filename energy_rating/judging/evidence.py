@@ -30,9 +30,9 @@ from energy_rating.files import record as files_record
 from energy_rating.files.journal import JOURNAL_NAMES
 from energy_rating.files.reading import Journal
 from energy_rating.files.record import RECORD_NAME
+from energy_rating.judging.summary import corrected_journal, summarise_journal, with_gains
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Finding, Record, plain, validity
-from energy_rating.summary import corrected_journal, summarise_journal, with_gains
 
 # About a second's work: a journal of 3.9 MB with 2,000 windows takes half of one (0.17 s to read, 0.38 s to sum up, one core of a
 # cloud machine). Of longer ones the hash is compared, up to what takes about a second to unpack. Bytes, not seconds, so that the same

@@ -19,8 +19,10 @@ from itertools import accumulate
 from typing import overload
 
 from energy_rating.files.windows import Span, named
-from energy_rating.integration import Counter, Register, Tick
-from energy_rating.integration import Span as Seen
+from energy_rating.judging.integration.counter import Counter
+from energy_rating.judging.integration.gaps import Span as Seen
+from energy_rating.judging.integration.register import Register
+from energy_rating.judging.integration.ticks import Tick
 from energy_rating.nouns.records import RUN
 
 # Counter and integrated power of one GPU agree to about 1 % where both are sound (ml-energy/zeus#12). The register's own part-time

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
+from energy_rating.judging.work import Work, counted, percent, work_of
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import CONFIDENCE, Estimate
 from energy_rating.nouns.records import (
     COMPONENTS,
     MEASURED,
     RUN,
+    TRAINING,
     Component,
     Device,
     Measurement,
@@ -26,8 +28,6 @@ from energy_rating.nouns.records import (
     plain,
     worst_method,
 )
-from energy_rating.rating import TRAINING
-from energy_rating.work import Work, counted, percent, work_of
 
 # Between cards of one model, by which their gains differ (1 σ): 15 cards against a meter, arXiv 2312.02741 (SC24), whose errors
 # of 4.3 % in all are mostly common to a model.

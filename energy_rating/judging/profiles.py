@@ -23,6 +23,7 @@ from energy_rating.files.shipped import hardware_profiles
 from energy_rating.nouns import records
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import ROUNDING, STRICT
+from energy_rating.nouns.records import Record
 
 PROFILE_SCHEMA = "energy-rating/profile/1"
 EXAMPLE_DEVICE = "Example GPU"
@@ -553,3 +554,8 @@ def _told_apart(one: Profile, other: Profile) -> bool:
         return False
     small, large = sorted((one.figures.memory_gb.value, other.figures.memory_gb.value))
     return small * (1 + MEMORY_TOLERANCE) < large * (1 - MEMORY_TOLERANCE)
+
+
+def is_example(record: Record) -> bool:
+    """Whether the record names the device that does not exist: it shows what a rating looks like, and must say so."""
+    return any(device.name == EXAMPLE_DEVICE for device in record.environment.devices)

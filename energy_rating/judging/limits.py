@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from statistics import median
 
 from energy_rating.files.reading import Session
+from energy_rating.judging.profiles import shipped_profile
 from energy_rating.nouns.records import Channel, Component, Device, Samples
-from energy_rating.profiles import shipped_profile
 
 # Over seconds a card keeps its limit; the tenth is for the gain of its sensor, which NVIDIA states as 5 %. Between two readings
 # it may exceed it: ATX 3.1 asks power supplies to bear twice their rating for 0.1 ms, and less for longer.

@@ -1,0 +1,125 @@
+"""Which class a record is compared in. What comes of it is said by ``rating``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from energy_rating.judging.operating_point import requests_in_flight, weight_bits
+from energy_rating.judging.schemes import OPERATING_POINT, RatingClass, Scheme, SizeClass, TrainingClass
+from energy_rating.nouns.records import MEASURED, Load, Model, Record
+
+# Weights, and a fifth on top for activations and buffers: the rule by which the AI Energy Score divides text generation.
+MEMORY_PER_WEIGHT = 1.2
+
+
+# -------------------------------------------------------------------------------------------- what it compares with
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Class:
+    """The class that a record belongs to, or why it belongs to none. ``name`` may be known without a rated class."""
+
+    rated: RatingClass | TrainingClass | None = None
+    name: str | None = None
+    reasons: Sequence[str] = field(default_factory=list)
+
+
+def find_class(record: Record, scheme: Scheme) -> _Class:
+    task = record.task
+    if task is None:
+        return _Class(reasons=["the record names no task and no protocol; only runs of one protocol compare"])
+    protocol = task.protocol
+    if protocol is None:
+        return _Class(reasons=["the record names no protocol; only runs of one protocol compare"])
+    for item in scheme.unrated:
+        if item.protocol == protocol and item.task is None:
+            return _Class(reasons=[item.reason])
+    names = [item.name for item in scheme.protocols]
+    if protocol not in names:
+        return _Class(
+            reasons=[f"{scheme.name} does not know the protocol {protocol!r}; it knows: {', '.join(names)}"]
+        )
+    sizes = [item for item in scheme.sizes if (item.protocol, item.task) == (protocol, task.name)]
+    name: str | None = None
+    if sizes:
+        size = _size_class(record, sizes)
+        if size is None:
+            missing = (
+                "what the model did in 'measured'"
+                if any(item.writes_tokens is not None for item in sizes)
+                else "how many parameters the model has"
+                if not _parameters(record.model)
+                else "in which format its weights are"
+            )
+            return _Class(reasons=[f"the class cannot be told: the record does not say {missing}"])
+        name = size.name
+    candidates = [
+        item
+        for item in scheme.classes
+        if (item.protocol, item.task) == (protocol, task.name) and (not sizes or item.name == name)
+    ]
+    if len(candidates) == 1:
+        return _Class(rated=candidates[0], name=candidates[0].name)
+    if candidates:
+        return _at_operating_point(record, candidates)
+    for item in scheme.unrated:
+        if (item.protocol, item.task) == (protocol, task.name) and item.name in (None, name):
+            return _Class(name=name, reasons=[item.reason])
+    tasks = dict.fromkeys(item.task for item in scheme.classes if item.protocol == protocol)
+    return _Class(
+        name=name,
+        reasons=[
+            f"{scheme.name} has no class for {task.name!r} under {protocol}; it has: {', '.join(tasks)}"
+        ],
+    )
+
+
+def _at_operating_point(record: Record, candidates: Sequence[RatingClass]) -> _Class:
+    """Of the classes of one task, which differ in how many requests were in flight, the one that the record ran at."""
+    in_flight = requests_in_flight(record.load or Load())
+    points = [item.operating_point["in_flight"] for item in candidates if "in_flight" in item.operating_point]
+    for item, (low, high) in zip(candidates, points, strict=True):
+        if in_flight is not None and low <= in_flight <= high:
+            return _Class(rated=item, name=item.name)
+    there = ", ".join(f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in points)
+    what, protocol = OPERATING_POINT["in_flight"], candidates[0].protocol
+    said = f"the record does not say the {what}" if in_flight is None else f"{in_flight:,} {what}"
+    return _Class(reasons=[f"outside the protocol: {said}; {protocol} has reference energies for {there}"])
+
+
+def find_training(record: Record, scheme: Scheme) -> _Class:
+    for rated in scheme.training:
+        if rated.stage == record.stage:
+            return _Class(rated=rated, name=rated.name)
+    return _Class(reasons=[f"{record.stage} is not rated yet: {scheme.name} has no classes for training"])
+
+
+def _parameters(model: Model | None) -> int | None:
+    return model.parameters if model is not None else None
+
+
+def _size_class(record: Record, sizes: Sequence[SizeClass]) -> SizeClass | None:
+    """The first class whose bounds the model keeps, or None where the record does not say enough to tell."""
+    if any(size.writes_tokens is not None for size in sizes):
+        if MEASURED not in record:
+            return None
+        # What a model writes is counted as it runs: the journal shows it, and no name and no declaration has to be believed.
+        writes = bool(record[MEASURED].work.get("token"))
+        return next((size for size in sizes if size.writes_tokens in (None, writes)), None)
+    model, parameters = record.model, _parameters(record.model)
+    if model is None or not parameters:
+        return None
+    bits = weight_bits(model.dtype)
+    for size in sizes:
+        if size.largest_parameters is not None and parameters <= size.largest_parameters:
+            return size
+        if size.largest_gb is None:
+            if size.largest_parameters is None:
+                return size
+            continue
+        if bits is None:
+            return None
+        if parameters * bits / 8 * MEMORY_PER_WEIGHT / 1e9 <= size.largest_gb:
+            return size
+    return None

@@ -1,0 +1,334 @@
+"""The ticks of a counter: found, sharpened, kept in columns, and how fast it grew between them."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple, TypeVar, overload
+
+from energy_rating.files.columns import Column
+from energy_rating.nouns.records import Samples
+
+# Powers that differ by no more are one power, where readings are seconds apart (a slope of five ticks is known so well).
+SAME_POWER = 0.01
+SQRT12 = math.sqrt(12.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tick:
+    """A counter reached ``energy_j`` (since its first reading) at some time between ``earliest_s`` and ``latest_s``."""
+
+    earliest_s: float
+    latest_s: float
+    energy_j: float
+
+    @property
+    def time_s(self) -> float:
+        return (self.earliest_s + self.latest_s) / 2
+
+    @property
+    def width_s(self) -> float:
+        return self.latest_s - self.earliest_s
+
+
+class Power(NamedTuple):
+    """The power on one side of an edge: over how long it was taken, and how wide the bracket at the far end of that was."""
+
+    watts: float
+    width_s: float = math.inf
+    far_s: float = 0.0
+
+    def doubt_j(self, near: Tick, reach_s: float) -> float:
+        """What ``reach_s`` seconds of it from a tick on leave open (1 σ): when that tick was moves both where it begins and its slope."""
+        share = reach_s / self.width_s
+        return self.watts * math.hypot((1 + share) * near.width_s, share * self.far_s) / SQRT12
+
+
+# What is known around so many ticks is kept; windows come in the order of time, and so do their edges.
+MOST_KEPT = 1 << 15
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Kept(dict[K, V]):
+    """What was worked out, up to a number that is no burden."""
+
+    def __setitem__(self, key: K, value: V) -> None:
+        if len(self) >= MOST_KEPT:
+            self.clear()
+        super().__setitem__(key, value)
+
+
+class Ticks:
+    """As many ticks as there may be, in columns; each is made when it is asked for. What a list of them can, where it is needed."""
+
+    # So many are looked at together for those that were missed.
+    BLOCK = 100_000
+
+    def __init__(self) -> None:
+        self._earliest, self._latest, self._energies = Column(), Column(), Column()
+
+    def __len__(self) -> int:
+        return len(self._energies)
+
+    def _tick(self, place: int) -> Tick:
+        return Tick(
+            earliest_s=self._earliest[place], latest_s=self._latest[place], energy_j=self._energies[place]
+        )
+
+    @overload
+    def __getitem__(self, place: int) -> Tick: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Tick]: ...
+    def __getitem__(self, place: int | slice) -> Tick | list[Tick]:
+        if isinstance(place, slice):
+            return [
+                Tick(earliest_s=earliest, latest_s=latest, energy_j=energy)
+                for earliest, latest, energy in zip(
+                    self._earliest[place], self._latest[place], self._energies[place], strict=True
+                )
+            ]
+        return self._tick(place)
+
+    def __iter__(self) -> Iterator[Tick]:
+        for first in range(0, len(self), self.BLOCK):
+            yield from self[first : first + self.BLOCK]
+
+    def times_s(self) -> Iterator[float]:
+        """The middle of each tick's bracket."""
+        return (
+            (earliest + latest) / 2 for earliest, latest in zip(self._earliest, self._latest, strict=True)
+        )
+
+    def __delitem__(self, places: slice) -> None:
+        for column in (self._earliest, self._latest, self._energies):
+            column.cut(places.start)
+
+    def append(self, tick: Tick) -> None:
+        self._earliest.append(tick.earliest_s)
+        self._latest.append(tick.latest_s)
+        self._energies.append(tick.energy_j)
+
+    def sharpen(self, period_s: float | None, first_reckoning: bool) -> None:
+        for first in range(0, len(self), self.BLOCK):
+            places = slice(first, first + self.BLOCK)
+            earliest, latest = self._earliest[places], self._latest[places]
+            if _all_close(sorted(map(operator.sub, latest, earliest))):
+                continue
+            block = self[places]
+            for place, (old, new) in enumerate(
+                zip(block, sharpened_ticks(block, period_s, first_reckoning), strict=True), start=first
+            ):
+                if new is not old:
+                    self._earliest[place], self._latest[place] = new.earliest_s, new.latest_s
+
+
+# A bracket so many times wider than the usual one was missed, and is found from its neighbours.
+MISSED = 2.0
+
+# So many closely seen ticks tell what a counter's rhythm is worth.
+FEWEST_CLOSE = 6
+
+# A counter is read at each of its ticks, or it ticks so many times faster than what is seen of it.
+FAST = 1.5
+
+# After more missed ticks in a row than this, nobody knows any more where the rhythm is.
+MOST_MISSED = 10
+
+
+def _all_close(widths_s: Sequence[float]) -> bool:
+    """Whether no bracket of some ticks was missed; the narrowest comes first."""
+    return not widths_s or widths_s[-1] <= MISSED * widths_s[len(widths_s) // 6]
+
+
+def sharpened_ticks(
+    ticks: list[Tick], period_s: float | None = None, first_reckoning: bool = False
+) -> list[Tick]:
+    """Ticks whose bracket was missed, put where the rhythm of their closely seen neighbours has them.
+
+    The reading that should come just before a tick sometimes comes just after it; the bracket is then a whole period wide, though
+    everybody can hear when the tick was. A counter ticks evenly, but for a jitter (95 to 104 ms for 100, 5th to 95th percentile, on A100
+    and RTX 3090; SC24 data), which is learned from how far each closely seen tick lies from the middle of its two neighbours. The
+    new bracket is as wide as that makes it, and never leaves the old one.
+    """
+    if len(ticks) < FEWEST_CLOSE:
+        return ticks
+    # Where only every other tick or fewer are bracketed, the usual width is that of those.
+    widths_s = sorted(tick.width_s for tick in ticks)
+    if _all_close(widths_s):
+        return ticks
+    usual = widths_s[len(ticks) // 6]
+    close = [index for index, tick in enumerate(ticks) if tick.width_s <= MISSED * usual]
+    if not close:
+        return ticks
+    offs = [
+        ticks[b].time_s - (ticks[a].time_s + ticks[c].time_s) / 2
+        for a, b, c in zip(close, close[1:], close[2:], strict=False)
+        if c - a == 2
+        and 0.8 < (ticks[c].time_s - ticks[b].time_s) / (ticks[b].time_s - ticks[a].time_s) < 1.25
+    ]
+    if len(offs) < FEWEST_CLOSE:
+        return ticks
+    half = math.sqrt(
+        3 * sum(off * off for off in offs) / len(offs)
+    )  # of a uniform law with that standard deviation
+    spacings = sorted(ticks[b].time_s - ticks[a].time_s for a, b in pairwise(close) if b - a == 1)
+    period = spacings[len(spacings) // 2]
+    if half > period / 4:
+        return ticks
+    if period_s is not None and period > FAST * period_s and not first_reckoning:
+        return ticks  # what is even there is when it was read: it ticks faster than that
+    sharp = list(ticks)
+    for left, right in pairwise(close):
+        count = round((ticks[right].time_s - ticks[left].time_s) / period)
+        if right - left > 1 and 2 <= count <= MOST_MISSED:
+            for index in range(left + 1, right):
+                # The reading that came just before a closely seen tick saw the one before that, and none between.
+                sure = first_reckoning or index == right - 1
+                sharp[index] = _placed(ticks[index], ticks[left], ticks[right], count, half, sure)
+    if first_reckoning:
+        return sharp
+    # Before the first and after the last of them the rhythm goes on; there is nothing on the other side that would hold it.
+    for index in range(close[0]):
+        sharp[index] = _continued(ticks[index], ticks[close[0]], -period, half, index == close[0] - 1)
+    for index in range(close[-1] + 1, len(ticks)):
+        sharp[index] = _continued(ticks[index], ticks[close[-1]], period, half, False)
+    return sharp
+
+
+def _placed(tick: Tick, left: Tick, right: Tick, count: int, half: float, sure: bool) -> Tick:
+    """A tick on the grid between two closely seen ones that are ``count`` periods apart."""
+    places = []
+    for number in range(1, count):
+        share = number / count
+        earliest = left.earliest_s + share * (right.earliest_s - left.earliest_s) - half
+        latest = left.latest_s + share * (right.latest_s - left.latest_s) + half
+        places.append((earliest, latest))
+    return _last_within(tick, places, sure)
+
+
+def _continued(tick: Tick, near: Tick, period: float, half: float, is_next: bool) -> Tick:
+    """A tick on the grid that begins at the nearest closely seen one and goes on before (``period`` < 0) or after it."""
+    if max(tick.latest_s - near.time_s, near.time_s - tick.earliest_s) > MOST_MISSED * abs(period):
+        return tick
+    places = []
+    for number in range(1, 2 if is_next else MOST_MISSED + 1):
+        # From tick to tick the jitter may add up, and nobody sees where it went: twice the variance of a middle, times their number.
+        reach = half * math.sqrt(2 * number)
+        places.append((near.earliest_s + number * period - reach, near.latest_s + number * period + reach))
+    return _last_within(tick, sorted(places), is_next)
+
+
+def _last_within(tick: Tick, places: Sequence[tuple[float, float]], sure: bool) -> Tick:
+    """A tick in the last of some places, by time, that its bracket lets it be in. Its energy was read at the end of the bracket.
+
+    Where it is not ``sure`` and that reading came about when the place was due, nobody knows whether it was before or after, and the tick
+    is there or in the place before.
+    """
+    found: tuple[float, float] | None = None
+    for earliest, latest in reversed(places):
+        since, until = max(earliest, tick.earliest_s), min(latest, tick.latest_s)
+        if since >= until:
+            continue
+        found = since, until if found is None else found[1]
+        if latest <= tick.latest_s or sure:
+            break
+    if found is None:
+        return tick
+    return Tick(earliest_s=found[0], latest_s=found[1], energy_j=tick.energy_j)
+
+
+def meet(
+    from_left: float,
+    from_right: float,
+    before: float,
+    after: float,
+    since: float,
+    until: float,
+    open_j: float = 0.0,
+) -> bool:
+    """Whether the lines from both sides of an edge meet between its ticks, as they do where the power changed once.
+
+    ``open_j``: what how well the lines are known leaves open of how far they are apart.
+    """
+    if before == after:
+        return False
+    at = (from_right - from_left) / (before - after)  # seconds after the edge
+    open_s = open_j / abs(before - after)
+    return -since - open_s <= at <= until + open_s
+
+
+def slope(a: Tick, b: Tick) -> float:
+    width = b.time_s - a.time_s
+    return (b.energy_j - a.energy_j) / width if width > 0 else 0.0
+
+
+def slope_near(ticks: list[Tick] | Ticks, index: int, direction: int, first_reckoning: bool) -> Power | None:
+    """The power on one side of an edge: over the tick next to it, and over more while those agree.
+
+    More ticks make the slope surer (each is off by its brackets), fewer keep it local; so ticks are added only while they
+    change it by less than the brackets would, and are taken only where they make it surer.
+    """
+    other = index + direction
+    if not (0 <= index < len(ticks) and 0 <= other < len(ticks)):
+        return None
+    near = ticks[index]
+    power: Power | None = None
+    open_s = math.inf
+    for reach in range(1, 6):
+        far_index = index + direction * reach
+        if not 0 <= far_index < len(ticks):
+            break
+        far = ticks[far_index]
+        width = abs(far.time_s - near.time_s)
+        if width <= 0 or max(near.width_s, far.width_s) > width / 4:
+            continue  # brackets that wide say nothing about power
+        wider = (far.energy_j - near.energy_j) / (far.time_s - near.time_s)
+        wider_open = (near.width_s + far.width_s) / width
+        if power is not None:
+            bound = power.watts * wider_open + SAME_POWER * power.watts
+            if abs(wider - power.watts) > bound:
+                break
+        if first_reckoning:
+            power = Power(wider)
+        elif wider_open < open_s:
+            power, open_s = Power(wider, width_s=width, far_s=far.width_s), wider_open
+    return power
+
+
+def learned_period_s(samples: Samples) -> float | None:
+    """How often a counter ticks, from the readings themselves: the longest row of ticks that were seen closely, end to end.
+
+    A row is at least six ticks, each known to better than 0.6 of their spacing. None if there is no such row.
+    """
+    best: tuple[int, float] | None = None
+    first = last = (0.0, 0.0)  # of the row
+    length = 0
+
+    def close_row() -> None:
+        nonlocal best
+        count = length - 1
+        if count >= 5 and (best is None or count > best[0]):
+            best = count, (sum(last) - sum(first)) / 2 / count
+
+    start_s, value = math.nan, math.nan
+    for next_start_s, end_s, next_value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
+        tick, same = (start_s, end_s), value == next_value or start_s != start_s
+        start_s, value = next_start_s, next_value
+        if same:
+            continue
+        if length:
+            spacing = ((tick[0] + tick[1]) - (last[0] + last[1])) / 2
+            typical = (
+                ((last[0] + last[1]) - (first[0] + first[1])) / 2 / (length - 1) if length > 1 else spacing
+            )
+            if tick[1] - tick[0] < 0.6 * spacing and abs(spacing - typical) < 0.5 * typical:
+                last, length = tick, length + 1
+                continue
+            close_row()
+        first, last, length = tick, tick, 1
+    close_row()
+    return best[1] if best is not None else None
