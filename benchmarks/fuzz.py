@@ -49,9 +49,13 @@ from energy_rating.judging.schemes import schemes as known_schemes
 from energy_rating.judging.summary import summarise_journal
 from energy_rating.measuring.counts import parse_counts, read_counts
 from energy_rating.nouns import errors
-from energy_rating.publishers import card, csv, label, splice, text
-from energy_rating.publishers.strangers import for_terminal
+from energy_rating.publishing import card, label, splice
+from energy_rating.publishing.exports import csv
 from energy_rating.publishing.facts import one_line
+from energy_rating.publishing.markdown import Markdown
+from energy_rating.publishing.strangers import for_terminal
+from energy_rating.publishing.terminal import ratings
+from energy_rating.publishing.terminal import records as terminal_records
 from energy_rating.tasks import load_task, read_items
 
 TOP = Path(__file__).parents[1]
@@ -354,7 +358,7 @@ def outside_of_everything(body: str) -> set[int]:
     """The lines, counted from 0, on which our reader sees a heading or a marker that is meant."""
     return {
         line.number - 1
-        for line in splice._Markdown().lines(body, 0)
+        for line in Markdown().lines(body, 0)
         if (line.ground and re.match(_ATX, line.text)) or ((line.ground or line.html) and _marker(line.text))
     }
 
@@ -485,7 +489,7 @@ def encodable(items: Sequence[Any]) -> None:
 def published(record: Any) -> None:
     """Everything that is made of a record, looked at for what a stranger could have put into it."""
     rating = rate(record, profiles=_profiles())
-    harmless(text.record(record) + text.rating(rating) + one_line(record))
+    harmless(terminal_records.record(record) + ratings.rating(rating) + one_line(record))
     for element in ElementTree.fromstring(label.svg(record, rating)).iter():
         name = element.tag.rpartition("}")[2]
         if name not in _ELEMENTS:

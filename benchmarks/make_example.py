@@ -25,7 +25,7 @@ from energy_rating.judging.rating import rate  # noqa: E402
 from energy_rating.measuring import environment  # noqa: E402
 from energy_rating.measuring.sensors import Detection  # noqa: E402
 from energy_rating.nouns.records import Device, Model  # noqa: E402
-from energy_rating.publishers.folder import publish  # noqa: E402
+from energy_rating.publishing.folder import publish  # noqa: E402
 from energy_rating.tasks import load_task  # noqa: E402
 
 FOLDER = TOP / "reports" / "example-gpu"

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from energy_rating.nouns.errors import BadInput, EnergyRatingError, NotMeasured
     from energy_rating.nouns.quantities import Estimate
     from energy_rating.nouns.records import Finding, Measurement, Rating, Record, Window
-    from energy_rating.publishers.card import update_card
-    from energy_rating.verification import Verification, verify
+    from energy_rating.publishing.card import update_card
+    from energy_rating.publishing.verification import Verification, verify
 
 _HOMES = {
     "BadInput": "nouns.errors",
@@ -36,7 +36,7 @@ _HOMES = {
     "Rating": "nouns.records",
     "Record": "nouns.records",
     "Run": "meter",
-    "Verification": "verification",
+    "Verification": "publishing.verification",
     "Window": "nouns.records",
     "benchmark": "benchmarking",
     "compare": "judging.comparison",
@@ -47,8 +47,8 @@ _HOMES = {
     "normalise": "judging.normalisation",
     "rate": "judging.rating",
     "summarise": "judging.summary",
-    "update_card": "publishers.card",
-    "verify": "verification",
+    "update_card": "publishing.card",
+    "verify": "publishing.verification",
 }
 
 __all__ = [

@@ -183,7 +183,7 @@ class Run(JournalRun):
 
         def read() -> pandas.DataFrame:
             from energy_rating.files.reading import read_journal_from
-            from energy_rating.publishers.trace import table
+            from energy_rating.publishing.trace import table
 
             with self._journal_file.stream() as stream:
                 return table(read_journal_from(stream, place="the journal"))

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from energy_rating import BadInput, EnergyRatingError, Measurement, Rating, Record, load, rate
 from energy_rating.benchmarking import planned, run_plan
-from energy_rating.cli import progress_line
+from energy_rating.cli.output import progress_line
 from energy_rating.judging.profiles import is_example, load_profile
 from energy_rating.judging.schemes import load_scheme
 from energy_rating.nouns.quantities import duration, reaches_zero, with_doubt
 from energy_rating.nouns.records import Number
-from energy_rating.publishers import text
-from energy_rating.publishers.folder import publish
+from energy_rating.publishing.folder import publish
+from energy_rating.publishing.terminal import ratings, records
 from energy_rating.tasks import load_task
 from energy_rating.workloads import Item
 from energy_rating.workloads.llama_cpp import LlamaCpp, prepared
@@ -135,7 +135,7 @@ def tell(
     explain(requests, device)
     findings(record)
     print("\nThe rating\n")
-    print(textwrap.indent(text.rating(rating), "  "))
+    print(textwrap.indent(ratings.rating(rating), "  "))
     if rating.stars is None:
         scheme = load_scheme(rating.scheme)
         print()
@@ -148,7 +148,7 @@ def tell(
         )
     recorded()
     print("\nLook at\n")
-    print(text.files(Path(os.path.relpath(path)) for path in written))
+    print(records.files(Path(os.path.relpath(path)) for path in written))
     print("\nRun next\n")
     for command, what in (
         ("energy-rating sensors", "what can be measured here"),
@@ -171,7 +171,7 @@ def recorded() -> None:
     folder, record, rating = min(rated, key=lambda one: is_example(one[1]))
     kind = "an example: no such device exists" if is_example(record) else "recorded on a real machine"
     print(f"\nWhat a whole rating looks like ({kind})\n")
-    print(textwrap.indent(text.rating(rating), "  "))
+    print(textwrap.indent(ratings.rating(rating), "  "))
     print(f"  {Path(os.path.relpath(folder)) / 'label.png'}")
 
 

@@ -223,7 +223,10 @@ def test_what_is_advised_for_an_occupied_folder_can_be_done_on_the_command_line(
     go(clock, FakeModel(clock), tmp_path / "run", repeats=2)
     record = go(clock, FakeModel(clock), tmp_path / "run", repeats=2).record
     (finding,) = [one for one in record.findings if one.code == "folder-occupied"]
-    known = {name: {o for p in command.params for o in p.opts} for name, command in cli.commands.items()}
+    known = {
+        name: {o for p in command.params for o in p.opts}
+        for name, command in ((name, cli.get_command(None, name)) for name in cli.list_commands(None))
+    }
     assert "--output-dir" in finding.remedy
     assert "--output-dir" in known["benchmark"]
     assert "a run of measure" in finding.remedy

@@ -41,8 +41,8 @@ from energy_rating.judging.profiles import (
 )
 from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.records import Device, Load, Model, Task
-from energy_rating.publishers import words
-from energy_rating.publishers.folder import publish
+from energy_rating.publishing import words
+from energy_rating.publishing.folder import publish
 from energy_rating.workloads import Settings
 
 TOP = Path(__file__).parents[1]

@@ -31,9 +31,9 @@ from energy_rating.nouns.records import (
     Record,
     Task,
 )
-from energy_rating.publishers import card, label, strangers
-from energy_rating.publishers.card import metadata, remove_card, section, update_card
-from energy_rating.publishers.splice import END, START
+from energy_rating.publishing import card, label, strangers
+from energy_rating.publishing.card import metadata, remove_card, section, update_card
+from energy_rating.publishing.splice import END, START
 
 GPU = Estimate(value=15120.0, random=31.0, systematic=605.0)
 CPU = Estimate(value=1500.0, random=10.0, systematic=750.0)

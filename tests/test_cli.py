@@ -277,9 +277,9 @@ def test_an_entry_that_is_not_there_is_one_line_with_help(run_cli, command, says
 def test_a_tiny_index_is_never_said_to_need_no_energy():
     from energy_rating.nouns.quantities import Estimate
     from energy_rating.nouns.records import Rating
-    from energy_rating.publishers import text
+    from energy_rating.publishing.terminal import ratings
 
-    told = text.rating(
+    told = ratings.rating(
         Rating(
             stars=5,
             could_be=(5, 5),
@@ -299,12 +299,12 @@ def test_a_tiny_index_is_never_said_to_need_no_energy():
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_is_told_on_a_terminal_and_nowhere_else(monkeypatch, terminal):
-    from energy_rating import cli
+    from energy_rating.cli import output
 
     told = io.StringIO()
     told.isatty = lambda: terminal
     monkeypatch.setattr("sys.stderr", told)
-    assert (cli.progress_line() is not None) == terminal
+    assert (output.progress_line() is not None) == terminal
 
 
 COMMANDS = {

@@ -20,7 +20,7 @@ from energy_rating.judging.comparison import Comparison, comparison_to_json
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import Device, Environment, Finding, Load, Measurement, Model, Record, Task
-from energy_rating.publishers import text
+from energy_rating.publishing.terminal import ratings
 
 EXAMPLE = load(Path(__file__).parents[1] / "reports" / "example-gpu")
 CARD = "GPU-7e0ca69f-4b1d-4bb9-9f6b-1b1c9e2e4f5a"
@@ -242,7 +242,7 @@ def test_where_nobody_counted_there_is_no_verdict_and_the_reason_says_what_to_do
     assert found.verdict == "undecided"
     assert "not known of either" in found.notes[0]
     assert "--count" in found.notes[0]
-    told = text.comparison(found)
+    told = ratings.comparison(found)
     assert told.startswith("No verdict: ")
     assert "more energy" not in told, "not even as a ratio"
 

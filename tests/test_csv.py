@@ -27,7 +27,7 @@ from energy_rating.nouns.records import (
     Provenance,
     Record,
 )
-from energy_rating.publishers.csv import CODECARBON, export
+from energy_rating.publishing.exports.csv import CODECARBON, export
 
 
 def a_record() -> Record:

@@ -120,7 +120,7 @@ def test_commands_that_need_a_model_or_a_meter_are_spelt_as_they_are_understood(
         if not words:
             continue
         assert words[0] == "energy-rating", line
-        cli.commands[words[1]].make_context(words[1], words[2:])
+        cli.get_command(None, words[1]).make_context(words[1], words[2:])
 
 
 def without_code(document: Path) -> str:

@@ -20,8 +20,8 @@ from energy_rating.files.record import read_record, write_record
 from energy_rating.judging import evidence
 from energy_rating.judging.evidence import compared
 from energy_rating.nouns.records import Finding, Record
-from energy_rating.publishers import card, label, words
-from energy_rating.verification import verification_to_text
+from energy_rating.publishing import card, label, words
+from energy_rating.publishing.verification import verification_to_text
 
 REPORT = Path(__file__).parents[1] / "reports" / "example-gpu"
 

@@ -25,9 +25,10 @@ from energy_rating.files.record import LARGEST_RECORD, record_from_json
 from energy_rating.files.strict import read_toml
 from energy_rating.gguf import described
 from energy_rating.measuring.counts import read_counts
-from energy_rating.publishers import card, csv, label
-from energy_rating.publishers.folder import publish
-from energy_rating.publishers.strangers import for_terminal, in_json
+from energy_rating.publishing import card, label
+from energy_rating.publishing.exports import csv
+from energy_rating.publishing.folder import publish
+from energy_rating.publishing.strangers import for_terminal, in_json
 from energy_rating.tasks import read_items
 from energy_rating.workloads import Settings, llama_cpp, prepare
 

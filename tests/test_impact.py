@@ -16,7 +16,8 @@ from energy_rating.files.record import read_record, write_record
 from energy_rating.judging.footprint.carbon import footprint
 from energy_rating.judging.profiles import is_example
 from energy_rating.nouns.records import Finding, Place
-from energy_rating.publishers import text, words
+from energy_rating.publishing import words
+from energy_rating.publishing.terminal import records
 
 EXAMPLE = Path(__file__).parents[1] / "reports" / "example-gpu"
 
@@ -85,12 +86,12 @@ def test_a_module_is_a_whole_and_never_added_to_its_parts(record):
 def test_what_the_measurement_is_worth_goes_with_the_grams(record):
     sound = footprint(record, zone="FRA")
     assert (sound.validity, sound.coverage) == ("valid", {"gpu": 1.0, "cpu": 1.0})
-    assert "valid" not in text.impact(sound)
+    assert "valid" not in records.impact(sound)
     stuck = Finding(code="counter-stuck", message="stood still", severity="disqualifies", measurement="run")
     run = replace(record["run"], coverage={"gpu": 0.4, "cpu": 1.0})
     found = footprint(replace(record, measurements=(run,), findings=(stuck,)), zone="FRA")
     assert (found.validity, found.coverage["gpu"]) == ("invalid", 0.4)
-    told = text.impact(found)
+    told = records.impact(found)
     assert "'run' is invalid: not to be relied on" in " ".join(told.split())
     assert "only a part was seen, and the figure is that part's: gpu 40 %" in " ".join(told.split())
     assert max(map(len, told.splitlines())) <= 80
@@ -99,7 +100,7 @@ def test_what_the_measurement_is_worth_goes_with_the_grams(record):
 def test_the_carbon_of_a_device_that_does_not_exist_says_so():
     record = read_record(EXAMPLE)
     assert is_example(record)
-    line = text.impact(footprint(record, zone="DEU"), example=True).splitlines()
+    line = records.impact(footprint(record, zone="DEU"), example=True).splitlines()
     assert line[0] == words.EXAMPLE
     result = CliRunner().invoke(cli, ["impact", str(EXAMPLE), "--zone", "DEU"])
     assert result.output.splitlines() == line
@@ -109,10 +110,10 @@ def test_without_a_zone_it_is_that_of_the_place_where_the_record_says_it_ran(rec
     there = replace(record, place=Place(zone="FRA", region="europe-west9", provider="gcp"))
     found = footprint(there)
     assert (found.zone, found.zone_from) == ("FRA", "record")
-    assert "France, as the record says, mean of" in " ".join(text.impact(found).split())
+    assert "France, as the record says, mean of" in " ".join(records.impact(found).split())
     given = footprint(there, zone="DEU")
     assert (given.zone, given.zone_from) == ("DEU", "given")
-    assert "as the record says" not in text.impact(given)
+    assert "as the record says" not in records.impact(given)
 
 
 @pytest.mark.parametrize("place", [None, Place(region="europe-west9")])

@@ -33,7 +33,9 @@ from energy_rating.nouns.records import (
     Task,
     WouldBe,
 )
-from energy_rating.publishers import label, words
+from energy_rating.publishing import label, words
+from energy_rating.publishing.label import drawing, sheet
+from energy_rating.publishing.label.picture import png
 
 SVG = "{http://www.w3.org/2000/svg}"
 ENERGY = Estimate(value=90_000.0, random=400.0, systematic=3600.0)  # of 5,000 requests
@@ -169,7 +171,7 @@ def shown(record: Record, rating: Rating) -> str:
 def pixels(record: Record, rating: Rating, width_px: int = 800) -> Any:
     import matplotlib.image
 
-    return matplotlib.image.imread(io.BytesIO(label.png(record, rating, width_px=width_px)))
+    return matplotlib.image.imread(io.BytesIO(png(record, rating, width_px=width_px)))
 
 
 def stars(tree: ET.Element) -> list[str]:
@@ -187,9 +189,9 @@ def test_as_many_stars_are_filled_as_were_earned_and_five_are_drawn(count: int) 
     assert stars(tree) == ["star filled"] * count + ["star empty"] * (5 - count)
     assert f"{count} of 5 stars" in shown(a_record(), a_rating(stars=count))
     paths = [path for path in tree.iter(f"{SVG}path") if path.get("class")]
-    assert {path.get("fill") for path in paths[:count]} == {label.BLUE}
-    assert {path.get("fill") for path in paths[count:]} <= {label.PAPER}
-    assert {path.get("stroke") for path in paths} == {label.BLUE}
+    assert {path.get("fill") for path in paths[:count]} == {sheet.BLUE}
+    assert {path.get("fill") for path in paths[count:]} <= {sheet.PAPER}
+    assert {path.get("stroke") for path in paths} == {sheet.BLUE}
 
 
 def test_a_label_says_what_it_rests_on() -> None:
@@ -260,7 +262,7 @@ def test_measured_normalised_and_estimated_never_look_alike() -> None:
         word = "MEASURED" if name == "rated" else name.upper()
         assert [mark for mark in ("MEASURED", "NORMALISED", "ESTIMATED") if mark in words] == [word]
         fills = {path.get("fill") for path in tree.iter(f"{SVG}path") if path.get("class") == "star filled"}
-        assert fills == ({label.BLUE} if name == "rated" else {label.PAPER})
+        assert fills == ({sheet.BLUE} if name == "rated" else {sheet.PAPER})
     assert "stroke-dasharray" in label.svg(*CASES["estimated"])
     assert "stroke-dasharray" not in label.svg(*CASES["rated"]) + label.svg(*CASES["normalised"])
     drawn = [pixels(*CASES[name]) for name in ("rated", "normalised", "estimated")]
@@ -390,9 +392,9 @@ def test_text_stands_out_from_what_is_behind_it(name: str) -> None:
         if element.get("transform"):
             continue
         colour = element.get("fill", "")
-        behind = (label.BLUE, label.INK) if colour == label.PAPER else (label.PAPER, label.PANEL, label.HATCH)
+        behind = (sheet.BLUE, sheet.INK) if colour == sheet.PAPER else (sheet.PAPER, sheet.PANEL, sheet.HATCH)
         assert min(contrast(colour, other) for other in behind) >= 4.5
-    assert contrast(label.BLUE, label.PAPER) >= 4.5
+    assert contrast(sheet.BLUE, sheet.PAPER) >= 4.5
 
 
 def contrast(one: str, other: str) -> float:
@@ -487,8 +489,8 @@ def overflow(tree: ET.Element) -> None:
         if math.isnan(width):
             width = drawn_width(element.text or "", size, element.get("font-weight") == "700")
         left = x - {"start": 0.0, "middle": width / 2, "end": width}[element.get("text-anchor", "start")]
-        assert left >= label.MARGIN_PX - 0.5, element.text
-        assert left + width <= label.WIDTH_PX - label.MARGIN_PX + 0.5, element.text
+        assert left >= sheet.MARGIN_PX - 0.5, element.text
+        assert left + width <= sheet.WIDTH_PX - sheet.MARGIN_PX + 0.5, element.text
         base = max(base, y)
     assert base < height - 8
 
@@ -496,7 +498,7 @@ def overflow(tree: ET.Element) -> None:
 def drawn_width(text: str, size: float, bold: bool) -> float:
     from matplotlib.ft2font import FT2Font, LoadFlags
 
-    font = FT2Font(str(label._font_folder() / label.FONTS[bold]))
+    font = FT2Font(str(sheet.font_folder() / sheet.FONTS[bold]))
     # Laid out at a size at which no rounding shows.
     font.set_size(size * 100, 72)
     font.set_text(text, 0.0, flags=LoadFlags.NO_HINTING)
@@ -510,7 +512,7 @@ def drawn_width(text: str, size: float, bold: bool) -> float:
 def test_the_same_values_give_the_same_bytes(name: str) -> None:
     record, rating = CASES[name]
     assert label.svg(record, rating) == label.svg(record, rating)
-    assert label.png(record, rating) == label.png(record, rating)
+    assert png(record, rating) == png(record, rating)
 
 
 @pytest.mark.parametrize("width_px", [400, 800])
@@ -521,7 +523,7 @@ def test_a_png_has_its_width_and_text_on_it(width_px: int) -> None:
     picture = pixels(record, rating, width_px)
     height = float(root(record, rating).get("height", "0"))
     assert picture.shape[1] == width_px
-    assert picture.shape[0] == pytest.approx(height * width_px / label.WIDTH_PX, abs=1)
+    assert picture.shape[0] == pytest.approx(height * width_px / sheet.WIDTH_PX, abs=1)
     without = resvg_py.svg_to_bytes(
         svg_string=label.svg(record, rating), skip_system_fonts=True, width=width_px
     )
@@ -535,7 +537,7 @@ def test_a_png_has_its_width_and_text_on_it(width_px: int) -> None:
 @pytest.mark.parametrize("width_px", [0, 99, 4001])
 def test_a_png_of_no_sensible_width_is_refused(width_px: int) -> None:
     with pytest.raises(BadInput, match="Take 100 to 4000"):
-        label.png(*CASES["rated"], width_px=width_px)
+        png(*CASES["rated"], width_px=width_px)
 
 
 def test_stars_differ_without_colour() -> None:
@@ -547,7 +549,7 @@ def test_stars_differ_without_colour() -> None:
         if path.get("class")
     ]
     middles = [
-        picture[int(float(top[2]) + label.STAR_PX), int(float(top[1]))] for top in tops if top is not None
+        picture[int(float(top[2]) + drawing.STAR_PX), int(float(top[1]))] for top in tops if top is not None
     ]
     assert len(middles) == 5
     assert max(middles[:3]) < 0.25
@@ -555,4 +557,4 @@ def test_stars_differ_without_colour() -> None:
 
 
 def test_the_fonts_come_with_matplotlib() -> None:
-    assert all((Path(label._font_folder()) / name).is_file() for name in label.FONTS)
+    assert all((Path(sheet.font_folder()) / name).is_file() for name in sheet.FONTS)

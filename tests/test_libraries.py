@@ -84,9 +84,7 @@ def test_only_the_thread_that_loads_does_without_the_package(with_binding):
 
 def test_what_a_library_prints_in_a_command_does_not_reach_its_answer(tmp_path):
     (tmp_path / "loud.py").write_text("import os\nprint('from Python')\nos.write(1, b'from C\\n')\n")
-    script = (
-        "from energy_rating import cli\nwith cli._strays_apart(): import loud\ncli._print('the answer')\n"
-    )
+    script = "from energy_rating.cli import output\nwith output.strays_apart(): import loud\noutput.say('the answer')\n"
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -22,7 +22,7 @@ from energy_rating.files.journal import being_written, encoded
 from energy_rating.files.reading import read_journal
 from energy_rating.files.record import record_from_json, record_to_json, write_record
 from energy_rating.nouns.entries import Lineage, Outcome, Place
-from energy_rating.publishers import card
+from energy_rating.publishing import card
 from energy_rating.publishing.facts import one_line
 
 COMMAND = (sys.executable, "-m", "energy_rating")

@@ -54,7 +54,7 @@ benchmark(
     lambda item: clock.sleep(1), ["CANARYitem is somebody's text"] * 3, repeats=3, min_duration_s=0, warm_up_s=1, idle_s=10,
     output_dir=out / "benchmark", sensors=[gpu], clock=clock, sleep=clock.sleep,
 )
-from energy_rating.publishers.folder import publish
+from energy_rating.publishing.folder import publish
 for name in ("python", "command", "benchmark"):
     record = load(out / name)
     publish(out / name, record, rate(record))
@@ -258,7 +258,7 @@ def test_the_watch_sees_what_tries(watched):
 @pytest.mark.parametrize(
     "command",
     [
-        ["-c", "import energy_rating, energy_rating.cli, energy_rating.publishers.label, energy_rating.publishers.trace"],
+        ["-c", "import energy_rating, energy_rating.cli, energy_rating.publishing.label, energy_rating.publishing.trace"],
         ["-m", "energy_rating", "measure", "--output-dir", "run", "--zone", "FRA", "--", "true"],
         ["-m", "energy_rating", "sensors"],
         ["-m", "energy_rating", "verify", "--strict", str(TOP / "reports" / "example-gpu")],

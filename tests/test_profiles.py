@@ -25,7 +25,7 @@ from energy_rating.judging.profiles import (
     read_profile,
 )
 from energy_rating.nouns.errors import BadInput
-from energy_rating.publishers import text
+from energy_rating.publishing.terminal import catalogue
 
 SHIPPED = profiles()
 REFERENCE = "nvidia-h100-sxm-80gb"
@@ -417,7 +417,7 @@ def test_a_device_whose_memory_is_chosen_has_any_memory(tmp_path: Path) -> None:
 
 
 def test_the_list_fits_a_terminal_and_holds_every_device() -> None:
-    lines = text.profiles(SHIPPED).splitlines()
+    lines = catalogue.profiles(SHIPPED).splitlines()
     assert max(map(len, lines)) <= 80
     listed = [line.split()[0] for line in lines if line.startswith("  ")]
     assert sorted(listed) == sorted(profile.key for profile in SHIPPED)
@@ -429,7 +429,7 @@ def test_the_list_fits_a_terminal_and_holds_every_device() -> None:
 
 @pytest.mark.parametrize("profile", SHIPPED, ids=lambda profile: profile.key)
 def test_a_device_in_full_shows_every_figure_with_its_source(profile: Profile) -> None:
-    shown = " ".join(text.profile(profile).split())
+    shown = " ".join(catalogue.profile(profile).split())
     for figure in profile.known_figures().values():
         assert f"[{figure.source}]" in shown
         assert figure.note is None or figure.note in shown

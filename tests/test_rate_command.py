@@ -14,7 +14,8 @@ from energy_rating.files.record import load, write_record
 from energy_rating.judging.rating import rate
 from energy_rating.judging.schemes import schemes
 from energy_rating.nouns.quantities import Estimate
-from energy_rating.publishers import text, words
+from energy_rating.publishing import words
+from energy_rating.publishing.terminal import ratings
 
 REPORT = Path(__file__).parents[1] / "reports" / "example-gpu"
 EXAMPLE = load(REPORT)
@@ -53,7 +54,7 @@ def test_who_reaches_the_next_star_as_printed_has_reached_it() -> None:
     rating = replace(
         rate(load(REPORT)), energy_per_unit_j=Estimate(value=200.0), index=Estimate(value=200 / 310)
     )
-    told = text.rating(rating, next_j=2**-1.5 * 310)  # 109.6
+    told = ratings.rating(rating, next_j=2**-1.5 * 310)  # 109.6
     assert "the next star begins at 109 J" in told
 
 

@@ -35,7 +35,7 @@ from energy_rating.nouns.records import (
     Record,
     Task,
 )
-from energy_rating.publishers import label, words
+from energy_rating.publishing import label, words
 
 SCHEME = load_scheme("2026.0-draft")
 PROFILES = profiles()

@@ -9,7 +9,7 @@ import pytest
 
 from energy_rating import load, rate, summarise
 from energy_rating.nouns.records import plain
-from energy_rating.publishers import label
+from energy_rating.publishing import label
 
 REPORTS = Path(__file__).parents[1] / "reports"
 FOLDERS = sorted(path.parent for path in REPORTS.glob("*/record.json") if path.parent.name != "demo")

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from energy_rating.nouns.errors import BadInput
-from energy_rating.publishers import splice
-from energy_rating.publishers.splice import END, START
+from energy_rating.publishing import splice
+from energy_rating.publishing.splice import END, START
 
 KEY = "co2_eq_emissions"
 VALUE = {

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
+from energy_rating.cli.texts.survey import survey_to_text
 from energy_rating.measuring import sensors, survey
 from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.errors import HardwareAbsent, SensorUnavailable
 from energy_rating.nouns.records import Channel, Finding
-from energy_rating.publishers import text
 
 FOREIGN = ("amdsmi", "apple", "grace", "intel", "jetson", "perf", "wall")
 
@@ -109,7 +109,7 @@ def test_what_was_not_tried_on_its_hardware_says_so_in_the_record(machine):
 def test_what_is_absent_is_named_in_one_line_and_marked_for_programs(machine):
     machine(nvml=SensorUnavailable("no NVIDIA driver", "Install one"))
     found = survey.survey()
-    shown = text.survey(found)
+    shown = survey_to_text(found)
     head, _, tail = shown.partition("Looked for, and not here: ")
     assert "nvml" in head
     assert "AMD GPUs" not in head

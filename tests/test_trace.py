@@ -23,7 +23,7 @@ from energy_rating.judging.integration.ticks import Tick
 from energy_rating.meter import Run, measure
 from energy_rating.nouns.errors import SensorFailed
 from energy_rating.nouns.records import Channel, Environment, Model, Samples
-from energy_rating.publishers.trace import COLOURS, HEIGHT_PX, WIDTH_PX, _straightest, plot, table
+from energy_rating.publishing.trace import COLOURS, HEIGHT_PX, WIDTH_PX, _straightest, plot, table
 
 COLUMNS = ["time_s", "channel", "component", "device", "method", "value", "power_w"]
 
@@ -413,9 +413,9 @@ def test_the_users_own_figures_and_settings_are_left_alone() -> None:
 
 def test_the_package_does_not_load_what_only_pictures_need() -> None:
     code = (
-        "import sys, energy_rating, energy_rating.publishers.csv, energy_rating.publishers.trace, energy_rating.meter\n"
+        "import sys, energy_rating, energy_rating.publishing.exports.csv, energy_rating.publishing.trace, energy_rating.meter\n"
         "assert not {'pandas', 'matplotlib', 'numpy'} & set(sys.modules)\n"
-        "from energy_rating.publishers.trace import plot\n"
+        "from energy_rating.publishing.trace import plot\n"
         "from energy_rating.files.reading import Journal, Session\n"
         "from energy_rating.nouns.records import Environment\n"
         "s = Session(started='', channels=(), environment=Environment(), samples={}, spans=(), findings=(), last_s=0.0, ended=True)\n"

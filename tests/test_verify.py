@@ -26,10 +26,11 @@ from energy_rating.judging.profiles import Driver, Figure, Figures, Profile, Sou
 from energy_rating.judging.summary import summarise_journal
 from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.records import Device, Load, Model, Task
-from energy_rating.publishers import card as cards
-from energy_rating.publishers import label
-from energy_rating.publishers.folder import publish
-from energy_rating.verification import verification_to_json, verification_to_text
+from energy_rating.publishing import card as cards
+from energy_rating.publishing import label
+from energy_rating.publishing.folder import publish
+from energy_rating.publishing.label import picture
+from energy_rating.publishing.verification import verification_to_json, verification_to_text
 
 REPORTS = Path(__file__).parents[1] / "reports"
 FOLDERS = sorted(path.parent for path in REPORTS.glob("*/record.json") if path.parent.name != "demo")
@@ -239,7 +240,7 @@ def test_a_changed_publication_is_found(run, name, change, place):
 
 def test_the_label_of_another_run_is_found_as_a_picture_too(run):
     better = rate(load(run))
-    forgery = label.png(load(REPORTS / "example-gpu"), better)
+    forgery = picture.png(load(REPORTS / "example-gpu"), better)
     (run / "label.png").write_bytes(forgery)
     assert "label.png: " in places(run)
     (run / "label.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (10**9).to_bytes(4, "big") * 2)

@@ -16,7 +16,7 @@ from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput, NotMeasured
 from energy_rating.nouns.quantities import EnergyPerUnit, Estimate, with_doubt
 from energy_rating.nouns.records import MEASURED, Measurement, Record
-from energy_rating.publishers.csv import defused
+from energy_rating.publishing.exports.csv import defused
 from energy_rating.publishing.facts import lead
 from energy_rating.withheld import shown
 

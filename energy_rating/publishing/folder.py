@@ -14,7 +14,8 @@ from energy_rating.judging.profiles import profile_files, profile_for, profiles
 from energy_rating.judging.rating import RATING_SCHEMA, rating_to_json
 from energy_rating.judging.schemes import SCHEMES, load_scheme
 from energy_rating.nouns.records import Rating, Record
-from energy_rating.publishers import card, label, trace
+from energy_rating.publishing import card, label, trace
+from energy_rating.publishing.label import picture
 from energy_rating.version import __version__
 
 RATING_NAME = "rating.json"
@@ -28,7 +29,7 @@ def publish(folder: Path, record: Record, rating: Rating) -> tuple[Path, ...]:
     """
     journal = journal_in(folder)
     contents = {
-        "label.png": label.png(record, rating),
+        "label.png": picture.png(record, rating),
         "label.svg": label.svg(record, rating).encode(),
         "card.md": card.section([(record, rating)], label="label.png").encode(),
         "trace.png": trace.plot(read_journal(journal)),

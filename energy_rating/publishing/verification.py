@@ -49,8 +49,9 @@ from energy_rating.judging.schemes import SCHEMES
 from energy_rating.judging.summary import window_energies
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import MEASURED, Finding, Rating, Record, plain
-from energy_rating.publishers import card, label, splice, words
-from energy_rating.publishers.folder import RATING_NAME
+from energy_rating.publishing import card, label, splice, words
+from energy_rating.publishing.folder import RATING_NAME
+from energy_rating.publishing.label import picture
 from energy_rating.tasks import FOLDER as TASKS
 from energy_rating.version import __version__
 
@@ -498,8 +499,8 @@ class _Checking:
         content = self.read(PICTURE_NAME)
         if content is None:
             return
-        width = label.png_width(content)
-        if width is None or not label.NARROWEST_PX <= width <= label.WIDEST_PX:
+        width = picture.png_width(content)
+        if width is None or not picture.NARROWEST_PX <= width <= picture.WIDEST_PX:
             self.differs(PICTURE_NAME, "", "is no PNG of a label's size", "a label")
             return
         schemes = self._schemes_named()
@@ -507,8 +508,8 @@ class _Checking:
             for provisional in (False, True):
                 rating = self._rated(PICTURE_NAME, scheme, provisional)
                 if rating is None or any(
-                    label.looks_like(
-                        content, label.png(replace(self.record, checked=checked), rating, width_px=width)
+                    picture.looks_like(
+                        content, picture.png(replace(self.record, checked=checked), rating, width_px=width)
                     )
                     for checked in (None, *words.UNCHECKED)
                 ):

@@ -43,11 +43,11 @@ from energy_rating.nouns.records import (
     component_methods,
     validity,
 )
-from energy_rating.publishers import label as labels
-from energy_rating.publishers import splice, words
-from energy_rating.publishers.strangers import for_markdown, for_plain_text
-from energy_rating.publishers.words import NAMES, grams, why_not_measured
+from energy_rating.publishing import label as labels
+from energy_rating.publishing import splice, words
 from energy_rating.publishing.facts import headline, outcome_of, units
+from energy_rating.publishing.strangers import for_markdown, for_plain_text
+from energy_rating.publishing.words import NAMES, grams, why_not_measured
 
 KEY = "co2_eq_emissions"
 HEADING = "## Energy rating"

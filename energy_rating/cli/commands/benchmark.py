@@ -1,0 +1,353 @@
+"""``energy-rating benchmark``: a protocol with a model, one run or many, and the rating of each."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from energy_rating.cli.options import json_option, refuse_a_file, setting_options
+from energy_rating.cli.output import as_json_text, is_clean, print_record, progress_line, say, tell
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--task", "task_name", help="The task. Default: text-generation.", default="text-generation")
+@click.option("--protocol", help="The protocol of the task. Default: the task's own.")
+@click.option("--workload", help="How to run the model, such as llama_cpp. Default: what suits MODEL.")
+@click.option(
+    "--command",
+    "command_line",
+    help="For --workload command: the program, started once a batch; it gets the items on its standard input.",
+)
+@click.option("--model-id", help="The model's id for the record, such as org/name. Default: what MODEL says.")
+@click.option(
+    "--parameters",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many parameters the model has. Default: what MODEL says; most servers do not.",
+)
+@click.option(
+    "--output-dir",
+    type=click.Path(path_type=Path),
+    help="Folder of the run. Default: one under the state folder.",
+)
+@click.option(
+    "--items",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Items in place of the protocol's: JSON Lines, lines of text, or a folder of images or sounds.",
+)
+@click.option(
+    "--repeats", type=click.IntRange(1, 1000), help="Exactly so many repeats, in place of the protocol's."
+)
+@click.option(
+    "--min-duration",
+    type=click.FloatRange(0.0, 86400.0),
+    metavar="S",
+    help="Seconds that one repeat takes at least.",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(1.0),
+    metavar="S",
+    help="Seconds that the whole may take. The first repeat is made in any case.",
+)
+@click.option(
+    "--cooldown",
+    type=click.FloatRange(0.0, 3600.0),
+    metavar="S",
+    help="Seconds of rest between two repeats, at most: until the devices are as warm as at the start, where they tell that. "
+    "Default: 120, and none where no temperature is told.",
+)
+@click.option(
+    "--idle",
+    type=click.FloatRange(0.0, 3600.0),
+    metavar="S",
+    help="Seconds of idle before and after. Below 10 nothing is told of the idle power.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Of the model's sampler, of arrival times, of the choice of items.",
+)
+@click.option(
+    "--quality",
+    "qualities",
+    multiple=True,
+    metavar="METRIC=VALUE@SOURCE",
+    help="How good the answers are, and who says so. May be repeated.",
+)
+@click.option(
+    "--quality-from",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Result file of lm-evaluation-harness.",
+)
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Further argument of the engine, by its name.",
+)
+@setting_options
+@click.option(
+    "--sweep",
+    metavar="NAME=V1,V2,…",
+    help="One run for each value of an option, such as concurrency=1,8,64; draws energy over it.",
+)
+@click.option(
+    "--batch",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Runs of a TOML or CSV file, in place of MODEL; one process each. Started again, it does what is missing.",
+)
+@click.option(
+    "--zone",
+    metavar="FRA",
+    help="Country where it runs: goes into the record, and its carbon factor is used. Without it no carbon is told.",
+)
+@click.option("--scheme", help="Scheme to rate under. Default: the newest.")
+@click.option("--strict", is_flag=True, help="Exit with 1 when the result is not rated.")
+@json_option
+def benchmark(
+    model: str | None,
+    task_name: str,
+    protocol: str | None,
+    workload: str | None,
+    command_line: str | None,
+    model_id: str | None,
+    parameters: int | None,
+    output_dir: Path | None,
+    items: Path | None,
+    repeats: int | None,
+    min_duration: float | None,
+    budget: float | None,
+    cooldown: float | None,
+    idle: float | None,
+    seed: int,
+    qualities: Sequence[str],
+    quality_from: Path | None,
+    options: Sequence[str],
+    sweep: str | None,
+    batch: Path | None,
+    zone: str | None,
+    scheme: str | None,
+    strict: bool,
+    as_json: bool,
+    **wishes: Any,
+) -> None:
+    """Runs a protocol with a model on this machine, and rates the result.
+
+    MODEL is a GGUF file (llama_cpp), the folder of a model or of a pipeline (transformers, diffusers), what a server calls it
+    (--endpoint), or a name (--workload command). The run's folder gets journal, record, trace, label and the section for a
+    model card.
+    """
+    import shlex
+    from dataclasses import replace
+
+    from energy_rating import benchmarking
+    from energy_rating.judging.footprint.carbon import check_zone, footprint
+    from energy_rating.judging.quality import parse_quality, read_results
+    from energy_rating.judging.rating import judge
+    from energy_rating.judging.schemes import load_scheme
+    from energy_rating.publishing.folder import publish
+    from energy_rating.publishing.terminal import ratings, records
+    from energy_rating.tasks import load_task
+    from energy_rating.workloads import parse_options, prepare
+
+    if batch is not None or sweep is not None:
+        _many(model, batch, sweep, output_dir, seed, strict, as_json)
+        return
+    if model is None and wishes["random_weights"] is not None:
+        model = f"random/{wishes['random_weights'].stem}"
+    if model is None:
+        raise click.UsageError("Missing argument 'MODEL'.")
+    task = load_task(task_name)
+    quality = [parse_quality(one, place="--quality") for one in qualities]
+    plan = benchmarking.planned(
+        task,
+        protocol=protocol,
+        items=items,
+        repeats=repeats,
+        min_duration_s=min_duration,
+        budget_s=budget,
+        cooldown_s=cooldown,
+        idle_s=idle,
+        seed=seed,
+        wishes={
+            **wishes,
+            "command": tuple(shlex.split(command_line or "")),
+            "options": parse_options(options),
+        },
+        quality=[*quality, *(read_results(quality_from) if quality_from is not None else ())],
+    )
+    name = workload or benchmarking.default_workload(task, model, endpoint=wishes["endpoint"])
+    plan = replace(plan, workload=name)
+    rules = load_scheme(scheme)
+    if zone is not None:
+        check_zone(zone)
+    prepared, described = prepare(name, model, plan.settings, plan.items)
+    if model_id is not None:
+        described = replace(described, id=model_id)
+    if parameters is not None:
+        described = replace(described, parameters=parameters)
+    refuse_a_file(output_dir)
+    said: list[str] = []
+    try:
+        with _ended_in_order():
+            run = benchmarking.run_plan(
+                prepared,
+                plan,
+                model=described,
+                output_dir=output_dir,
+                progress=progress_line(),
+                report=said.append,
+                place=zone,
+            )
+    except (EnergyRatingError, KeyboardInterrupt, SystemExit) as error:
+        if not isinstance(error, EnergyRatingError):
+            tell("cancelled; the figures are what was measured until then")
+        for line in said:  # what was measured until then
+            tell(line)
+        raise
+    record = run.record
+    judged = judge(record, scheme=rules)
+    impact = footprint(record, zone=zone) if zone else None
+    written = publish(run.folder, record, judged.rating) if run.folder else ()
+    if as_json:
+        print_record(record)
+    else:
+        say(records.record(record))
+        say("")
+        say(ratings.judgement(judged))
+        if impact is not None:
+            say("")
+            say(records.impact(impact))
+        say("")
+        say(records.files(written))
+    if strict and judged.rating.stars is None:
+        tell("--strict: the result is not rated")
+        sys.exit(1)
+
+
+# What a run of a batch is not asked for: the batch does it.
+_OF_THE_BATCH = ("model", "sweep", "batch", "output_dir", "as_json", "strict", "help")
+
+
+def _many(
+    model: str | None,
+    batch: Path | None,
+    sweep: str | None,
+    output_dir: Path | None,
+    seed: int,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """A batch or a sweep: runs it, writes the tables and the curve, prints the table."""
+    from energy_rating import batches
+    from energy_rating.files.whole import write_whole
+    from energy_rating.publishers import batch as publisher
+
+    if output_dir is None:
+        raise BadInput(
+            "a batch needs a folder for its runs", "Name it with --output-dir", place="--output-dir"
+        )
+    if batch is not None and (model is not None or sweep is not None):
+        raise BadInput(
+            "a batch names its models and settings itself", "Leave MODEL and --sweep out", place="--batch"
+        )
+    refuse_a_file(output_dir)
+    context = click.get_current_context()
+    known = {
+        option.opts[0].lstrip("-").replace("-", "_"): option
+        for option in context.command.params
+        if isinstance(option, click.Option) and option.name not in _OF_THE_BATCH
+    }
+    given = {
+        name: context.params[option.name or ""]
+        for name, option in known.items()
+        if context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+    }
+    swept = ""
+    if batch is not None:
+        if set(given) - {"seed"}:
+            raise BadInput(
+                "the settings of a batch are in its file",
+                "Put them under [defaults]",
+                place=f"--{min(set(given) - {'seed'})}",
+            )
+        entries = batches.read_batch(batch, known)
+    else:
+        if model is None:
+            raise click.UsageError("Missing argument 'MODEL'.")
+        swept, _, values = (sweep or "").replace(" ", "").partition("=")
+        swept = swept.lstrip("-").replace("-", "_")
+        if swept not in known:
+            raise BadInput(
+                f"{swept[:80]!r} is no option of benchmark", "Such as concurrency=1,8,64", place="--sweep"
+            )
+        entries = batches.swept(model, given, swept, [value for value in values.split(",") if value])
+    with _ended_in_order():
+        outcomes = batches.run_batch(entries, output_dir, seed=seed, tell=tell)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    written = {
+        "table.csv": publisher.as_csv(outcomes).encode(),
+        "table.md": publisher.as_markdown(outcomes).encode(),
+    }
+    if swept and publisher.can_be_drawn(outcomes, swept):
+        for kind in ("png", "svg"):
+            written[f"{swept}.{kind}"] = publisher.load_curve(outcomes, swept, kind=kind)
+    for name, content in written.items():
+        write_whole(output_dir / name, content)
+    if as_json:
+        header, rows = publisher.rows(outcomes)
+        say(as_json_text([dict(zip(header, row, strict=True)) for row in rows]))
+    else:
+        say(publisher.as_text(outcomes))
+        say("")
+        say("\n".join(f"{output_dir / name}" for name in written))
+    failed = sum(outcome.record is None for outcome in outcomes)
+    if failed:
+        tell(f"error: {failed} of {len(outcomes)} runs failed; started again, the batch tries them again")
+        sys.exit(1)
+    if strict and any(not is_clean(outcome.record) for outcome in outcomes if outcome.record):
+        tell("--strict: figures are degraded; see the remarks in the table")
+        sys.exit(1)
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Meanwhile a request to end, such as a scheduler's, ends it like Ctrl-C: with a record of what was measured until then."""
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # it is ending already
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # What nohup or a parent had ignored, stays so.
+    heard = [
+        number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in heard:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, signal.SIG_DFL)

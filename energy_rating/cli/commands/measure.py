@@ -1,0 +1,158 @@
+"""``energy-rating measure``: any command inside a run; its exit code and its signals pass through."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from energy_rating.cli.options import json_option, refuse_a_file
+from energy_rating.cli.output import is_clean, let_go_of_output, print_record, tell
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import STAGES, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from energy_rating.nouns.records import Record
+
+
+@click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
+@click.option(
+    "--output-dir",
+    type=click.Path(path_type=Path),
+    help="Folder of the run. Default: one under the state folder.",
+)
+@click.option(
+    "--stage", type=click.Choice(STAGES), default="other", show_default=True, help="What kind of run it is."
+)
+@click.option("--model", help="The model's id, such as org/name.")
+@click.option("--task", help="The task, such as text-generation.")
+@click.option(
+    "--count",
+    "counts",
+    multiple=True,
+    metavar="UNIT=N",
+    help="Work done, such as token=51200. May be repeated.",
+)
+@click.option(
+    "--count-from",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File that the command writes: a JSON object of counts, or lines of unit=number.",
+)
+@click.option(
+    "--period",
+    type=click.FloatRange(0.005, 60.0),
+    default=0.1,
+    show_default=True,
+    help="Seconds between readings.",
+)
+@click.option(
+    "--zone",
+    metavar="FRA",
+    help="Country where it runs: goes into the record, and its carbon factor is used. Without it no carbon is told.",
+)
+@click.option(
+    "--region",
+    metavar="europe-west9",
+    help="Region as the cloud calls it: goes into the record, as it is said.",
+)
+@click.option("--provider", metavar="gcp", help="Whose cloud it is: goes into the record, as it is said.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --output-dir.")
+@click.option("--strict", is_flag=True, help="Exit with 1 when a finding degrades the figures.")
+@json_option
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def measure(
+    output_dir: Path | None,
+    stage: str,
+    model: str | None,
+    task: str | None,
+    counts: Sequence[str],
+    count_from: Path | None,
+    period: float,
+    zone: str | None,
+    region: str | None,
+    provider: str | None,
+    resume: bool,
+    strict: bool,
+    as_json: bool,
+    command: Sequence[str],
+) -> None:
+    """Measures any command; its exit code and signals pass through.
+
+    \b
+    energy-rating measure --count token=51200 -- python generate.py
+    """
+    from energy_rating import meter
+    from energy_rating.measuring.command import run_command
+    from energy_rating.measuring.counts import parse_count
+
+    if zone is not None:
+        from energy_rating.judging.footprint.carbon import check_zone
+
+        check_zone(zone)
+    refuse_a_file(output_dir)
+    run = meter.measure(
+        stage,
+        model=model,
+        task=task,
+        output_dir=output_dir,
+        period_s=period,
+        resume=resume,
+        place=_place(zone, region, provider),
+    )
+    code = run_command(
+        command,
+        run,
+        counts=dict(parse_count(count, place="--count") for count in counts),
+        count_from=count_from,
+    )
+    record = _record_or_none(run)
+    if zone is not None and record is not None:
+        _tell_carbon(record, zone)
+    if as_json and record is not None:
+        try:
+            print_record(record)
+        except BrokenPipeError:
+            let_go_of_output()  # the reader went away; the command's own exit code stands
+        except EnergyRatingError as error:
+            tell(f"error: {error}")
+            code = code or 1
+    if strict and code == 0 and (record is None or not is_clean(record)):
+        tell("--strict: the figures are degraded; see the findings in the record")
+        code = 1
+    sys.exit(code)
+
+
+def _place(zone: str | None, region: str | None, provider: str | None) -> Place | None:
+    """Where it runs, as far as that was said."""
+    if zone is None and region is None and provider is None:
+        return None
+    try:
+        return Place(zone=zone, region=region, provider=provider)
+    except ValueError as error:
+        raise BadInput(
+            str(error), "Say it as the cloud does, such as --region europe-west9 --provider gcp"
+        ) from None
+
+
+def _record_or_none(run: Any) -> Record | None:
+    try:
+        record: Record = run.record
+    except EnergyRatingError:
+        return None  # the run has said why; the command's own exit code stands
+    return record
+
+
+def _tell_carbon(record: Record, zone: str) -> None:
+    from energy_rating.judging.footprint.carbon import footprint
+    from energy_rating.publishing.terminal import records
+
+    try:
+        tell(records.impact(footprint(record, zone=zone)).replace("\n", " "))
+    except EnergyRatingError as error:
+        tell(str(error))  # the command has run and is measured; its own exit code stands

@@ -1,0 +1,35 @@
+"""``energy-rating normalise``: a record's energy on another device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from energy_rating.cli.commands.rate import print_unchecked
+from energy_rating.cli.options import json_option
+from energy_rating.cli.output import as_json_text, say
+
+
+@click.command()
+@click.argument("record", type=click.Path(path_type=Path))
+@click.option("--to", metavar="PROFILE", help="Hardware profile. Default: the scheme's reference device.")
+@click.option("--unit", help="Unit of work, such as token. Default: the task's.")
+@json_option
+def normalise(record: Path, to: str | None, unit: str | None, as_json: bool) -> None:
+    """What a record's energy would be on another device, or every reason why that cannot be told.
+
+    What was measured stays the headline; the normalised figure stands second, with its tier and a 90 % interval.
+    """
+    from energy_rating.judging.evidence import load
+    from energy_rating.judging.normalisation import normalise as normalised
+    from energy_rating.judging.normalisation import normalised_to_json
+    from energy_rating.publishing.terminal import ratings
+
+    read = load(record)
+    found = normalised(read, to, unit=unit)
+    if as_json:
+        say(as_json_text({**normalised_to_json(found), "checked": read.checked}))
+    else:
+        say(ratings.normalised(found))
+        print_unchecked(read)

@@ -1,0 +1,22 @@
+"""``energy-rating trace``: a journal's power over time, drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from energy_rating.cli.output import say
+
+
+@click.command()
+@click.argument("journal", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("trace.png"), show_default=True)
+def trace(journal: Path, output: Path) -> None:
+    """Draws the power over time, with the windows shaded."""
+    from energy_rating.files.reading import read_journal
+    from energy_rating.files.whole import write_whole
+    from energy_rating.publishing.trace import plot
+
+    write_whole(output, plot(read_journal(journal)))
+    say(f"Trace: {output}")

@@ -1,0 +1,43 @@
+"""``energy-rating verify``: a run's folder made again from its journal, and what differs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from energy_rating.cli.options import json_option
+from energy_rating.cli.output import as_json_text, say
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Also ask whether the journal itself can be true.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0.0, 1.0, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="By how much numbers may differ, relative; for what another version made.",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Hardware profile with whose gains the record was made (summarise --calibration).",
+)
+@json_option
+def verify(folder: Path, strict: bool, tolerance: float, calibration: Path | None, as_json: bool) -> None:
+    """Makes record, rating, label and card again from the journal, and says what differs.
+
+    FOLDER is that of a run. Exit code 0: all agrees; 1: something differs, is missing or cannot be checked, or, with --strict, is not plausible.
+    """
+    from energy_rating.publishing import verification
+
+    found = verification.verify(folder, strict=strict, tolerance=tolerance, calibration=calibration)
+    if as_json:
+        say(as_json_text(verification.verification_to_json(found)))
+    else:
+        say(verification.verification_to_text(found))
+    sys.exit(0 if found.agrees and found.plausible else 1)

@@ -1,0 +1,155 @@
+"""A record and what follows from its energy, as text for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from energy_rating.judging.footprint.carbon import Impact
+from energy_rating.nouns.quantities import (
+    JOULES_PER_WH,
+    duration,
+    reaches_zero,
+    scaled,
+    significant,
+    with_doubt,
+    with_doubt_in_parts,
+)
+from energy_rating.nouns.records import Finding, Measurement, Record
+from energy_rating.publishing import words
+from energy_rating.publishing.facts import one_line, per_right_answer, units
+from energy_rating.publishing.terminal.layout import WIDTH, listed, shortened
+
+
+def record(value: Record) -> str:
+    """What was measured, window by window, and what is to be said of it."""
+    lines = [*textwrap.wrap(one_line(value), WIDTH), ""]
+    about = [value.stage, value.model.id if value.model else None, value.task.name if value.task else None]
+    lines += [*textwrap.wrap(f"{value.run_id}  {' · '.join(part for part in about if part)}", WIDTH), ""]
+    if value.measurements:
+        lines += _table(value.measurements)
+        if any("model" in measurement.methods.values() for measurement in value.measurements):
+            lines.append("* estimated by a model, not measured")
+    for quality, energy in per_right_answer(value):
+        origin = f"{energy.component}, estimated" if energy.estimated else energy.component
+        told = f"{with_doubt(energy, 'J')} per right answer ({origin}), at {quality.metric} {quality.value:g}"
+        lines += ["", *textwrap.wrap(f"{told} by {quality.source}", WIDTH)]
+        lines.append("")
+    lines += findings_listed(value.findings)
+    return "\n".join(lines).rstrip()
+
+
+def still_running(quiet_s: float) -> str:
+    """What is said of a run that goes on, beside what it comes to so far."""
+    ago = f"{quiet_s:.0f} s ago" if quiet_s >= 1 else "just now"
+    return (
+        f"The run is still going on (its last line was written {ago}): no record was written into its folder."
+    )
+
+
+def impact(value: Impact, *, example: bool = False) -> str:
+    """Grams, by what factor, and what is in it. ``example``: the device does not exist."""
+    energies = ", ".join(
+        f"{name} (estimated)" if name in value.estimated else name for name in value.components
+    )
+    missing = f"; not measured: {', '.join(value.missing)}" if value.missing else ""
+    where = ", as the record says" if value.zone_from == "record" else ""
+    text = (
+        f"{words.grams(value.carbon_g)} CO2e: {with_doubt(value.energy_j.times(1 / JOULES_PER_WH), 'Wh')} of {energies}{missing}, at "
+        f"{value.intensity_g_per_kwh:.0f} g/kWh ({value.zone_name}{where}, mean of {value.year}, location-based; {value.source}). "
+        "Energy only: no cooling of a data centre, no share of making the hardware."
+    )
+    if value.partly_seen:
+        seen = ", ".join(f"{name} {100 * share:.3g} %" for name, share in value.partly_seen.items())
+        text += f" Of the time only a part was seen, and the figure is that part's: {seen}."
+    if value.validity != "valid":
+        fit = "usable, with reservations" if value.validity == "degraded" else "not to be relied on"
+        text += f" The measurement {value.measurement!r} is {value.validity}: {fit}; its findings say why."
+    lines = textwrap.wrap(text, WIDTH, break_on_hyphens=False)
+    return "\n".join([words.EXAMPLE, *lines] if example else lines)
+
+
+def files(paths: Iterable[Path]) -> str:
+    """What a benchmark left behind."""
+    about = {
+        "label.png": "the label",
+        "label.svg": "the label, to be scaled",
+        "card.md": "the section for a model card",
+        "trace.png": "power over time",
+        "rating.json": "the stars, or why there are none",
+        "record.json": "every figure, with its doubt and its findings",
+        "journal.jsonl": "what the sensors said, line by line",
+    }
+    found = list(paths)
+    width = max((len(str(path)) for path in found), default=0)
+    return "\n".join(f"  {path!s:<{width}}  {about.get(path.name, '')}".rstrip() for path in found)
+
+
+_HEAD = ("window", "n", "time", "component", "energy", "±95 %", "mostly from", "per unit")
+
+
+def _table(measurements: Iterable[Measurement]) -> list[str]:
+    """A line for each component of each measurement. Columns are as wide as what stands in them; what a line cannot hold goes
+    on below."""
+    rows = [_HEAD, *(row for measurement in measurements for row in _rows(measurement))]
+    columns = len(_HEAD) - 1
+    widths = [max(len(row[number]) for row in rows if len(row) > columns) for number in range(columns)]
+    lines = []
+    for row in rows:
+        cells = [
+            f"{cell:<{width}}" if number in (0, 3, 6) else f"{cell:>{width}}"
+            for number, (cell, width) in enumerate(zip(row[:columns], widths, strict=False))
+        ]
+        line = "  ".join(cells)
+        for part in row[columns:]:
+            if len(f"{line}  {part}".rstrip()) > WIDTH:
+                lines.append(line.rstrip())
+                line = " " * (widths[0] + 2)
+                line += shortened(part, WIDTH - len(line))
+            else:
+                line += f"  {part}"
+        lines.append(line.rstrip())
+    return lines
+
+
+def _rows(measurement: Measurement) -> Iterator[tuple[str, ...]]:
+    """The cells of a measurement's lines, in the order of ``_HEAD``; after them whatever is to be said of it."""
+    start = (shortened(measurement.name, 16), str(measurement.n), duration(measurement.duration_s))
+    mark = () if measurement.validity == "valid" else (f"({measurement.validity})",)
+    if not measurement.energy_j:
+        yield (*start, "", "", "", "", "no energy was measured", *mark)
+    for component, energy in measurement.energy_j.items():
+        shown = f"{component}*" if measurement.methods.get(component) == "model" else component
+        made = units(measurement)
+        per = ""
+        if made:
+            # The doubt stands in its own column.
+            figure, _, unit = with_doubt_in_parts(measurement.energy_per(made[0], component), f"J/{made[0]}")
+            per = f"{figure} {unit}"
+        if reaches_zero(energy):
+            told, doubt = with_doubt(energy, "J"), ""
+        else:
+            told = scaled(energy.value, "J")
+            doubt = f"{significant(100 * energy.half_width() / energy.value, 2)} %" if energy.value else ""
+        mostly = measurement.doubt_from.get(component, "") if doubt else ""
+        yield (*start, shown, told, doubt, mostly, per, *mark)
+        start, mark = ("", "", ""), ()
+
+
+def findings_listed(findings: Iterable[Finding]) -> list[str]:
+    lines: list[str] = []
+    titles = {"disqualifies": "Not fit for a rating", "degrades": "Degraded by", "note": "Notes"}
+    found = list(findings)
+    for severity, title in titles.items():
+        of_severity = [finding for finding in found if finding.severity == severity]
+        if of_severity:
+            lines.append(title)
+            # What has one reason for several components is said once.
+            told: dict[tuple[str, str], list[str]] = {}
+            for finding in of_severity:
+                told.setdefault((finding.message, finding.remedy), []).append(finding.code)
+            for (message, remedy), codes in told.items():
+                lines += listed(", ".join(dict.fromkeys(codes)), message, remedy)
+            lines.append("")
+    return lines
