@@ -18,7 +18,9 @@ sys.path.insert(0, str(TOP / "tests"))
 
 from virtual import FakeDevice, VirtualClock  # noqa: E402
 
-from energy_rating.calibration import Calibration, calibrate  # noqa: E402
+from energy_rating.benchmarking.calibration.calibrate import calibrate  # noqa: E402
+from energy_rating.benchmarking.calibration.points import Calibration  # noqa: E402
+from energy_rating.benchmarking.work import Item, Settings  # noqa: E402
 from energy_rating.files.whole import write_whole  # noqa: E402
 from energy_rating.judging.profiles import (  # noqa: E402
     EXAMPLE_DEVICE,
@@ -29,7 +31,6 @@ from energy_rating.judging.profiles import (  # noqa: E402
 )
 from energy_rating.measuring.sensors import Detection  # noqa: E402
 from energy_rating.nouns.records import Device, Model  # noqa: E402
-from energy_rating.workloads import Item, Settings  # noqa: E402
 
 PROFILE = TOP / "hardware_profiles" / "example-gpu.toml"
 COMMENT = """A device that does not exist. Records that name it are examples: they show what a rating looks like, and rate nothing.

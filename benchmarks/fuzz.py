@@ -39,7 +39,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from energy_rating import gguf
+from energy_rating.benchmarking import gguf
+from energy_rating.benchmarking.tasks import load_task, read_items
 from energy_rating.files.reading import read_journal_from
 from energy_rating.files.record import record_from_json, record_to_json
 from energy_rating.judging.profiles import Profile, profiles, read_profile
@@ -56,7 +57,6 @@ from energy_rating.publishing.markdown import Markdown
 from energy_rating.publishing.strangers import for_terminal
 from energy_rating.publishing.terminal import ratings
 from energy_rating.publishing.terminal import records as terminal_records
-from energy_rating.tasks import load_task, read_items
 
 TOP = Path(__file__).parents[1]
 PACKAGE = TOP / "energy_rating"
@@ -591,7 +591,7 @@ def targets(folder: Path) -> tuple[Target, ...]:
         Target(
             name="task",
             weight=6,
-            seeds=[(PACKAGE / "tasks" / "text-generation.toml").read_bytes()],
+            seeds=[(PACKAGE / "benchmarking" / "tasks" / "text-generation.toml").read_bytes()],
             mutate=mutated_lines,
             read=in_file(lambda path: load_task("text-generation", path.parent), "text-generation.toml"),
         ),
@@ -636,7 +636,7 @@ def _line(path: Path) -> str:
 
 
 def _answer(content: bytes) -> None:
-    from energy_rating.workloads import llama_cpp
+    from energy_rating.benchmarking.workloads import llama_cpp
 
     reply = llama_cpp.parsed(content)
     if reply is not None:

@@ -3,7 +3,7 @@
     python benchmarks/gpu_models.py --out models [--budget 540] [--tiny] [--device auto|cuda|cpu] [--cases chat-8b-batch-1,…]
 
 Needs the measuring half of this package, pynvml and torch, and no network. The networks are written here in plain torch, eager, in the
-shapes of ``energy_rating/tasks/configs/`` (which say where they come from); their parameters are counted and tested against those of
+shapes of ``energy_rating/benchmarking/tasks/configs/`` (which say where they come from); their parameters are counted and tested against those of
 the published models. Random weights cost the energy of the architecture, nearly: numbers of another distribution flip other bits.
 
 Writes ``journals/NAME.jsonl.gz`` for each case (``energy-rating summarise`` makes records of them elsewhere) and ``models.json`` (again after
@@ -43,7 +43,7 @@ from energy_rating.meter import Run, measure
 from energy_rating.nouns.records import Load, Model, Task
 
 SCHEMA = "energy-rating/gpu-models/1"
-CONFIGS = Path(energy_rating.__file__).parent / "tasks" / "configs"
+CONFIGS = Path(energy_rating.__file__).parent / "benchmarking" / "tasks" / "configs"
 LARGEST_FILE = 16 << 20  # bytes; larger ones do not come back from such a machine
 
 IDLE_S = 12.0  # nothing is told of idle power below 10

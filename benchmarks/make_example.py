@@ -19,14 +19,15 @@ sys.path.insert(0, str(TOP / "tests"))
 
 from virtual import FakeDevice, VirtualClock  # noqa: E402
 
-from energy_rating.benchmarking import planned, run_plan  # noqa: E402
+from energy_rating.benchmarking.conduct import run_plan  # noqa: E402
+from energy_rating.benchmarking.plan import planned  # noqa: E402
+from energy_rating.benchmarking.tasks import load_task  # noqa: E402
 from energy_rating.files.whole import write_whole  # noqa: E402
 from energy_rating.judging.rating import rate  # noqa: E402
 from energy_rating.measuring import environment  # noqa: E402
 from energy_rating.measuring.sensors import Detection  # noqa: E402
 from energy_rating.nouns.records import Device, Model  # noqa: E402
 from energy_rating.publishing.folder import publish  # noqa: E402
-from energy_rating.tasks import load_task  # noqa: E402
 
 FOLDER = TOP / "reports" / "example-gpu"
 IDLE_W, LOADING_W, BUSY_W = 72.0, 130.0, 338.0

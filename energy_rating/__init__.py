@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from energy_rating.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from energy_rating.benchmarking import benchmark
+    from energy_rating.benchmarking.function import benchmark
     from energy_rating.files.shipped import hardware_profiles
     from energy_rating.judging.comparison import compare
     from energy_rating.judging.evidence import load
@@ -38,7 +38,7 @@ _HOMES = {
     "Run": "meter",
     "Verification": "publishing.verification",
     "Window": "nouns.records",
-    "benchmark": "benchmarking",
+    "benchmark": "benchmarking.function",
     "compare": "judging.comparison",
     "footprint": "judging.footprint.carbon",
     "hardware_profiles": "files.shipped",

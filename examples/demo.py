@@ -16,7 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from energy_rating import BadInput, EnergyRatingError, Measurement, Rating, Record, load, rate
-from energy_rating.benchmarking import planned, run_plan
+from energy_rating.benchmarking.conduct import run_plan
+from energy_rating.benchmarking.plan import planned
+from energy_rating.benchmarking.tasks import load_task
+from energy_rating.benchmarking.work import Item
+from energy_rating.benchmarking.workloads.llama_cpp import LlamaCpp, prepared
 from energy_rating.cli.output import progress_line
 from energy_rating.judging.profiles import is_example, load_profile
 from energy_rating.judging.schemes import load_scheme
@@ -24,9 +28,6 @@ from energy_rating.nouns.quantities import duration, reaches_zero, with_doubt
 from energy_rating.nouns.records import Number
 from energy_rating.publishing.folder import publish
 from energy_rating.publishing.terminal import ratings, records
-from energy_rating.tasks import load_task
-from energy_rating.workloads import Item
-from energy_rating.workloads.llama_cpp import LlamaCpp, prepared
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 FOLDER = Path("reports/demo")

@@ -15,11 +15,11 @@ import pytest
 from fake_nvml import Device, FakeNvml
 
 from energy_rating import BadInput, load
-from energy_rating.batches import Entry, finished, read_batch, run_batch, swept
+from energy_rating.benchmarking import tables as publisher
+from energy_rating.benchmarking.batches import Entry, finished, read_batch, run_batch, swept
+from energy_rating.benchmarking.withheld import secrets_of, shown, without
 from energy_rating.files.record import read_record
 from energy_rating.judging.quality import parse_quality, read_results
-from energy_rating.publishers import batch as publisher
-from energy_rating.withheld import secrets_of, shown, without
 
 TOP = Path(__file__).parents[1]
 OPTIONS = ("task", "concurrency", "batch_size", "dtype", "reasoning", "protocol")
@@ -41,9 +41,10 @@ if model == "dies":
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from virtual import FakeDevice, VirtualClock, constant
-from energy_rating.benchmarking import planned, run_plan
+from energy_rating.benchmarking.plan import planned
+from energy_rating.benchmarking.conduct import run_plan
 from energy_rating.nouns.records import Model
-from energy_rating.tasks import load_task
+from energy_rating.benchmarking.tasks import load_task
 size = int(arguments[arguments.index("--batch-size") + 1]) if "--batch-size" in arguments else 1
 clock = VirtualClock()
 class Fake:

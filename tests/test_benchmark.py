@@ -12,22 +12,19 @@ from hypothesis import strategies as st
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, EnergyRatingError, benchmark, load, measure, summarise
-from energy_rating.benchmarking import (
-    Progress,
-    WorkloadFailed,
-    _Tally,
-    default_workload,
-    drifts,
-    planned,
-    progress_line,
-    run_plan,
-)
+from energy_rating.benchmarking.conduct import WorkloadFailed, run_plan
+from energy_rating.benchmarking.plan import planned
+from energy_rating.benchmarking.progress import Progress, progress_line
+from energy_rating.benchmarking.serving import Answered, poisson_times, served
+from energy_rating.benchmarking.steadiness import drifts
+from energy_rating.benchmarking.tally import Tally
+from energy_rating.benchmarking.tasks import load_task, read_items, tasks
+from energy_rating.benchmarking.work import Done, Item, Stretch
+from energy_rating.benchmarking.workloads import default_workload, workloads
 from energy_rating.files.reading import read_journal
 from energy_rating.judging.rating import rate
 from energy_rating.nouns.records import Model, Quality
 from energy_rating.publishing.facts import per_right_answer
-from energy_rating.tasks import load_task, read_items, tasks
-from energy_rating.workloads import Answered, Done, Item, Stretch, poisson_times, served, workloads
 
 
 class FakeModel:
@@ -1034,11 +1031,11 @@ def test_a_framework_that_raises_what_it_likes_gives_one_line_and_keeps_what_was
 
 def test_progress_tells_energy_and_the_time_that_is_left(clock, tmp_path):
     seen = []
-    _Tally.EVERY_S, before = 0.0, _Tally.EVERY_S
+    Tally.EVERY_S, before = 0.0, Tally.EVERY_S
     try:
         record = go(clock, FakeModel(clock), tmp_path / "run", seen=seen).record
     finally:
-        _Tally.EVERY_S = before
+        Tally.EVERY_S = before
     assert seen[-1].energy_j == pytest.approx(record["run"].energy_j["gpu"].value, rel=0.05)
     left = [(now.elapsed_s, now.left_s) for now in seen if now.left_s is not None]
     assert all(elapsed + rest == pytest.approx(record["run"].duration_s, abs=8.0) for elapsed, rest in left)

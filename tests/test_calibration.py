@@ -16,16 +16,11 @@ import pytest
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, EnergyRatingError, load, measure, normalise, rate, summarise, verify
-from energy_rating.calibration import (
-    POINTS,
-    PROTOCOL,
-    TRIAL_POINTS,
-    _order,
-    calibrate,
-    calibration_to_json,
-    calibration_to_text,
-)
+from energy_rating.benchmarking.calibration.calibrate import _order, calibrate, calibration_to_json
+from energy_rating.benchmarking.calibration.points import POINTS, PROTOCOL, TRIAL_POINTS
+from energy_rating.benchmarking.work import Settings
 from energy_rating.cli import main
+from energy_rating.cli.texts.calibration import calibration_to_text
 from energy_rating.files.record import write_record
 from energy_rating.judging import evidence
 from energy_rating.judging.profiles import (
@@ -43,7 +38,6 @@ from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.records import Device, Load, Model, Task
 from energy_rating.publishing import words
 from energy_rating.publishing.folder import publish
-from energy_rating.workloads import Settings
 
 TOP = Path(__file__).parents[1]
 LANGUAGE = [point for point in POINTS if point.workload_class == "llm-small-batch"]

@@ -16,16 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from energy_rating import BadInput, EnergyRatingError
-from energy_rating.child import Child, ModelFailed, _done, prepared
+from energy_rating.benchmarking.child import Child, ModelFailed, _done, prepared
+from energy_rating.benchmarking.hub import HUB_SILENCE_S
+from energy_rating.benchmarking.work import Item, Settings, Stretch
+from energy_rating.benchmarking.workloads import ELSEWHERE, prepare, workloads
 from energy_rating.nouns.records import Model
-from energy_rating.workloads import ELSEWHERE, HUB_SILENCE_S, Item, Settings, Stretch, prepare, workloads
 
 # A model that does what the text of its item says.
 STRANGER = """
 import json, os, signal, subprocess, sys, time
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Finding, Model
-from energy_rating.workloads import Done, Stretch
+from energy_rating.benchmarking.work import Done, Stretch
 
 def prepared(model, settings):
     if model == "none":
@@ -231,7 +233,7 @@ def test_a_model_that_is_not_there_is_told_before_anything_runs(folder):
 SILENT_HUB = """
 import socket, sys, time
 from huggingface_hub import snapshot_download
-from energy_rating.workloads import limit_silence_of_hubs
+from energy_rating.benchmarking.hub import limit_silence_of_hubs
 
 limit_silence_of_hubs(0.5)
 try:
@@ -291,8 +293,8 @@ def test_it_ends_with_the_process_that_started_it_and_so_does_what_it_started(fo
     program = f"""
 import sys
 sys.path.insert(0, {str(folder)!r})
-from energy_rating.child import prepared
-from energy_rating.workloads import Item, Settings
+from energy_rating.benchmarking.child import prepared
+from energy_rating.benchmarking.work import Item, Settings
 workload, _ = prepared("stranger", "m", Settings(), module="a_stranger")
 workload.load()
 workload.run([Item(text="dawdle", second={str(folder / "pids")!r})])

@@ -17,11 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from energy_rating.benchmarking.work import Item, Settings
+from energy_rating.benchmarking.workloads import prepare
+from energy_rating.benchmarking.workloads.command import Command, CommandFailed
 from energy_rating.measuring.counts import parse_counts
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Model
-from energy_rating.workloads import Item, Settings, prepare
-from energy_rating.workloads.command import Command, CommandFailed
 
 PATIENCE_S = 20.0
 
@@ -272,8 +273,9 @@ def test_a_parent_that_is_killed_takes_the_program_with_it(tmp_path: Path, where
     code = f"""
 import sys, threading
 from energy_rating.nouns.records import Model
-from energy_rating.workloads import Settings, prepare
-from energy_rating.workloads.command import Command
+from energy_rating.benchmarking.work import Settings
+from energy_rating.benchmarking.workloads import prepare
+from energy_rating.benchmarking.workloads.command import Command
 program = "import os, time; print(os.getpid(), file=open({str(path)!r}, 'w'), flush=True); time.sleep(60)"
 workload = Command([sys.executable, "-I", "-S", "-c", program])
 workload.load()

@@ -18,10 +18,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from energy_rating.benchmarking.work import Item, Settings
+from energy_rating.benchmarking.workloads.diffusers import (
+    Diffusers,
+    PipelineFailed,
+    prepared,
+    random_pipeline,
+)
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Model
-from energy_rating.workloads import Item, Settings
-from energy_rating.workloads.diffusers import Diffusers, PipelineFailed, prepared, random_pipeline
 
 MISSING = [name for name in ("torch", "diffusers", "transformers") if importlib.util.find_spec(name) is None]
 
@@ -44,7 +49,7 @@ def one_line(error: BaseException) -> str:
 
 def test_the_packages_that_run_models_are_loaded_by_nobody_else() -> None:
     code = """
-import sys, energy_rating.workloads.diffusers
+import sys, energy_rating.benchmarking.workloads.diffusers
 sys.exit(bool({"torch", "diffusers", "transformers"} & set(sys.modules)))
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -57,7 +62,7 @@ def test_a_missing_package_names_the_command_that_brings_it(tmp_path: Path, name
 import sys, types
 from pathlib import Path
 from energy_rating.nouns.errors import EnergyRatingError
-from energy_rating.workloads.diffusers import Diffusers, random_pipeline
+from energy_rating.benchmarking.workloads.diffusers import Diffusers, random_pipeline
 for package in ("torch", "diffusers", "transformers"):
     sys.modules[package] = None if package == {name!r} else types.ModuleType(package)
 for use in (Diffusers({str(tmp_path)!r}).load, lambda: random_pipeline(Path({str(tmp_path / "new")!r}))):
@@ -440,7 +445,7 @@ def test_a_shape_becomes_a_pipeline_with_random_weights_in_the_type_asked_for(ca
 def test_the_shape_that_is_called_sdxl_has_its_published_number_of_parameters() -> None:
     shape = Settings(task="text-to-image", random_weights=Path("sdxl"), dtype="float16")
     _, model = prepared("any-name", shape)
-    # UNet 2,567,463,684; CLIP ViT-L and OpenCLIP ViT-bigG; autoencoder: energy_rating/tasks/configs/README.md
+    # UNet 2,567,463,684; CLIP ViT-L and OpenCLIP ViT-bigG; autoencoder: energy_rating/benchmarking/tasks/configs/README.md
     assert model == Model(id="random/sdxl", parameters=3_468_837_867, dtype="float16")
 
 
@@ -449,7 +454,7 @@ def test_the_shape_that_is_called_sdxl_has_its_published_number_of_parameters() 
     ["{", "[]", '{"_class_name": "Theirs"}', '{"_class_name": "StableDiffusionPipeline", "unet": {}}'],
 )
 def test_what_is_no_shape_of_a_pipeline_is_one_line(tmp_path: Path, content: str) -> None:
-    from energy_rating.workloads.diffusers import read_shape
+    from energy_rating.benchmarking.workloads.diffusers import read_shape
 
     path = tmp_path / "shape.json"
     path.write_text(content, encoding="utf-8")

@@ -29,13 +29,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from energy_rating import BadInput, EnergyRatingError, load
-from energy_rating.addresses import Listener, is_here, listener
-from energy_rating.exchanges import EndpointFailed
+from energy_rating.benchmarking.addresses import Listener, is_here, listener
+from energy_rating.benchmarking.exchanges import EndpointFailed
+from energy_rating.benchmarking.serving import poisson_times
+from energy_rating.benchmarking.tasks.synthetic import picture
+from energy_rating.benchmarking.work import Item, Settings
+from energy_rating.benchmarking.workloads import prepare
+from energy_rating.benchmarking.workloads.endpoint import Endpoint
+from energy_rating.benchmarking.workloads.endpoint.dialects import UNKNOWN
+from energy_rating.benchmarking.workloads.endpoint.server import Known, found_server
+from energy_rating.benchmarking.workloads.llama_cpp import LlamaCpp
 from energy_rating.nouns.records import Model
-from energy_rating.tasks.synthetic import picture
-from energy_rating.workloads import Item, Settings, poisson_times, prepare
-from energy_rating.workloads.endpoint import UNKNOWN, Endpoint, Known, found_server
-from energy_rating.workloads.llama_cpp import LlamaCpp
 
 PATIENCE_S = 30.0
 MODEL = "org/tiny"
@@ -316,7 +320,7 @@ def test_exactly_so_many_requests_are_under_way_as_the_servers_log_says(concurre
 
 @pytest.mark.parametrize("way", [{"concurrency": 4}, {"request_rate": 40.0}])
 def test_whoever_wants_to_know_is_told_how_many_are_answered(monkeypatch, way):
-    monkeypatch.setattr("energy_rating.exchanges.TELLS_EVERY_S", 0.05)
+    monkeypatch.setattr("energy_rating.benchmarking.exchanges.TELLS_EVERY_S", 0.05)
 
     def slowly(talk):
         time.sleep(0.1)

@@ -15,9 +15,9 @@ from types import ModuleType
 import pytest
 
 from energy_rating import Record, load, rate
+from energy_rating.benchmarking.work import Item
 from energy_rating.nouns.quantities import Estimate, with_doubt
 from energy_rating.nouns.records import Channel, Environment, Finding, Measurement, Provenance
-from energy_rating.workloads import Item
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 WIDTH = 80

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from energy_rating import BadInput, gguf
+from energy_rating import BadInput
+from energy_rating.benchmarking import gguf
 
 
 def string(text: str) -> bytes:

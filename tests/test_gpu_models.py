@@ -117,7 +117,7 @@ def test_nothing_names_the_machine_or_a_folder(measured: Path) -> None:
 def test_each_network_has_as_many_parameters_as_the_model_whose_shape_it_has(programme: ModuleType) -> None:
     import torch
 
-    published = {  # energy_rating/tasks/configs/README.md
+    published = {  # energy_rating/benchmarking/tasks/configs/README.md
         ("chat", "smollm2-135m"): 134_515_008,
         ("chat", "llama-3.2-1b"): 1_235_814_400,
         ("chat", "llama-3.1-8b"): 8_030_261_248,

@@ -19,18 +19,19 @@ from hypothesis import strategies as st
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, load, measure, rate, summarise
+from energy_rating.benchmarking.gguf import described
+from energy_rating.benchmarking.tasks import read_items
+from energy_rating.benchmarking.work import Settings
+from energy_rating.benchmarking.workloads import llama_cpp, prepare
 from energy_rating.files.journal import encoded
 from energy_rating.files.reading import GROWS_FREELY, read_journal
 from energy_rating.files.record import LARGEST_RECORD, record_from_json
 from energy_rating.files.strict import read_toml
-from energy_rating.gguf import described
 from energy_rating.measuring.counts import read_counts
 from energy_rating.publishing import card, label
 from energy_rating.publishing.exports import csv
 from energy_rating.publishing.folder import publish
 from energy_rating.publishing.strangers import for_terminal, in_json
-from energy_rating.tasks import read_items
-from energy_rating.workloads import Settings, llama_cpp, prepare
 
 TOP = Path(__file__).parents[1]
 
@@ -350,7 +351,7 @@ def test_a_yaml_bomb_in_a_card_is_refused_and_no_tag_is_obeyed(folder):
 def test_a_gguf_file_that_promises_the_world_is_refused(tmp_path, monkeypatch):
     import struct
 
-    from energy_rating import gguf
+    from energy_rating.benchmarking import gguf
 
     monkeypatch.setattr(gguf, "MOST_STRINGS", 50_000)
 
@@ -446,9 +447,9 @@ def test_a_run_is_not_resumed_through_a_link(folder, tmp_path):
     "name", ["../../etc/passwd", "/etc/passwd", "..", "nvidia-h100-sxm-80gb/../x", "a\0b"]
 )
 def test_no_name_of_a_profile_a_scheme_or_a_task_is_a_path(name):
+    from energy_rating.benchmarking.tasks import load_task
     from energy_rating.judging.profiles import load_profile
     from energy_rating.judging.schemes import load_scheme
-    from energy_rating.tasks import load_task
 
     for read in (load_profile, load_scheme, load_task):
         with pytest.raises(BadInput, match="there is no"):
@@ -465,7 +466,7 @@ def test_weights_in_pickles_are_not_loaded_and_code_of_a_model_is_not_run(tmp_pa
     with pytest.raises(BadInput, match="not a GGUF file"):
         prepare("llama_cpp", str(tmp_path / "model.gguf"), Settings())
     assert not owned.exists()
-    source = (TOP / "energy_rating" / "workloads" / "diffusers.py").read_text()
+    source = (TOP / "energy_rating" / "benchmarking" / "workloads" / "diffusers.py").read_text()
     assert "use_safetensors=True" in source
     assert "trust_remote_code=False" in source
 
@@ -486,7 +487,7 @@ def test_nothing_in_the_package_unpickles_evaluates_or_uses_a_shell():
 
 
 def test_the_process_of_a_model_gets_no_secret_of_ours(monkeypatch):
-    from energy_rating.child import environment_of_a_model
+    from energy_rating.benchmarking.child import environment_of_a_model
 
     secrets = dict.fromkeys(
         (

@@ -22,9 +22,10 @@ from pathlib import Path
 
 import pytest
 
+from energy_rating.benchmarking.work import Item, Settings
+from energy_rating.benchmarking.workloads import prepare
+from energy_rating.benchmarking.workloads.llama_cpp import LlamaCpp, ServerFailed
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
-from energy_rating.workloads import Item, Settings, prepare
-from energy_rating.workloads.llama_cpp import LlamaCpp, ServerFailed
 
 LONGEST = 12
 PATIENCE_S = 20.0
@@ -191,7 +192,7 @@ def test_a_model_that_cannot_be_loaded_is_told_by_its_cause(gguf: Path) -> None:
 
 
 def test_a_missing_package_names_the_command_that_brings_it(gguf: Path) -> None:
-    hidden = "import sys; sys.modules['xllamacpp'] = None; from energy_rating.workloads.llama_cpp import serve; serve()"
+    hidden = "import sys; sys.modules['xllamacpp'] = None; from energy_rating.benchmarking.workloads.llama_cpp import serve; serve()"
     workload = LlamaCpp(gguf, server=(sys.executable, "-P", "-c", hidden))
     with pytest.raises(EnergyRatingError) as caught:
         workload.load()
@@ -209,7 +210,7 @@ def test_files_that_are_no_model_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_the_package_that_runs_models_is_loaded_by_nobody_else() -> None:
-    code = "import sys, energy_rating.workloads.llama_cpp; sys.exit('xllamacpp' in sys.modules)"
+    code = "import sys, energy_rating.benchmarking.workloads.llama_cpp; sys.exit('xllamacpp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -230,7 +231,9 @@ def test_a_parent_killed_while_the_model_loads_takes_the_server_with_it(gguf: Pa
         encoding="utf-8",
     )
     code = f"import sys; sys.path.insert(0, {str(gguf.parent)!r})\n"
-    code += f"from energy_rating.workloads.llama_cpp import LlamaCpp; LlamaCpp({str(gguf)!r}).load()"
+    code += (
+        f"from energy_rating.benchmarking.workloads.llama_cpp import LlamaCpp; LlamaCpp({str(gguf)!r}).load()"
+    )
     with subprocess.Popen([sys.executable, "-c", code]) as parent:
         until = time.monotonic() + PATIENCE_S
         while not (gguf.parent / "pid").exists():
@@ -334,7 +337,7 @@ def test_the_server_outlives_the_thread_that_loaded_it() -> None:
 def test_a_parent_that_is_killed_takes_its_server_with_it(where: str) -> None:
     code = f"""
 import threading, time
-from energy_rating.workloads.llama_cpp import LlamaCpp
+from energy_rating.benchmarking.workloads.llama_cpp import LlamaCpp
 workload = LlamaCpp({str(the_model())!r}, n_ctx=512)
 if {where!r} == "main":
     workload.load()

@@ -29,7 +29,10 @@ def test_the_wheel_carries_profiles_schemes_tasks_and_its_types(unpacked):
     package = unpacked / "energy_rating"
     for path in TOP.glob("hardware_profiles/*.toml"):
         assert (package / "hardware_profiles" / path.name).read_bytes() == path.read_bytes()
-    for path in [*TOP.glob("energy_rating/judging/schemes/*.toml"), *TOP.glob("energy_rating/tasks/*.*l")]:
+    for path in [
+        *TOP.glob("energy_rating/judging/schemes/*.toml"),
+        *TOP.glob("energy_rating/benchmarking/tasks/*.*l"),
+    ]:
         assert (package / path.relative_to(TOP / "energy_rating")).is_file()
     assert (package / "py.typed").is_file()
 
@@ -39,7 +42,7 @@ def test_an_installed_wheel_finds_its_data(unpacked, tmp_path):
         "import energy_rating, pathlib\n"
         "from energy_rating.judging.profiles import profiles\n"
         "from energy_rating.judging.schemes import load_scheme\n"
-        "from energy_rating.tasks import load_task, tasks\n"
+        "from energy_rating.benchmarking.tasks import load_task, tasks\n"
         "assert 'site' in energy_rating.__file__, energy_rating.__file__\n"
         "assert energy_rating.hardware_profiles().is_dir()\n"
         "print(len(profiles()), load_scheme().name, *[load_task(name).name for name in tasks()])\n"

@@ -27,7 +27,7 @@ sys.path[:0] = [{tests!r}]
 from virtual import FakeDevice, VirtualClock, constant
 from energy_rating import load, measure, rate
 from energy_rating.cli import main
-from energy_rating.benchmarking import benchmark
+from energy_rating.benchmarking.function import benchmark
 from energy_rating.nouns.records import Device
 from energy_rating.measuring.sensors import Detection
 
@@ -287,7 +287,7 @@ def test_the_users_own_command_gets_the_users_environment(tmp_path):
     before=st.sampled_from(["CUDA_", "NVIDIA_", "GGML_", "X_", ""]),
 )
 def test_no_name_that_speaks_of_a_secret_is_let_through_to_a_model(name, before):
-    from energy_rating.child import environment_of_a_model
+    from energy_rating.benchmarking.child import environment_of_a_model
 
     assert (
         "s3cret"

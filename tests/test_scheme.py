@@ -16,12 +16,12 @@ from types import ModuleType
 
 import pytest
 
+from energy_rating.benchmarking.tasks import load_task, tasks
 from energy_rating.judging.operating_point import weight_bits
 from energy_rating.judging.rating import rating_schema
 from energy_rating.judging.schemes import SCHEMES, load_scheme, scheme_schema, schemes
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import TRAINING
-from energy_rating.tasks import load_task, tasks
 
 # A published scheme never changes by a byte; a new vintage is a new file and a new line here.
 FROZEN = {

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import energy_rating.workloads.transformers
+import energy_rating.benchmarking.workloads.transformers
+from energy_rating.benchmarking.work import Item, Settings
+from energy_rating.benchmarking.workloads.sentence_transformers import SentenceTransformers, prepared
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Model
-from energy_rating.workloads import Item, Settings
-from energy_rating.workloads.sentence_transformers import SentenceTransformers, prepared
 
 MISSING = [
     name
@@ -121,7 +121,7 @@ def test_transformers_itself_counts_the_same_tokens_of_the_same_model(minilm: Pa
         Item(text="Two cups of tea, please."),
     ]
     works = []
-    for of in (prepared, energy_rating.workloads.transformers.prepared):
+    for of in (prepared, energy_rating.benchmarking.workloads.transformers.prepared):
         workload, _ = of(str(minilm), Settings(task="feature-extraction", batch_size=2))
         with closing(workload):  # type: ignore[type-var]
             workload.load()

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from energy_rating import BadInput, EnergyRatingError
-from energy_rating.benchmarking import planned
-from energy_rating.tasks import (
+from energy_rating.benchmarking.plan import planned
+from energy_rating.benchmarking.serving import poisson_times
+from energy_rating.benchmarking.tasks import (
     FOLDER,
     Dataset,
     check_items,
@@ -26,8 +27,9 @@ from energy_rating.tasks import (
     task_schema,
     tasks,
 )
-from energy_rating.tasks.synthetic import picture, sound
-from energy_rating.workloads import Item, Settings, parse_options, poisson_times, refuse
+from energy_rating.benchmarking.tasks.synthetic import picture, sound
+from energy_rating.benchmarking.work import Item, Settings, refuse
+from energy_rating.benchmarking.workloads import parse_options
 
 AES = {
     "text-generation": ("text",),
@@ -93,7 +95,7 @@ def test_every_task_can_be_shown_without_a_network(name):
 
 @pytest.mark.usefixtures("pydantic_of_the_schemas")
 def test_the_published_schema_of_tasks_is_that_of_the_code():
-    published = FOLDER.parents[1] / "docs" / "schemas" / "task.schema.json"
+    published = FOLDER.parents[2] / "docs" / "schemas" / "task.schema.json"
     assert json.loads(published.read_text()) == task_schema(), "run: python docs/schemas/write.py"
 
 
@@ -321,7 +323,7 @@ def test_items_of_a_hub_are_fetched_only_where_the_user_asks(hub):
 
 
 def test_rows_of_a_hub_become_items_whatever_shape_they_have(hub):
-    from energy_rating.tasks.hub import items_of
+    from energy_rating.benchmarking.tasks.hub import items_of
 
     feature = hub.Image()
     table = FakeTable(

@@ -22,21 +22,21 @@ from typing import Any
 
 import pytest
 
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
-from energy_rating.nouns.records import Model
-from energy_rating.tasks.synthetic import picture, sound
-from energy_rating.workloads import Done, Item, Settings, prepare
-from energy_rating.workloads.transformers import (
+from energy_rating.benchmarking.tasks.synthetic import picture, sound
+from energy_rating.benchmarking.work import Done, Item, Settings
+from energy_rating.benchmarking.workloads import prepare
+from energy_rating.benchmarking.workloads.transformers import prepared
+from energy_rating.benchmarking.workloads.transformers.checkpoint import (
     LARGEST_CONFIG,
-    TOKENS_PER_WORD,
-    ModelFailed,
-    Transformers,
     code_of_others,
-    prepared,
-    resampled,
-    samples,
     shipped_configurations,
 )
+from energy_rating.benchmarking.workloads.transformers.library import ModelFailed
+from energy_rating.benchmarking.workloads.transformers.sounds import resampled, samples
+from energy_rating.benchmarking.workloads.transformers.stand_ins import TOKENS_PER_WORD
+from energy_rating.benchmarking.workloads.transformers.workload import Transformers
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import Model
 
 MISSING = [name for name in ("torch", "transformers", "PIL") if importlib.util.find_spec(name) is None]
 needs_transformers = pytest.mark.skipif(
@@ -116,7 +116,7 @@ def _one_thread() -> Iterator[None]:
 
 def test_the_libraries_are_not_loaded_by_importing_the_workload() -> None:
     code = """
-import sys, energy_rating.workloads.transformers, energy_rating.workloads.sentence_transformers, energy_rating.workloads.vllm
+import sys, energy_rating.benchmarking.workloads.transformers, energy_rating.benchmarking.workloads.sentence_transformers, energy_rating.benchmarking.workloads.vllm
 sys.exit(bool({"torch", "transformers", "sentence_transformers", "vllm", "numpy"} & set(sys.modules)))
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -222,7 +222,7 @@ def test_every_task_counts_what_an_independent_count_finds(
 @needs_transformers
 @together
 def test_every_shipped_architecture_has_the_published_number_of_parameters() -> None:
-    # energy_rating/tasks/configs/README.md says where each shape and number was read.
+    # energy_rating/benchmarking/tasks/configs/README.md says where each shape and number was read.
     published = {
         ("text-generation", "smollm2-135m"): 134_515_008,
         ("text-generation", "llama-3.2-1b"): 1_235_814_400,

@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
+from energy_rating.benchmarking.tasks import task_schema
 from energy_rating.files.record import condition_schema, record_schema
 from energy_rating.files.whole import write_whole
 from energy_rating.judging.profiles import profile_schema
 from energy_rating.judging.rating import rating_schema
 from energy_rating.judging.schemes import scheme_schema
-from energy_rating.tasks import task_schema
 
 folder = Path(__file__).parent
 for name, schema in (

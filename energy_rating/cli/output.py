@@ -29,7 +29,7 @@ def progress_line() -> Callable[[Any], None] | None:
         return None
     import shutil
 
-    from energy_rating import benchmarking
+    from energy_rating.benchmarking import progress
 
     width = max(min(shutil.get_terminal_size().columns, 80) - 2, 20)
     shown = ""
@@ -37,7 +37,7 @@ def progress_line() -> Callable[[Any], None] | None:
     def show(now: Any) -> None:
         nonlocal shown
         over = not now.phase or (now.phase == "idle-after" and now.share >= 1)
-        line = "" if over else benchmarking.progress_line(now, width)
+        line = "" if over else progress.progress_line(now, width)
         if line != shown:
             shown = line
             click.echo(f"\r{line:<{width}}" + ("" if line else "\r"), nl=False, err=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 
 # The folder of the tasks and of what they ask.
-TASKS = PACKAGE / "tasks"
+TASKS = PACKAGE / "benchmarking" / "tasks"
 
 
 def hardware_profiles() -> Path:

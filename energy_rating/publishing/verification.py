@@ -26,6 +26,7 @@ from energy_rating.files import reading
 from energy_rating.files.journal import JOURNAL_NAMES
 from energy_rating.files.reading import Journal
 from energy_rating.files.record import RECORD_NAME, record_from_json, refuse_journal_alone
+from energy_rating.files.shipped import TASKS
 from energy_rating.files.strict import json_object
 from energy_rating.judging.evidence import (
     MOST_DIFFERENCES,
@@ -52,7 +53,6 @@ from energy_rating.nouns.records import MEASURED, Finding, Rating, Record, plain
 from energy_rating.publishing import card, label, splice, words
 from energy_rating.publishing.folder import RATING_NAME
 from energy_rating.publishing.label import picture
-from energy_rating.tasks import FOLDER as TASKS
 from energy_rating.version import __version__
 
 LARGEST_FILE = 16 << 20  # bytes of a label, a card or a rating

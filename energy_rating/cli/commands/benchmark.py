@@ -159,15 +159,16 @@ def benchmark(
     import shlex
     from dataclasses import replace
 
-    from energy_rating import benchmarking
+    from energy_rating.benchmarking import conduct, workloads
+    from energy_rating.benchmarking.plan import planned
+    from energy_rating.benchmarking.tasks import load_task
+    from energy_rating.benchmarking.workloads import parse_options, prepare
     from energy_rating.judging.footprint.carbon import check_zone, footprint
     from energy_rating.judging.quality import parse_quality, read_results
     from energy_rating.judging.rating import judge
     from energy_rating.judging.schemes import load_scheme
     from energy_rating.publishing.folder import publish
     from energy_rating.publishing.terminal import ratings, records
-    from energy_rating.tasks import load_task
-    from energy_rating.workloads import parse_options, prepare
 
     if batch is not None or sweep is not None:
         _many(model, batch, sweep, output_dir, seed, strict, as_json)
@@ -178,7 +179,7 @@ def benchmark(
         raise click.UsageError("Missing argument 'MODEL'.")
     task = load_task(task_name)
     quality = [parse_quality(one, place="--quality") for one in qualities]
-    plan = benchmarking.planned(
+    plan = planned(
         task,
         protocol=protocol,
         items=items,
@@ -195,7 +196,7 @@ def benchmark(
         },
         quality=[*quality, *(read_results(quality_from) if quality_from is not None else ())],
     )
-    name = workload or benchmarking.default_workload(task, model, endpoint=wishes["endpoint"])
+    name = workload or workloads.default_workload(task, model, endpoint=wishes["endpoint"])
     plan = replace(plan, workload=name)
     rules = load_scheme(scheme)
     if zone is not None:
@@ -209,7 +210,7 @@ def benchmark(
     said: list[str] = []
     try:
         with _ended_in_order():
-            run = benchmarking.run_plan(
+            run = conduct.run_plan(
                 prepared,
                 plan,
                 model=described,
@@ -258,9 +259,9 @@ def _many(
     as_json: bool,
 ) -> None:
     """A batch or a sweep: runs it, writes the tables and the curve, prints the table."""
-    from energy_rating import batches
+    from energy_rating.benchmarking import batches
+    from energy_rating.benchmarking import tables as publisher
     from energy_rating.files.whole import write_whole
-    from energy_rating.publishers import batch as publisher
 
     if output_dir is None:
         raise BadInput(

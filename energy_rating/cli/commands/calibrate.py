@@ -83,9 +83,10 @@ def calibrate(
 
     Small models of random weights are run, in a random order, and their energies compared with those that the reference took.
     """
-    from energy_rating import calibration
+    from energy_rating.benchmarking.calibration import calibrate
+    from energy_rating.cli.texts import calibration
 
-    found = calibration.calibrate(
+    found = calibrate.calibrate(
         output,
         records=records,
         reference=reference,
@@ -100,6 +101,6 @@ def calibrate(
         progress=progress_line(),
     )
     if as_json:
-        say(as_json_text(calibration.calibration_to_json(found)))
+        say(as_json_text(calibrate.calibration_to_json(found)))
     else:
         say(calibration.calibration_to_text(found))

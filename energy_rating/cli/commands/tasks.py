@@ -13,10 +13,10 @@ from energy_rating.cli.output import as_json_text, say
 @json_option
 def tasks(name: str | None, as_json: bool) -> None:
     """The tasks that ship, with their protocols; with NAME, one of them in full."""
+    from energy_rating.benchmarking.tasks import load_task
+    from energy_rating.benchmarking.tasks import tasks as known
     from energy_rating.cli.texts import tasks
     from energy_rating.nouns.records import plain
-    from energy_rating.tasks import load_task
-    from energy_rating.tasks import tasks as known
 
     if name is not None:
         one = load_task(name)

@@ -10,7 +10,7 @@ from energy_rating.publishing.terminal.layout import WIDTH, entry_lines
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from energy_rating.tasks import TaskFile
+    from energy_rating.benchmarking.tasks import TaskFile
 
 
 def tasks_to_text(values: Iterable[TaskFile]) -> str:

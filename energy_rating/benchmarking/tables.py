@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from energy_rating.batches import Outcome, asked, differing
+from energy_rating.benchmarking.batches import Outcome, asked, differing
+from energy_rating.benchmarking.withheld import shown
 from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput, NotMeasured
 from energy_rating.nouns.quantities import EnergyPerUnit, Estimate, with_doubt
 from energy_rating.nouns.records import MEASURED, Measurement, Record
 from energy_rating.publishing.exports.csv import defused
 from energy_rating.publishing.facts import lead
-from energy_rating.withheld import shown
 
 LONGEST_MODEL = 40
 

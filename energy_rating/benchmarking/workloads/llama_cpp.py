@@ -25,16 +25,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from energy_rating import gguf
-from energy_rating.child import die_with_parent, environment_of_a_model
+from energy_rating.benchmarking import gguf
+from energy_rating.benchmarking.child import die_with_parent, environment_of_a_model
+from energy_rating.benchmarking.work import Item, Settings, Workload, refuse, text_of
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Model, Number
-from energy_rating.workloads import Item, Settings, Workload, refuse, text_of
 
 HOST = "127.0.0.1"
 
 # -P: no module of the working directory stands in for one of Python's own.
-SERVER = (sys.executable, "-P", "-m", "energy_rating.workloads.llama_cpp")
+SERVER = (sys.executable, "-P", "-m", "energy_rating.benchmarking.workloads.llama_cpp")
 
 INSTALL = 'Run: pip install "energy-rating[llama-cpp]"'
 UPGRADE = 'Run: pip install --upgrade "energy-rating[llama-cpp]"'

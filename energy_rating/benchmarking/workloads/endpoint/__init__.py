@@ -17,73 +17,49 @@ What each server understands beyond the common part (read 2026-11-22):
 from __future__ import annotations
 
 import base64
-import contextlib
 import http.client
 import itertools
 import json
-import math
 import os
-import re
-import socket
 import time
-import urllib.parse
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from energy_rating.addresses import PROC, is_here, listener
-from energy_rating.exchanges import LARGEST_REPLY, LOOK, EndpointFailed, Exchange, Server, Stream, quoted
-from energy_rating.measuring import processes
+from energy_rating.benchmarking.exchanges import (
+    LARGEST_REPLY,
+    LOOK,
+    EndpointFailed,
+    Exchange,
+    Server,
+    Stream,
+    quoted,
+)
+from energy_rating.benchmarking.serving import Answered, poisson_times, served
+from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workload, refuse, text_of
+from energy_rating.benchmarking.workloads.endpoint.server import (
+    GENERATES,
+    Known,
+    Reply,
+    asked_about,
+    found_server,
+    key_from,
+    parsed,
+    reason_told,
+    refuse_unfit,
+    told_by,
+)
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Finding, Model, Number
-from energy_rating.workloads import (
-    Answered,
-    Done,
-    Item,
-    Settings,
-    Stretch,
-    Workload,
-    poisson_times,
-    refuse,
-    served,
-    text_of,
-)
 
-ABOUT_S = 10.0  # each question about the server itself
 SILENCE_S = 600.0  # without a byte; a long prompt in a long queue
 ANSWER_S = 3600.0  # 32,768 tokens at 9 a second
-
-LARGEST_ABOUT = 4 << 20  # /get_server_info of SGLang is some 100 kB
 LARGEST_REFUSAL = 64 << 10
 MOST_TOKENS = 1_000_000_000  # of one answer: more is no number of tokens
 
-
 # Requests at a rate that are sent later than planned by more, on average, are not the arrivals that were asked for.
 LATE_S = 0.05
-
-GENERATES = ("text-generation", "image-text-to-text")
 EMBEDS = ("feature-extraction", "sentence-similarity")
-
-# Processes that only pass on what comes to them. ssh leads to another machine for certain; the others may stay on this one.
-TUNNELS = ("ssh", "sshd", "sshd-session", "autossh")
-PASSES_ON = (
-    *(
-        "kubectl",
-        "socat",
-        "chisel",
-        "cloudflared",
-        "ngrok",
-        "stunnel",
-        "stunnel4",
-        "frpc",
-        "frps",
-        "tailscaled",
-    ),
-    *("nginx", "haproxy", "envoy", "caddy", "traefik", "litellm"),
-)
-
 OURS = ("api", "api_key_env", "unique_prefix", "timeout_s", "answer_timeout_s", "server_pid")
 
 # What the benchmark sets itself, by its own options; and what would make one request several.
@@ -100,70 +76,6 @@ TAKEN: Mapping[str, str] = {
         "Options are written into the record: put the key into a variable and name that, with --option api_key_env=NAME",
     ),
 }
-
-WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dialect:
-    """What one kind of server understands, beyond what all do. ``name`` empty: nobody knows which it is.
-
-    ``uncached``: what is sent so that no prompt is answered from a cache; ``salted``: a salt of its own with each request does
-    that. ``least``: it can be told how many tokens there must be; ``exactly``: it can be told not to end by itself. ``thinks``:
-    how it is told to think or not to. ``cuts``: it can cut inputs. ``fills``: it takes what comes after (a suffix).
-    ``cache_off``: how its cache is switched off when it is started.
-    """
-
-    name: str = ""
-    uncached: Mapping[str, object] = field(default_factory=dict)
-    salted: bool = False
-    least: bool = False
-    exactly: bool = False
-    thinks: Literal["template", "effort"] | None = None
-    cuts: bool = False
-    fills: bool = False
-    cache_off: str = "See how the server's prompt cache is switched off"
-
-
-VLLM = Dialect(
-    name="vLLM",
-    salted=True,
-    least=True,
-    exactly=True,
-    thinks="template",
-    cuts=True,
-    cache_off="Start vLLM with --no-enable-prefix-caching",
-)
-SGLANG = Dialect(
-    name="SGLang",
-    salted=True,
-    least=True,
-    exactly=True,
-    thinks="template",
-    fills=True,
-    cache_off="Start SGLang with --disable-radix-cache",
-)
-LLAMA_CPP = Dialect(
-    name="llama.cpp",
-    uncached={"cache_prompt": False},
-    exactly=True,
-    thinks="template",
-    cache_off="Start llama-server with --no-cache-prompt",
-)
-OLLAMA = Dialect(
-    name="Ollama",
-    thinks="effort",
-    fills=True,
-    cache_off="Ollama cannot switch it off; --option unique_prefix=true makes every prompt begin differently",
-)
-TGI = Dialect(
-    name="TGI", cache_off="Start TGI with USE_PREFIX_CACHING=0 and PREFIX_CACHING=0 in its environment"
-)
-TEI = Dialect(name="TEI")
-UNKNOWN = Dialect()
-
-# What they write into ``owned_by`` of their models.
-OWNERS: Mapping[str, Dialect] = {"vllm": VLLM, "sglang": SGLANG, "llamacpp": LLAMA_CPP, "library": OLLAMA}
 
 
 def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
@@ -198,296 +110,10 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     for name, remedy in TAKEN.items():
         if name in settings.options:
             raise BadInput("is not to be set in this way", remedy, place=f"--option {name}")
-    server = found_server(settings.endpoint, key=_key(settings.options))
-    known = _asked_about(server, model)
-    _check(settings, known.dialect)
+    server = found_server(settings.endpoint, key=key_from(settings.options))
+    known = asked_about(server, model)
+    refuse_unfit(settings, known.dialect)
     return Endpoint(server, known, settings), known.model
-
-
-# ------------------------------------------------------------------------------------------------------------ the server
-
-
-def found_server(url: str, *, key: str | None = None, proc: Path = PROC) -> Server:
-    """The server of that URL, if it is on this machine.
-
-    Raises:
-        BadInput: this is no such URL, there is no such host, or it is not this machine.
-    """
-    place = "--endpoint"
-    try:
-        parts = urllib.parse.urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise BadInput(f"is no URL ({error})", "Such as http://127.0.0.1:8000/v1", place=place) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
-        raise BadInput("is no URL of a server", "Such as http://127.0.0.1:8000/v1", place=place)
-    if parts.username is not None or parts.password is not None:
-        raise BadInput(
-            "holds a name or a password",
-            "Name the variable of a key with --option api_key_env=NAME",
-            place=place,
-        )
-    if parts.query or parts.fragment:
-        raise BadInput("has something behind its path", "Such as http://127.0.0.1:8000/v1", place=place)
-    path = parts.path.rstrip("/")
-    for ending in ("/chat/completions", "/completions", "/embeddings", "/models"):
-        path = path.removesuffix(ending)
-    if not re.fullmatch(r"v\d+", path.rpartition("/")[2]):
-        path += "/v1"
-    secure = parts.scheme == "https"
-    port = port or (443 if secure else 80)
-    places = _places(parts.hostname, port)
-    return Server(
-        host=parts.hostname,
-        port=port,
-        base=path,
-        secure=secure,
-        places=places,
-        key=key,
-        findings=tuple(_who_answers(places, port, proc)),
-    )
-
-
-def _places(host: str, port: int) -> tuple[tuple[Any, ...], ...]:
-    """The socket addresses of a host, which are all this machine's."""
-    try:
-        # Servers are started with 0.0.0.0 and named so; nobody can be called under it everywhere.
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  compared, not bound to
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise BadInput(
-            f"there is no host {host[:80]!r} ({reason})", "Check the name", place="--endpoint"
-        ) from None
-    places = tuple(dict.fromkeys(place for *_, place in found))
-    if not places or not all(is_here(str(place[0]), place[3] if len(place) > 3 else 0) for place in places):
-        raise BadInput(
-            "the server is not on this machine, and only the energy of this one can be measured here",
-            "Run this on the server's machine, or there: energy-rating measure -- COMMAND; a container of this machine is reached "
-            "by a published port of 127.0.0.1",
-            place="--endpoint",
-        )
-    return places
-
-
-def _who_answers(places: Sequence[tuple[Any, ...]], port: int, proc: Path) -> Iterator[Finding]:
-    """Looks who listens; that process's work on the devices is then no stranger's.
-
-    Raises:
-        BadInput: it is a tunnel to another machine.
-    """
-    # One name may be several addresses (::1 and 127.0.0.1), which are tried in this order.
-    who = next(filter(None, (listener(str(place[0]), port, proc=proc) for place in places)), None)
-    if who is not None and who.name in TUNNELS:
-        raise BadInput(
-            f"behind this port is a tunnel ({who.name}): the server is on another machine, and only the energy of this one can be "
-            "measured here",
-            "Run this on the server's machine, or there: energy-rating measure -- COMMAND",
-            place="--endpoint",
-        )
-    for pid in who.pids if who is not None else ():
-        processes.declare(pid)
-    if who is not None and who.name in PASSES_ON:
-        yield Finding(
-            code="server-may-be-elsewhere",
-            message=f"behind the endpoint is {who.name}, which passes requests on; whether the model runs on this machine cannot be told",
-            remedy="Name the server's own address",
-            severity="degrades",
-        )
-    elif who is None or not who.pids:
-        yield Finding(
-            code="server-process-unknown",
-            message="which process answers cannot be told (another user's, or a container's): its work counts as a stranger's, and "
-            "whether it is on this machine is believed",
-            remedy="Run this as the user of the server, or name its process with --option server_pid=NUMBER",
-        )
-
-
-def _key(options: Mapping[str, object]) -> str | None:
-    name = options.get("api_key_env")
-    if name is None:
-        return None
-    place = "--option api_key_env"
-    key = os.environ.get(str(name), "").strip()
-    if not key:
-        raise BadInput(
-            f"there is no variable {str(name)[:80]!r}", "Name the one that holds the key", place=place
-        )
-    if not (key.isascii() and key.isprintable()):
-        raise BadInput(
-            "what is in the variable is no key", "A key is one line of letters and digits", place=place
-        )
-    return key
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
-    """What a server says of itself and of the model. ``served_as``: what it calls the model. ``slots``: requests at once."""
-
-    dialect: Dialect
-    served_as: str
-    model: Model
-    version: str = ""
-    slots: int | None = None
-
-
-def _asked_about(server: Server, model: str) -> Known:
-    """Asks for the server's models, and then by its own ways what it is."""
-    status, about = _told(server, f"{server.base}/models")
-    listed = about.get("data") if status == 200 else None
-    entries = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    if status in (401, 403):
-        raise BadInput(
-            "the server wants a key",
-            "Name the variable that holds it: --option api_key_env=NAME",
-            place="--endpoint",
-        )
-    if status not in (200, 404, 405, 501):
-        raise EndpointFailed(
-            f"the server is not ready: it answers with status {status} ({quoted(_reason(about), server.key)})",
-            "Wait until it has loaded its model, or look at its log",
-        )
-    found = _chosen(entries, model)
-    served_as = str(found.get("id", model))
-    dialect = OWNERS.get(str(found.get("owned_by")), UNKNOWN)
-    described = Model(id=_plain_name(model))
-    version, slots = "", None
-    if dialect is LLAMA_CPP:
-        meta = found.get("meta")
-        meta = meta if isinstance(meta, dict) else {}
-        described = replace(
-            described, parameters=_whole(meta.get("n_params")), dtype=_word(meta.get("ftype")).lower() or None
-        )
-        props = _perhaps_told(server, "/props")
-        version, slots = _word(props.get("build_info")), _whole(props.get("total_slots"))
-    elif dialect is VLLM:
-        version = _word(_perhaps_told(server, "/version").get("version"))
-    elif dialect is SGLANG:
-        version = _word(_perhaps_told(server, "/get_server_info").get("version"))
-    elif dialect is OLLAMA:
-        version = _word(_perhaps_told(server, "/api/version").get("version"))
-        _refuse_cloud(server, served_as)
-    else:
-        info = _perhaps_told(server, "/info")
-        if "model_id" in info and ("max_total_tokens" in info or "auto_truncate" in info):
-            dialect, version = TGI if "max_total_tokens" in info else TEI, _word(info.get("version"))
-            dtype = _word(str(info.get("model_dtype") or "").removeprefix("torch."))
-            described = replace(described, dtype=dtype or None, revision=_word(info.get("model_sha")) or None)
-    return Known(dialect=dialect, served_as=served_as, model=described, version=version, slots=slots)
-
-
-def _chosen(entries: Sequence[Mapping[str, Any]], model: str) -> Mapping[str, Any]:
-    """The entry of that model; empty where the server lists none.
-
-    Raises:
-        BadInput: it lists others.
-    """
-    if not entries:
-        return {}
-    for same in (
-        lambda name: name == model,
-        lambda name: name == f"{model}:latest",  # Ollama's
-        lambda name: name.rpartition("/")[2] in (model, f"{model}.gguf"),  # llama.cpp's: the path of the file
-    ):
-        for entry in entries:
-            if same(str(entry.get("id"))):
-                return entry
-    names = ", ".join(repr(_plain_name(str(entry.get("id")))[:80]) for entry in entries[:8])
-    more = f" and {len(entries) - 8} more" if len(entries) > 8 else ""
-    raise BadInput(f"the server has no model {model[:80]!r}", f"It has: {names}{more}", place="MODEL")
-
-
-def _refuse_cloud(server: Server, model: str) -> None:
-    """Ollama also passes requests on to its maker's servers, for models that it marks so (https://docs.ollama.com/cloud).
-
-    Raises:
-        BadInput: this is one of them.
-    """
-    listed = _perhaps_told(server, "/api/tags").get("models")
-    for one in listed if isinstance(listed, list) else ():
-        if isinstance(one, dict) and one.get("name") == model and one.get("remote_host"):
-            break
-    else:
-        if not re.search(r"[:-]cloud$", model):
-            return
-    raise BadInput(
-        "this model runs in a cloud, and only the energy of this machine can be measured here",
-        "Take a model that runs here",
-        place="MODEL",
-    )
-
-
-def _plain_name(model: str) -> str:
-    """The name for the record, which has no paths."""
-    path = model.startswith(("/", "./", "../", "~")) or "\\" in model
-    with contextlib.suppress(OSError, ValueError):  # too long, or with a zero in it: no path
-        path = path or Path(model).exists()
-    return re.split(r"[/\\]", model.rstrip("/\\"))[-1] or model if path else model
-
-
-def _word(value: object) -> str:
-    """A version, a type: one plain word, or nothing."""
-    return value if isinstance(value, str) and WORD.fullmatch(value) else ""
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 60 else None
-
-
-def _check(settings: Settings, dialect: Dialect) -> None:
-    """Refuses what this kind of server has no way to do."""
-    who = dialect.name or "this server"
-    if settings.min_new_tokens is not None and not dialect.least:
-        if not dialect.exactly:
-            raise BadInput(
-                f"{who} cannot be told how many new tokens there must be",
-                "Leave it out; vLLM, SGLang and llama.cpp can",
-                place="--min-new-tokens",
-            )
-        if settings.min_new_tokens != settings.max_new_tokens:
-            raise BadInput(
-                f"{who} can be held to a number of new tokens, not to at least some",
-                "Ask for as many at least as at most",
-                place="--min-new-tokens",
-            )
-    if settings.reasoning is not None and dialect.thinks is None:
-        raise BadInput(
-            f"{who} cannot be told whether to think",
-            "Leave it out, and say in its own settings",
-            place="--reasoning" if settings.reasoning else "--no-reasoning",
-        )
-    if settings.max_input_tokens is not None and not dialect.cuts and settings.task in GENERATES:
-        raise BadInput(
-            f"{who} cannot be told to cut its inputs", "Leave it out; vLLM can", place="--max-input-tokens"
-        )
-    api = settings.options.get("api", "chat")
-    if api not in ("chat", "completions"):
-        raise BadInput(f"{str(api)[:80]!r} is neither chat nor completions", place="--option api")
-    if api == "completions" and settings.task != "text-generation":
-        raise BadInput(f"is only for text-generation, not for {settings.task}", place="--option api")
-    for name in ("timeout_s", "answer_timeout_s"):
-        value = settings.options.get(name, 1)
-        if isinstance(value, str | bool) or not 0 < value < math.inf:
-            raise BadInput(f"{value!r} is no time above 0", place=f"--option {name}")
-    pid = settings.options.get("server_pid")
-    if pid is not None:
-        if not isinstance(pid, int) or pid < 2:
-            raise BadInput(f"{pid!r} is no number of a process", place="--option server_pid")
-        processes.declare(pid)
-
-
-# -------------------------------------------------------------------------------------------------------- the workload
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reply:
-    """An answer: the log of the request, and what the server says it did; ``told`` None: it does not say."""
-
-    sent_s: float
-    first_s: float
-    end_s: float
-    told: Mapping[str, int] | None
-    piece_s: Sequence[float] = ()
 
 
 class Endpoint:
@@ -517,7 +143,7 @@ class Endpoint:
             EndpointFailed: it no longer is.
         """
         try:
-            _told(self._server, f"{self._server.base}/models")
+            told_by(self._server, f"{self._server.base}/models")
         except BadInput as error:  # it was there when this was prepared
             raise EndpointFailed(error.message, error.remedy) from None
         self._ready = True
@@ -581,7 +207,7 @@ class Endpoint:
             raise self._refusal(response, exchange, path)
         if body.get("stream") and "json" not in (response.headers.get("Content-Type") or ""):
             return self._streamed(response, exchange, sent_s)
-        reply = _parsed(exchange.whole(response, LARGEST_REPLY))
+        reply = parsed(exchange.whole(response, LARGEST_REPLY))
         end_s = time.monotonic()
         if reply is None:
             raise EndpointFailed(f"the server answered {place} with something that is not JSON", LOOK)
@@ -649,7 +275,7 @@ class Endpoint:
             if data == b"[DONE]":
                 ended = True
                 break
-            event = _parsed(data)
+            event = parsed(data)
             if event is None:
                 raise EndpointFailed(
                     f"the server answered {exchange.name} with an event that is not JSON ({quoted(data, self._server.key)})",
@@ -702,8 +328,8 @@ class Endpoint:
                 f"the server sends {exchange.name} elsewhere (status {status}), which is not followed",
                 "Name the address of the server itself",
             )
-        reply = _parsed(exchange.whole(response, LARGEST_REFUSAL, cut=True)) or {}
-        said = quoted(_reason(reply), self._server.key)
+        reply = parsed(exchange.whole(response, LARGEST_REFUSAL, cut=True)) or {}
+        said = quoted(reason_told(reply), self._server.key)
         if status in (401, 403):
             return BadInput(
                 f"the server wants a key, or another one ({said})",
@@ -726,7 +352,8 @@ class Endpoint:
 
     def _failed(self, reply: Mapping[str, Any], place: str) -> EndpointFailed:
         return EndpointFailed(
-            f"the server failed in the middle of {place} ({quoted(_reason(reply), self._server.key)})", LOOK
+            f"the server failed in the middle of {place} ({quoted(reason_told(reply), self._server.key)})",
+            LOOK,
         )
 
     # -- what is to be said
@@ -906,41 +533,3 @@ def _kind(content: bytes) -> str:
         if content.startswith(start):
             return f"image/{kind}"
     return "image/webp" if content[8:12] == b"WEBP" else "application/octet-stream"
-
-
-def _parsed(content: bytes) -> dict[str, Any] | None:
-    """The JSON object in it; None if there is none."""
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _reason(reply: Mapping[str, Any]) -> object:
-    """What a server says of a failure, in the ways that there are."""
-    error = reply.get("error") or reply.get("detail") or reply.get("message")
-    found = error.get("message") if isinstance(error, dict) else error
-    return found or "it does not say why"
-
-
-def _told(server: Server, path: str) -> tuple[int, dict[str, Any]]:
-    """What a server says about itself there: the status, and what it says, empty where that is no JSON."""
-    found: list[tuple[int, dict[str, Any]]] = []
-
-    def ask(_: int, exchange: Exchange) -> Reply:
-        exchange.name = path
-        response = exchange.asked("GET", path, server)
-        found.append((response.status, _parsed(exchange.whole(response, LARGEST_ABOUT)) or {}))
-        return Reply(sent_s=0.0, first_s=0.0, end_s=0.0, told=None)
-
-    Stream(ask, 1, silence_s=ABOUT_S, answer_s=ABOUT_S).go()
-    return found[0]
-
-
-def _perhaps_told(server: Server, path: str) -> dict[str, Any]:
-    """What a server says there beside its interface; a proxy in front of it may let through nothing of that."""
-    try:
-        return _told(server, f"{server.root}{path}")[1]
-    except EnergyRatingError:
-        return {}

@@ -22,10 +22,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import IO
 
+from energy_rating.benchmarking.guard import guard
+from energy_rating.benchmarking.work import Item, Settings, Workload, refuse
 from energy_rating.measuring.counts import parse_counts
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Model, Number
-from energy_rating.workloads import Item, Settings, Workload, refuse
 
 LONGEST_LINE = 1 << 16  # bytes; of what the program prints only the end is kept
 LONGEST_QUOTE = 200
@@ -34,9 +35,6 @@ LARGEST_PIPE = 1 << 20  # bytes that a pipe may hold at most (pipe(7))
 # Where the kernel cannot say that a process has ended (pidfd_open(2)), it is looked at that often.
 LOOKS_EVERY_S = 0.05
 LONGEST_WAIT_S = 3600.0  # for one call of select; epoll counts milliseconds in 32 bits
-
-# It does nothing until its standard input ends, which is when the process that holds the other end is gone.
-GUARD = ("/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$1"', "guard")
 
 
 def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
@@ -204,32 +202,6 @@ class Command:
             for _ in range(LARGEST_PIPE // LONGEST_LINE):
                 kept = _kept(kept, os.read(out, LONGEST_LINE))
         return ended, kept
-
-
-# ---------------------------------------------------------------------------------------------------- processes
-
-
-@contextlib.contextmanager
-def guard(group: int) -> Iterator[None]:
-    """Meanwhile the group does not outlive this process, however that ends (where there is a /bin/sh to see to it)."""
-    try:
-        watching = subprocess.Popen(
-            (*GUARD, str(group)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        watching.kill()  # before its standard input is closed, and before the number of the group can be another's
-        watching.wait()
-        assert watching.stdin is not None
-        watching.stdin.close()
 
 
 @contextlib.contextmanager

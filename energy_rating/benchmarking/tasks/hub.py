@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from energy_rating.benchmarking.hub import dataset_commit, limit_silence_of_hubs
+from energy_rating.benchmarking.tasks import MOST_ITEMS, Dataset, Role, item_from
+from energy_rating.benchmarking.work import Item
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
-from energy_rating.tasks import MOST_ITEMS, Dataset, Role, item_from
-from energy_rating.workloads import Item, dataset_commit, limit_silence_of_hubs
 
 INSTALL = 'Run: pip install "energy-rating[transformers]"'
 

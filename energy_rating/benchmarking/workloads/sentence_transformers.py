@@ -14,21 +14,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from energy_rating.measuring.queues import drain_queues
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
-from energy_rating.nouns.records import Model
-from energy_rating.workloads import Done, Item, Settings, Workload, refuse
-from energy_rating.workloads.transformers import (
+from energy_rating.benchmarking.work import Done, Item, Settings, Workload, refuse
+from energy_rating.benchmarking.workloads.transformers.checkpoint import HUB_ID, cached, parameters_in
+from energy_rating.benchmarking.workloads.transformers.library import (
     DTYPES,
-    HUB_ID,
-    cached,
     loading_error,
     offline,
-    parameters_in,
     quiet,
     running_error,
     torch_device,
 )
+from energy_rating.measuring.queues import drain_queues
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import Model
 
 INSTALL = (
     "Run: pip install sentence-transformers, or take --workload transformers, which needs only transformers"

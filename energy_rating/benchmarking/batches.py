@@ -22,14 +22,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from energy_rating.benchmarking.guard import guard
+from energy_rating.benchmarking.withheld import secrets_of, shown, without
 from energy_rating.files.record import RECORD_NAME
 from energy_rating.files.strict import json_object, read_toml
 from energy_rating.files.whole import write_whole
 from energy_rating.judging.evidence import load
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import MEASURED, Record
-from energy_rating.withheld import secrets_of, shown, without
-from energy_rating.workloads.command import guard
 
 FAILURE_NAME = "failure.json"
 FAILURE_SCHEMA = "energy-rating/failure/1"

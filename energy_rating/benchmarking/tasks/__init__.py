@@ -14,14 +14,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from energy_rating.benchmarking.tasks.synthetic import picture, sound
+from energy_rating.benchmarking.work import LARGEST_FILE, Item
+from energy_rating.files.shipped import TASKS
 from energy_rating.files.strict import json_schema, read_toml, validated
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import STRICT
-from energy_rating.tasks.synthetic import picture, sound
-from energy_rating.workloads import LARGEST_FILE, Item
 
 TASK_SCHEMA = "energy-rating/task/1"
-FOLDER = Path(__file__).parent
+FOLDER = TASKS
 
 LARGEST_ITEM = 1 << 20  # bytes of one line
 LARGEST_LIST = 256 << 20  # bytes of a file of items

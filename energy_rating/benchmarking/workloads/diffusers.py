@@ -20,11 +20,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workload, refuse, text_of
+from energy_rating.benchmarking.workloads.transformers.library import torch_device
+from energy_rating.files.shipped import TASKS
 from energy_rating.measuring.queues import drain_queues
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Model, Number
-from energy_rating.workloads import Done, Item, Settings, Stretch, Workload, refuse, text_of
-from energy_rating.workloads.transformers import torch_device
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -459,7 +460,7 @@ def read_shape(path: Path) -> Mapping[str, Any]:
     Raises:
         BadInput: there is no such file, or it holds no such shape.
     """
-    shipped = Path(__file__).parent.parent / "tasks" / "configs" / f"{path.name}.json"
+    shipped = TASKS / "configs" / f"{path.name}.json"
     if not path.is_file() and path.absolute().parent == Path.cwd() and shipped.is_file():  # a name alone
         path = shipped
     try:

@@ -21,11 +21,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from energy_rating.benchmarking.serving import Answered, served
+from energy_rating.benchmarking.work import Done, Item, Settings, Workload, refuse
+from energy_rating.benchmarking.workloads.transformers.checkpoint import refuse_code_of_others
 from energy_rating.measuring.queues import drain_queues
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Finding, Model, Number
-from energy_rating.workloads import Answered, Done, Item, Settings, Workload, refuse, served
-from energy_rating.workloads.transformers import refuse_code_of_others
 
 INSTALL = "Run: pip install vllm (on a machine with a GPU that it knows)"
 TASKS = ("text-generation", "summarization", "image-text-to-text")

@@ -32,10 +32,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from energy_rating.benchmarking.guard import guard
+from energy_rating.benchmarking.hub import limit_silence_of_hubs
+from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workload
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Finding, Model, Number
-from energy_rating.workloads import Done, Item, Settings, Stretch, Workload, limit_silence_of_hubs
-from energy_rating.workloads.command import guard
 
 NAMES = frozenset(
     (
@@ -148,7 +149,7 @@ def environment_of_a_model(
 # ------------------------------------------------------------------------------------------------------ the parent's side
 
 # -P: no module of the working directory stands in for one of Python's own.
-PROGRAM = (sys.executable, "-P", "-m", "energy_rating.child")
+PROGRAM = (sys.executable, "-P", "-m", "energy_rating.benchmarking.child")
 
 LARGEST_REPLY = 64 << 20  # bytes: 20,000 requests of a stream with the times of their tokens joined
 LARGEST_NUMBER = 1e18  # of anything that is counted, and of seconds
@@ -205,7 +206,12 @@ def prepared(
         ModelFailed: its process ended.
     """
     child = Child(
-        name, model, settings, items, module=module or f"energy_rating.workloads.{name}", program=program
+        name,
+        model,
+        settings,
+        items,
+        module=module or f"energy_rating.benchmarking.workloads.{name}",
+        program=program,
     )
     return child, child.described
 

@@ -1,0 +1,475 @@
+"""A device's own factor to the reference: small models of random weights, run here and compared with their energies there.
+
+Every point of the protocol (a configuration at one load) is one benchmark; its record stays in the folder of the calibration. What
+is sound enough goes as ``[[calibration]]`` energies into the device's own profile, and where the reference's profile has energies of
+the same points, the median of the ratios goes beside it as a factor of tier 2 (``normalisation``). Nothing is made of energies that
+are not there: a reference that was never measured is said, and what was measured here is kept until it is.
+
+What is left out, with its reason: what failed, was shared, held down by heat, not steady or too uncertain; what used less of the device
+than factors hold for; and points of trial, which show the road on machines without a GPU.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from energy_rating.benchmarking.calibration.factors import compared, profile_from, write
+from energy_rating.benchmarking.calibration.points import (
+    CLASSES,
+    POINTS,
+    PROTOCOL,
+    TRIAL_POINTS,
+    Calibration,
+    Outcome,
+    Point,
+    in_record,
+    outcome_to_text,
+)
+from energy_rating.benchmarking.conduct import run_plan
+from energy_rating.benchmarking.progress import Progress
+from energy_rating.benchmarking.work import Done, Item, Settings, Workload
+from energy_rating.benchmarking.workloads import prepare as prepare_workload
+from energy_rating.files.journal import state_folder
+from energy_rating.judging.checks import random_half_width
+from energy_rating.judging.evidence import load
+from energy_rating.judging.profiles import (
+    PROFILE_SCHEMA,
+    Driver,
+    Factor,
+    Figure,
+    Figures,
+    Profile,
+    Source,
+    load_profile,
+    profile_for,
+    profiles,
+    user_profiles,
+)
+from energy_rating.measuring.clock import Clock
+from energy_rating.measuring.sensors import Detection, Sensor
+from energy_rating.measuring.survey import look
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import MEASURED, Device, Measurement, Model, Record, plain
+from energy_rating.version import __version__
+
+BUDGET_S = 600.0
+COOLDOWN_S = 5.0
+
+# What was begun with less of the budget left would be broken off before its fifth repeat, and be for nothing.
+BEGUN_S = 90.0
+
+# Half the 95 % interval of the random doubt, as a share: a tenth of what the interval of a factor (×/÷ 1.3) allows for.
+WIDEST = 0.03
+
+# What a calibration can live with: random weights are what it is made of, and a GPU without a counter has its wider doubt.
+_BEARABLE = ("random-weights", "summed-from-power")
+Prepare = Callable[[str, str, Settings, Sequence[Item]], tuple[Workload, Model]]
+
+
+def calibrate(
+    output: Path | None = None,
+    *,
+    records: Path | None = None,
+    reference: str | None = None,
+    as_reference: bool = False,
+    classes: Sequence[str] = (),
+    trial: bool = False,
+    again: bool = False,
+    budget_s: float = BUDGET_S,
+    cooldown_s: float = COOLDOWN_S,
+    seed: int = 0,
+    points: Sequence[Point] | None = None,
+    sensors: Sequence[Sensor | Detection] | None = None,
+    prepare: Prepare = prepare_workload,
+    clock: Clock | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+    tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Calibration:
+    """Runs the points of the protocol on this machine's GPU and writes its own profile.
+
+    Args:
+        output: folder of the profile; by default the user's own profiles (``profiles.user_profiles``).
+        records: folder of the runs; by default one under the state folder. What is done there already is not done again, as
+            long as device, driver, power limit and version are the same.
+        reference: key of the profile to compare with; by default the reference device of the newest scheme.
+        as_reference: this is the reference device: write its energies, and compare with nothing.
+        classes: of workloads; by default all.
+        trial: points of seconds, of which no factor is made.
+        again: measure also what is done.
+        budget_s: seconds after which no point is begun; one that was begun is given a minute and a half.
+        cooldown_s: rest between two points.
+        seed: of the order of the points.
+        points: in place of the protocol's; for tests, as are ``sensors``, ``prepare``, ``clock`` and ``sleep``.
+        tell: told a line at the beginning and the end of each point.
+        progress: told where the benchmark of a point is.
+
+    Raises:
+        BadInput: there is no such reference or class, or this is not a device that can be calibrated.
+        EnergyRatingError: no point could be measured at all, or the models do not run on the device that is measured.
+    """
+    for name in classes:
+        if name not in CLASSES:
+            raise BadInput(
+                f"{name[:80]!r} is not calibrated", f"There are: {', '.join(CLASSES)}", place="--class"
+            )
+    target = load_profile(reference or _reference())
+    device, no_device = _device_here(sensors)
+    base = _base(device) if device is not None else None
+    if as_reference and (base is None or base.key != target.key):
+        here = device.name if device is not None else "a machine without a measured GPU"
+        raise BadInput(
+            f"this is {here}, and the reference is {target.name}",
+            "Name another with --reference, or run this on that device",
+            place="--as-reference",
+        )
+    chosen = points if points is not None else TRIAL_POINTS if trial or device is None else POINTS
+    chosen = [point for point in chosen if not classes or point.workload_class in classes]
+    folder = records or state_folder() / "calibration"
+    reasons = [no_device] if device is None else []
+    energies = {entry.point: entry for entry in target.calibration if entry.protocol == PROTOCOL}
+    if device is not None and not as_reference and not energies:
+        reasons.append(
+            f"the profile of {target.key} holds no energies of {PROTOCOL} yet, so that no factor can be told: run "
+            "energy-rating calibrate --as-reference on that device, put the profile that it writes into "
+            f"{user_profiles()}, and run this again; what was measured here is kept"
+        )
+    for reason in reasons:
+        tell(reason)
+
+    going = _Going(
+        folder=folder,
+        device=device,
+        again=again,
+        sensors=sensors,
+        prepare=prepare,
+        clock=clock,
+        sleep=sleep,
+        progress=progress,
+    )
+    outcomes: dict[str, Outcome] = {}
+    started = _now(clock)
+    order = _order(chosen, seed)
+    for number, point in enumerate(order, start=1):
+        about = f"[{number}/{len(order)}] {point.name}"
+        done = going.done(point)
+        left_s = budget_s - (_now(clock) - started)
+        if done is None and left_s <= 0:
+            outcomes[point.name] = Outcome(
+                point=point,
+                folder=folder / point.name,
+                left_out=f"the budget of {budget_s:.0f} s was spent; run it again, and it goes on",
+            )
+            continue
+        if done is None:
+            if any(not one.was_done for one in outcomes.values()):
+                sleep(cooldown_s)
+            tell(about)
+            done = going.run(point, max(left_s, BEGUN_S))
+        outcome = compared(done, device, energies, compare=not as_reference)
+        outcomes[point.name] = outcome
+        again_said = " (done before)" if outcome.was_done else ""
+        tell(f"{about}: {outcome.left_out or outcome_to_text(outcome)}{again_said}")
+    found = tuple(outcomes[point.name] for point in chosen)
+    if not any(outcome.joules_per_unit is not None for outcome in found):
+        why = next((outcome.left_out for outcome in found if outcome.left_out), "there are no points")
+        raise EnergyRatingError(f"nothing could be measured: {why}")
+    written: Path | None = None
+    factors: tuple[Factor, ...] = ()
+    if device is not None and base is not None:
+        profile, factors = profile_from(base, device, target.key, found)
+        if profile is None:
+            reasons.append("no point was sound enough to be kept; the profile is left as it is")
+        else:
+            written = write(profile, output or user_profiles())
+    return Calibration(
+        device=device,
+        reference=target.key,
+        outcomes=found,
+        factors=factors,
+        profile=written,
+        records=folder,
+        reasons=tuple(reasons),
+    )
+
+
+def _reference() -> str:
+    from energy_rating.judging.schemes import load_scheme
+
+    return load_scheme().reference_device
+
+
+def _now(clock: Clock | None) -> float:
+    return clock.now() if clock is not None else time.monotonic()
+
+
+def _order(points: Sequence[Point], seed: int) -> list[Point]:
+    """In an order that is drawn, so that heat and the hour fall on all alike; but one of each class before the second of any."""
+    drawn = list(points)
+    random.Random(seed).shuffle(drawn)  # noqa: S311  no secret
+    seen: dict[str, int] = {}
+    rank: dict[str, int] = {}
+    for point in drawn:
+        rank[point.name] = seen.get(point.workload_class, 0)
+        seen[point.workload_class] = rank[point.name] + 1
+    return sorted(drawn, key=lambda point: rank[point.name])
+
+
+# -------------------------------------------------------------------------------------------------------- the device
+
+
+def _device_here(sensors: Sequence[Sensor | Detection] | None) -> tuple[Device | None, str]:
+    """The one GPU that is measured here; None, and why, where there is none.
+
+    Raises:
+        BadInput: there are several, or a part of one.
+    """
+    if sensors is None:
+        found = [look()[0]]
+        for sensor in found[0].sensors:
+            with suppress(Exception):  # it was only looked at; the run opens its own, and tells what is wrong
+                sensor.close()
+    else:
+        found = [item if isinstance(item, Detection) else Detection(sensors=(item,)) for item in sensors]
+    channels = [channel for one in found for sensor in one.sensors for channel in sensor.channels]
+    gpus = dict.fromkeys(c.device for c in channels if c.component == "gpu" and c.method != "model")
+    if not gpus:
+        by_model = any(c.component == "cpu" and c.method == "model" for c in channels)
+        what = (
+            "the power of the CPU is estimated by a model" if by_model else "what is measured here is no GPU"
+        )
+        return None, (
+            f"no sensor measures a GPU here; {what}, and no factor is made of that: only the road is shown, with the smallest models"
+        )
+    if len(gpus) > 1:
+        raise BadInput(
+            f"{len(gpus)} GPUs are measured here, and a calibration is of one",
+            "Choose one: CUDA_VISIBLE_DEVICES=0 energy-rating calibrate",
+            place="calibrate",
+        )
+    (name,) = gpus
+    device = next((item for one in found for item in one.devices if item.id == name), None)
+    if device is None:
+        raise BadInput("the GPU's driver does not say what it is", place="calibrate")
+    if device.mig:
+        raise BadInput(
+            f"{device.name} is divided (MIG), and a part has no factor",
+            "Calibrate a whole one",
+            place="calibrate",
+        )
+    return device, ""
+
+
+def _base(device: Device) -> Profile:
+    """The device's profile as it is known; for one that nobody has described, what its driver says.
+
+    Raises:
+        BadInput: the device is only a part of what its name says.
+    """
+    known = profiles()
+    found = profile_for(device.name, device.memory_gb, among=known)
+    if found is not None:
+        return found
+    alike = [profile.key for profile in known if device.name in profile.driver.names]
+    if alike:
+        raise BadInput(
+            f"{device.name} has another memory than {' and '.join(alike)}: it is a part or a variant of it",
+            "Calibrate a whole one, or write a profile of its own first (hardware_profiles/README.md)",
+            place="calibrate",
+        )
+    memory = f"-{device.memory_gb:.0f}gb" if device.memory_gb is not None else ""
+    key = re.sub(r"[^a-z0-9]+", "-", device.name.lower()).strip("-") + memory
+    source = "driver"
+
+    def figure(value: float | None) -> Figure | None:
+        return None if value is None else Figure(value=value, source=source)
+
+    return Profile(
+        key=key,
+        schema=PROFILE_SCHEMA,
+        name=device.name,
+        vendor=device.name.split()[0],
+        architecture="not known",
+        memory_kind="not known",
+        driver=Driver(names=(device.name,), source=source),
+        figures=Figures(memory_gb=figure(device.memory_gb), power_limit_w=figure(device.power_limit_w)),
+        sources={
+            source: Source(title=f"what the device's driver ({device.driver}) reports", date=f"{_today()}")
+        },
+    )
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())
+
+
+# -------------------------------------------------------------------------------------------------------- the points
+
+
+class _NotHere(EnergyRatingError):
+    """No point is worth another try before something is installed."""
+
+
+class _OnDevice:
+    """A workload that is not to run on the CPU while the GPU is what is measured."""
+
+    def __init__(self, workload: Workload) -> None:
+        self._workload = workload
+
+    def load(self) -> None:
+        self._workload.load()
+        if getattr(self._workload, "device", "gpu") == "cpu":
+            raise _NotHere(
+                "the model runs on the CPU, and the GPU is what is measured",
+                "Install a build of torch for this GPU",
+            )
+
+    def run(self, items: Sequence[Item]) -> Done | Mapping[str, int | float]:
+        return self._workload.run(items)
+
+    def close(self) -> None:
+        self._workload.close()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Going:
+    """Where and how the points are run."""
+
+    folder: Path
+    device: Device | None
+    again: bool
+    sensors: Sequence[Sensor | Detection] | None
+    prepare: Prepare
+    clock: Clock | None
+    sleep: Callable[[float], None]
+    progress: Callable[[Progress], None] | None
+
+    def done(self, point: Point) -> Outcome | None:
+        """What an earlier call measured soundly, of the same point, device and version; else None."""
+        folder = self.folder / point.name
+        if self.again:
+            return None
+        try:
+            record = load(folder)
+        except EnergyRatingError:
+            return None
+        same = record.provenance.version == __version__ and self.device in (
+            None,
+            *(_as_before(device, self.device) for device in record.environment.devices),
+        )
+        if record.provenance.files.get(in_record(point)) != point.sha256 or not same:
+            return None
+        outcome = _judged(Outcome(point=point, folder=folder, record=record, was_done=True))
+        return outcome if outcome.left_out is None else None
+
+    def run(self, point: Point, budget_s: float) -> Outcome:
+        folder = self.folder / point.name
+        _set_aside(folder)
+        try:
+            workload, model = self.prepare(point.workload, point.config, point.settings, point.items)
+            run = run_plan(
+                workload if point.trial else _OnDevice(workload),
+                point.plan(budget_s),
+                model=model,
+                output_dir=folder,
+                sensors=self.sensors,
+                clock=self.clock,
+                sleep=self.sleep,
+                progress=self.progress,
+                report=lambda _: None,
+            )
+            return _judged(Outcome(point=point, folder=folder, record=run.record))
+        except _NotHere:
+            raise
+        except EnergyRatingError as error:
+            return Outcome(point=point, folder=folder, left_out=str(error))
+
+
+def _as_before(device: Device, now: Device | None) -> Device | None:
+    """The device of now, where a record's is the same one under the same driver and limit."""
+    if now is None or (device.id, device.driver) != (now.id, now.driver):
+        return device
+    return now if device.power_limit_w == now.power_limit_w else device
+
+
+def _set_aside(folder: Path) -> None:
+    """What an earlier call left keeps its files under another name."""
+    if folder.exists():
+        names = (folder.with_name(f"{folder.name}.before-{number}") for number in itertools.count(1))
+        folder.rename(next(name for name in names if not name.exists()))
+
+
+def _judged(outcome: Outcome) -> Outcome:
+    """With its energy, or why it is left out whatever is compared with it."""
+    record, point = outcome.record, outcome.point
+    assert record is not None
+    if MEASURED not in record:
+        return replace(outcome, left_out="it broke off before anything was measured")
+    measurement = record[MEASURED]
+    component = "gpu" if "gpu" in measurement.energy_j else next(iter(measurement.energy_j), None)
+    if component is None or not measurement.work.get(point.unit):
+        return replace(outcome, left_out="no energy was measured, or nothing was done")
+    energy = measurement.energy_per(point.unit, component)
+    outcome = replace(
+        outcome,
+        joules_per_unit=energy,
+        use=_use(record, measurement) if component == "gpu" else None,
+    )
+    return replace(outcome, left_out=_unsound(record, measurement, component))
+
+
+def _unsound(record: Record, measurement: Measurement, component: str) -> str | None:
+    for finding in record.findings_on(MEASURED):
+        if finding.severity != "note" and finding.code not in _BEARABLE:
+            return f"{finding.code}: {finding.message}"
+    half = random_half_width(measurement.energy_j[component])
+    if half > WIDEST:
+        return f"too uncertain: ±{half:.1%} from repeat to repeat, and at most {WIDEST:.0%} may be"
+    return None
+
+
+def _use(record: Record, measurement: Measurement) -> float | None:
+    gpus = {channel.device for channel in record.channels if channel.component == "gpu"}
+    limits = [
+        device.power_limit_w
+        for device in record.environment.devices
+        if device.power_limit_w and device.id in gpus
+    ]
+    seen_s = measurement.duration_s * measurement.coverage.get("gpu", 1.0)
+    if len(limits) != 1 or seen_s <= 0:
+        return None
+    return measurement.energy_j["gpu"].value / seen_s / limits[0]
+
+
+def calibration_to_json(found: Calibration) -> dict[str, Any]:
+    """What ``calibrate --json`` prints."""
+    return {
+        "protocol": PROTOCOL,
+        "device": plain(found.device),
+        "reference": found.reference,
+        "points": [
+            {
+                "point": outcome.point.name,
+                "workload_class": outcome.point.workload_class,
+                "unit": outcome.point.unit,
+                "energy_per_unit_j": plain(outcome.joules_per_unit),
+                "use": outcome.use,
+                "reference_j": outcome.reference_j,
+                "ratio": outcome.ratio,
+                "left_out": outcome.left_out,
+            }
+            for outcome in found.outcomes
+        ],
+        "factors": [plain(factor) for factor in found.factors],
+        "profile": None if found.profile is None else str(found.profile),
+        "records": str(found.records),
+        "reasons": list(found.reasons),
+    }

@@ -1,0 +1,228 @@
+"""Any Python function as a workload. How it is measured is left to ``conduct``."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from energy_rating.benchmarking.conduct import run_plan
+from energy_rating.benchmarking.plan import Plan
+from energy_rating.benchmarking.progress import Progress
+from energy_rating.benchmarking.tasks import MOST_ITEMS, Protocol, TaskFile, items_sha256, load_task, tasks
+from energy_rating.benchmarking.work import Done, Item, Settings
+from energy_rating.measuring.clock import Clock
+from energy_rating.measuring.queues import drain_queues
+from energy_rating.measuring.sensors import Detection, Sensor
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.records import Model, Number, Quality, Record
+
+# ------------------------------------------------------------------------------------------------------- any callable
+
+
+class _Function:
+    """Any Python function as a workload; it is given what the caller gave."""
+
+    def __init__(self, function: Callable[[Any], object], batched: bool) -> None:
+        self._function = function
+        self._batched = batched
+
+    def load(self) -> None:
+        """Nothing: the caller has loaded what there is."""
+
+    def run(self, items: Sequence[Any]) -> Done | Mapping[str, Number]:
+        """Calls the function, waits until the devices are done, and returns what it says it did, or only the requests."""
+        told = [self._function(list(items))] if self._batched else [self._function(item) for item in items]
+        drain_queues()
+        work: dict[str, Number] = {}
+        for found in told:
+            for unit, amount in _counted(found).items():
+                work[unit] = work.get(unit, 0) + amount
+        dones = [found for found in told if isinstance(found, Done)]
+        return Done(
+            work={"request": len(items), **work},
+            spans=[span for done in dones for span in done.spans],
+            findings=[finding for done in dones for finding in done.findings],
+        )
+
+    def close(self) -> None:
+        """Nothing: it is the caller's."""
+
+
+def _counted(told: object) -> Mapping[str, Number]:
+    """What a function says that it did; what it returns beside that is its own affair."""
+    if isinstance(told, Coroutine | Generator | AsyncGenerator):
+        if isinstance(told, Coroutine):
+            told.close()  # it never began
+        kind = "asynchronous" if not isinstance(told, Generator) else "a generator"
+        raise BadInput(
+            f"the function is {kind}: when it returns, nothing is done yet",
+            "Give one that returns when the work is done, such as lambda item: asyncio.run(function(item)), "
+            "or list(function(item))",
+            place="function",
+        )
+    found = told.work if isinstance(told, Done) else told if isinstance(told, Mapping) else {}
+    for unit, amount in found.items():
+        if not isinstance(unit, str) or isinstance(amount, bool) or not isinstance(amount, int | float):
+            raise BadInput(
+                f"the function returns a mapping in which {str(unit)[:40]!r} is a {type(amount).__name__}, no count",
+                'Return what it did, such as {"token": 212}, or None',
+                place="function",
+            )
+    return found
+
+
+def benchmark(
+    function: Callable[[Any], object],
+    items: Iterable[Any],
+    *,
+    task: str = "other",
+    protocol: str | None = None,
+    model: str | Model = "a-function",
+    unit: str | None = None,
+    batch_size: int | None = None,
+    repeats: int | None = None,
+    min_duration_s: float | None = None,
+    warm_up_s: float | None = None,
+    idle_s: float | None = None,
+    budget_s: float | None = None,
+    cooldown_s: float | None = None,
+    seed: int = 0,
+    quality: Sequence[Quality] = (),
+    output_dir: str | Path | None = None,
+    sensors: Sequence[str | Sensor | Detection] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    clock: Clock | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Record:
+    """Benchmarks any Python function, as the command does with a model: idle, warm up, repeat until sure enough, idle.
+
+    Args:
+        function: called with one item after the other, or with a list of them if ``batch_size`` is given. It may return what it
+            did, by unit (``{"token": 212}``), or a ``workloads.Done``; each item counts as a ``request`` by itself. It returns when
+            the work is really done; the queues of torch, jax and cupy are drained for it.
+        items: whatever the function takes; they are all taken before it begins, 100,000 at most.
+        task: what is done, as the hub calls it (``text-classification``), or any other word.
+        protocol: one of the task's; without it, nothing compares with the record, and it is not rated.
+        model: the model's id, or what is known of it.
+        unit: the unit of the figure; by default the task's, or ``request``.
+        batch_size: items at a time.
+        repeats: exactly so many; by default 5, and up to 10 until the figure is sure to 0.5 %.
+        min_duration_s: that one repeat takes at least, in seconds; by default 60, or as the protocol says.
+        warm_up_s: at least so long, in seconds; 0 also does without waiting until the power is steady.
+        idle_s: seconds of idle before and after.
+        budget_s: seconds that the whole may take. The first repeat is made in any case; another one only if it will be over
+            in time.
+        cooldown_s: rest between two repeats, at most: it ends when all devices are within 2 °C of what the first repeat began with;
+            where none tells its temperature, it is that long. By default 120 s, and none where no temperature is told.
+        seed: for the record; seed what the function uses yourself.
+        quality: how good the answers are, and who says so.
+        output_dir: the run's folder, as for ``measure``.
+        sensors: as for ``measure``.
+        progress: told where it is.
+        clock: for tests.
+        sleep: for tests.
+
+    Returns:
+        The record. The run's folder holds it too, with its journal.
+
+    Raises:
+        BadInput: an argument is wrong.
+        WorkloadFailed: the function raised something; that is its cause.
+    """
+    if not callable(function):
+        raise BadInput(
+            f"{type(function).__name__} cannot be called", "Give a function of one item", place="function"
+        )
+    chosen = _all_of(items)
+    for argument, whole in (("batch_size", batch_size), ("repeats", repeats)):
+        if whole is not None and (isinstance(whole, bool) or not isinstance(whole, int) or whole < 1):
+            raise BadInput(f"{whole!r} is not a whole number of at least 1", place=argument)
+    if budget_s is not None and not budget_s > 0:
+        raise BadInput(f"{budget_s!r} is not a time above 0", place="budget_s")
+    if cooldown_s is not None and not 0 <= cooldown_s < math.inf:
+        raise BadInput(f"{cooldown_s!r} is not a time of at least 0", place="cooldown_s")
+    if task in tasks():
+        found = load_task(task)
+    else:
+        own = {"own": _OWN_RULES}
+        found = TaskFile(schema="", name=task, unit="request", default_protocol="own", protocols=own)
+    name, rules = found.protocol(protocol) if protocol is not None else (None, _OWN_RULES)
+    given = {
+        "repeats": repeats,
+        "shortest_s": min_duration_s,
+        "warm_up_s": warm_up_s,
+        "warm_up_cap_s": 0.0 if warm_up_s == 0 else None,
+        "idle_s": idle_s,
+    }
+    rules = replace(rules, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+    for argument, value in (
+        ("min_duration_s", rules.shortest_s),
+        ("warm_up_s", rules.warm_up_s),
+        ("idle_s", rules.idle_s),
+    ):
+        if not 0 <= value < math.inf:
+            raise BadInput(f"{value!r} is not a time of at least 0", place=argument)
+    sha256 = _sha256_of(chosen)
+    plan = Plan(
+        task=replace(found, unit=unit or found.unit),
+        protocol_name=name,
+        protocol=rules,
+        items=chosen,
+        files={
+            **({f"tasks/{task}.toml": found.sha256} if name is not None else {}),
+            **({"items": sha256} if sha256 else {}),
+        },
+        settings=Settings(task=found.kind, batch_size=batch_size or rules.batch_size, seed=seed),
+        quality=tuple(quality),
+        exactly=repeats is not None,
+        budget_s=math.inf if budget_s is None else budget_s,
+        cooldown_s=cooldown_s,
+    )
+    run = run_plan(
+        _Function(function, batched=batch_size is not None),
+        plan,
+        model=model if isinstance(model, Model) else Model(id=model),
+        output_dir=None if output_dir is None else Path(output_dir),
+        sensors=sensors,
+        clock=clock,
+        sleep=sleep,
+        progress=progress,
+    )
+    return run.record
+
+
+_OWN_RULES = Protocol(title="The caller's own items and rules", source="the caller")
+
+
+def _all_of(items: Iterable[Any]) -> tuple[Any, ...]:
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        raise BadInput(
+            f"{type(items).__name__} is no list of items",
+            "Give a list of what the function takes",
+            place="items",
+        )
+    chosen = tuple(itertools.islice(items, MOST_ITEMS + 1))
+    if not chosen:
+        raise BadInput("there are no items", "Give a list of what the function takes", place="items")
+    if len(chosen) > MOST_ITEMS:
+        raise BadInput(f"there are more than {MOST_ITEMS:,} items", "Give fewer", place="items")
+    return chosen
+
+
+def _sha256_of(items: Sequence[Any]) -> str | None:
+    """A hash of items that have a written form; None for those that have none."""
+    if all(isinstance(item, Item) for item in items):
+        return items_sha256(items)
+    if all(isinstance(item, str) for item in items):
+        return items_sha256([Item(text=item) for item in items])
+    try:
+        return hashlib.sha256(json.dumps(list(items), sort_keys=True).encode()).hexdigest()
+    except (TypeError, ValueError):
+        return None
