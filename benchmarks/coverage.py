@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fakes"))
 
 from virtual import FakeDevice, VirtualClock, constant, sine, square
 

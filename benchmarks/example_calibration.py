@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 TOP = Path(__file__).parents[1]
-sys.path.insert(0, str(TOP / "tests"))
+sys.path.insert(0, str(TOP / "tests" / "fakes"))
 
 from virtual import FakeDevice, VirtualClock  # noqa: E402
 

@@ -6,7 +6,7 @@ Each input is a valid file that was mutated where its structure is: values excha
 and swapped, checksums mended afterwards so that the damage is not seen at once; and, of every fourth, bytes flipped and cut. What
 was read is carried on to rating, label, card and spreadsheet. Fallen out has what raised anything but ``BadInput``, took more than
 ``MOST_CPU_S`` of the processor, was not harmless where a person reads it, or needed more memory than ``MOST_MEMORY`` allows the process.
-The same seed gives the same inputs. ``tests/test_hostile.py`` uses the same mutations for some seconds on every change.
+The same seed gives the same inputs. ``tests/whole/test_hostile.py`` uses the same mutations for some seconds on every change.
 
     .venv/bin/python benchmarks/fuzz.py --only markdown
 

@@ -2,7 +2,7 @@
 
     python benchmarks/kill.py --kills 1000
 
-Each run reads a counter of 300 W in real time and opens windows at a high pace (``tests/nursery.py``). Of every killed one the journal must be
+Each run reads a counter of 300 W in real time and opens windows at a high pace (``tests/fakes/nursery.py``). Of every killed one the journal must be
 readable, give the energy up to its last line, and say that it was interrupted. How late the last line was when the process died is
 a figure of this machine; the rest is asserted, and the exit code says so.
 """
@@ -23,7 +23,7 @@ from energy_rating import BadInput
 from energy_rating.files.reading import read_journal
 from energy_rating.judging.summary import summarise_journal
 
-NURSERY = Path(__file__).parents[1] / "tests" / "nursery.py"
+NURSERY = Path(__file__).parents[1] / "tests" / "fakes" / "nursery.py"
 WATTS = 300.0
 # A run needs some ticks of its counter (20 ms) before its energy is more than edges.
 JUDGED_FROM_S = 0.15

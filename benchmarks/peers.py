@@ -4,7 +4,7 @@
     python benchmarks/peers.py --venv FOLDER --quick    # a few trials of everything, to see that it works
     python benchmarks/peers.py --page-only              # the page again from the figures that are there
 
-The machine is ``tests/fake_nvml``: a libnvidia-ml whose power is a known function of time, under the unmodified binding of each
+The machine is ``tests/fakes/fake_nvml``: a libnvidia-ml whose power is a known function of time, under the unmodified binding of each
 tool. Needs a C compiler and, once, a package index.
 """
 
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fakes"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fake_nvml import FakeNvml

@@ -368,7 +368,7 @@ What this instrument gets wrong and what it costs, beside three others, on one m
 `python benchmarks/peers.py` from the figures in `benchmarks/results/`; nothing on it is typed by hand.
 {quick}
 The GPU is a fake: a `libnvidia-ml` whose power is a known function of time, under each tool's own unmodified binding
-(`tests/fake_nvml`). Its energy counter ticks every 100 ms, a little early or late as a real one does, its power register shows a mean of
+(`tests/fakes/fake_nvml`). Its energy counter ticks every 100 ms, a little early or late as a real one does, its power register shows a mean of
 the last second as on an H100, and each call takes {over["latency_us"]} µs. What it cannot show is the gain of a real sensor, which no
 software sees and which is the larger part of any single figure's doubt: see [how it is measured](how-it-is-measured.md). The rest was
 taken on {of_machine["cores"]} cores, Python {of_machine["python"]}, {of_machine["system"]}, with a load of {of_machine["load"][0]} before it began.

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TOP = Path(__file__).parents[1]
-sys.path.insert(0, str(TOP / "tests"))
+sys.path.insert(0, str(TOP / "tests" / "fakes"))
 
 from virtual import FakeDevice, VirtualClock, sine  # noqa: E402
 
@@ -181,7 +181,7 @@ with measure(output_dir={folder!r}, sensors=[Gpu()], report=None) as run:
 def processes(options: argparse.Namespace) -> None:
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     script = CHILD.format(
-        tests=str(TOP / "tests"),
+        tests=str(TOP / "tests" / "fakes"),
         here=str(TOP),
         folder=str(folder / "run"),
         seconds=options.seconds,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fakes"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from peers_page import GREY, INK, PALE, figure_with, save, styled

@@ -1,7 +1,7 @@
 """Whether the tests give one verdict whatever else the machine does: their runs beside busy processes, each counted.
 
     .venv/bin/python benchmarks/verdicts.py                  # three runs of all tests, ten of those that use real time
-    .venv/bin/python benchmarks/verdicts.py --whole 0 --hours 1 tests/test_faults.py
+    .venv/bin/python benchmarks/verdicts.py --whole 0 --hours 1 tests/whole/test_faults.py
 
 Tells which tests failed in how many runs. Ends with 1 where a run failed, and when the time is over with what it has by then. The busy
 processes end with this one, whatever ends it.
@@ -25,8 +25,16 @@ TOP = Path(__file__).parents[1]
 
 # Those that measure in real time, or wait for other processes.
 IN_REAL_TIME = tuple(
-    f"tests/test_{name}.py"
-    for name in ("in_real_time", "faults", "hard_use", "child", "fake_nvml", "following", "gpu_evidence")
+    f"tests/{name}"
+    for name in (
+        "whole/test_in_real_time.py",
+        "whole/test_faults.py",
+        "whole/test_hard_use.py",
+        "benchmarking/test_child.py",
+        "measuring/test_fake_nvml.py",
+        "measuring/test_following.py",
+        "whole/test_gpu_evidence.py",
+    )
 )
 
 # Each looks whether its parent is still there, and is over after that many seconds in any case.

@@ -1,0 +1,173 @@
+"""Energy to grams: the country's factor with its year, and no guess without a zone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from virtual import FakeDevice, VirtualClock, constant
+
+from energy_rating import BadInput, NotMeasured, measure
+from energy_rating.cli import cli
+from energy_rating.files.record import read_record, write_record
+from energy_rating.judging.footprint.carbon import footprint
+from energy_rating.judging.profiles import is_example
+from energy_rating.nouns.records import Finding, Place
+from energy_rating.publishing import words
+from energy_rating.publishing.terminal import records
+
+EXAMPLE = Path(__file__).parents[2] / "reports" / "example-gpu"
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    clock = VirtualClock()
+    power, energy = constant(360)
+    gpu = FakeDevice(clock=clock, power=power, energy=energy)
+    cpu = FakeDevice(
+        clock=clock, power=lambda t: 40.0, energy=lambda t: 40.0 * t, component="cpu", device="package-0"
+    )
+    folder = tmp_path_factory.mktemp("run")
+    with measure("pre-training", output_dir=folder, sensors=[gpu, cpu], clock=clock, report=None) as run:
+        clock.sleep(9000)
+    return run.record
+
+
+def test_a_kilowatt_hour_in_france_is_what_the_table_says_of_france(record):
+    found = footprint(record, zone="FRA")
+    assert found.energy_j.value == pytest.approx(3.6e6, rel=0.001)
+    assert found.carbon_g.value == pytest.approx(found.intensity_g_per_kwh, rel=0.001)
+    assert 20 < found.intensity_g_per_kwh < 100
+    assert found.year >= 2021
+    assert (found.zone, found.zone_name) == ("FRA", "France")
+    assert found.components == ("gpu", "cpu")
+    assert found.missing == ("dram",)
+    assert found.pue is None
+
+
+def test_the_doubt_of_the_energy_is_the_doubt_of_the_carbon(record):
+    found = footprint(record, zone="fra")
+    assert found.carbon_g.sigma / found.carbon_g.value == pytest.approx(
+        found.energy_j.sigma / found.energy_j.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("zone", "says"),
+    [("France", "did you mean FRA"), ("XXX", "no carbon factor"), ("", "no carbon factor"), ("FRAA", "FRA")],
+)
+def test_an_unknown_zone_is_refused_with_help(record, zone, says):
+    with pytest.raises(BadInput, match=says):
+        footprint(record, zone=zone)
+
+
+def test_no_energy_has_no_carbon(tmp_path):
+    clock = VirtualClock()
+    with measure(output_dir=tmp_path, sensors=[], clock=clock, report=None) as run:
+        clock.sleep(1)
+    with pytest.raises(NotMeasured):
+        footprint(run.record, zone="FRA")
+
+
+def test_a_module_is_a_whole_and_never_added_to_its_parts(record):
+    run = record["run"]
+    module = run.energy_j["gpu"].times(2)
+    found = footprint(
+        replace(record, measurements=(replace(run, energy_j={**run.energy_j, "module": module}),)), zone="FRA"
+    )
+    assert found.components == ("module",)
+    assert found.energy_j == module
+    assert found.missing == ()
+
+
+def test_what_the_measurement_is_worth_goes_with_the_grams(record):
+    sound = footprint(record, zone="FRA")
+    assert (sound.validity, sound.coverage) == ("valid", {"gpu": 1.0, "cpu": 1.0})
+    assert "valid" not in records.impact(sound)
+    stuck = Finding(code="counter-stuck", message="stood still", severity="disqualifies", measurement="run")
+    run = replace(record["run"], coverage={"gpu": 0.4, "cpu": 1.0})
+    found = footprint(replace(record, measurements=(run,), findings=(stuck,)), zone="FRA")
+    assert (found.validity, found.coverage["gpu"]) == ("invalid", 0.4)
+    told = records.impact(found)
+    assert "'run' is invalid: not to be relied on" in " ".join(told.split())
+    assert "only a part was seen, and the figure is that part's: gpu 40 %" in " ".join(told.split())
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_the_carbon_of_a_device_that_does_not_exist_says_so():
+    record = read_record(EXAMPLE)
+    assert is_example(record)
+    line = records.impact(footprint(record, zone="DEU"), example=True).splitlines()
+    assert line[0] == words.EXAMPLE
+    result = CliRunner().invoke(cli, ["impact", str(EXAMPLE), "--zone", "DEU"])
+    assert result.output.splitlines() == line
+
+
+def test_without_a_zone_it_is_that_of_the_place_where_the_record_says_it_ran(record):
+    there = replace(record, place=Place(zone="FRA", region="europe-west9", provider="gcp"))
+    found = footprint(there)
+    assert (found.zone, found.zone_from) == ("FRA", "record")
+    assert "France, as the record says, mean of" in " ".join(records.impact(found).split())
+    given = footprint(there, zone="DEU")
+    assert (given.zone, given.zone_from) == ("DEU", "given")
+    assert "as the record says" not in records.impact(given)
+
+
+@pytest.mark.parametrize("place", [None, Place(region="europe-west9")])
+def test_where_nobody_says_a_zone_nothing_is_guessed(record, place):
+    with pytest.raises(BadInput, match="does not say where it ran"):
+        footprint(replace(record, place=place))
+
+
+def test_a_place_of_which_there_is_no_factor_is_told_to_be_the_records(record):
+    with pytest.raises(BadInput, match="record: there is no carbon factor for the zone 'US-CA'"):
+        footprint(replace(record, place=Place(zone="US-CA")))
+
+
+@pytest.fixture
+def ran_in_france(record, tmp_path):
+    path = tmp_path / "record.json"
+    write_record(replace(record, place=Place(zone="FRA")), path)
+    return path
+
+
+def test_the_commands_take_the_place_of_the_record(ran_in_france, tmp_path):
+    result = CliRunner().invoke(cli, ["impact", str(ran_in_france)])
+    assert result.exit_code == 0, result.output
+    assert "France, as the record says" in " ".join(result.output.split())
+    readme = tmp_path / "README.md"
+    readme.write_text("# A model\n")
+    result = CliRunner().invoke(cli, ["card", str(readme), str(ran_in_france)])
+    assert result.exit_code == 0, result.output
+    assert "France (FRA), where the record says that it ran" in result.output
+    assert 'geographical_location: "France"' in readme.read_text()
+
+
+def test_a_card_with_emissions_of_somebody_else_keeps_them_where_no_zone_is_given(ran_in_france, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("---\nco2_eq_emissions: 12\n---\n# A model\n")
+    result = CliRunner().invoke(cli, ["card", str(readme), str(ran_in_france)])
+    assert result.exit_code == 0, result.output
+    assert "co2_eq_emissions: 12\n" in readme.read_text()
+    assert CliRunner().invoke(cli, ["card", str(readme), str(ran_in_france), "--zone", "FRA"]).exit_code == 1
+
+
+def test_a_card_is_written_without_emissions_where_the_records_place_has_no_factor(record, tmp_path):
+    path, readme = tmp_path / "record.json", tmp_path / "README.md"
+    write_record(replace(record, place=Place(zone="US-CA")), path)
+    readme.write_text("# A model\n")
+    result = CliRunner().invoke(cli, ["card", str(readme), str(path)])
+    assert result.exit_code == 0, result.output
+    assert "no emissions are written" in result.output
+    assert "co2_eq_emissions" not in readme.read_text()
+
+
+def test_without_a_zone_anywhere_impact_is_used_wrongly(record, tmp_path):
+    path = tmp_path / "record.json"
+    write_record(record, path)
+    result = CliRunner().invoke(cli, ["impact", str(path)], standalone_mode=False)
+    assert isinstance(result.exception, click.UsageError)
+    assert "--zone" in result.exception.message

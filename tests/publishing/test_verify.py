@@ -1,0 +1,631 @@
+"""Every forgery of a published run is found: what does not follow from the journal, and what no journal could truly say."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from virtual import FakeDevice, VirtualClock, square, steps
+
+from energy_rating import BadInput, load, measure, rate, summarise, verify
+from energy_rating.cli import cli
+from energy_rating.files.journal import decoded, encoded
+from energy_rating.files.reading import read_journal
+from energy_rating.judging.plausibility import implausible
+from energy_rating.judging.profiles import Driver, Figure, Figures, Profile, Source
+from energy_rating.judging.summary import summarise_journal
+from energy_rating.measuring.sensors import Detection
+from energy_rating.nouns.records import Device, Load, Model, Task
+from energy_rating.publishing import card as cards
+from energy_rating.publishing import label
+from energy_rating.publishing.folder import publish
+from energy_rating.publishing.label import picture
+from energy_rating.publishing.verification import verification_to_json, verification_to_text
+
+REPORTS = Path(__file__).parents[2] / "reports"
+FOLDERS = sorted(path.parent for path in REPORTS.glob("*/record.json") if path.parent.name != "demo")
+
+H100 = Device(id="GPU-fake", name="Made-up GPU", power_limit_w=700.0, memory_gb=80.0)
+SHEET = Profile(
+    key="made-up",
+    schema="energy-rating/profile/1",
+    name="Made-up GPU",
+    vendor="Nobody",
+    architecture="None",
+    memory_kind="HBM3",
+    driver=Driver(names=("Made-up GPU",), source="sheet"),
+    figures=Figures(
+        memory_gb=Figure(value=80, source="sheet"),
+        bandwidth_gb_s=Figure(value=3350, source="sheet"),
+        bf16_tflops=Figure(value=989.4, source="sheet"),
+        power_limit_w=Figure(value=700, source="sheet"),
+        idle_w=Figure(value=70, source="sheet"),
+    ),
+    sources={"sheet": Source(title="invented for this test", date="2026-11-22")},
+)
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory):
+    """A benchmark as it should be, with all that is published of it."""
+    clock = VirtualClock()
+    power, energy = steps((-1e9, 90.0), (1015.0, 400.0), (1090.0, 90.0))
+    wobble, wobble_j = square(-8.0, 9.0, 1.37)
+
+    class Real(FakeDevice):
+        def read(self):
+            clock.time += 13e-6 * (1 + self.reads * 7919 % 11)  # no scheduler is exact
+            return FakeDevice.read(self)
+
+    gpu = Real(
+        clock=clock,
+        power=lambda t: power(t) + wobble(t),
+        energy=lambda t: energy(t) + wobble_j(t),
+        known_period=True,
+    )
+    where = tmp_path_factory.mktemp("honest")
+    with measure(
+        "inference",
+        model=Model(id="org/name", parameters=1_240_000_000, dtype="float16"),
+        task=Task(name="text-generation", protocol="aes-2025-02", unit="request"),
+        load=Load(items=1000, batch_size=1, concurrency=1, max_new_tokens=10, seed=0),
+        output_dir=where,
+        sensors=[Detection(sensors=(gpu,), devices=(H100,))],
+        clock=clock,
+        report=None,
+    ) as run:
+        with run.window("idle-before"):
+            clock.sleep(15)
+        for _ in range(5):
+            with run.window("measured") as window:
+                clock.sleep(14.9)
+                window.count(request=100, token=1000)
+        with run.window("idle-after"):
+            clock.sleep(15)
+    record = load(where)
+    publish(where, record, rate(record))
+    return where
+
+
+@pytest.fixture
+def run(honest, tmp_path):
+    # Pictures take long to draw again, and have tests of their own.
+    shutil.copytree(honest, tmp_path / "run", ignore=shutil.ignore_patterns("*.png"))
+    return tmp_path / "run"
+
+
+def edited(folder: Path, name: str, change: Callable[[Any], Any]) -> None:
+    entry = json.loads((folder / name).read_text())
+    entry = change(entry) or entry
+    (folder / name).write_text(json.dumps(entry))
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    content = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    return [decoded(line, place="x") for line in content]
+
+
+def forged(folder: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]] | None]) -> None:
+    """A journal that somebody rewrote, with all its checksums right."""
+    lines = lines_of(folder)
+    lines = change(lines) or lines
+    (folder / "journal.jsonl").write_bytes(b"".join(encoded(line) for line in lines))
+
+
+def places(folder: Path) -> set[str]:
+    return {f"{found.file}: {found.path}" for found in verify(folder).differences}
+
+
+def doubts(folder: Path) -> dict[str, str]:
+    journal = read_journal(folder)
+    return {found.code: found.severity for found in implausible(journal, summarise_journal(journal), [SHEET])}
+
+
+# --------------------------------------------------------------------------------------------------------- what agrees
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_every_published_report_follows_from_its_journal(folder):
+    found = verify(folder, strict=True)
+    assert found.agrees, verification_to_text(found)
+    assert found.plausible, verification_to_text(found)
+    assert {"record.json", "label.svg", "card.md"} <= set(found.checked)
+
+
+def test_an_honest_run_agrees_and_nothing_speaks_against_it(honest, run):
+    shutil.copy(honest / "label.png", run)
+    found = verify(run, strict=True)
+    assert found.agrees, verification_to_text(found)
+    assert set(found.checked) == {"record.json", "rating.json", "label.svg", "label.png", "card.md"}
+    assert doubts(run) == {}
+
+
+def test_a_compressed_journal_agrees_as_well(run):
+    (run / "journal.jsonl.gz").write_bytes(gzip.compress((run / "journal.jsonl").read_bytes()))
+    (run / "journal.jsonl").unlink()
+    assert verify(run).agrees
+
+
+def test_the_rating_says_by_which_files_it_was_made(run):
+    provenance = json.loads((run / "rating.json").read_text())["provenance"]
+    assert provenance["journal_sha256"] == load(run).provenance.journal_sha256
+    assert {name.partition("/")[0] for name in provenance["files"]} == {"schemes", "hardware_profiles"}
+    assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in provenance["files"].values())
+
+
+# ------------------------------------------------------------------------------------------------- what does not follow
+
+
+def _scaled(entry: dict[str, Any], factor: float) -> None:
+    for measurement in entry["measurements"]:
+        for group in (measurement["energy_by_channel_j"], measurement["energy_j"]):
+            for energy in group.values():
+                for key in energy:
+                    energy[key] *= factor
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda entry: _scaled(entry, 1 - 1e-12), "record.json: measurements.measured.energy_j.gpu.value"),
+        (lambda entry: _scaled(entry, 0.5), "record.json: measurements.run.energy_j.gpu.value"),
+        (lambda entry: entry["measurements"][2]["work"].update(token=5001), "record.json: measurements.measured.work.token"),
+        (lambda entry: entry["model"].update(parameters=9), "record.json: model.parameters"),
+        (lambda entry: entry["model"].update(id="org/other"), "record.json: model.id"),
+        (lambda entry: entry["load"].update(batch_size=32), "record.json: load.batch_size"),
+        (lambda entry: entry.update(created="2020-01-01T00:00:00Z"), "record.json: created"),
+        (lambda entry: entry["provenance"].update(journal_sha256="0" * 64), "record.json: provenance.journal_sha256"),
+        (lambda entry: entry["provenance"]["files"].update({"tasks/x.toml": "0"}), "record.json: provenance.files.tasks/x.toml"),
+        (lambda entry: entry["environment"]["devices"][0].update(power_limit_w=300.0), "record.json: environment.devices.0.power_limit_w"),
+        (lambda entry: entry.update(measurements=entry["measurements"][:-1]), "record.json: measurements.idle-after"),
+        (lambda entry: entry["channels"][0].update(accuracy=0.001), "record.json: channels.gpu0.energy.accuracy"),
+        (lambda entry: entry["quality"].append({"metric": "accuracy", "value": 0.9, "source": "me"}), "record.json: quality.accuracy"),
+        (lambda entry: entry["findings"].append({"code": "praise", "message": "x"}), "record.json: findings.praise"),
+    ],
+)  # fmt: skip
+def test_a_changed_record_is_found_to_the_digit(run, change, place):
+    edited(run, "record.json", change)
+    assert any(found.startswith(place) for found in places(run)), places(run)
+
+
+def test_a_difference_tells_both_values(run):
+    before = load(run)["measured"].energy_j["gpu"].value
+    edited(run, "record.json", lambda entry: _scaled(entry, 1 + 1e-12))
+    found = next(d for d in verify(run).differences if d.path == "measurements.measured.energy_j.gpu.value")
+    assert found.recomputed == before
+    assert found.published != before
+    assert repr(found.published) in str(found)
+    assert verify(run, tolerance=1e-9).agrees
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "place"),
+    [
+        ("rating.json", lambda text: text.replace('"stars": null', '"stars": 5'), "rating.json: stars"),
+        ("rating.json", lambda text: text.replace('"reasons": [', '"reasons": ["none",'), "rating.json: reasons"),
+        ("rating.json", lambda text: re.sub('"scheme": "[^"]*"', '"scheme": "2099.1"', text), "rating.json: scheme"),
+        ("rating.json", lambda text: re.sub('"journal_sha256": ".', '"journal_sha256": "x', text), "rating.json: provenance.journal_sha256"),
+        ("rating.json", lambda text: text[:-30], "rating.json: "),
+        ("label.svg", lambda text: text.replace("org/name", "org/nome"), "label.svg: text"),
+        ("label.svg", lambda text: text.replace("not rated", "5 stars"), "label.svg: text"),
+        ("label.svg", lambda text: text.replace("<svg ", "<svg opacity='0.5' ", 1), "label.svg: drawing"),
+        ("label.svg", lambda text: "<!DOCTYPE x [<!ENTITY a 'b'>]>" + text, "label.svg: "),
+        ("label.svg", lambda text: text[:-20], "label.svg: "),
+        ("card.md", lambda text: text.replace("| Energy per token, GPU | ", "| Energy per token, GPU | 0.1 J, not "), "card.md: Energy per token, GPU"),
+        ("card.md", lambda text: re.sub(r"\*\*not rated\*\*[^|]*", "★★★★★ 5 of 5 stars ", text), "card.md: Rating"),
+        ("card.md", lambda text: re.sub("<code>(.)", lambda found: f"<code>{'1' if found[1] == '0' else '0'}", text), "card.md: "),
+        ("card.md", lambda text: "\n".join(line for line in text.splitlines() if "| Validity" not in line), "card.md: Validity"),
+        ("card.md", lambda text: re.sub(r"!\[[^]]*", "![5 of 5 stars, firm; measured 2.0 ± 0.1 J", text), "card.md: text"),
+        ("card.md", lambda text: text.replace("These figures are self-declared by whoever ran the measurement", "An accredited laboratory certified these figures"), "card.md: text"),
+        ("card.md", lambda text: text + "\nCertified.\n", "card.md: text"),
+        ("card.md", lambda text: text.replace("(label.png)", "(javascript:alert)"), "card.md: label"),
+    ],
+)  # fmt: skip
+def test_a_changed_publication_is_found(run, name, change, place):
+    text = (run / name).read_text()
+    assert change(text) != text
+    (run / name).write_text(change(text))
+    assert any(found.startswith(place) for found in places(run)), places(run)
+
+
+def test_the_label_of_another_run_is_found_as_a_picture_too(run):
+    better = rate(load(run))
+    forgery = picture.png(load(REPORTS / "example-gpu"), better)
+    (run / "label.png").write_bytes(forgery)
+    assert "label.png: " in places(run)
+    (run / "label.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (10**9).to_bytes(4, "big") * 2)
+    assert "label.png: " in places(run)
+
+
+def test_a_section_in_a_whole_readme_is_checked_and_the_rest_is_nobodys_business(run):
+    record = load(run)
+    text = cards.update_card("# Mine\n\n| a | b |\n\ntext\n", [record], ratings=[rate(record)])
+    (run / "README.md").write_text(text)
+    assert verify(run).agrees
+    (run / "README.md").write_text(text.replace("| Duration", "| Durations").replace("J; ", "mJ; "))
+    assert any(place.startswith("README.md: Energy per request") for place in places(run))
+    (run / "README.md").write_text("# no section\n")
+    assert verify(run).agrees
+
+
+def test_carbon_on_a_card_is_made_again_for_its_country(tmp_path):
+    from energy_rating.judging.footprint.carbon import footprint
+
+    clock = VirtualClock()
+    power, energy = square(100, 400, 0.7)
+    gpu = FakeDevice(clock=clock, power=power, energy=energy)
+    run = measure("fine-tuning", output_dir=tmp_path, sensors=[gpu], clock=clock, report=None)
+    with run, run.window("epoch") as window:
+        clock.sleep(30)
+        window.count(token=1000)
+    record = load(tmp_path)
+    text = cards.section([(record, rate(record))], impact=footprint(record, zone="FRA"))
+    (tmp_path / "card.md").write_text(text)
+    assert verify(tmp_path).agrees, verification_to_text(verify(tmp_path))
+    (tmp_path / "card.md").write_text(re.sub(r"(Emissions of the training \| )[\d.]+", r"\g<1>0.001", text))
+    assert places(tmp_path) == {"card.md: Emissions of the training"}
+    given = cards.section([(record, rate(record))], emissions_g=12.0)
+    (tmp_path / "card.md").write_text(given)
+    assert any("no journal tells them" in note for note in verify(tmp_path).notes)
+
+
+def test_a_picture_that_a_card_shows_and_that_is_not_there_is_told(run):
+    assert any("card.md shows label.png, which is not here" in note for note in verify(run).notes)
+
+
+def test_what_was_made_without_its_journal_says_so_and_is_none_the_less_right(run, tmp_path):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(run / "record.json", alone)
+    record = load(alone)
+    assert record.checked == "no-journal"
+    (run / "label.svg").write_text(label.svg(record, rate(record)))
+    (run / "card.md").write_text(cards.section([(record, rate(record))], label="label.png"))
+    assert "not checked against a journal" in (run / "label.svg").read_text()
+    found = verify(run)
+    assert found.agrees, verification_to_text(found)
+    assert {"label.svg", "card.md"} <= set(found.checked)
+
+
+def test_the_rating_may_be_what_the_command_printed(run):
+    """``energy-rating rate RUN --json > RUN/rating.json``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "energy_rating", "rate", str(run), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (run / "rating.json").write_text(done.stdout)
+    found = verify(run)
+    assert found.agrees, verification_to_text(found)
+    assert any("what rate --json prints" in note for note in found.notes)
+    edited(run, "rating.json", lambda entry: entry.update(stars=5))
+    assert places(run) == {"rating.json: stars"}
+
+
+def test_strict_ends_with_what_it_found_and_what_that_proves(run):
+    *_, physics, verdict, rest = verification_to_text(verify(run, strict=True)).splitlines()
+    assert physics == "No physical contradiction found. This does not prove that the measurement took place"
+    assert verdict.startswith("Matches its journal: record.json, ")
+    assert rest == "Not checked: who made it; whether the measurement took place"
+
+
+def test_what_is_missing_is_a_difference(run):
+    (run / "record.json").unlink()
+    assert places(run) >= {"record.json: "}
+    (run / "journal.jsonl").unlink()
+    with pytest.raises(BadInput, match="no journal"):
+        verify(run)
+
+
+def test_a_record_of_another_version_says_so_and_is_held_to_the_same_digits(run):
+    edited(run, "record.json", lambda entry: entry["provenance"].update(version="0.0.7"))
+    found = verify(run)
+    assert found.made_by == "0.0.7"
+    assert any("0.0.7" in note for note in found.notes)
+    assert {difference.file for difference in found.differences} == {"card.md"}, (
+        "which names the version that it was made by"
+    )
+
+
+def test_a_scheme_that_is_not_the_published_one_is_found(run):
+    edited(
+        run,
+        "rating.json",
+        lambda entry: entry["provenance"]["files"].update({"schemes/2026.0-draft.toml": "0" * 64}),
+    )
+    assert any("2026.0-draft" in note for note in verify(run).notes), "a draft may change"
+    edited(
+        run,
+        "rating.json",
+        lambda entry: entry["provenance"]["files"].update({"schemes/../../x.toml": "0" * 64}),
+    )
+    assert any("does not ship" in note for note in verify(run).notes), "and no name is a path"
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "record.json", "label.svg", "card.md"])
+def test_nothing_is_read_through_a_link_or_from_a_pipe(run, tmp_path, name):
+    (run / name).rename(tmp_path / "elsewhere")
+    (run / name).symlink_to(tmp_path / "elsewhere")
+    if name == "journal.jsonl":
+        with pytest.raises(BadInput, match="is a link"):
+            verify(run)
+    else:
+        assert f"{name}: " in places(run)
+    (run / name).unlink()
+    os.mkfifo(run / name)
+    if name == "journal.jsonl":
+        with pytest.raises(BadInput, match="is a device"):
+            verify(run)
+    else:
+        assert f"{name}: " in places(run)
+
+
+def test_the_command_says_all_this_with_its_exit_code(run):
+    def command(*more):
+        return subprocess.run(
+            [sys.executable, "-m", "energy_rating", "verify", str(run), *more],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    done = command()
+    assert done.returncode == 0, done.stdout + done.stderr
+    *_, verdict, rest = done.stdout.splitlines()
+    assert verdict == "Matches its journal: record.json, rating.json, label.svg, card.md"
+    assert rest == "Not checked: who made it; whether the measurement took place"
+    edited(run, "record.json", lambda entry: _scaled(entry, 0.5))
+    done = command("--json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert (found["agrees"], found["verdict"]) == (False, "differs")
+    assert "Does not match its journal: " in command().stdout.splitlines()[-2]
+    assert {"file", "path", "published", "recomputed"} == set(found["differences"][0])
+    assert json.loads(json.dumps(verification_to_json(verify(run))))["differences"] == found["differences"]
+
+
+# ------------------------------------------------------------------------------------------------- what cannot be true
+
+
+def _readings(lines, change):
+    for line in lines:
+        if "r" in line:
+            change(line)
+
+
+def _energy(line, change):
+    if "gpu0.energy" in line["r"]:
+        line["r"]["gpu0.energy"] = change(line["r"]["gpu0.energy"])
+
+
+def _squeezed(lines, factor):
+    """The same work and energy in less time."""
+    for line in lines:
+        for key in ("t", "dt", "end"):
+            if key in line:
+                line[key] *= factor
+
+
+def _hurried(lines, factor):
+    """The same, and the register agrees."""
+    _squeezed(lines, factor)
+    for line in lines:
+        if "gpu0.power" in line.get("r", {}):
+            line["r"]["gpu0.power"] /= factor
+
+
+def _first(lines, kind, number=0):
+    return [line for line in lines if kind in line][number]
+
+
+def _repeat(lines, number=0):
+    opened = [line for line in lines if line.get("name") == "measured"][number]
+    return opened, next(line for line in lines if line.get("close") == opened["open"])
+
+
+def _less(lines):
+    """All energies a tenth of what they were: under what the card needs to do nothing."""
+    start = next(line["r"]["gpu0.energy"] for line in lines if "gpu0.energy" in line.get("r", {}))
+    _readings(lines, lambda line: _energy(line, lambda joules: start + (joules - start) / 10))
+    _readings(
+        lines,
+        lambda line: line["r"].update(
+            {key: value / 10 for key, value in line["r"].items() if "power" in key}
+        ),
+    )
+
+
+def _jump(lines):
+    readings = [line for line in lines if "gpu0.energy" in line.get("r", {})]
+    for line in readings[len(readings) // 2 :]:
+        line["r"]["gpu0.energy"] += 5_000.0
+
+
+def _outside(lines):
+    opened, closed = _repeat(lines, 4)
+    last = max(line["t"] for line in lines if line.get("close") is not None)
+    opened["t"], closed["t"] = last + 1, last + 2
+
+
+def _overlapping(lines):
+    first, second = _repeat(lines, 0), _repeat(lines, 1)
+    second[0]["t"] = first[0]["t"] + 0.5
+
+
+def _in_no_time(lines):
+    opened, closed = _repeat(lines)
+    closed["t"] = opened["t"]
+
+
+def _negative(lines):
+    opened, closed = _repeat(lines)
+    closed["t"] = opened["t"] - 1.0
+
+
+def _disorder(lines):
+    readings = [line for line in lines if "gpu0.energy" in line.get("r", {})]
+    middle = len(readings) // 2
+    readings[middle]["t"], readings[middle + 1]["t"] = readings[middle + 1]["t"] + 0.01, readings[middle]["t"]
+
+
+def _tokens(factor):
+    def change(lines):
+        for line in lines:
+            if "work" in line and "token" in line["work"]:
+                line["work"]["token"] *= factor
+
+    return change
+
+
+def _unlimited(lines):
+    lines[0]["environment"]["devices"][0]["power_limit_w"] = 2000.0
+
+
+def _still(lines):
+    _readings(lines, lambda line: line["r"].update({key: 400.0 for key in line["r"] if "power" in key}))
+
+
+def _even(lines):
+    for number, line in enumerate(line for line in lines if "r" in line):
+        line["t"], line["dt"] = number / 16, 0.0
+
+
+def _worked_below_idle(lines):
+    start = next(line["r"]["gpu0.energy"] for line in lines if "gpu0.energy" in line.get("r", {}))
+    for line in lines:
+        if "gpu0.energy" in line.get("r", {}):
+            work_s = min(max(line["t"] - 15, 0.0), 75.0)
+            line["r"] = {"gpu0.energy": start + 90 * (line["t"] - work_s) + 62 * work_s}
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "severity"),
+    [
+        (lambda lines: _hurried(lines, 0.5), "power-above-the-limit", "disqualifies"),
+        (_jump, "step-above-the-limit", "disqualifies"),
+        (_less, "energy-under-idle", "disqualifies"),
+        (_worked_below_idle, "energy-under-its-own-idle", "degrades"),
+        (_tokens(25), "faster-than-memory", "disqualifies"),
+        (_tokens(10_000), "faster-than-arithmetic", "disqualifies"),
+        (_tokens(1.2), "more-tokens-than-asked", "disqualifies"),
+        (lambda lines: _repeat(lines, 2)[1].update(work={"request": 1500, "token": 15_000}), "repeats-not-of-the-items", "degrades"),
+        (_outside, "window-outside-the-run", "disqualifies"),
+        (_overlapping, "repeats-overlap", "disqualifies"),
+        (_in_no_time, "work-in-no-time", "disqualifies"),
+        (_negative, "journal-damaged", "disqualifies"),
+        (_disorder, "time-goes-backwards", "degrades"),
+        (_unlimited, "limit-above-the-data-sheet", "degrades"),
+        (_still, "no-noise", "note"),
+        (_even, "no-jitter", "note"),
+        (lambda lines: lines[0].update(started="yesterday"), "start-is-no-time", "degrades"),
+        (lambda lines: _readings(lines, lambda line: line["r"].update({"gpu0.power": 1200.0})), "reading-above-the-limit", "degrades"),
+    ],
+)  # fmt: skip
+def test_a_journal_that_cannot_be_is_found_however_well_it_agrees_with_its_record(
+    run, change, code, severity
+):
+    forged(run, change)
+    assert doubts(run).get(code) == severity, doubts(run)
+
+
+def test_a_counter_that_tells_more_than_its_card_can_draw_is_not_believed_against_its_register(run):
+    forged(run, lambda lines: _squeezed(lines, 0.5))
+    record = summarise_journal(read_journal(run))
+    assert record["measured"].validity == "invalid"
+    assert "counter-disagrees-with-power" in {finding.code for finding in record.findings}
+
+
+def _multiplied(lines, factor):
+    for line in lines:
+        if line.get("close") is not None:
+            line["work"] = {unit: amount * factor for unit, amount in line["work"].items()}
+
+
+def test_work_that_is_multiplied_at_the_end_of_each_window_takes_the_validity_from_the_record(tmp_path):
+    """The example that is published: its windows had counted 996 requests when they are said to have ended with 7,000."""
+    lines = [
+        decoded(line, place="x")
+        for line in gzip.decompress((FOLDERS[0] / "journal.jsonl.gz").read_bytes()).splitlines(keepends=True)
+    ]
+    _multiplied(lines, 7)
+    (tmp_path / "journal.jsonl").write_bytes(b"".join(encoded(line) for line in lines))
+    record = summarise(tmp_path)
+    assert record["measured"].validity == "degraded"
+    assert {f.code for f in record.findings_on("measured")} >= {"work-all-at-once"}
+    assert rate(record).stars is None
+    found = implausible(read_journal(tmp_path), record, [])
+    assert "work-all-at-once" in {finding.code for finding in found}
+    _multiplied(lines, 0.1)
+    (tmp_path / "journal.jsonl").write_bytes(b"".join(encoded(line) for line in lines))
+    assert summarise(tmp_path)["measured"].validity == "invalid"
+
+
+def test_repeats_that_are_the_same_to_the_last_digit_are_noted(tmp_path):
+    clock = VirtualClock()
+    clock.time = 1024.0
+    gpu = FakeDevice(
+        clock=clock,
+        power=lambda t: 256.0,
+        energy=lambda t: 256.0 * t,
+        tick_s=0.125,
+        known_period=True,
+        offset_j=0.0,
+    )
+    with measure(
+        "inference", output_dir=tmp_path, sensors=[gpu], clock=clock, report=None, period_s=0.125
+    ) as run:
+        for _ in range(4):
+            with run.window("measured"):
+                clock.sleep(16)
+    journal = read_journal(tmp_path)
+    energies = {found.code for found in implausible(journal, summarise_journal(journal), [])}
+    assert "no-noise" in energies
+
+
+def test_strict_decides_the_exit_code_by_what_is_more_than_a_note(run):
+    forged(run, _overlapping)
+    (run / "record.json").unlink()
+    for name in ("rating.json", "label.svg", "card.md"):
+        (run / name).unlink()
+    subprocess.run(
+        [sys.executable, "-m", "energy_rating", "summarise", str(run)], check=True, capture_output=True
+    )
+    assert verify(run).agrees
+    assert not verify(run, strict=True).plausible
+    done = subprocess.run(
+        [sys.executable, "-m", "energy_rating", "verify", "--strict", str(run)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "repeats-overlap" in done.stdout
+
+
+@pytest.mark.parametrize("command_line", [[], ["--strict"]])
+def test_a_folder_with_only_a_journal_has_no_record_yet(run, command_line):
+    for path in run.iterdir():
+        if not path.name.startswith("journal"):
+            path.unlink()
+    done = CliRunner().invoke(cli, ["verify", str(run), *command_line], standalone_mode=False)
+    assert isinstance(done.exception, BadInput)
+    told = str(done.exception)
+    assert "cannot be checked: the folder holds a journal but no record" in told
+    assert f"energy-rating summarise {run}" in told
+
+
+def test_a_record_that_was_taken_away_from_its_label_is_missing(run):
+    (run / "record.json").unlink()
+    found = verify(run)
+    assert not found.agrees
+    assert any(difference.file == "record.json" for difference in found.differences)

@@ -1,0 +1,146 @@
+"""What the documents show is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_nvml import Device, FakeNvml
+from virtual import FakeDevice, VirtualClock, constant
+
+from energy_rating import measure
+from energy_rating.cli import cli
+
+TOP = Path(__file__).parents[2]
+DOCUMENTS = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+LINKING = [*DOCUMENTS, *(TOP / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"))]
+LINKING += [TOP / folder / "README.md" for folder in ("benchmarks", "hardware_profiles")]
+
+CARD = "---\nlicense: mit\nlanguage: no\n---\n\n# A model\n"
+
+
+def named(document: Path) -> str:
+    return str(document.relative_to(TOP))
+
+
+def in_language(language: str, document: Path) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), re.M | re.S)
+
+
+def lines_in(language: str, document: Path) -> list[str]:
+    """What a shell takes for one line: a backslash at its end goes on with the next."""
+    return "\n".join(in_language(language, document)).replace("\\\n", " ").splitlines()
+
+
+def blocks(language: str) -> list[object]:
+    return [
+        pytest.param(text, id=f"{named(document)}-{number}")
+        for document in DOCUMENTS
+        for number, text in enumerate(in_language(language, document))
+    ]
+
+
+# What the reader has and the documents do not show.
+GIVEN = """
+def train_one_epoch():
+    import time
+    time.sleep(0.5)
+    return 1000
+"""
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_in_the_documents_runs(code, tmp_path):
+    machine = FakeNvml(devices=[Device(power="constant:300")])  # the reader has a GPU
+    done = subprocess.run(
+        [sys.executable, "-c", GIVEN + code],
+        cwd=tmp_path,
+        env=os.environ | machine.environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("workplace")
+    (folder / "train.py").write_text("import time\ntime.sleep(1)\n")
+    (folder / "generate.py").write_text(
+        "import sys, time\nsys.stdin.read()\ntime.sleep(0.1)\nprint('token=20')\n"
+    )
+    (folder / "README.md").write_text(CARD)
+    # The run of the first example, which is Python and is run by the test above; and two runs of the reader's to be compared.
+    for name, stage, watts in (
+        ("run-1", "fine-tuning", 300),
+        ("before", "inference", 300),
+        ("after", "inference", 290),
+    ):
+        clock = VirtualClock()
+        power, energy = constant(watts)
+        gpu = FakeDevice(clock=clock, power=power, energy=energy)
+        with measure(
+            stage, output_dir=folder / "reports" / name, sensors=[gpu], clock=clock, report=None
+        ) as run:
+            clock.sleep(10)
+            run.count(token=10_000)
+    return folder
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_commands_in_the_documents_run(document, workplace):
+    for line in lines_in("bash", document):
+        words = shlex.split(line, comments=True)
+        if not words or words[0] != "energy-rating":
+            continue  # make is what runs this very test
+        words = [sys.executable if word == "python" else word for word in words[1:]]
+        done = subprocess.run(
+            [sys.executable, "-m", "energy_rating", *words],
+            cwd=workplace,
+            capture_output=True,
+            text=True,
+            timeout=110,
+        )
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+        if "--remove" in words:
+            assert (workplace / "README.md").read_text() == CARD
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_commands_that_need_a_model_or_a_meter_are_spelt_as_they_are_understood(document):
+    for line in lines_in("console", document):
+        words = shlex.split(line, comments=True)
+        if not words:
+            continue
+        assert words[0] == "energy-rating", line
+        cli.get_command(None, words[1]).make_context(words[1], words[2:])
+
+
+def without_code(document: Path) -> str:
+    return re.sub(r"^```.*?^```", "", document.read_text(), flags=re.M | re.S)
+
+
+def anchor(heading: str) -> str:
+    """What a heading is called in a link, as forges do it."""
+    words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+    return "".join(sign for sign in words if sign.isalnum() or sign in " -_").replace(" ", "-")
+
+
+@pytest.mark.parametrize("document", LINKING, ids=named)
+def test_links_in_the_documents_lead_somewhere(document):
+    text = without_code(document)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text):
+        if re.match(r"https?:|mailto:", target):
+            continue
+        file, _, place = target.partition("#")
+        path = document.parent / file if file else document
+        assert path.exists(), target
+        if place and path.suffix == ".md":
+            assert place in map(anchor, re.findall(r"^#+ (.+)$", without_code(path), re.M)), target
