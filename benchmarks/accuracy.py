@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import peers
+import contestants
 from fake_nvml import Device, FakeNvml
 from virtual import FakeDevice, VirtualClock, steps
 
@@ -184,7 +184,7 @@ def kindest_error(found_j: float, fake: FakeNvml, edges: Sequence[float]) -> flo
     return found_j / low - 1 if found_j < low else found_j / high - 1
 
 
-def starting(ready: peers.Bench, who: Sequence[peers.Contestant]) -> float:
+def starting(ready: contestants.Bench, who: Sequence[contestants.Contestant]) -> float:
     """How long one process of each takes to start and end, all at once, as busy as the machine is now."""
     began = time.monotonic()
     for process in [ready.start(one, FakeNvml(), "accuracy", {"starts": [], "lengths": []}) for one in who]:
@@ -193,7 +193,7 @@ def starting(ready: peers.Bench, who: Sequence[peers.Contestant]) -> float:
 
 
 def real(
-    ready: peers.Bench, who: Sequence[peers.Contestant], trials: int
+    ready: contestants.Bench, who: Sequence[contestants.Contestant], trials: int
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """By contestant and scenario: the statistics and all errors of each length."""
     parts = max(1, math.ceil(trials * len(LENGTHS_S) / MOST_TRIALS))
@@ -225,7 +225,7 @@ def real(
                     contestant, fake, "accuracy", {"starts": starts, "lengths": schedule.lengths}
                 )
                 started.append((process, lengths, starts, schedule.end_s))
-        peers.say(
+        contestants.say(
             f"{scenario}: {len(started)} processes, {per_part * parts} windows of each length, for "
             f"{max(end for *_, end in started):.0f} s"
         )
@@ -257,7 +257,7 @@ def real(
         for label, by_length in errors.items():
             results.setdefault(label, {})[scenario] = {
                 "by_length": {f"{length:g}": statistics(found) for length, found in by_length.items()},
-                "errors": {f"{length:g}": peers.rounded(found) for length, found in by_length.items()},
+                "errors": {f"{length:g}": contestants.rounded(found) for length, found in by_length.items()},
                 "slowest_edge_s": slowest[label],
                 "missing": missing.get(label, 0),
                 "late": late.get(label, 0),
@@ -267,14 +267,14 @@ def real(
 
 
 def measured(
-    ready: peers.Bench, who: Sequence[peers.Contestant], *, quick: bool = False
+    ready: contestants.Bench, who: Sequence[contestants.Contestant], *, quick: bool = False
 ) -> Mapping[str, Any]:
     trials, virtual_trials = (2, 10) if quick else (42, 500)
-    of_machine = peers.machine()
+    of_machine = contestants.machine()
     in_real_time = real(ready, who, trials)
-    peers.say(f"virtual clock: {virtual_trials} windows of each length")
+    contestants.say(f"virtual clock: {virtual_trials} windows of each length")
     return {
-        "versions": peers.versions(ready.pythons),
+        "versions": contestants.versions(ready.pythons),
         "machine": of_machine,
         "settings": {contestant.label: contestant.why for contestant in who},
         "virtual": virtual(virtual_trials),
@@ -285,11 +285,11 @@ def measured(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    peers.options(parser)
+    contestants.options(parser)
     parser.add_argument(
         "--virtual-only", type=int, metavar="TRIALS", help="only our instrument, only the virtual clock"
     )
-    parser.add_argument("--out", type=Path, default=peers.RESULTS / "accuracy.json")
+    parser.add_argument("--out", type=Path, default=contestants.RESULTS / "accuracy.json")
     chosen = parser.parse_args(arguments)
     if chosen.virtual_only:
         for scenario, by_length in virtual(chosen.virtual_only).items():
@@ -300,8 +300,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 )
         return
     with tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as scratch:
-        ready = peers.bench(chosen, scratch)
-        peers.write(chosen.out, measured(ready, peers.contestants(chosen.without_peers), quick=chosen.quick))
+        ready = contestants.bench(chosen, scratch)
+        contestants.write(
+            chosen.out, measured(ready, contestants.contestants(chosen.without_peers), quick=chosen.quick)
+        )
 
 
 if __name__ == "__main__":

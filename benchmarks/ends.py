@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import peers
+import contestants
 from accuracy import JITTER_S, TICK_S, kindest_error, statistics
 from fake_nvml import Device, FakeNvml, compiler
 
@@ -89,7 +89,7 @@ def stretched_error(found_j: float, fake: FakeNvml, began: float, ended: float, 
 
 
 def by_ours(
-    ready: peers.Bench, fake: FakeNvml, place: Path, command: Sequence[str]
+    ready: contestants.Bench, fake: FakeNvml, place: Path, command: Sequence[str]
 ) -> tuple[float, float, float]:
     """Joules, seconds, and the random doubt (1 σ)."""
     tool = [sys.executable, "-m", "energy_rating", "measure", "--output-dir", str(place / "run"), "--"]
@@ -100,7 +100,7 @@ def by_ours(
 
 
 def by_landauer(
-    ready: peers.Bench, fake: FakeNvml, place: Path, command: Sequence[str]
+    ready: contestants.Bench, fake: FakeNvml, place: Path, command: Sequence[str]
 ) -> tuple[float, float, None]:
     tool = [str(ready.pythons[LANDAUER].with_name("joules")), "run", "--no-track", "--no-cpu", "--out"]
     variables = ready.variables(fake, place, ours=False)
@@ -123,7 +123,7 @@ COMMANDS: Mapping[str, Callable[..., tuple[float, float, float | None]]] = {
 }
 
 
-def commands(ready: peers.Bench, trials: int) -> dict[str, dict[str, dict[str, Any]]]:
+def commands(ready: contestants.Bench, trials: int) -> dict[str, dict[str, dict[str, Any]]]:
     """By tool and load: the statistics and all errors of so many commands."""
     program = built(ready.folder)
     errors: dict[str, dict[str, list[float]]] = {}
@@ -143,12 +143,12 @@ def commands(ready: peers.Bench, trials: int) -> dict[str, dict[str, dict[str, A
                 errors.setdefault(name, {}).setdefault(load, []).append(error)
                 if doubt_j is not None:
                     doubts[load].append(doubt_j / found_j)
-        peers.say(f"commands, {load}: {trials} of each tool")
+        contestants.say(f"commands, {load}: {trials} of each tool")
     return {
         name: {
             load: statistics(found)
-            | {"errors": peers.rounded(found)}
-            | ({"doubts": peers.rounded(doubts[load])} if name == OURS else {})
+            | {"errors": contestants.rounded(found)}
+            | ({"doubts": contestants.rounded(doubts[load])} if name == OURS else {})
             for load, found in of_tool.items()
         }
         for name, of_tool in errors.items()
@@ -156,7 +156,7 @@ def commands(ready: peers.Bench, trials: int) -> dict[str, dict[str, dict[str, A
 
 
 def blocks(
-    ready: peers.Bench, who: Sequence[peers.Contestant], trials: int
+    ready: contestants.Bench, who: Sequence[contestants.Contestant], trials: int
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """The same of whole ``with`` blocks, each in a fresh process."""
     errors: dict[str, dict[str, list[float]]] = {}
@@ -175,10 +175,10 @@ def blocks(
                     continue
                 error = kindest_error(answer["found"][0], fake, answer["edges"])
                 errors.setdefault(contestant.label, {}).setdefault(load, []).append(error)
-        peers.say(f"blocks, {load}: {trials} of each tool")
+        contestants.say(f"blocks, {load}: {trials} of each tool")
     return {
         label: {
-            load: statistics(found) | {"errors": peers.rounded(found), "missing": missing.get(label, 0)}
+            load: statistics(found) | {"errors": contestants.rounded(found), "missing": missing.get(label, 0)}
             for load, found in of_tool.items()
         }
         for label, of_tool in errors.items()
@@ -186,12 +186,12 @@ def blocks(
 
 
 def measured(
-    ready: peers.Bench, who: Sequence[peers.Contestant], *, quick: bool = False
+    ready: contestants.Bench, who: Sequence[contestants.Contestant], *, quick: bool = False
 ) -> Mapping[str, Any]:
     trials = 2 if quick else 16
-    of_machine = peers.machine()
+    of_machine = contestants.machine()
     return {
-        "versions": peers.versions(ready.pythons),
+        "versions": contestants.versions(ready.pythons),
         "machine": of_machine,
         "commands": commands(ready, trials),
         "blocks": blocks(ready, who, trials),
@@ -201,12 +201,14 @@ def measured(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    peers.options(parser)
-    parser.add_argument("--out", type=Path, default=peers.RESULTS / "ends.json")
+    contestants.options(parser)
+    parser.add_argument("--out", type=Path, default=contestants.RESULTS / "ends.json")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as scratch:
-        ready = peers.bench(chosen, scratch)
-        peers.write(chosen.out, measured(ready, peers.contestants(chosen.without_peers), quick=chosen.quick))
+        ready = contestants.bench(chosen, scratch)
+        contestants.write(
+            chosen.out, measured(ready, contestants.contestants(chosen.without_peers), quick=chosen.quick)
+        )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import peers
+import contestants
 from fake_nvml import Device, FakeNvml
 from virtual import FakeDevice, VirtualClock, constant
 
@@ -75,7 +75,7 @@ os._exit(0)
 """
 
 
-def start_up(ready: peers.Bench, names: Sequence[str], repeats: int) -> dict[str, Any]:
+def start_up(ready: contestants.Bench, names: Sequence[str], repeats: int) -> dict[str, Any]:
     """Fresh processes, the tools in turn; the first of each, which fills caches, is left out."""
     fake = FakeNvml(devices=[Device(latency_us=LATENCY_US)])
     homes = {name: ready.place() for name in names}
@@ -114,8 +114,8 @@ def start_up(ready: peers.Bench, names: Sequence[str], repeats: int) -> dict[str
 
 
 def edges(
-    ready: peers.Bench,
-    who: Sequence[peers.Contestant],
+    ready: contestants.Bench,
+    who: Sequence[contestants.Contestant],
     gpus: Sequence[int],
     calm_s: float,
     pause_s: float = 0.002,
@@ -168,14 +168,18 @@ def spread_us(took: Sequence[float]) -> dict[str, float]:
 
 # ------------------------------------------------------------------------------------------------------------ CPU time
 
-NOTHING = peers.Contestant(label="nothing", tool="nothing", environment=None, why="the control")
-CODECARBON_15 = peers.Contestant(
+NOTHING = contestants.Contestant(label="nothing", tool="nothing", environment=None, why="the control")
+CODECARBON_15 = contestants.Contestant(
     label="codecarbon 15 s", tool="codecarbon-tracker", environment="codecarbon", why="its default"
 )
 
 
 def cpu(
-    ready: peers.Bench, who: Sequence[peers.Contestant], gpus: Sequence[int], seconds: float, repeats: int
+    ready: contestants.Bench,
+    who: Sequence[contestants.Contestant],
+    gpus: Sequence[int],
+    seconds: float,
+    repeats: int,
 ) -> dict[str, Any]:
     """Share of a core that the tool uses beside a main thread that only sleeps, less the share of that main thread alone."""
     took: dict[tuple[str, int], list[float]] = {}
@@ -208,7 +212,7 @@ BLOCK_S = 0.25
 ROUNDS_A_SET = 16
 
 
-def slow_down(ready: peers.Bench, who: Sequence[peers.Contestant], pairs: int) -> dict[str, Any]:
+def slow_down(ready: contestants.Bench, who: Sequence[contestants.Contestant], pairs: int) -> dict[str, Any]:
     """How much longer a block of pure Python takes beside each tool than in a process without any.
 
     One process each, which work one at a time; a block of a tool stands between two of the bare process and is divided by their mean, so that
@@ -233,9 +237,9 @@ def slow_down(ready: peers.Bench, who: Sequence[peers.Contestant], pairs: int) -
             "error": error,
             "cpu_median": cpu_middle,
             "cpu_error": cpu_error,
-            "ratios": peers.rounded([wall for wall, _ in taken], 4),
+            "ratios": contestants.rounded([wall for wall, _ in taken], 4),
         }
-        peers.say(f"slow-down, {label}: {100 * middle:+.2f} ± {100 * error:.2f} %")
+        contestants.say(f"slow-down, {label}: {100 * middle:+.2f} ± {100 * error:.2f} %")
     return found
 
 
@@ -246,15 +250,15 @@ def middle_half(values: Sequence[float]) -> tuple[float, float]:
 
 
 def one_set(
-    ready: peers.Bench,
-    who: Sequence[peers.Contestant],
+    ready: contestants.Bench,
+    who: Sequence[contestants.Contestant],
     rounds: int,
     ratios: Mapping[str, list[tuple[float, float]]],
     rng: random.Random,
 ) -> None:
     fake = FakeNvml(devices=[Device(latency_us=LATENCY_US)])
 
-    def begin(contestant: peers.Contestant) -> subprocess.Popen[bytes]:
+    def begin(contestant: contestants.Contestant) -> subprocess.Popen[bytes]:
         return ready.start(contestant, fake, "blocks", {"settle_s": 2.0}, talks=True).process
 
     bare = begin(NOTHING)
@@ -347,7 +351,9 @@ def virtual_week(hours: float) -> dict[str, Any]:
     }
 
 
-def memory(ready: peers.Bench, who: Sequence[peers.Contestant], at_s: Sequence[float]) -> dict[str, Any]:
+def memory(
+    ready: contestants.Bench, who: Sequence[contestants.Contestant], at_s: Sequence[float]
+) -> dict[str, Any]:
     """How the memory that Python holds grows on 8 GPUs: slope of a straight line and its standard error, in bytes a second."""
     fake = FakeNvml(devices=[Device(latency_us=LATENCY_US) for _ in range(8)])
     started = [ready.start(one, fake, "memory", {"at_s": list(at_s)}) for one in who]
@@ -372,23 +378,23 @@ def memory(ready: peers.Bench, who: Sequence[peers.Contestant], at_s: Sequence[f
 
 
 def measured(
-    ready: peers.Bench, who: Sequence[peers.Contestant], *, quick: bool = False
+    ready: contestants.Bench, who: Sequence[contestants.Contestant], *, quick: bool = False
 ) -> Mapping[str, Any]:
     by_label = {one.label: one for one in who}
 
-    def those(*labels: str) -> list[peers.Contestant]:
+    def those(*labels: str) -> list[contestants.Contestant]:
         return [by_label[label] for label in labels if label in by_label]
 
     with_peers = len(who) > 1
-    of_machine = peers.machine()
+    of_machine = contestants.machine()
     names = [name for name in FIRST_LINES if with_peers or name.startswith("energy-rating")]
-    peers.say("start-up")
+    contestants.say("start-up")
     found: dict[str, Any] = {"start_up": start_up(ready, names, 2 if quick else 10)}
-    peers.say("edges")
+    contestants.say("edges")
     of_edges = those("energy-rating", "zeus", "codecarbon task", "carbontracker")
     found["edges"] = edges(ready, of_edges, (1, 64), 2.0 if quick else 5.0)
     found["edges_in_a_row"] = edges(ready, of_edges, (1, 64), 1.0 if quick else 3.0, 0.0, 20_000)
-    peers.say("CPU time")
+    contestants.say("CPU time")
     steady = [*those("energy-rating", "zeus", "codecarbon 0.1 s", "carbontracker", "carbontracker 0.1 s")]
     if with_peers:
         steady.append(CODECARBON_15)
@@ -400,7 +406,7 @@ def measured(
         those("energy-rating", "codecarbon 0.1 s", "carbontracker 0.1 s"),
         8 if quick else 64,
     )
-    peers.say("a week")
+    contestants.say("a week")
     with ProcessPoolExecutor(1) as pool:
         week = pool.submit(virtual_week, 1.0 if quick else 2.0)
         at_s = range(5, 16, 5) if quick else range(32, 63, 2)
@@ -410,7 +416,7 @@ def measured(
         found["memory"] = memory(ready, of_memory, list(at_s))
         found["week"] = week.result()
     return {
-        "versions": peers.versions(ready.pythons),
+        "versions": contestants.versions(ready.pythons),
         "machine": of_machine,
         "latency_us": LATENCY_US,
         **found,
@@ -420,12 +426,14 @@ def measured(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    peers.options(parser)
-    parser.add_argument("--out", type=Path, default=peers.RESULTS / "overhead.json")
+    contestants.options(parser)
+    parser.add_argument("--out", type=Path, default=contestants.RESULTS / "overhead.json")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as scratch:
-        ready = peers.bench(chosen, scratch)
-        peers.write(chosen.out, measured(ready, peers.contestants(chosen.without_peers), quick=chosen.quick))
+        ready = contestants.bench(chosen, scratch)
+        contestants.write(
+            chosen.out, measured(ready, contestants.contestants(chosen.without_peers), quick=chosen.quick)
+        )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,24 @@ def _scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
-@pytest.mark.parametrize("script", ["peers", "accuracy", "overhead", "traces", "kill", "soak"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "peers",
+        "accuracy",
+        "ends",
+        "overhead",
+        "traces",
+        "kill",
+        "soak",
+        "fuzz",
+        "verdicts",
+        "scheme",
+        "normalisation",
+        "gpu_evidence",
+        "read_evidence",
+    ],
+)
 def test_each_script_says_what_it_does(script):
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / f"{script}.py"), "--help"],
