@@ -5,7 +5,7 @@ so that their scatter tells how repeatable the figure is. Idle is measured with 
 more than a device asleep.
 
 Where requests overlap, a repeat is one stream of them, in a window ``serving``, and ``measured`` is the part of it in which the
-server was kept full (``workloads.served``).
+server was kept full (``serving.served``).
 """
 
 from __future__ import annotations

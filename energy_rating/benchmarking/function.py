@@ -105,7 +105,7 @@ def benchmark(
 
     Args:
         function: called with one item after the other, or with a list of them if ``batch_size`` is given. It may return what it
-            did, by unit (``{"token": 212}``), or a ``workloads.Done``; each item counts as a ``request`` by itself. It returns when
+            did, by unit (``{"token": 212}``), or a ``work.Done``; each item counts as a ``request`` by itself. It returns when
             the work is really done; the queues of torch, jax and cupy are drained for it.
         items: whatever the function takes; they are all taken before it begins, 100,000 at most.
         task: what is done, as the hub calls it (``text-classification``), or any other word.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 LONGEST_PLACE, LONGEST_MESSAGE = 400, 1200
 
-# How files are read into values, by pydantic in ``formats``: without it, a dataclass takes unknown keys in silence.
+# How files are read into values, by pydantic in ``files.strict``: without it, a dataclass takes unknown keys in silence.
 STRICT = {"extra": "forbid", "allow_inf_nan": False}
 
 

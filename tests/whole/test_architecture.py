@@ -1,56 +1,248 @@
-"""The rules between the rooms, read from the imports themselves."""
+"""The rules between the rooms, read from the folders and the imports themselves; ``docs/architecture.md`` tells them in words."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
+import importlib.util
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "energy_rating"
+TOP = Path(__file__).parents[2]
+PACKAGE = TOP / "energy_rating"
 
-HEAVY = [
-    "pynvml",
-    "amdsmi",
-    "zeus_apple_silicon",
-    "torch",
-    "click",
-    "pydantic",
-    "codecarbon",
-    "pandas",
-    "matplotlib",
-    "yaml",
-    "resvg_py",
-    "xllamacpp",
-    "diffusers",
-    "tokenizers",
-    "huggingface_hub",
-    "transformers",
-    "sentence_transformers",
-    "datasets",
-]
+# The wings, and the few files beside them, in the order of the floors: whoever stands on one may use what stands below it.
+# storage (many records) and integrations (other people's loops) are to come.
+FLOORS = (
+    ("version",),
+    ("nouns",),
+    ("files",),
+    ("measuring", "judging"),
+    ("storage",),
+    ("publishing",),
+    ("meter",),
+    ("integrations",),
+    ("benchmarking",),
+    ("cli", "__init__", "__main__"),
+)
+WINGS = (
+    "nouns",
+    "files",
+    "measuring",
+    "judging",
+    "storage",
+    "publishing",
+    "integrations",
+    "benchmarking",
+    "cli",
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+# They never meet, also through others, also where an import stands in a function or is for types only.
+APART = {
+    "judging": {"measuring", "meter", "benchmarking", "integrations"},
+    "measuring": {"judging", "publishing", "meter", "benchmarking", "integrations"},
+    "publishing": {"measuring", "meter", "benchmarking", "integrations"},
+}
+
+# Only a door may load a room by a name that is made up while it runs: the one that it was asked for, out of its own folder.
+DOORS = {
+    "__init__",
+    "measuring.sensors",
+    "publishing.exports",
+    "benchmarking.workloads",
+    "benchmarking.child",
+    "cli",
+}
+
+# A third-party library is known in one place only.
+KNOWN_IN = {
+    "pynvml": ("measuring.sensors.nvml",),
+    "amdsmi": ("measuring.sensors.amdsmi",),
+    "zeus_apple_silicon": ("measuring.sensors.apple",),
+    "torch": ("benchmarking.workloads", "integrations"),
+    "click": ("cli",),
+    "pydantic": ("files.strict",),
+    "codecarbon": ("measuring.sensors.codecarbon", "judging.footprint"),
+    "pandas": ("publishing", "meter"),  # meter: for types only
+    "matplotlib": ("publishing", "benchmarking.tables"),
+    "yaml": ("publishing.splice", "publishing.card"),
+    "resvg_py": ("publishing.label.picture",),
+    "xllamacpp": ("benchmarking.workloads",),
+    "diffusers": ("benchmarking.workloads",),
+    "tokenizers": ("benchmarking.workloads",),
+    "huggingface_hub": ("benchmarking.workloads", "benchmarking.hub", "publishing.hub"),
+    "transformers": ("benchmarking.workloads", "integrations"),
+    "sentence_transformers": ("benchmarking.workloads",),
+    "datasets": ("benchmarking.tasks",),
+}
+
+LONGEST_FILE, LONGEST_MEDIAN = 900, 200
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        yield name.removesuffix(".__init__"), ast.parse(path.read_text())
+        yield name if name == "__init__" else name.removesuffix(".__init__"), ast.parse(path.read_text())
 
 
 ALL = dict(modules())
+
+
+def wing(name: str) -> str:
+    return name.split(".")[0]
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Every module that is imported anywhere in a file, in full: at its top, in a function, for types only, by a constant name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are written in full"
+            assert node.module
+            # A name may be a module of that package, or something in it.
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif (
+            isinstance(node, ast.Call)
+            and "import_module" in ast.unparse(node.func)
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            yield str(node.args[0].value)
+
+
+def room(dotted: str) -> str | None:
+    """The file of ours that an imported name stands in."""
+    package, _, inner = dotted.partition(".")
+    if package != "energy_rating":
+        return None
+    if inner in ALL:
+        return inner
+    inner = inner.rpartition(".")[0]
+    return inner if inner in ALL else "__init__"
+
+
+USES = {
+    name: {found for dotted in imported(tree) if (found := room(dotted))} - {name}
+    for name, tree in ALL.items()
+}
+
+
+def reached(name: str) -> set[str]:
+    """All files that a file uses, also through others."""
+    found: set[str] = set()
+    todo = {name}
+    while todo:
+        found |= todo
+        todo = {other for one in todo for other in USES[one]} - found
+    return found - {name}
+
+
+def test_every_file_stands_in_a_wing():
+    """A new wing is a decision: it gets its floor here, and its line in docs/architecture.md."""
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders - {"hardware_profiles"} <= set(WINGS)  # a wheel holds the profiles inside the package
+    assert {wing(name) for name in ALL} <= set(FLOOR)
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"__init__"}))
+def test_no_import_runs_back_up(name):
+    for used in USES[name]:
+        if wing(used) != wing(name) and name != "__main__":
+            assert FLOOR[wing(used)] < FLOOR[wing(name)], f"{name} uses {used}, which does not stand below it"
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"__init__"}))
+def test_both_halves_never_meet(name):
+    met = {other for other in reached(name) if wing(other) in APART.get(wing(name), ())}
+    assert not met, f"{name} reaches {sorted(met)}"
+
+
+def test_there_are_no_circles():
+    """The public names are loaded when they are asked for, so that what they climb to is no part of any circle."""
+    graph = {name: used for name, used in USES.items() if name != "__init__"}
+    try:
+        tuple(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(" uses ".join(reversed(error.args[1])))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_only_doors_load_what_no_reader_sees(name):
+    for node in ast.walk(ALL[name]):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            assert isinstance(node.args[0], ast.Constant) or name in DOORS, f"{name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_library_is_known_in_one_place_only(name):
+    for dotted in imported(ALL[name]):
+        library = dotted.split(".")[0]
+        if library in KNOWN_IN:
+            allowed = KNOWN_IN[library]
+            assert any(f"{name}.".startswith(f"{place}.") for place in allowed), f"{name} imports {library}"
+
+
+def ran(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def every(*wings: str) -> str:
+    """Code that imports every file of these wings."""
+    names = [f"energy_rating.{name}" for name in ALL if wing(name) in wings]
+    return f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\n"
+
+
+def test_judging_and_publishing_at_work_load_nothing_of_what_measures():
+    """Not only what they import: what they load while they rate, verify and write a card."""
+    report = TOP / "reports" / "example-gpu"
+    code = f"""
+from energy_rating.files.record import load
+from energy_rating.judging.rating import rate
+from energy_rating.publishing.card import section
+from energy_rating.publishing.verification import verify
+record = load({str(report)!r})
+rating = rate(record)
+assert rating.stars
+assert section([(record, rating)])
+assert verify({str(report)!r}).agrees
+print(sorted(name for name in sys.modules if name.startswith(
+    ("energy_rating.measuring", "energy_rating.meter", "energy_rating.benchmarking", "energy_rating.integrations"))))
+"""
+    assert ran(every("judging", "publishing") + code) == "[]"
+
+
+def test_measuring_loads_the_standard_library_and_pynvml_only():
+    before = "import sys\nbefore = set(sys.modules)\n"
+    after = """
+loaded = {name.split(".")[0] for name in set(sys.modules) - before}
+print(sorted(loaded - set(sys.stdlib_module_names) - {"energy_rating", "pynvml"}))
+print(sorted(name for name in sys.modules if name.startswith(("energy_rating.judging", "energy_rating.publishing"))))
+"""
+    assert ran(before + every("nouns", "measuring") + after).splitlines() == ["[]", "[]"]
 
 
 @pytest.mark.parametrize(
     "statement", ["import energy_rating", "from energy_rating import measure", "import energy_rating.cli"]
 )
 def test_importing_loads_no_heavy_library(statement):
-    heavy = sorted(set(HEAVY) - ({"click"} if "cli" in statement else set()))
+    heavy = sorted(set(KNOWN_IN) - ({"click"} if "cli" in statement else set()))
     code = f"{statement}\nimport sys\nprint([name for name in {heavy!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert ran(code) == "[]"
+
+
+def test_no_file_is_longer_than_a_reader_has_patience_for():
+    lines = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {str(path): length for path, length in lines.items() if length >= LONGEST_FILE} == {}
+    assert statistics.median(lines.values()) < LONGEST_MEDIAN
 
 
 def test_every_public_name_is_there_and_documented():
@@ -61,6 +253,13 @@ def test_every_public_name_is_there_and_documented():
     assert set(energy_rating.__all__) <= set(dir(energy_rating))
     with pytest.raises(AttributeError):
         energy_rating.no_such_name  # noqa: B018
+
+
+def test_a_public_name_is_the_same_whatever_was_imported_before():
+    """A module of the name of a public function would take its place, once somebody has imported it."""
+    import energy_rating
+
+    assert not set(energy_rating.__all__) & {name for name in ALL if "." not in name}
 
 
 def test_modules_say_what_they_are_and_none_is_called_by_an_empty_word():
@@ -75,3 +274,17 @@ def test_the_hardware_profiles_are_found():
     import energy_rating
 
     assert energy_rating.hardware_profiles().is_dir()
+
+
+def programme(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_the_picture_of_the_house_is_what_the_imports_say():
+    house = programme(TOP / "docs" / "draw_house.py")
+    assert house.PICTURE.read_text(encoding="utf-8") == house.drawn(), "run: python docs/draw_house.py"

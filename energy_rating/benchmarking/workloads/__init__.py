@@ -1,4 +1,4 @@
-"""The workloads: one file a way to run a model. Also the one place that knows how to wait for devices' queues.
+"""The workloads: one file a way to run a model. What they are and are asked stands in ``work``.
 
 To add a way, put a module here that has::
 

@@ -25,7 +25,25 @@ from types import ModuleType
 from typing import Protocol
 
 from energy_rating.nouns.entries import Channel, Device, Finding
-from energy_rating.nouns.errors import SensorFailed
+from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
+
+# All that the author of a sensor needs stands here.
+__all__ = [
+    "Channel",
+    "Detection",
+    "Device",
+    "Finding",
+    "HardwareAbsent",
+    "Reading",
+    "Sensor",
+    "SensorFailed",
+    "SensorLost",
+    "SensorUnavailable",
+    "kind",
+    "kinds",
+    "models",
+    "names",
+]
 
 Reading = Mapping[str, float | SensorFailed]
 
