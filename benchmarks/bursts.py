@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fakes"))
 
-from test_ends import Gpu
+from uneven_gpu import Gpu
 from virtual import VirtualClock, steps
 
 from energy_rating import measure

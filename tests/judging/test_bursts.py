@@ -7,7 +7,7 @@ import random
 from statistics import mean
 
 import pytest
-from test_ends import Gpu
+from uneven_gpu import Gpu
 from virtual import VirtualClock, steps
 
 from energy_rating import measure
