@@ -66,6 +66,9 @@ IN_STEP, MOST_IN_STEP, MOST_JITTER, FEWEST_STEPS = 0.05, 5, 0.05, 10
 # The sampler makes a step at least so often.
 BETWEEN_STEPS_S = 1.1
 
+# A window that was broken off without its count is told from this share of the time of all of its name on.
+UNCOUNTED = 0.01
+
 # Rejected readings of a register that are more than an accident.
 MANY_REJECTED = 0.01
 
@@ -652,6 +655,34 @@ def failed(outcome: Outcome, session: str) -> Finding:
         message=f"the measured program {ending(outcome)}{session}",
         remedy="The figures are those of what was done until then",
     )
+
+
+def of_broken_off(session: Session) -> Iterator[Finding]:
+    """Of a program that was broken off: windows whose last one has energy, and none of the work that the others counted at their end."""
+    last: dict[str, Span] = {}
+    units: dict[str, set[str]] = {}
+    together_s: dict[str, float] = {}
+    for span in session.spans:
+        if span.name == RUN:
+            continue
+        together_s[span.name] = together_s.get(span.name, 0.0) + span.end_s - span.start_s
+        if span.name not in last or span.end_s >= last[span.name].end_s:
+            last[span.name] = span
+        units.setdefault(span.name, set()).update(unit for unit, amount in span.work.items() if amount)
+    for name, span in last.items():
+        lacking = sorted(unit for unit in units[name] if not span.work.get(unit))
+        if not lacking or span.end_s - span.start_s <= UNCOUNTED * together_s[name]:
+            continue
+        # What the window lacks the run lacks, too.
+        for measurement in (name, RUN):
+            yield Finding(
+                code="work-unfinished",
+                message=f"the last window {name!r} was broken off after {span.end_s - span.start_s:.3g} s, before it had counted "
+                f"{', '.join(lacking)}: its energy is in the figure, its work is not",
+                remedy="Count the work as it is done, in steps; or leave this run out of what is told per unit",
+                severity="degrades",
+                measurement=measurement,
+            )
 
 
 def ending(outcome: Outcome) -> str:

@@ -198,6 +198,9 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
         if session.outcome is not None and session.outcome.failed:
             several = f" (session {number} of {len(parts)})" if len(parts) > 1 else ""
             findings.append(checks.failed(session.outcome, several))
+        broken_off = not session.ended if session.outcome is None else session.outcome.failed
+        if broken_off and not going_on and session.schema != JOURNAL_SCHEMAS[0]:
+            findings += checks.of_broken_off(session)
     if not any(measurement.energy_j for measurement in measurements):
         findings.append(checks.nothing_measured())
     findings += impossible(journal, _draft(journal, parts, channels, measurements))

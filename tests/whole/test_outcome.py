@@ -564,3 +564,38 @@ def test_where_a_command_ran_is_written_down_as_it_was_said(tmp_path):
 def test_the_record_of_a_run_that_was_never_begun_is_not_said_to_be_to_come():
     with pytest.raises(NotMeasured, match="has not begun"):
         _ = measure().record
+
+
+@pytest.mark.parametrize("counted_in_steps", [False, True])
+def test_a_window_that_was_broken_off_before_its_count_is_told(clock, tmp_path, counted_in_steps):
+    run = a_run(clock, tmp_path)
+    with pytest.raises(RuntimeError), run:
+        for epoch in range(2):
+            with run.window("epoch") as window:
+                for step in range(4):
+                    clock.sleep(1.0)
+                    if counted_in_steps:
+                        window.count(token=10)
+                    if epoch == 1 and step == 2:
+                        raise RuntimeError("in the second epoch")
+                if not counted_in_steps:
+                    window.count(token=40)
+    told = [one for one in run.record.findings if one.code == "work-unfinished"]
+    if counted_in_steps:
+        assert not told
+        assert run.record["epoch"].validity == "valid"
+    else:
+        assert {one.measurement for one in told} == {"epoch", "run"}
+        assert run.record["epoch"].validity == run.record["run"].validity == "degraded"
+
+
+def test_a_run_that_ended_in_order_lacks_no_count_and_a_short_rest_is_none(clock, tmp_path):
+    run = a_run(clock, tmp_path)
+    with pytest.raises(RuntimeError), run:
+        for step in range(200):
+            with run.window("step") as window:
+                clock.sleep(0.5)
+                if step == 199:
+                    raise RuntimeError("in the last of many")
+                window.count(token=10)
+    assert not finding(run.record, "work-unfinished")
