@@ -398,7 +398,11 @@ def test_counter_and_power_that_disagree_are_told(clock, tmp_path):
         clock.sleep(20)
     finding = next(f for f in run.record.findings if f.code == "counter-disagrees-with-power")
     assert finding.severity == "disqualifies"
-    assert run.record["run"].energy_j["gpu"].value == pytest.approx(6000, rel=0.01), "the figure stays"
+    assert "counter-not-used" in codes(run.record)
+    energy = run.record["run"].energy_j["gpu"]
+    # Which of the two is wrong nobody knows: counters are it more often, so the figure is the register's, and its interval holds both.
+    assert energy.value == pytest.approx(5000, rel=0.01)
+    assert energy.half_width() > 1000
 
 
 def test_windows_shorter_than_what_the_readings_tell_apart_are_not_passed_off_as_valid(tmp_path):
