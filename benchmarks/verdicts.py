@@ -33,6 +33,11 @@ IN_REAL_TIME = tuple(
         "benchmarking/test_child.py",
         "measuring/test_fake_nvml.py",
         "measuring/test_following.py",
+        "measuring/test_interruptions.py",
+        "measuring/test_descriptors.py",
+        "measuring/test_hanging_sensors.py",
+        "whole/test_little_room.py",
+        "whole/test_outcome.py",
         "whole/test_gpu_evidence.py",
     )
 )
