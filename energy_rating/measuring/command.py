@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -55,7 +56,7 @@ def run_command(
         with run:
             process = _started(argv)
             passing.to(process)
-            code = process.wait()
+            code = _waited(process)
             run.ended_as(_outcome(code))
             run.count(**counts)
             if count_from is not None:
@@ -80,6 +81,34 @@ def _outcome(code: int) -> Outcome:
         return Outcome(signal=signal.Signals(-code).name)
     except ValueError:  # one of the real-time signals between the first and the last has no name
         return Outcome(signal=f"SIG{-code}")
+
+
+def _waited(process: subprocess.Popen[bytes]) -> int:
+    """What ``wait`` returns, once the program has ended; meanwhile handlers of signals are run as soon as these come.
+
+    A signal that comes between Python's last look for it and the system call that waits, or to another thread, would be seen only after the
+    next one, or after the program's end. So what is waited for is the program or a byte that Python writes from the signal itself.
+    """
+    try:
+        ended = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # before Linux 5.3
+        return process.wait()
+    came, told = os.pipe()
+    os.set_blocking(came, False)
+    os.set_blocking(told, False)
+    before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    try:
+        either = select.poll()
+        either.register(ended, select.POLLIN)
+        either.register(came, select.POLLIN)
+        while ended not in (ready := dict(either.poll())):
+            if came in ready:
+                os.read(came, 4096)
+    finally:
+        signal.set_wakeup_fd(before)
+        for descriptor in (ended, came, told):
+            os.close(descriptor)
+    return process.wait()
 
 
 def _missing(program: str) -> BadInput:
