@@ -207,6 +207,7 @@ def judge(
         reasons=tuple(dict.fromkeys(str(reason) for reason in reasons)),
         would_be=would_be,
         interval_95=interval if normalised is not None else None,
+        component=scheme.component,
     )
     return Judgement(
         rating=rating,
@@ -273,7 +274,7 @@ def rating_schema() -> dict[str, Any]:
     """The JSON Schema of what ``rate --json`` prints and ``rating.json`` holds, as published in ``docs/``."""
     schema = strict.json_schema(Rating, RATING_SCHEMA)
     properties = schema["properties"]
-    del properties["interval_95"]
+    del properties["interval_95"], properties["component"]
     properties["class"] = properties.pop("class_") | {"title": "Class"}
     properties["schema"] = {"const": RATING_SCHEMA, "description": "in a file; what is printed goes without"}
     hashes = {"type": "object", "additionalProperties": {"type": "string"}}

@@ -313,7 +313,8 @@ class Rating:
     ``index`` is energy over the class's reference energy (0.6: 40 % less); ``could_be`` the fewest and the most stars that the
     95 % interval of the index allows. ``stars`` None means not rated, and ``reasons`` says why; ``would_be`` is there only
     where it was asked for, nothing but a better measurement is missing, and ``stars`` is None. ``interval_95`` is that of the
-    index where ``index`` alone does not tell it: a normalised figure's is a factor up and down.
+    index where ``index`` alone does not tell it: a normalised figure's is a factor up and down. ``component`` is whose energy was
+    rated, or would be: the one that the scheme names; None only of a rating that no scheme made.
     """
 
     stars: int | None
@@ -329,6 +330,7 @@ class Rating:
     reasons: tuple[str, ...] = ()
     would_be: WouldBe | None = None
     interval_95: tuple[float, float] | None = field(default=None, compare=False)
+    component: Component | None = None
 
     def __post_init__(self) -> None:
         if self.stars is not None and self.would_be is not None:

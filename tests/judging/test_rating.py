@@ -265,6 +265,7 @@ def test_a_record_of_the_reference_device_is_rated() -> None:
         scheme="2026.0-draft",
         class_="A",
         protocol="aes-2025-02",
+        component="gpu",
     )
     assert rating.index is not None
     assert rating.index.value == pytest.approx(0.6)
@@ -272,6 +273,14 @@ def test_a_record_of_the_reference_device_is_rated() -> None:
     assert rating.energy_per_unit_j is not None
     assert rating.energy_per_unit_j.value == pytest.approx(18.0)
     assert next_star_j(rating, SCHEME) == pytest.approx(2**-1.5 * E_REF_J)
+
+
+def test_a_rating_names_the_component_whose_energy_it_rates() -> None:
+    assert rated(a_record(18.0)).component == "gpu"
+    assert rated(replace(a_record(), measurements=())).component == "gpu", (
+        "also where there is nothing to rate"
+    )
+    assert rate(a_record(), scheme=replace(SCHEME, component="wall"), profiles=PROFILES).component == "wall"
 
 
 def test_a_star_that_doubt_could_change_says_so() -> None:
