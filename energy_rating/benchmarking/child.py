@@ -35,7 +35,16 @@ from typing import IO, Any, TypeVar
 from energy_rating.benchmarking.guard import guard
 from energy_rating.benchmarking.hub import limit_silence_of_hubs
 from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workload
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import (
+    LONGEST_QUOTE,
+    SILENT,
+    BadInput,
+    EnergyRatingError,
+    ModelFailed,
+    first_line,
+    kind_of,
+    of_kind,
+)
 from energy_rating.nouns.records import Finding, Model, Number
 
 NAMES = frozenset(
@@ -158,7 +167,6 @@ MOST_SPANS = 100_000
 MOST_FINDINGS = 100
 LONGEST_NAME = 80
 LONGEST_TEXT = 600
-LONGEST_QUOTE = 200
 LARGEST_LOG = 16 << 20  # bytes of what libraries print
 
 # A child whose pipe is held open by what it left behind is noticed by looking; a model that works is not disturbed by that.
@@ -175,10 +183,6 @@ RESERVED = frozenset(
 T = TypeVar("T")
 
 _SEVERITIES = ("note", "degrades", "disqualifies")
-
-
-class ModelFailed(EnergyRatingError):
-    """The process in which a model runs ended or said nothing sensible. It is stopped; ``load()`` starts another."""
 
 
 def prepared(
@@ -277,7 +281,7 @@ class Child:
             return _done(reply)
         except (KeyError, TypeError, ValueError) as error:
             raise self._failed(
-                f"what {self._name} says it did cannot be: {_line_of(error)}", "Please report it"
+                f"what {self._name} says it did cannot be: {first_line(error, SILENT)}", "Please report it"
             ) from error
 
     def close(self) -> None:
@@ -325,7 +329,8 @@ class Child:
                 return _model(reply["model"])
             except (KeyError, TypeError, ValueError) as error:
                 raise self._failed(
-                    f"what {self._name} says of its model cannot be: {_line_of(error)}", "Please report it"
+                    f"what {self._name} says of its model cannot be: {first_line(error, SILENT)}",
+                    "Please report it",
                 ) from error
         except BaseException:
             self.close()
@@ -574,10 +579,8 @@ def _error(entry: object, name: str) -> EnergyRatingError:
         str(told.get(key) or "") for key in ("message", "remedy", "place", "kind")
     )
     message, remedy = _text(message), _text(remedy)
-    if kind == "BadInput":
-        return BadInput(message, remedy, place=place)
-    if kind == "EnergyRatingError":
-        return EnergyRatingError(message, remedy)
+    if told.get("ours") is True:
+        return of_kind(kind, message, remedy, place=place)
     if kind in ("MemoryError", "OutOfMemoryError"):
         return ModelFailed(
             f"memory ran out in {name}: {message}",
@@ -586,11 +589,6 @@ def _error(entry: object, name: str) -> EnergyRatingError:
     return ModelFailed(
         f"{name} failed: {kind[:LONGEST_NAME]}: {message}", "Look whether the model suits the task"
     )
-
-
-def _line_of(error: BaseException) -> str:
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return first[:LONGEST_QUOTE] or "it does not say why"
 
 
 # ------------------------------------------------------------------------------------------------------ the child's side
@@ -650,12 +648,17 @@ def _telling(told: IO[bytes]) -> Callable[[int], None]:
     return tell
 
 
-def _error_entry(error: Exception) -> dict[str, str]:
+def _error_entry(error: Exception) -> dict[str, object]:
     if isinstance(error, EnergyRatingError):
-        kind = "BadInput" if isinstance(error, BadInput) else "EnergyRatingError"
         place = error.place if isinstance(error, BadInput) else ""
-        return {"kind": kind, "message": error.message, "remedy": error.remedy, "place": place}
-    return {"kind": type(error).__name__, "message": _line_of(error)}
+        return {
+            "ours": True,
+            "kind": kind_of(error),
+            "message": error.message,
+            "remedy": error.remedy,
+            "place": place,
+        }
+    return {"kind": type(error).__name__, "message": first_line(error, SILENT)}
 
 
 def die_with_parent() -> None:

@@ -29,7 +29,7 @@ from energy_rating.judging.sums import STUDENT
 from energy_rating.measuring.clock import Clock
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.meter import Run, measure
-from energy_rating.nouns.errors import EnergyRatingError
+from energy_rating.nouns.errors import SILENT, EnergyRatingError, WorkloadFailed, first_line
 from energy_rating.nouns.records import LEADING, MEASURED, Finding, Model, Task
 
 # Enough: half the 95 % interval of the mean, from the repeats' scatter alone; the sensor's gain is 8 % (NVML) and stays.
@@ -65,10 +65,6 @@ COOLS_AT_MOST_S = 120.0
 
 # A server is full for long enough where there are so many requests for each that is under way at once.
 ROUNDS_OF_FULL = 4
-
-
-class WorkloadFailed(EnergyRatingError):
-    """What was to be measured broke off. What was measured until then is in the run's folder, marked."""
 
 
 def run_plan(
@@ -114,7 +110,7 @@ def run_plan(
         ) as error:  # a framework raises what it likes; it is told in one line, with its cause behind it
             going.failed(error)
             raise WorkloadFailed(
-                f"the workload failed in {going.phase!r}: {type(error).__name__}: {_first_line(error)}",
+                f"the workload failed in {going.phase!r}: {type(error).__name__}: {first_line(error, SILENT)}",
                 f"What was measured until then is in {run.folder}" if run.folder else "",
             ) from error
         except BaseException:  # Ctrl-C, or somebody asked the process to end
@@ -124,12 +120,6 @@ def run_plan(
             going.close()
             workload.close()
     return run
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "it does not say why")[
-        :200
-    ]
 
 
 class _Benchmark:

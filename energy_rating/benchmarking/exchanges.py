@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, EndpointFailed, EnergyRatingError
 from energy_rating.nouns.records import Finding
 
 Answer = TypeVar("Answer")
@@ -42,10 +42,6 @@ LONGEST_QUOTE = 200
 TELLS_EVERY_S = 0.5
 
 LOOK = "Look at the server's log"
-
-
-class EndpointFailed(EnergyRatingError):
-    """The server did not answer, not in time, or not in a way that can be understood."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

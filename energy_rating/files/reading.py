@@ -27,7 +27,7 @@ from energy_rating.files.strict import optional, unknown_key, validated, why_not
 from energy_rating.files.windows import MOST_WHOLE, Counted, Span, Windows
 from energy_rating.nouns import records
 from energy_rating.nouns.entries import LEAST_WORK, refuse_unless_said_well
-from energy_rating.nouns.errors import STRICT, BadInput
+from energy_rating.nouns.errors import STRICT, BadInput, UnpacksTooFar
 from energy_rating.nouns.records import (
     Channel,
     Condition,
@@ -191,7 +191,7 @@ def read_journal_from(file: IO[bytes], *, place: str | Path) -> Journal:
     except (EOFError, zlib.error, gzip.BadGzipFile):
         damage = f"line {reading.number + 1}: the compressed file is cut short or damaged"
     except BadInput as error:
-        if reading.number <= 1 or isinstance(error, _Bomb):
+        if reading.number <= 1 or isinstance(error, UnpacksTooFar):
             raise
         # A torn last line is what a killed process leaves; the session says by itself that it did not end.
         try:
@@ -255,14 +255,12 @@ class _Blocks:
         return block
 
 
-class _Bomb(BadInput):
-    """A packed file that is not worth unpacking to its end."""
-
-
 def _refuse_bomb(size: int, packed: IO[bytes] | None, place: str | Path) -> None:
     """Raises where so many bytes came out of a packed file that has been read up to here."""
     if packed is not None and size > GROWS_FREELY and size > MOST_GROWTH * packed.tell():
-        raise _Bomb(f"unpacked, the file grows more than {MOST_GROWTH}-fold, as no journal does", place=place)
+        raise UnpacksTooFar(
+            f"unpacked, the file grows more than {MOST_GROWTH}-fold, as no journal does", place=place
+        )
 
 
 class _Times:

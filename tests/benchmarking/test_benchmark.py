@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, EnergyRatingError, benchmark, load, measure, summarise
-from energy_rating.benchmarking.conduct import WorkloadFailed, run_plan
+from energy_rating.benchmarking.conduct import run_plan
 from energy_rating.benchmarking.plan import planned
 from energy_rating.benchmarking.progress import Progress, progress_line
 from energy_rating.benchmarking.serving import Answered, poisson_times, served
@@ -23,6 +23,7 @@ from energy_rating.benchmarking.work import Done, Item, Stretch
 from energy_rating.benchmarking.workloads import default_workload, workloads
 from energy_rating.files.reading import read_journal
 from energy_rating.judging.rating import rate
+from energy_rating.nouns.errors import WorkloadFailed
 from energy_rating.nouns.records import Model, Quality
 from energy_rating.publishing.facts import per_right_answer
 

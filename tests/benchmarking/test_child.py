@@ -16,18 +16,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from energy_rating import BadInput, EnergyRatingError
-from energy_rating.benchmarking.child import Child, ModelFailed, _done, prepared
+from energy_rating.benchmarking.child import Child, _done, prepared
 from energy_rating.benchmarking.hub import HUB_SILENCE_S
 from energy_rating.benchmarking.work import Item, Settings, Stretch
 from energy_rating.benchmarking.workloads import ELSEWHERE, prepare, workloads
+from energy_rating.nouns.errors import EngineFailed, ModelFailed
 from energy_rating.nouns.records import Model
 
 # A model that does what the text of its item says.
 STRANGER = """
 import json, os, signal, subprocess, sys, time
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, EnergyRatingError, EngineFailed
 from energy_rating.nouns.records import Finding, Model
 from energy_rating.benchmarking.work import Done, Stretch
+
+def class_of(name, base):
+    return type(name, (base,), {})
 
 def prepared(model, settings):
     if model == "none":
@@ -68,6 +72,9 @@ class Stranger:
         assert item.image_bytes() == b"picture" and item.audio_bytes() == b"sound" and item.max_new_tokens == 7
     def refuse(self, item): raise BadInput("it is too long", "Shorten it", place="item 1")
     def fail(self, item): raise EnergyRatingError("it broke", "Mend it")
+    def full(self, item): raise EngineFailed("no room for the cache", "Lower it")
+    def derived(self, item): raise class_of("Odd", EngineFailed)("its own", "Mend it")
+    def namesake(self, item): raise class_of("BadInput", Exception)("not ours")
     def explode(self, item): raise RuntimeError("a tensor is odd\\nand more lines")
     def memory(self, item): raise MemoryError("of 7 GB")
     def crash(self, item):
@@ -182,6 +189,9 @@ def test_pictures_and_sounds_are_the_same_there(folder, child):
     [
         ("refuse", BadInput, "item 1: it is too long. Shorten it"),
         ("fail", EnergyRatingError, "it broke. Mend it"),
+        ("full", EngineFailed, "no room for the cache. Lower it"),
+        ("derived", EngineFailed, "its own. Mend it"),
+        ("namesake", ModelFailed, "stranger failed: BadInput: not ours"),
         ("explode", ModelFailed, "stranger failed: RuntimeError: a tensor is odd. "),
         ("memory", ModelFailed, "memory ran out in stranger: of 7 GB. Take a smaller model"),
     ],
@@ -190,6 +200,7 @@ def test_its_errors_are_errors_here_and_it_goes_on(child, text, kind, says):
     child.load()
     with pytest.raises(kind) as caught:
         child.run([Item(text=text)])
+    assert type(caught.value) is kind, "whoever catches it by its kind finds it, wherever the model runs"
     assert says in str(caught.value)
     assert child.run([Item(text="nothing")]).work["request"] == 1
 

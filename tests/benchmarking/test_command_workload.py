@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from energy_rating.benchmarking.work import Item, Settings
 from energy_rating.benchmarking.workloads import prepare
-from energy_rating.benchmarking.workloads.command import Command, CommandFailed
+from energy_rating.benchmarking.workloads.command import Command
 from energy_rating.measuring.counts import parse_counts
-from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.errors import BadInput, CommandFailed
 from energy_rating.nouns.records import Model
 
 PATIENCE_S = 20.0

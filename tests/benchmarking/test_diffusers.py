@@ -21,11 +21,10 @@ import pytest
 from energy_rating.benchmarking.work import Item, Settings
 from energy_rating.benchmarking.workloads.diffusers import (
     Diffusers,
-    PipelineFailed,
     prepared,
     random_pipeline,
 )
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, EnergyRatingError, PipelineFailed
 from energy_rating.nouns.records import Model
 
 MISSING = [name for name in ("torch", "diffusers", "transformers") if importlib.util.find_spec(name) is None]

@@ -30,7 +30,6 @@ from hypothesis import strategies as st
 
 from energy_rating import BadInput, EnergyRatingError, load
 from energy_rating.benchmarking.addresses import Listener, is_here, listener
-from energy_rating.benchmarking.exchanges import EndpointFailed
 from energy_rating.benchmarking.serving import poisson_times
 from energy_rating.benchmarking.tasks.synthetic import picture
 from energy_rating.benchmarking.work import Item, Settings
@@ -39,6 +38,7 @@ from energy_rating.benchmarking.workloads.endpoint import Endpoint
 from energy_rating.benchmarking.workloads.endpoint.dialects import UNKNOWN
 from energy_rating.benchmarking.workloads.endpoint.server import Known, found_server
 from energy_rating.benchmarking.workloads.llama_cpp import LlamaCpp
+from energy_rating.nouns.errors import EndpointFailed
 from energy_rating.nouns.records import Model
 
 PATIENCE_S = 30.0

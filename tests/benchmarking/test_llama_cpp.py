@@ -24,8 +24,8 @@ import pytest
 
 from energy_rating.benchmarking.work import Item, Settings
 from energy_rating.benchmarking.workloads import prepare
-from energy_rating.benchmarking.workloads.llama_cpp import LlamaCpp, ServerFailed
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.benchmarking.workloads.llama_cpp import LlamaCpp
+from energy_rating.nouns.errors import BadInput, EnergyRatingError, ServerFailed
 
 LONGEST = 12
 PATIENCE_S = 20.0

@@ -31,11 +31,10 @@ from energy_rating.benchmarking.workloads.transformers.checkpoint import (
     code_of_others,
     shipped_configurations,
 )
-from energy_rating.benchmarking.workloads.transformers.library import ModelFailed
 from energy_rating.benchmarking.workloads.transformers.sounds import resampled, samples
 from energy_rating.benchmarking.workloads.transformers.stand_ins import TOKENS_PER_WORD
 from energy_rating.benchmarking.workloads.transformers.workload import Transformers
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, EnergyRatingError, ModelFailed
 from energy_rating.nouns.records import Model
 
 MISSING = [name for name in ("torch", "transformers", "PIL") if importlib.util.find_spec(name) is None]

@@ -13,8 +13,8 @@ import pytest
 
 from energy_rating.benchmarking.tasks.synthetic import picture
 from energy_rating.benchmarking.work import Done, Item, Settings
-from energy_rating.benchmarking.workloads.vllm import EngineFailed, Vllm, prepared
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.benchmarking.workloads.vllm import Vllm, prepared
+from energy_rating.nouns.errors import BadInput, EnergyRatingError, EngineFailed
 
 
 # https://docs.vllm.ai/en/v0.8.3/api/inference_params.html, vllm/outputs.py and vllm/v1/metrics/stats.py, read 2026-11-22

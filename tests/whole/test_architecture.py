@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import graphlib
 import importlib.util
 import statistics
@@ -13,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from energy_rating.nouns import errors
 
 TOP = Path(__file__).parents[2]
 PACKAGE = TOP / "energy_rating"
@@ -268,6 +271,33 @@ def test_modules_say_what_they_are_and_none_is_called_by_an_empty_word():
         assert not {"utils", "common", "base", "manager", "handler", "helper", "helpers"} & set(
             name.split(".")
         )
+
+
+def exceptions(tree: ast.Module) -> Iterator[str]:
+    """The classes of a file that are exceptions, as far as its own text says so."""
+    known = {name for name in vars(builtins) if isinstance(getattr(builtins, name), type)}
+    known = {name for name in known if issubclass(getattr(builtins, name), BaseException)}
+    known |= {name for name in vars(errors) if isinstance(getattr(errors, name), type)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+            if bases & known or any(base.endswith(("Error", "Exception")) for base in bases):
+                known.add(node.name)
+                yield node.name
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"nouns.errors"}))
+def test_an_error_that_leaves_a_room_stands_in_the_tree_of_errors(name):
+    """What only ends a file's own loops may be born there: it has a name of its own and is caught in the same file."""
+    caught = {
+        ast.unparse(kind).rpartition(".")[2]
+        for node in ast.walk(ALL[name])
+        if isinstance(node, ast.ExceptHandler) and node.type is not None
+        for kind in (node.type.elts if isinstance(node.type, ast.Tuple) else [node.type])
+    }
+    for born in exceptions(ALL[name]):
+        assert born.startswith("_"), f"{born} of {name} belongs into nouns/errors.py"
+        assert born in caught, f"{name} raises {born} and lets it out"
 
 
 def test_the_hardware_profiles_are_found():

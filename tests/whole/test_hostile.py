@@ -28,6 +28,7 @@ from energy_rating.files.reading import GROWS_FREELY, read_journal
 from energy_rating.files.record import LARGEST_RECORD, record_from_json
 from energy_rating.files.strict import read_toml
 from energy_rating.measuring.counts import read_counts
+from energy_rating.nouns.errors import ServerFailed
 from energy_rating.publishing import card, label
 from energy_rating.publishing.exports import csv
 from energy_rating.publishing.folder import publish
@@ -541,7 +542,7 @@ def test_the_server_of_a_model_is_started_with_that_environment(tmp_path, monkey
     model = tmp_path / "m.gguf"
     model.write_bytes(fuzz._gguf())
     workload = llama_cpp.LlamaCpp(model, server=server)
-    with pytest.raises(llama_cpp.ServerFailed):
+    with pytest.raises(ServerFailed):
         workload.load()
     environment = json.loads(seen.read_text())
     assert "s3cret" not in environment.values()

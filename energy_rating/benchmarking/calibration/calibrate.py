@@ -56,7 +56,7 @@ from energy_rating.judging.profiles import (
 from energy_rating.measuring.clock import Clock
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.measuring.survey import look
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, EnergyRatingError, NotOnDevice
 from energy_rating.nouns.records import MEASURED, Device, Measurement, Model, Record, plain
 from energy_rating.version import __version__
 
@@ -314,10 +314,6 @@ def _today() -> str:
 # -------------------------------------------------------------------------------------------------------- the points
 
 
-class _NotHere(EnergyRatingError):
-    """No point is worth another try before something is installed."""
-
-
 class _OnDevice:
     """A workload that is not to run on the CPU while the GPU is what is measured."""
 
@@ -327,7 +323,7 @@ class _OnDevice:
     def load(self) -> None:
         self._workload.load()
         if getattr(self._workload, "device", "gpu") == "cpu":
-            raise _NotHere(
+            raise NotOnDevice(
                 "the model runs on the CPU, and the GPU is what is measured",
                 "Install a build of torch for this GPU",
             )
@@ -387,7 +383,7 @@ class _Going:
                 report=lambda _: None,
             )
             return _judged(Outcome(point=point, folder=folder, record=run.record))
-        except _NotHere:
+        except NotOnDevice:
             raise
         except EnergyRatingError as error:
             return Outcome(point=point, folder=folder, left_out=str(error))

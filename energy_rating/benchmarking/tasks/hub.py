@@ -10,13 +10,9 @@ from typing import Any
 from energy_rating.benchmarking.hub import dataset_commit, limit_silence_of_hubs
 from energy_rating.benchmarking.tasks import MOST_ITEMS, Dataset, Role, item_from
 from energy_rating.benchmarking.work import Item
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, DatasetFailed, EnergyRatingError, first_line
 
 INSTALL = 'Run: pip install "energy-rating[transformers]"'
-
-
-class DatasetFailed(EnergyRatingError):
-    """The data set could not be fetched or read."""
 
 
 def at_commit(dataset: Dataset) -> Dataset:
@@ -60,7 +56,7 @@ def fetched(dataset: Dataset, most: int | None, seed: int) -> tuple[Item, ...]:
 
 def _not_fetched(dataset: Dataset, error: Exception) -> DatasetFailed:
     return DatasetFailed(
-        f"the data set {dataset.id} could not be fetched: {_first_line(error)}",
+        f"the data set {dataset.id} could not be fetched: {first_line(error)}",
         "Check the network, or give the items with --items FILE",
     )
 
@@ -116,9 +112,3 @@ def _value(value: object) -> object:
     if isinstance(value, list):
         return _value(value[0]) if value else None
     return value
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[
-        :200
-    ]

@@ -25,7 +25,7 @@ from typing import IO
 from energy_rating.benchmarking.guard import guard
 from energy_rating.benchmarking.work import Item, Settings, Workload, refuse
 from energy_rating.measuring.counts import parse_counts
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, CommandFailed
 from energy_rating.nouns.records import Model, Number
 
 LONGEST_LINE = 1 << 16  # bytes; of what the program prints only the end is kept
@@ -63,10 +63,6 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     workload = Command(settings.command)
     workload.load()
     return workload, Model(id=Path(model).name if Path(model).exists() else model)
-
-
-class CommandFailed(EnergyRatingError):
-    """The program ended with an error, or did not end in time. Nothing of it is left running."""
 
 
 class Command:

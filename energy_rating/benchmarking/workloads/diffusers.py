@@ -24,7 +24,7 @@ from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workl
 from energy_rating.benchmarking.workloads.transformers.library import torch_device
 from energy_rating.files.shipped import TASKS
 from energy_rating.measuring.queues import drain_queues
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, EnergyRatingError, PipelineFailed, first_line
 from energy_rating.nouns.records import Model, Number
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -36,7 +36,6 @@ NEEDED = ("torch", "diffusers", "transformers")
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 
 KEPT_IMAGES = 4
-LONGEST_QUOTE = 200
 LARGEST_HEADER = 100_000_000  # bytes, of a safetensors file; the format's own limit
 
 
@@ -88,10 +87,6 @@ def _rate_asked_for(settings: Settings) -> float | None:
     if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < math.inf:
         raise BadInput(f"{str(fps)[:80]!r} is no number above 0", "Such as fps=16", place="--option fps")
     return float(fps)
-
-
-class PipelineFailed(EnergyRatingError):
-    """The pipeline could not be loaded, or broke off. It stays loaded if it was."""
 
 
 class Diffusers:
@@ -263,10 +258,10 @@ class Diffusers:
                     prompt=list(prompts), generator=noise, **self._asked, **rate, **denoising.arguments
                 )
         except (ValueError, TypeError) as error:  # how pipelines refuse their arguments
-            raise BadInput(f"the pipeline refuses it ({_reason(error)})", place=which) from error
+            raise BadInput(f"the pipeline refuses it ({first_line(error)})", place=which) from error
         except Exception as error:
             raise PipelineFailed(
-                f"the pipeline broke off at {which}: {_reason(error)}",
+                f"the pipeline broke off at {which}: {first_line(error)}",
                 "Lower batch_size, height and width if the device's memory is too small",
             ) from error
         self._stretches += denoising.stretches()
@@ -476,7 +471,7 @@ def read_shape(path: Path) -> Mapping[str, Any]:
         ) from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(
-            f"is not the shape of a pipeline ({_reason(error)})",
+            f"is not the shape of a pipeline ({first_line(error)})",
             f"_class_name is one of {', '.join(SHAPES)}, beside unet, vae and text_encoder",
             place=path,
         ) from error
@@ -527,7 +522,7 @@ def _parameters_of_shape(shape: Mapping[str, Any]) -> int:
             pipeline = _built(shape, "meta", torch.float32)
         except Exception as error:  # a stranger's numbers
             raise BadInput(
-                f"no pipeline can be built of it ({_reason(error)})", place="--random-weights"
+                f"no pipeline can be built of it ({first_line(error)})", place="--random-weights"
             ) from error
     parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     return sum(weights.numel() for part in parts for weights in part.parameters())
@@ -551,7 +546,7 @@ def _libraries() -> tuple[Any, Any, Any]:
     except ModuleNotFoundError as error:
         raise EnergyRatingError(f"{error.name} is not installed", INSTALL) from error
     except ImportError as error:
-        raise EnergyRatingError(f"diffusers cannot be imported ({_reason(error)})", INSTALL) from error
+        raise EnergyRatingError(f"diffusers cannot be imported ({first_line(error)})", INSTALL) from error
     return torch, diffusers, transformers
 
 
@@ -651,12 +646,6 @@ def _failed_to_load(error: Exception, name: str) -> PipelineFailed:
             f"{name} brings code of its own, which is never run", "Name a pipeline of diffusers' own classes"
         )
     return PipelineFailed(
-        f"diffusers could not load {name}: {_reason(error)}",
+        f"diffusers could not load {name}: {first_line(error)}",
         "Check that it is whole, that its weights are safetensors, and that there is memory for it",
     )
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what a library says."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return next((line for line in lines if line), type(error).__name__)[:LONGEST_QUOTE]

@@ -28,7 +28,7 @@ from typing import IO, Any
 from energy_rating.benchmarking import gguf
 from energy_rating.benchmarking.child import die_with_parent, environment_of_a_model
 from energy_rating.benchmarking.work import Item, Settings, Workload, refuse, text_of
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, EnergyRatingError, ServerFailed
 from energy_rating.nouns.records import Model, Number
 
 HOST = "127.0.0.1"
@@ -92,10 +92,6 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
         )
     exactly = settings.min_new_tokens is not None
     return LlamaCpp(path, seed=settings.seed, exactly=exactly, **wanted), described
-
-
-class ServerFailed(EnergyRatingError):
-    """The model's server could not be started, died, or did not answer. It is stopped; ``load()`` starts another."""
 
 
 class LlamaCpp:

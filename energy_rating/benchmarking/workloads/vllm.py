@@ -25,7 +25,7 @@ from energy_rating.benchmarking.serving import Answered, served
 from energy_rating.benchmarking.work import Done, Item, Settings, Workload, refuse
 from energy_rating.benchmarking.workloads.transformers.checkpoint import refuse_code_of_others
 from energy_rating.measuring.queues import drain_queues
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, EnergyRatingError, EngineFailed, first_line
 from energy_rating.nouns.records import Finding, Model, Number
 
 INSTALL = "Run: pip install vllm (on a machine with a GPU that it knows)"
@@ -36,7 +36,6 @@ MAX_NEW_TOKENS = 64  # where nobody says; vLLM's own default is 16
 # How often a bar of progress that nobody sees is drawn.
 BAR_EVERY_S = 0.5
 
-LONGEST_QUOTE = 200
 
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 PINNED = re.compile(r"(\w[\w.-]*/\w[\w.-]*)@([0-9a-f]{40})", re.ASCII)
@@ -125,10 +124,6 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     return Vllm(source, settings, commit=commit), described
 
 
-class EngineFailed(EnergyRatingError):
-    """The engine could not be started, or broke off."""
-
-
 class Vllm:
     """A workload whose items are texts, or texts and images. ``answers`` holds the first few of the last ``run``."""
 
@@ -182,7 +177,7 @@ class Vllm:
             self._engine = vllm.LLM(**arguments)
         except Exception as error:  # drivers, memory, architectures: it raises what it likes
             raise EngineFailed(
-                f"vLLM could not load the model: {_reason(error)}",
+                f"vLLM could not load the model: {first_line(error)}",
                 "Look at what it printed; --option gpu_memory_utilization=… and --option max_model_len=… often help",
             ) from error
 
@@ -206,7 +201,7 @@ class Vllm:
             outputs = self._ask(items, asked)
         except Exception as error:
             raise EngineFailed(
-                f"vLLM broke off: {type(error).__name__}: {_reason(error)}", "Look at what it printed"
+                f"vLLM broke off: {type(error).__name__}: {first_line(error)}", "Look at what it printed"
             ) from error
         drain_queues()
         end_s = time.monotonic()
@@ -405,11 +400,5 @@ def _fetch_configurations(model: str, commit: str) -> None:
         snapshot_download(model, revision=commit, allow_patterns=["*.json"])
     except Exception as error:  # no network, no such model, no access: all are told by what they say
         raise EngineFailed(
-            f"{model} could not be fetched: {_reason(error)}", "Check the name and the network"
+            f"{model} could not be fetched: {first_line(error)}", "Check the name and the network"
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what a library says."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return next((line for line in lines if line), type(error).__name__)[:LONGEST_QUOTE]

@@ -29,7 +29,6 @@ from typing import Any
 from energy_rating.benchmarking.exchanges import (
     LARGEST_REPLY,
     LOOK,
-    EndpointFailed,
     Exchange,
     Server,
     Stream,
@@ -49,7 +48,7 @@ from energy_rating.benchmarking.workloads.endpoint.server import (
     refuse_unfit,
     told_by,
 )
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, EndpointFailed, EnergyRatingError
 from energy_rating.nouns.records import Finding, Model, Number
 
 SILENCE_S = 600.0  # without a byte; a long prompt in a long queue

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from energy_rating.benchmarking.addresses import PROC, is_here, listener
-from energy_rating.benchmarking.exchanges import EndpointFailed, Exchange, Server, Stream, quoted
+from energy_rating.benchmarking.exchanges import Exchange, Server, Stream, quoted
 from energy_rating.benchmarking.work import Settings
 from energy_rating.benchmarking.workloads.endpoint.dialects import (
     LLAMA_CPP,
@@ -29,7 +29,7 @@ from energy_rating.benchmarking.workloads.endpoint.dialects import (
     Dialect,
 )
 from energy_rating.measuring import processes
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, EndpointFailed, EnergyRatingError
 from energy_rating.nouns.records import Finding, Model
 
 ABOUT_S = 10.0  # each question about the server itself

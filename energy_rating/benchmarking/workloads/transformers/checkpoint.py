@@ -12,9 +12,9 @@ from typing import Any
 
 from energy_rating.benchmarking import gguf
 from energy_rating.benchmarking.work import Settings
-from energy_rating.benchmarking.workloads.transformers.library import ModelFailed, need, quiet, reason
+from energy_rating.benchmarking.workloads.transformers.library import need, quiet
 from energy_rating.files.shipped import TASKS
-from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.errors import BadInput, ModelFailed, first_line
 
 LARGEST_CONFIG = 1 << 22  # bytes
 LARGEST_HEADER = 100_000_000  # bytes, of a safetensors file; the format's own limit
@@ -100,7 +100,7 @@ class Source:
                 folder = snapshot_download(model, revision=commit, allow_patterns=wanted)
         except Exception as error:  # no network, no such model, no access: all are told by what they say
             raise ModelFailed(
-                f"{model} could not be fetched: {reason(error)}", "Check the name and the network"
+                f"{model} could not be fetched: {first_line(error)}", "Check the name and the network"
             ) from error
         return Source.in_folder(Path(folder), model)
 
@@ -151,7 +151,9 @@ def _config_file(path: Path) -> Path:
         ):
             raise ValueError("not an object of JSON of a sensible size")
     except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(f"is no configuration ({reason(error)})", "Name a config.json", place=path) from error
+        raise BadInput(
+            f"is no configuration ({first_line(error)})", "Name a config.json", place=path
+        ) from error
     return path
 
 

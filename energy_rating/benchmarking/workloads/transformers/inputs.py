@@ -9,9 +9,8 @@ from typing import Any
 from energy_rating.benchmarking.work import Item, Settings
 from energy_rating.benchmarking.workloads.transformers.checkpoint import Source
 from energy_rating.benchmarking.workloads.transformers.heads import Head
-from energy_rating.benchmarking.workloads.transformers.library import reason
 from energy_rating.benchmarking.workloads.transformers.sounds import resampled, samples
-from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.errors import BadInput, first_line
 from energy_rating.nouns.records import Finding, Number
 
 MAX_NEW_TOKENS = 64  # where nobody says
@@ -209,7 +208,7 @@ def picture_of(item: Item) -> Any:
     try:
         return Image.open(io.BytesIO(item.image_bytes())).convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
-        raise BadInput(f"the image cannot be read ({reason(error)})", "Give a PNG or a JPEG") from error
+        raise BadInput(f"the image cannot be read ({first_line(error)})", "Give a PNG or a JPEG") from error
 
 
 def _seeing(transformers: Any, folder: str, where: Mapping[str, Any], settings: Settings) -> Processor:

@@ -11,15 +11,10 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, EnergyRatingError, ModelFailed, first_line
 
 DTYPES = ("float32", "float16", "bfloat16")
 INSTALL = 'Run: pip install "energy-rating[transformers]"'
-LONGEST_QUOTE = 200
-
-
-class ModelFailed(EnergyRatingError):
-    """The model could not be loaded, or broke off. It stays loaded if it was."""
 
 
 # ---------------------------------------------------------------------------------------------------------- the library
@@ -40,7 +35,7 @@ def libraries() -> tuple[Any, Any]:
     except ModuleNotFoundError as error:
         raise EnergyRatingError(f"{error.name} is not installed", INSTALL) from error
     except ImportError as error:
-        raise EnergyRatingError(f"transformers cannot be imported ({reason(error)})", INSTALL) from error
+        raise EnergyRatingError(f"transformers cannot be imported ({first_line(error)})", INSTALL) from error
 
 
 def need(package: str, remedy: str, place: str) -> None:
@@ -129,7 +124,7 @@ def loading_error(error: Exception, name: str) -> ModelFailed:
     """The error, in words of ours where those of the library would lead astray."""
     if _is_full(error):
         return ModelFailed(
-            f"there is not enough memory for {name} ({reason(error)})",
+            f"there is not enough memory for {name} ({first_line(error)})",
             "Take a smaller type (--dtype), a quantisation, several devices (--device-map auto), or a smaller model",
         )
     if "trust_remote_code" in str(error):
@@ -138,7 +133,7 @@ def loading_error(error: Exception, name: str) -> ModelFailed:
             "If you have read it: --trust-remote-code ORG/NAME@COMMIT",
         )
     return ModelFailed(
-        f"transformers could not load {name}: {reason(error)}",
+        f"transformers could not load {name}: {first_line(error)}",
         "Check that it is whole, and that this version of transformers knows its architecture",
     )
 
@@ -146,16 +141,10 @@ def loading_error(error: Exception, name: str) -> ModelFailed:
 def running_error(error: Exception, which: str) -> ModelFailed:
     if _is_full(error):
         return ModelFailed(
-            f"the memory ran out at {which} ({reason(error)})",
+            f"the memory ran out at {which} ({first_line(error)})",
             "Lower --batch-size, --max-input-tokens or --max-new-tokens, or take a smaller type",
         )
     return ModelFailed(
-        f"the model broke off at {which}: {type(error).__name__}: {reason(error)}",
+        f"the model broke off at {which}: {type(error).__name__}: {first_line(error)}",
         "Try a smaller batch, or another item; the same item in the library alone shows its cause",
     )
-
-
-def reason(error: Exception) -> str:
-    """The first line of what a library says."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return next((line for line in lines if line), type(error).__name__)[:LONGEST_QUOTE]

@@ -6,8 +6,8 @@ import io
 import wave
 from typing import Any
 
-from energy_rating.benchmarking.workloads.transformers.library import need, reason
-from energy_rating.nouns.errors import BadInput
+from energy_rating.benchmarking.workloads.transformers.library import need
+from energy_rating.nouns.errors import BadInput, first_line
 
 
 def samples(content: bytes) -> tuple[Any, int]:
@@ -33,7 +33,9 @@ def samples(content: bytes) -> tuple[Any, int]:
     try:
         sound, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
     except (RuntimeError, OSError) as error:
-        raise BadInput(f"the sound cannot be read ({reason(error)})", "Give a WAV or a FLAC file") from error
+        raise BadInput(
+            f"the sound cannot be read ({first_line(error)})", "Give a WAV or a FLAC file"
+        ) from error
     return sound.mean(axis=1), int(rate)
 
 

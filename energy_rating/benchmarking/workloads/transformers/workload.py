@@ -24,7 +24,6 @@ from energy_rating.benchmarking.workloads.transformers.heads import HEADS, T5_HE
 from energy_rating.benchmarking.workloads.transformers.inputs import MAX_NEW_TOKENS, Processor, real, second
 from energy_rating.benchmarking.workloads.transformers.library import (
     DTYPES,
-    ModelFailed,
     is_device,
     libraries,
     loading_error,
@@ -38,7 +37,7 @@ from energy_rating.benchmarking.workloads.transformers.library import (
 from energy_rating.benchmarking.workloads.transformers.stand_ins import stand_in
 from energy_rating.benchmarking.workloads.transformers.watch import end_tokens, watch_for
 from energy_rating.measuring.queues import drain_queues
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import BadInput, EnergyRatingError, ModelFailed
 from energy_rating.nouns.records import Finding, Model, Number
 
 # bitsandbytes' ways, as transformers' BitsAndBytesConfig names them.
