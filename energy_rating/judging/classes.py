@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from energy_rating.judging.operating_point import requests_in_flight, weight_bits
 from energy_rating.judging.schemes import OPERATING_POINT, RatingClass, Scheme, SizeClass, TrainingClass
-from energy_rating.nouns.records import MEASURED, Load, Model, Record
+from energy_rating.nouns.records import MEASURED, Load, Model, Record, Yardstick
 
 # Weights, and a fifth on top for activations and buffers: the rule by which the AI Energy Score divides text generation.
 MEMORY_PER_WEIGHT = 1.2
@@ -123,3 +123,36 @@ def _size_class(record: Record, sizes: Sequence[SizeClass]) -> SizeClass | None:
         if parameters * bits / 8 * MEMORY_PER_WEIGHT / 1e9 <= size.largest_gb:
             return size
     return None
+
+
+# ------------------------------------------------------------------------------------------------------ what it is made of
+
+
+def yardstick(scheme: Scheme, rated: RatingClass | TrainingClass) -> Yardstick:
+    """What a record of the class is compared with, as it is told to people."""
+    about = (
+        f"{rated.stage} of large language models"
+        if isinstance(rated, TrainingClass)
+        else _about(scheme, rated)
+    )
+    return Yardstick(
+        typical_j=rated.e_ref_j, unit=rated.unit, models=rated.n, few=rated.status != "firm", about=about
+    )
+
+
+def _about(scheme: Scheme, rated: RatingClass) -> str:
+    sizes = [size for size in scheme.sizes if (size.protocol, size.task) == (rated.protocol, rated.task)]
+    for number, size in enumerate(sizes):
+        if size.name != rated.name:
+            continue
+        if size.writes_tokens is not None:
+            return f"models that {'write their answer token by token' if size.writes_tokens else 'answer in one pass'}"
+        if size.largest_parameters is not None:
+            return f"models of up to {size.largest_parameters / 1e9:g} billion parameters"
+        largest = sizes[number - 1].largest_parameters if number else None
+        return f"models of more than {largest / 1e9:g} billion parameters" if largest else "all other models"
+    if "in_flight" in rated.operating_point and rated.name is not None:
+        low, high = rated.operating_point["in_flight"]
+        span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        return f"models with {span} request{'s' if high > 1 else ''} at a time"
+    return "all models of this task"

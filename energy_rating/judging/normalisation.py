@@ -57,6 +57,7 @@ from energy_rating.nouns.records import MEASURED, RUN, Device, Load, Measurement
 
 Tier = Literal["M", "1", "2", "3", "4"]
 TIERS: tuple[Tier, ...] = get_args(Tier)  # worst last
+ASSUMED: tuple[Tier, ...] = ("3", "4")  # no model was measured on both devices
 
 INTERVAL = 0.90
 Z_90 = NormalDist().inv_cdf(0.5 + INTERVAL / 2)  # 1.645

@@ -9,14 +9,14 @@ floating-point operation that the model's training needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from energy_rating.files import strict
 from energy_rating.files.shipped import hardware_profiles
 from energy_rating.judging.checks import is_only_estimated
-from energy_rating.judging.classes import find_class, find_training
+from energy_rating.judging.classes import find_class, find_training, yardstick
 from energy_rating.judging.eligibility import (
     Shortfall,
     has_options,
@@ -28,7 +28,7 @@ from energy_rating.judging.eligibility import (
     of_work,
     protocol_of,
 )
-from energy_rating.judging.normalisation import Normalised, normalise
+from energy_rating.judging.normalisation import ASSUMED, Normalised, hardware_interval, normalise
 from energy_rating.judging.operating_point import of_operating_point, of_settings
 from energy_rating.judging.profiles import Profile, is_example, load_profile
 from energy_rating.judging.profiles import profiles as all_profiles
@@ -44,7 +44,9 @@ from energy_rating.nouns.records import (
     Basis,
     Checked,
     Component,
+    Conversion,
     Measurement,
+    Own,
     Rating,
     Record,
     WouldBe,
@@ -208,6 +210,9 @@ def judge(
         would_be=would_be,
         interval_95=interval if normalised is not None else None,
         component=scheme.component,
+        yardstick=yardstick(scheme, rated) if rated is not None else None,
+        conversion=_conversion(normalised),
+        own=tuple(_own(record, rated)) if basis == "indicative" else (),
     )
     return Judgement(
         rating=rating,
@@ -225,6 +230,31 @@ def judge(
         example=is_example(record),
         checked=record.checked,
     )
+
+
+def _conversion(normalised: Normalised | None) -> Conversion | None:
+    """From which device to which, by what: of a figure that was converted at all."""
+    if normalised is None or normalised.factor is None or not normalised.steps:
+        return None
+    steps = normalised.steps
+    return Conversion(
+        origin=steps[0].origin,
+        target=steps[-1].target,
+        factor=normalised.factor,
+        interval=hardware_interval(steps),
+        assumed=normalised.tier in ASSUMED,
+        why="; ".join(step.why for step in steps),
+    )
+
+
+def _own(record: Record, rated: RatingClass | TrainingClass | None) -> Iterator[Own]:
+    """Why nobody else can compare with an indicative figure."""
+    if is_example(record):
+        yield "example"
+    if isinstance(rated, RatingClass) and not knows_items(record, rated):
+        yield "items"
+    if has_options(record):
+        yield "options"
 
 
 def _known(scheme: Scheme) -> tuple[Profile, ...]:
@@ -274,7 +304,10 @@ def rating_schema() -> dict[str, Any]:
     """The JSON Schema of what ``rate --json`` prints and ``rating.json`` holds, as published in ``docs/``."""
     schema = strict.json_schema(Rating, RATING_SCHEMA)
     properties = schema["properties"]
-    del properties["interval_95"], properties["component"]
+    for name in ("interval_95", "component", "yardstick", "conversion", "own"):
+        del properties[name]
+    for name in ("Yardstick", "Conversion"):
+        schema["$defs"].pop(name, None)
     properties["class"] = properties.pop("class_") | {"title": "Class"}
     properties["schema"] = {"const": RATING_SCHEMA, "description": "in a file; what is printed goes without"}
     hashes = {"type": "object", "additionalProperties": {"type": "string"}}

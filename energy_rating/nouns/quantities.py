@@ -201,7 +201,7 @@ def reaches_zero(amount: Estimate) -> bool:
 
 
 def with_doubt(amount: Estimate, unit: str) -> str:
-    """An amount that cannot be negative, for a person, with its 95 % interval: ``2.40 ± 0.20 J``; ``under 32 J``.
+    """An amount that cannot be negative, for a person, with its 95 % interval: ``2.40 ± 0.20 J``; ``below 32 J``.
 
     Where the interval reaches down to zero, its upper end alone is told. One prefix is taken for both; ``unit`` carries none.
     """
@@ -211,7 +211,7 @@ def with_doubt(amount: Estimate, unit: str) -> str:
 
 
 def with_doubt_in_parts(amount: Estimate, unit: str) -> tuple[str, str, str]:
-    """The figure, its doubt and its unit: ``("2.40", "± 0.20", "J")``, ``("under 32", "", "J")``."""
+    """The figure, its doubt and its unit: ``("2.40", "± 0.20", "J")``, ``("below 32", "", "J")``."""
     value, half = amount.value, amount.half_width()
     size = max(abs(value), half)
     # Up to 9,999 J the joules stay whole ones, and from 0.1 J on.
@@ -227,7 +227,7 @@ def with_doubt_in_parts(amount: Estimate, unit: str) -> tuple[str, str, str]:
     if half <= 0:
         return _short(value), "", unit
     if reaches_zero(amount):
-        return f"under {_raised(max(value + half, 0.0))}", "", unit
+        return f"below {_raised(max(value + half, 0.0))}", "", unit
     if half < 1e-4 * abs(value):
         # Nothing that is known so well is measured by a sensor; it is told, and not in a dozen digits.
         return _short(value, 5), NEXT_TO_NO_DOUBT, unit
@@ -241,7 +241,7 @@ def _short(value: float, digits: int = 4) -> str:
 
 
 def _raised(value: float) -> str:
-    """To two digits upwards: what is under 1.94 is not said to be under 1.9."""
+    """To two digits upwards: what is below 1.94 is not said to be below 1.9."""
     if not _is_plain(value):
         return significant(value, 2)
     step = 10.0 ** (math.floor(math.log10(value)) - 1)

@@ -306,6 +306,41 @@ class WouldBe:
     basis: Basis
 
 
+# Why nobody else can compare with a figure: it ran on items of one's own, with options of the engine's own, or on a device that
+# does not exist.
+Own = Literal["items", "options", "example"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Yardstick:
+    """What a rating compares with: the typical energy of a class, joules per unit, and of how many models that is the middle.
+
+    ``about`` says in words which models belong to the class; ``few``: they are fewer than make a class firm.
+    """
+
+    typical_j: float
+    unit: str
+    models: int
+    few: bool
+    about: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conversion:
+    """How a figure came from the device that it was measured on to the one that is rated: multiplied by ``factor``.
+
+    ``interval`` is what that leaves open, a factor up and down with 90 % confidence. ``assumed``: no model was measured on both;
+    ``why`` says what the factor rests on.
+    """
+
+    origin: str
+    target: str
+    factor: float
+    interval: float
+    assumed: bool
+    why: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rating:
     """Stars under one scheme, or every reason why there are none.
@@ -314,7 +349,8 @@ class Rating:
     95 % interval of the index allows. ``stars`` None means not rated, and ``reasons`` says why; ``would_be`` is there only
     where it was asked for, nothing but a better measurement is missing, and ``stars`` is None. ``interval_95`` is that of the
     index where ``index`` alone does not tell it: a normalised figure's is a factor up and down. ``component`` is whose energy was
-    rated, or would be: the one that the scheme names; None only of a rating that no scheme made.
+    rated, or would be: the one that the scheme names; None only of a rating that no scheme made. ``yardstick``, ``conversion`` and
+    ``own`` tell what ``class_`` and ``basis`` rest on; they follow from record and scheme, and are no part of what is stored.
     """
 
     stars: int | None
@@ -331,6 +367,9 @@ class Rating:
     would_be: WouldBe | None = None
     interval_95: tuple[float, float] | None = field(default=None, compare=False)
     component: Component | None = None
+    yardstick: Yardstick | None = field(default=None, compare=False)
+    conversion: Conversion | None = field(default=None, compare=False)
+    own: tuple[Own, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if self.stars is not None and self.would_be is not None:

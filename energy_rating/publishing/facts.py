@@ -1,12 +1,21 @@
-"""What is told first of a record: the measurement, the component, the units, one line. Each form reads it from here."""
+"""All that is told of a record and its rating, worked out once: every form (label, card, terminal, table, one line) reads it from here.
+
+Whose energy stands for the run, of which windows, per what; whether it was measured or estimated, on which devices; what was left out
+and why; how the program ended, and what is to be held against the figures. Nothing here is cleaned, escaped or shortened: that is the
+form's, since each sink has its own dangers.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from energy_rating.judging import checks
 from energy_rating.judging.footprint.carbon import missing
+from energy_rating.judging.profiles import is_example
 from energy_rating.judging.quality import is_accuracy
+from energy_rating.judging.rating import Judgement
 from energy_rating.judging.summary import IDLE_WINDOWS
 from energy_rating.nouns.quantities import (
     EnergyPerUnit,
@@ -18,15 +27,30 @@ from energy_rating.nouns.quantities import (
     with_doubt,
 )
 from energy_rating.nouns.records import (
+    COMPONENTS,
     LEADING,
     MEASURED,
     RUN,
     TRAINING,
     Component,
+    Device,
+    Finding,
     Measurement,
+    Method,
+    Place,
     Quality,
+    Rating,
     Record,
+    Validity,
+    validity,
+    worst_method,
 )
+from energy_rating.publishing import words
+
+# What a figure rests on: a sensor, a model in its place; or, of what stars rest on, a conversion from another device, or texts and
+# devices that nobody else can compare with.
+Origin = Literal["measured", "estimated"]
+RatedAs = Literal["measured", "estimated", "normalised", "indicative"]
 
 # What prepares a benchmark is no result of it.
 _BESIDE_THE_POINT = ("load", "warm-up", *IDLE_WINDOWS)
@@ -34,6 +58,311 @@ _BESIDE_THE_POINT = ("load", "warm-up", *IDLE_WINDOWS)
 # What was read or taken from a cache is counted too; the energy went into what was made of it.
 # Thought tokens are among the tokens.
 _READ = ("input_", "cached_", "reasoning_")
+
+
+# ------------------------------------------------------------------------------------------------------------- the values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """What one component drew in a measurement, and how that was had. ``coverage``: the share of the time that was seen."""
+
+    component: Component
+    energy_j: Estimate
+    method: Method | None
+    coverage: float
+
+    @property
+    def origin(self) -> Origin:
+        return origin_of(self.method)
+
+    @property
+    def estimated(self) -> bool:
+        return self.origin == "estimated"
+
+    @property
+    def name(self) -> str:
+        return words.NAMES[self.component]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One measurement as it is told: a part for each component that has an energy, and the units that it is divided by."""
+
+    measurement: Measurement
+    parts: tuple[Part, ...]
+    units: tuple[str, ...]
+    codes: tuple[str, ...]
+
+    def part(self, component: str | None) -> Part | None:
+        return next((part for part in self.parts if part.component == component), None)
+
+    @property
+    def lead(self) -> Part | None:
+        """The part that is told first."""
+        return self.part(lead(self.measurement))
+
+    def per(self, unit: str, part: Part) -> EnergyPerUnit:
+        return self.measurement.energy_per(unit, part.component)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """The figure that stands for a record. ``unit`` None: it is the energy in all.
+
+    ``window`` is the measurement that it is of, ``others`` the same energy per other units, and ``duration_s`` how long that took.
+    """
+
+    window: str
+    part: Part
+    unit: str | None
+    energy_j: Estimate
+    others: tuple[tuple[str, Estimate], ...]
+    duration_s: float
+
+    @property
+    def component(self) -> Component:
+        return self.part.component
+
+    @property
+    def origin(self) -> Origin:
+        return self.part.origin
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remark:
+    """A finding or a reason in words, told once; ``more`` is how many others say the same of other devices."""
+
+    code: str
+    text: str
+    remedy: str = ""
+    severity: str = ""
+    more: int = 0
+
+    @property
+    def said(self) -> str:
+        """The words, and of how many others they hold."""
+        return (
+            f"{self.text} (and the same of {self.more} other{'s' if self.more > 1 else ''})"
+            if self.more
+            else self.text
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """All that any form tells of one record and its rating.
+
+    ``figure`` stands for the record; ``total`` is the whole run of a training, by component, which stands before any figure per unit.
+    ``parts`` are those of the figure's measurement. ``normalised_j``: what the stars rest on where it was converted from another
+    device. ``devices`` are those that the figure came from (None: one that the record does not describe), ``machine`` all.
+    ``missing``: the components that were not measured, each with why. ``unchecked``: what is to be said where nobody held the record
+    against its journal. The ``record`` is there for what it says itself (model, load, software), nothing more.
+    """
+
+    record: Record
+    rating: Rating | None
+    example: bool
+    rows: tuple[Row, ...]
+    shown: Row | None
+    figure: Figure | None
+    total: tuple[Part, ...]
+    total_s: float | None
+    rated_as: RatedAs | None
+    normalised_j: Estimate | None
+    devices: tuple[Device | None, ...]
+    machine: tuple[Device, ...]
+    missing: tuple[tuple[Component, str], ...]
+    outcome: str | None
+    place: Place | None
+    findings: tuple[Remark, ...]
+    reasons: tuple[Remark, ...]
+    validity: Validity
+    unchecked: str
+    by_right_answer: tuple[tuple[Quality, EnergyPerUnit], ...]
+
+    @property
+    def component(self) -> Component | None:
+        """Whose energy is told: the one that was rated, else the one that did the work."""
+        return self.figure.component if self.figure is not None else None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return self.shown.parts if self.shown is not None else ()
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the figure is a model's, and no sensor's."""
+        return self.figure is not None and self.figure.part.estimated
+
+    def devices_of(self, component: Component) -> tuple[str, ...]:
+        """The ids of all devices of a component that a sensor told of."""
+        return tuple(dict.fromkeys(one.device for one in self.record.channels if one.component == component))
+
+
+# ------------------------------------------------------------------------------------------------------ how they are had
+
+
+def facts_of(record: Record, rating: Rating | Judgement | None = None) -> Facts:
+    """All that is told of a record and its rating; without one, of the record alone."""
+    if isinstance(rating, Judgement):
+        rating = rating.rating
+    rows = tuple(_row(record, measurement) for measurement in record.measurements)
+    found = headline(record)
+    shown = next((row for row in rows if row.measurement is found), None)
+    run = next((row for row in rows if row.measurement.name == RUN), None)
+    total = run if record.stage in TRAINING else None
+    figure = _figure(record, rating, shown, total)
+    concerned = {row.measurement.name for row in (shown, total) if row is not None}
+    findings = [one for one in record.findings if one.measurement is None or one.measurement in concerned]
+    return Facts(
+        record=record,
+        rating=rating,
+        example=is_example(record),
+        rows=rows,
+        shown=shown,
+        figure=figure,
+        total=total.parts if total is not None else (),
+        total_s=total.measurement.duration_s if total is not None else None,
+        rated_as=_rated_as(record, rating, figure),
+        normalised_j=rating.energy_per_unit_j
+        if rating is not None and rating.basis == "normalised" and figure is not None
+        else None,
+        devices=_devices(record, total or shown, figure),
+        machine=tuple(record.environment.devices),
+        missing=tuple(
+            (component, words.why_not_measured(record, component))
+            for component in COMPONENTS
+            if component in missing(shown.measurement.energy_j if shown is not None else ())
+        ),
+        outcome=outcome_of(record),
+        place=record.place,
+        findings=_once(findings),
+        reasons=_reasons_once(record, rating),
+        validity=validity(findings),
+        unchecked=words.unchecked(record),
+        by_right_answer=per_right_answer(record),
+    )
+
+
+def origin_of(method: Method | None) -> Origin:
+    """Whether a figure had in this way was measured; what is not known to be a model's was."""
+    return "estimated" if method == "model" else "measured"
+
+
+def _row(record: Record, measurement: Measurement) -> Row:
+    return Row(
+        measurement=measurement,
+        parts=tuple(_parts(record, measurement)),
+        units=units(measurement),
+        codes=tuple(dict.fromkeys(finding.code for finding in record.findings_on(measurement.name))),
+    )
+
+
+def _parts(record: Record, measurement: Measurement) -> Iterator[Part]:
+    """The least direct of the ways that a component's energy was had is the one that is told."""
+    for component, energy in measurement.energy_j.items():
+        methods = [channel.method for channel in record.channels_of(measurement, component)]
+        if component in measurement.methods:
+            methods.append(measurement.methods[component])
+        yield Part(
+            component=_component(component),
+            energy_j=energy,
+            method=worst_method(methods),
+            coverage=measurement.coverage.get(component, 1.0),
+        )
+
+
+def _component(name: str) -> Component:
+    return next(component for component in COMPONENTS if component == name)
+
+
+def _figure(record: Record, rating: Rating | None, shown: Row | None, total: Row | None) -> Figure | None:
+    """The energy per unit as measured; of training, the energy in all."""
+    row = total or shown
+    if row is None:
+        return None
+    rated = row.part(rating.component) if rating is not None else None
+    part = rated or row.lead
+    if part is None:
+        return None
+    measurement = row.measurement
+    unit = None
+    if total is None:
+        wanted = (
+            rating.unit if rating is not None else None,
+            record.task.unit if record.task else None,
+            *row.units,
+        )
+        unit = next((one for one in wanted if one in row.units), None)
+    return Figure(
+        window=measurement.name,
+        part=part,
+        unit=unit,
+        energy_j=part.energy_j if unit is None else _plain(row.per(unit, part)),
+        others=tuple((one, _plain(row.per(one, part))) for one in row.units if one != unit),
+        duration_s=measurement.duration_s,
+    )
+
+
+def _plain(energy: EnergyPerUnit) -> Estimate:
+    return Estimate(value=energy.value, random=energy.random, systematic=energy.systematic)
+
+
+def _rated_as(record: Record, rating: Rating | None, figure: Figure | None) -> RatedAs | None:
+    """What is to be seen of a figure before anything else; an estimate stays one, whatever it was rated as."""
+    if figure is None:
+        return None
+    if figure.origin == "estimated":
+        return "estimated"
+    return (
+        "indicative" if is_example(record) else (rating.basis if rating is not None else None) or "measured"
+    )
+
+
+def _devices(record: Record, row: Row | None, figure: Figure | None) -> tuple[Device | None, ...]:
+    if row is None or figure is None:
+        return tuple(record.environment.devices)
+    by_id = {device.id: device for device in record.environment.devices}
+    used = dict.fromkeys(channel.device for channel in record.channels_of(row.measurement, figure.component))
+    return tuple(by_id.get(name) for name in used)
+
+
+def _once(findings: Iterable[Finding]) -> tuple[Remark, ...]:
+    """Each kind of finding once, whatever the number of devices that it is told of."""
+    kinds: dict[tuple[str, str, str | None], list[Finding]] = {}
+    for finding in dict.fromkeys(findings):
+        key = (
+            finding.code,
+            finding.severity,
+            finding.measurement if finding.channel is None else finding.channel and "",
+        )
+        kinds.setdefault(key, []).append(finding)
+    return tuple(
+        Remark(
+            code=code,
+            text=same[0].message,
+            remedy=same[0].remedy,
+            severity=severity,
+            more=len({one.channel for one in same}) - 1,
+        )
+        for (code, severity, _), same in kinds.items()
+    )
+
+
+def _reasons_once(record: Record, rating: Rating | None) -> tuple[Remark, ...]:
+    """The reasons why there are no stars; what holds of many devices alike is told of the first."""
+    if rating is None:
+        return ()
+    ids = [channel.id for channel in record.channels]
+    kinds: dict[str, list[str]] = {}
+    for reason in rating.reasons:
+        whose = next((one for one in ids if one in reason), None)
+        kinds.setdefault(reason.replace(whose, "\0") if whose else reason, []).append(reason)
+    return tuple(Remark(code="", text=same[0], more=len(same) - 1) for same in kinds.values())
+
+
+# ------------------------------------------------------------------------------------------------------ what is told first
 
 
 def headline(record: Record) -> Measurement | None:

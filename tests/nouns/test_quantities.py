@@ -147,10 +147,10 @@ def test_the_interval_holds_the_value(a, b):
         (18.0, 0.0, "18 J"),
         (18.0, 1e-9, "18 J ± less than 0.01 %"),
         (0.0, 0.0, "0 J"),
-        (2.0, 30.0, "under 32 J"),
+        (2.0, 30.0, "below 32 J"),
         (1.0, 0.94, "1.00 ± 0.94 J"),
-        (1.0, 0.999, "under 2.0 J"),
-        (1.0, 1.01, "under 2.1 J"),
+        (1.0, 0.999, "below 2.0 J"),
+        (1.0, 1.01, "below 2.1 J"),
         (1e300, 1e299, "1.00e+300 ± 1.0e+299 J"),
     ],
 )
@@ -169,7 +169,7 @@ def test_no_figure_is_longer_than_a_cell_and_none_says_less_than_nothing(value, 
 @given(st.floats(1e-9, 1e9), st.floats(1, 1e3))
 def test_an_upper_end_is_never_told_too_low(value, times):
     text = with_doubt(Estimate(value=value, random=value * times / 1.959963985), "J")
-    figure, unit = text.removeprefix("under ").split()
+    figure, unit = text.removeprefix("below ").split()
     prefixes = {"": 1.0, "n": 1e-9, "µ": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
     assert float(figure) * prefixes[unit[:-1]] >= value * (1 + times) * (1 - 1e-7)
 

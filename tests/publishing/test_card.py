@@ -223,7 +223,7 @@ def test_an_interval_through_zero_is_told_by_its_upper_end():
     )
     told = rows(section([(record(measurements=(run,)), None)], label=None))
     assert told["Energy per request, CPU"].startswith(
-        "**estimated** ≈ under 3.3 J; **estimated** ≈ under 0.91 Wh per"
+        "**estimated** ≈ below 3.3 J; **estimated** ≈ below 0.91 Wh per"
     )
 
 

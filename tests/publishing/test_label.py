@@ -346,8 +346,8 @@ def test_an_interval_through_zero_is_told_by_its_upper_end() -> None:
         record.measurements[0], energy_j={"cpu": wide}, energy_by_channel_j={"cpu.model": wide}
     )
     text = shown(replace(record, measurements=(only_cpu,)), not_rated("no", energy_per_unit_j=None))
-    assert "≈ under 9.9 J upper end of the 95 % interval" in text
-    assert "≈ under 2.8 Wh per 1,000 requests" in text
+    assert "≈ below 9.9 J upper end of the 95 % interval" in text
+    assert "≈ below 2.8 Wh per 1,000 requests" in text
     assert "±" not in text
 
 
