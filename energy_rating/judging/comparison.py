@@ -90,6 +90,8 @@ def compare(
     """B over A: energy per unit of the same task under the same protocol, of what both measured.
 
     Args:
+        a: the one that is compared with, such as the run before a change.
+        b: the other.
         unit: the unit of work; by default the one that the records' task is rated by, else the only one that both counted.
         component: whose energy; by default the first that both measured (``gpu``, ``cpu``, …).
 

@@ -125,6 +125,9 @@ def load(path: str | Path) -> Record:
     that. ``needs-calibration``: it was corrected with a file that is not here. ``no-journal``: none lies beside it. A record that another
     version made has the findings that today's rules make of its journal.
 
+    Args:
+        path: a ``record.json``, or the folder of a run.
+
     Raises:
         BadInput: there is none, it cannot be read, or it does not follow from its journal.
     """

@@ -190,6 +190,7 @@ def normalise(
     """What a record's GPU energy per unit of work would be on another device, or every reason why that cannot be told.
 
     Args:
+        record: whose GPU energy.
         to: a hardware profile or its key. Default: the reference device of the newest scheme.
         unit: the unit of work. Default: the task's; without a task, the only one that was counted.
         profiles: the devices that are known. Default: those that ship.

@@ -89,8 +89,12 @@ def rate(
 ) -> Rating:
     """The stars of a record under a scheme (by default the newest), or every reason why it has none.
 
-    ``provisional``: where it has none only because the measurement falls short (too brief, too few repeats, degraded), say in
-    ``would_be`` what they would be. It stays not rated.
+    Args:
+        record: what is rated.
+        scheme: a scheme or its name. Default: the newest.
+        profiles: the devices that are known. Default: those that ship, and the user's own.
+        provisional: where it has none only because the measurement falls short (too brief, too few repeats, degraded), say in
+            ``would_be`` what they would be. It stays not rated.
 
     Raises:
         BadInput: there is no such scheme, or its file or a profile cannot be read.

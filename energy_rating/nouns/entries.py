@@ -337,7 +337,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class Window:
-    """A named span with work counted into it. Open until it is left; opened by ``run.window(name)``."""
+    """A named span with work counted into it. Open until it is left; opened by ``run.window(name)``.
+
+    ``name`` and ``work`` (what was counted into it so far, by unit) are there to be read.
+    """
 
     __slots__ = (
         *("_faults", "_inner", "_late", "_shown", "_through"),

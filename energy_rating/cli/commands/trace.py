@@ -11,7 +11,14 @@ from energy_rating.cli.output import say
 
 @click.command()
 @click.argument("journal", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("trace.png"), show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("trace.png"),
+    show_default=True,
+    help="Write the picture (PNG) to this file.",
+)
 def trace(journal: Path, output: Path) -> None:
     """Draws the power over time, with the windows shaded."""
     from energy_rating.files.reading import read_journal

@@ -67,7 +67,10 @@ def zone_of(record: Record) -> str | None:
 def footprint(record: Record, *, zone: str | None = None, measurement: str = RUN) -> Impact:
     """The carbon of a measurement's energy in a zone (a country by its three letters, such as FRA).
 
-    ``zone``: by default the one that the record says it ran in; which of both it was is ``Impact.zone_from``.
+    Args:
+        record: whose energy.
+        zone: by default the one that the record says it ran in; which of both it was is ``Impact.zone_from``.
+        measurement: its measurement; by default the whole run.
 
     Raises:
         BadInput: there is no factor for the zone, or neither the caller nor the record says one.
