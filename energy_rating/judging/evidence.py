@@ -9,6 +9,8 @@ channels, surroundings, and codes and severities of findings are compared; sente
 difference: the older version could not say it. A finding that the older version's rules knew, or that the journal notes, and that the
 record lacks, is one: it was taken out. What today's rules *no longer say* is none either, if the older version had such a rule and
 the finding kept nobody from a rating; one that disqualifies decides whether a figure may be used at all, and has to be agreed on.
+What the journal itself says of the run (its load, its place, how it ended) every version that can read the journal knows, and wrote:
+where that is missing, it was taken out. Only what is worked out anew may be unsaid, and is then taken from today's record.
 """
 
 from __future__ import annotations
@@ -76,6 +78,9 @@ _FREE = (
     *("measurements", "channels", "quality", "work", "energy_by_channel_j", "energy_j", "idle_j", "coverage"),
     *("doubt_from", "software", "settings", "files"),
 )
+
+# What a version works out from the readings, and an older one may have known less of. All else is as the journal's own lines have it.
+_WORKED_OUT = ("measurements", "provenance")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,8 +165,12 @@ def _checked(record: Record, file: Path, journal_file: Path) -> Record:
         if found.differences:
             raise _does_not_follow(file, journal_file, found.differences[0])
         if is_of_another_version(record, again):
-            # Its figures, and what today's rules find: nobody has compared its sentences.
-            record = _with_findings(record, again.findings)
+            # What today's rules find, and what it left unsaid: nobody has compared its sentences.
+            record = replace(
+                again,
+                schema=record.schema,
+                provenance=replace(again.provenance, version=record.provenance.version),
+            )
         return replace(record, checked="journal")
     hashed = _hashed(journal_file)
     if hashed is not None and hashed != sha256:
@@ -382,7 +391,8 @@ class _Comparing:
             free = path.rpartition(".")[2] in _FREE
             for key in dict.fromkeys([*published, *recomputed]):
                 inner = f"{path}.{key}" if path else str(key)
-                if self.other_version and key not in published and not free:
+                worked_out = inner.partition(".")[0] in _WORKED_OUT
+                if self.other_version and key not in published and worked_out and not free:
                     self.unsaid.append(inner)
                     continue
                 self.compare(inner, published.get(key), recomputed.get(key))

@@ -67,6 +67,13 @@ NOT_JUDGED = ("trace.png",)
 # Where the files that a record or a rating rests on are found, by the folder that their names begin with.
 SHIPPED = {"tasks": TASKS, "schemes": SCHEMES, "hardware_profiles": None}
 
+# What the first release wrote into a rating: no version leaves it out.
+FIRST_KEYS = frozenset(
+    (
+        *("stars", "could_be", "index", "energy_per_unit_j", "unit", "basis", "status"),
+        *("scheme", "class", "protocol", "reasons"),
+    )
+)
 
 Verdict = Literal["matches", "differs", "cannot be checked"]
 
@@ -415,7 +422,7 @@ class _Checking:
         if rating is None:
             return
         recomputed = json.loads(json.dumps(rating_to_json(rating)))
-        unsaid = [key for key in recomputed if key not in published]
+        unsaid = [key for key in recomputed if key not in published and key not in FIRST_KEYS]
         if unsaid:
             self.notes.append(f"{RATING_NAME} does not say: {', '.join(unsaid)}; an older version wrote it")
         recomputed = {key: recomputed[key] for key in recomputed if key not in unsaid}

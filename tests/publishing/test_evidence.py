@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from energy_rating import BadInput, load, rate, summarise, verify
 from energy_rating.cli import cli
+from energy_rating.files.journal import decoded, encoded
 from energy_rating.files.reading import read_journal
 from energy_rating.files.record import read_record, write_record
 from energy_rating.judging import evidence
@@ -347,3 +348,80 @@ def test_a_finding_cannot_be_taken_out_by_calling_a_record_old(
     with pytest.raises(BadInput, match="does not follow"):
         load(folder)
     assert not verify(folder).agrees
+
+
+def _told_more(folder: Path) -> dict[str, Any]:
+    """The example's run as a journal of today tells it, with all that a header may say; its record as JSON."""
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    header, end = (decoded(line, place="journal") for line in (lines[0], lines[-1]))
+    header["schema"] = "energy-rating/journal/2"
+    header["load"] |= {"request_rate": 2.0, "max_num_seqs": 4, "reasoning": True}
+    header["model"]["trainable_parameters"] = 1000
+    header |= {
+        "operating_point": {"rate": 2},
+        "place": {"zone": "FRA"},
+        "role": "search",
+        "ranks": 2,
+        "nodes": 1,
+        "lineage": {"base_model": "org/base"},
+    }
+    for channel in header["channels"]:
+        channel["accuracy_w"] = 5.0
+    end["outcome"] = {"state": "ended", "exit_code": 1}
+    (folder / "journal.jsonl").write_bytes(b"".join([encoded(header), *lines[1:-1], encoded(end)]))
+    write_record(summarise(folder), folder / "record.json")
+    entry: dict[str, Any] = json.loads((folder / "record.json").read_text())
+    return entry
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("outcome", "operating_point", "place", "role", "lineage", "ranks", "nodes"),
+        *("outcome/exit_code", "operating_point/rate", "model/trainable_parameters"),
+        *(
+            "load/request_rate",
+            "load/max_num_seqs",
+            "load/reasoning",
+            "load/settings",
+            "channels/0/accuracy_w",
+        ),
+    ],
+)
+@pytest.mark.parametrize("version", ["0.1.0", "9.9.9"])
+def test_what_a_journal_says_of_its_run_cannot_be_left_out_by_calling_a_record_old(
+    folder: Path, place: str, version: str
+) -> None:
+    entry = _told_more(folder)
+    entry["provenance"]["version"] = version
+    *around, last = (int(part) if part.isdigit() else part for part in place.split("/"))
+    inside: Any = entry
+    for part in around:
+        inside = inside[part]
+    del inside[last]
+    (folder / "record.json").write_text(json.dumps(entry))
+    with pytest.raises(BadInput, match="does not follow"):
+        load(folder)
+    assert not verify(folder).agrees
+
+
+def test_what_an_older_version_left_unsaid_is_taken_from_the_journal(folder: Path) -> None:
+    entry = _told_more(folder)
+    true = load(folder)
+    entry["provenance"]["version"] = "0.0.7"
+    for measurement in entry["measurements"]:
+        measurement.pop("idle_j", None)
+        measurement.pop("doubt_from", None)
+    (folder / "record.json").write_text(json.dumps(entry))
+    read = load(folder)
+    assert read.provenance.version == "0.0.7"
+    assert replace(read, provenance=true.provenance) == true
+
+
+def test_a_rating_from_which_something_was_taken_out_does_not_match(folder: Path) -> None:
+    shutil.copy(REPORT / "rating.json", folder)
+    assert verify(folder).agrees
+    rating = json.loads((folder / "rating.json").read_text())
+    for key in [key for key in rating if key not in ("schema", "provenance")]:
+        (folder / "rating.json").write_text(json.dumps({k: v for k, v in rating.items() if k != key}))
+        assert not verify(folder).agrees, key
