@@ -50,7 +50,7 @@ Value = str | int | float | bool | tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class BatchEntry:
     """One run of a batch: the model, the options of ``benchmark`` by name, which of several times it is, and its name."""
 
     model: str
@@ -82,10 +82,10 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class BatchResult:
     """What became of an entry: its record, or why there is none."""
 
-    entry: Entry
+    entry: BatchEntry
     folder: Path
     record: Record | None = None
     failure: str | None = None
@@ -95,7 +95,7 @@ class Outcome:
 # ------------------------------------------------------------------------------------------------------ what is asked for
 
 
-def read_batch(path: Path, options: Iterable[str]) -> tuple[Entry, ...]:
+def read_batch(path: Path, options: Iterable[str]) -> tuple[BatchEntry, ...]:
     """The runs of a file: TOML with ``[[runs]]``, ``[defaults]`` and ``times``; or CSV with a column an option.
 
     Where an option of a run is a list, each of its values is a run; of several lists, each combination.
@@ -109,7 +109,7 @@ def read_batch(path: Path, options: Iterable[str]) -> tuple[Entry, ...]:
     """
     known = set(options)
     rows, times = _rows_of_csv(path) if path.suffix.lower() == ".csv" else _rows_of_toml(path)
-    entries: list[Entry] = []
+    entries: list[BatchEntry] = []
     for number, row in enumerate(rows, start=1):
         place = f"{path}: run {number}"
         asked = {str(name).replace("-", "_"): value for name, value in row.items()}
@@ -127,7 +127,7 @@ def read_batch(path: Path, options: Iterable[str]) -> tuple[Entry, ...]:
                 raise BadInput("is no text, number or list of them", place=f"{place}: {name}")
         for values in itertools.product(*(_several(value) for value in asked.values())):
             entries += [
-                Entry(model=model, options=dict(zip(asked, values, strict=True)), time=time)
+                BatchEntry(model=model, options=dict(zip(asked, values, strict=True)), time=time)
                 for time in range(1, times + 1)
             ]
             if len(entries) > MOST_RUNS:
@@ -137,7 +137,7 @@ def read_batch(path: Path, options: Iterable[str]) -> tuple[Entry, ...]:
     return _without_doubles(entries)
 
 
-def _without_doubles(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+def _without_doubles(entries: Iterable[BatchEntry]) -> tuple[BatchEntry, ...]:
     return tuple({entry.name: entry for entry in entries}.values())
 
 
@@ -190,7 +190,9 @@ def _cell(text: str) -> Value:
     return {"true": True, "yes": True, "false": False, "no": False}.get(text.lower(), text)
 
 
-def swept(model: str, options: Mapping[str, Value], name: str, values: Sequence[str]) -> tuple[Entry, ...]:
+def swept(
+    model: str, options: Mapping[str, Value], name: str, values: Sequence[str]
+) -> tuple[BatchEntry, ...]:
     """The runs of a sweep: one model, one option at several values.
 
     Raises:
@@ -198,20 +200,22 @@ def swept(model: str, options: Mapping[str, Value], name: str, values: Sequence[
     """
     if len(set(values)) < 2:
         raise BadInput("a sweep needs two values at least", "Such as concurrency=1,8,64", place="--sweep")
-    return _without_doubles(Entry(model=model, options={**options, name: _cell(value)}) for value in values)
+    return _without_doubles(
+        BatchEntry(model=model, options={**options, name: _cell(value)}) for value in values
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- running
 
 
 def run_batch(
-    entries: Sequence[Entry],
+    entries: Sequence[BatchEntry],
     folder: Path,
     *,
     seed: int = 0,
     tell: Callable[[str], None] = lambda _: None,
     command: Sequence[str] = BENCHMARK,
-) -> tuple[Outcome, ...]:
+) -> tuple[BatchResult, ...]:
     """Runs what is not done yet, in an order drawn from ``seed``, and returns what became of all, in the order they were given.
 
     Random order keeps what drifts, such as the temperature of the room, from being taken for a difference between models.
@@ -240,7 +244,7 @@ _UNFINISHED = (
 )
 
 
-def finished(entry: Entry, folder: Path) -> Outcome:
+def finished(entry: BatchEntry, folder: Path) -> BatchResult:
     """What is known of an entry from its folder; without a record of a run that came to its end, it is not done."""
     failure = None
     with contextlib.suppress(EnergyRatingError, OSError):
@@ -250,14 +254,14 @@ def finished(entry: Entry, folder: Path) -> Outcome:
         try:
             record = load(folder / RECORD_NAME)
         except EnergyRatingError as error:
-            return Outcome(entry=entry, folder=folder, failure=str(error))
+            return BatchResult(entry=entry, folder=folder, failure=str(error))
         if MEASURED in record and not any(finding.code in _UNFINISHED for finding in record.findings):
-            return Outcome(entry=entry, folder=folder, record=record, was_done=True)
+            return BatchResult(entry=entry, folder=folder, record=record, was_done=True)
         failure = "it was broken off"
-    return Outcome(entry=entry, folder=folder, failure=failure or "not run yet")
+    return BatchResult(entry=entry, folder=folder, failure=failure or "not run yet")
 
 
-def _run(entry: Entry, folder: Path, command: Sequence[str]) -> Outcome:
+def _run(entry: BatchEntry, folder: Path, command: Sequence[str]) -> BatchResult:
     _set_aside(folder)
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
@@ -285,7 +289,7 @@ def _run(entry: Entry, folder: Path, command: Sequence[str]) -> Outcome:
     folder.mkdir(parents=True, exist_ok=True)
     told = {"schema": FAILURE_SCHEMA, "model": Path(entry.model).name, "exit_code": code, "message": message}
     write_whole(folder / FAILURE_NAME, (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode())
-    return Outcome(entry=entry, folder=folder, failure=message)
+    return BatchResult(entry=entry, folder=folder, failure=message)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -319,7 +323,7 @@ def _last_error(said: bytes) -> str:
     return (last.partition("error: ")[2] or last)[: 1 << 12]
 
 
-def differing(entries: Sequence[Entry]) -> Iterator[str]:
+def differing(entries: Sequence[BatchEntry]) -> Iterator[str]:
     """The names of the options in which the entries differ: the columns that a table of them needs."""
     names = dict.fromkeys(name for entry in entries for name in entry.options)
     for name in names:
@@ -327,7 +331,7 @@ def differing(entries: Sequence[Entry]) -> Iterator[str]:
             yield name
 
 
-def asked(entries: Sequence[Entry], name: str) -> tuple[str, ...]:
+def asked(entries: Sequence[BatchEntry], name: str) -> tuple[str, ...]:
     """The value of an option in each entry, as a table may show it; values that differ and would look the same are numbered."""
     values = [str(entry.options.get(name, "")) for entry in entries]
     looks = {value: shown(name, value) for value in values}

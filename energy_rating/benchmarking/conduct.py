@@ -20,7 +20,7 @@ from typing import Any
 
 from energy_rating.benchmarking.plan import Plan, load
 from energy_rating.benchmarking.progress import Progress
-from energy_rating.benchmarking.steadiness import BLOCKS, Blocks, drifts, not_steady_yet, slope
+from energy_rating.benchmarking.steadiness import BLOCKS, StepBlocks, drifts, not_steady_yet, slope
 from energy_rating.benchmarking.tally import LOOKS, Look, Tally
 from energy_rating.benchmarking.work import Done, Workload
 from energy_rating.files.reading import read_journal
@@ -297,7 +297,7 @@ class _Benchmark:
         batch = self.plan.items[: settings.batch_size]
         if settings.serves:
             batch = self._stream(1)[: max(protocol.warm_up_items, 2 * settings.concurrency)]
-        blocks = Blocks()
+        blocks = StepBlocks()
         looked = 0
         changes = ""
         done, start, steady = 0, self.run.elapsed_s(), False
@@ -492,7 +492,7 @@ class _Benchmark:
                 for first in range(0, len(items), size):
                     window.count(**self._do(items[first : first + size]).work)
                     of_round = (first + size) / len(items)
-                    share = self._share(done + of_round, rounds, self.run.elapsed_s() - start)
+                    share = self._share_done(done + of_round, rounds, self.run.elapsed_s() - start)
                     self._progress_of_repeat(number, most, share)
                 done += 1
         return done
@@ -520,7 +520,7 @@ class _Benchmark:
             left_s=left_s,
         )
 
-    def _share(self, done: float, rounds: int | None, elapsed_s: float) -> float:
+    def _share_done(self, done: float, rounds: int | None, elapsed_s: float) -> float:
         if rounds is not None:
             return min(done / rounds, 1.0)
         shortest = self.plan.protocol.shortest_s

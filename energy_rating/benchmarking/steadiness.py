@@ -20,7 +20,7 @@ BLOCK_S = 1.0
 TREND = 1.96
 
 
-class Blocks:
+class StepBlocks:
     """Steps one after the other, put together until they take ``BLOCK_S``: start, end, number."""
 
     def __init__(self) -> None:

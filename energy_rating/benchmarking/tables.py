@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from energy_rating.benchmarking.batches import Outcome, asked, differing
+from energy_rating.benchmarking.batches import BatchResult, asked, differing
 from energy_rating.benchmarking.withheld import shown
 from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput, NotMeasured
@@ -26,7 +26,7 @@ LONGEST_MODEL = 40
 FIGURES = ("energy", "of", "per token", "power", "tokens/s", "stars", "remarks")
 
 
-def rows(outcomes: Sequence[Outcome]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def rows(outcomes: Sequence[BatchResult]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The header and a row for each run: model, the settings that differ, figures with their 95 % intervals, stars, remarks."""
     entries = [outcome.entry for outcome in outcomes]
     settings = tuple(differing(entries))
@@ -44,7 +44,7 @@ def rows(outcomes: Sequence[Outcome]) -> tuple[tuple[str, ...], list[tuple[str, 
     return header, found
 
 
-def _figures(outcome: Outcome) -> tuple[str, ...]:
+def _figures(outcome: BatchResult) -> tuple[str, ...]:
     record = outcome.record
     if record is None:
         return ("",) * (len(FIGURES) - 1) + (f"failed: {outcome.failure}",)
@@ -90,7 +90,7 @@ def _speed(measured: Measurement) -> str:
     return f"{tokens / measured.duration_s:.4g}" if tokens and measured.duration_s else ""
 
 
-def as_csv(outcomes: Sequence[Outcome]) -> str:
+def as_csv(outcomes: Sequence[BatchResult]) -> str:
     """The table as CSV."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -99,7 +99,7 @@ def as_csv(outcomes: Sequence[Outcome]) -> str:
     return file.getvalue()
 
 
-def as_markdown(outcomes: Sequence[Outcome]) -> str:
+def as_markdown(outcomes: Sequence[BatchResult]) -> str:
     """The table as Markdown."""
     header, found = rows(outcomes)
     lines = [header, tuple("---" for _ in header), *found]
@@ -111,7 +111,7 @@ def _in_markdown(cell: str) -> str:
     return " ".join(text.split())
 
 
-def as_text(outcomes: Sequence[Outcome]) -> str:
+def as_text(outcomes: Sequence[BatchResult]) -> str:
     """The table for a terminal; columns without anything in them are left out."""
     header, found = rows(outcomes)
     kept = [i for i in range(len(header)) if any(row[i] for row in found)]
@@ -129,7 +129,7 @@ WIDTH_IN, HEIGHT_IN, DPI = 8.0, 4.5, 150
 INK, PALE = "#1f4e79", "#9db7d1"
 
 
-def load_curve(outcomes: Sequence[Outcome], name: str, *, kind: str = "png") -> bytes:
+def load_curve(outcomes: Sequence[BatchResult], name: str, *, kind: str = "png") -> bytes:
     """Energy per unit over a swept option, with 95 % intervals, as PNG or SVG. The same records give the same bytes.
 
     Raises:
@@ -181,7 +181,7 @@ def load_curve(outcomes: Sequence[Outcome], name: str, *, kind: str = "png") -> 
     return file.getvalue()
 
 
-def can_be_drawn(outcomes: Sequence[Outcome], name: str) -> bool:
+def can_be_drawn(outcomes: Sequence[BatchResult], name: str) -> bool:
     """Whether there are two figures at least, and the option's values are numbers."""
     try:
         _points(outcomes, name)
@@ -190,7 +190,7 @@ def can_be_drawn(outcomes: Sequence[Outcome], name: str) -> bool:
     return True
 
 
-def _points(outcomes: Sequence[Outcome], name: str) -> list[tuple[float, Estimate, str]]:
+def _points(outcomes: Sequence[BatchResult], name: str) -> list[tuple[float, Estimate, str]]:
     found = []
     for outcome in outcomes:
         energy = figure(outcome.record) if outcome.record is not None else None
@@ -212,7 +212,7 @@ def _points(outcomes: Sequence[Outcome], name: str) -> list[tuple[float, Estimat
     return sorted(found, key=lambda point: point[0])
 
 
-def _title(outcomes: Sequence[Outcome]) -> str:
+def _title(outcomes: Sequence[BatchResult]) -> str:
     for outcome in outcomes:
         record = outcome.record
         if record is not None:

@@ -173,7 +173,7 @@ class _Written(io.RawIOBase):
         super().close()
 
 
-class _Block:
+class _WrittenAtOnce:
     """Lines that are written at once. Two that read the same are two."""
 
     __slots__ = ("content", "only_readings")
@@ -204,11 +204,11 @@ class JournalFile:
         self._own = identity(descriptor) if descriptor is not None else None
         # A signal's handler may write too, and finds its own thread inside.
         self.lock = threading.RLock()
-        self._waiting: deque[_Block] = deque()
+        self._waiting: deque[_WrittenAtOnce] = deque()
         # Has a block written by the next ``flush``, whoever calls it. No function of Python's, so that nothing can be raised within.
-        self.put: Callable[[_Block], None] = self._waiting.append
+        self.put: Callable[[_WrittenAtOnce], None] = self._waiting.append
         size = os.fstat(descriptor).st_size if descriptor is not None else 0
-        self._written: tuple[int, _Block | None] = (
+        self._written: tuple[int, _WrittenAtOnce | None] = (
             size,
             None,
         )  # bytes on disk, and the last block among them
@@ -230,9 +230,9 @@ class JournalFile:
         self.put(block)
         self.flush()
 
-    def block(self, *entries: Mapping[str, Any]) -> _Block:
+    def block(self, *entries: Mapping[str, Any]) -> _WrittenAtOnce:
         """The entries as they will be written."""
-        return _Block(
+        return _WrittenAtOnce(
             encoded(entries[0]) if len(entries) == 1 else b"".join(map(encoded, entries)),
             # Readings may be thinned out where there is no room; windows, findings and the end may not.
             all("r" in entry for entry in entries),
@@ -356,20 +356,20 @@ class JournalFile:
         with self.lock:
             self.flush()
             size = 0
-            waiting: list[_Block] = []
+            waiting: list[_WrittenAtOnce] = []
             old = self._descriptor
             if old is not None:
                 while content := os.pread(old, 1 << 20, size):
                     size += len(content)
                     if descriptor is None:
-                        waiting.append(_Block(content, False))
+                        waiting.append(_WrittenAtOnce(content, False))
                     elif os.write(descriptor, content) != len(content):
                         raise OSError("the disk is full")
             elif self._own is None:
                 return  # it was in memory from the start
             elif self._first is not None:
                 # The file is gone with all that was in it; without its beginning nothing of what came later could be read.
-                waiting.append(_Block(self._first, False))
+                waiting.append(_WrittenAtOnce(self._first, False))
             self._waiting.extendleft(reversed(waiting))
             self.path, self._descriptor = path, descriptor
             self._own = identity(descriptor) if descriptor is not None else None

@@ -120,7 +120,7 @@ class Journal:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Said:
+class _HeaderExtras:
     """What a header says of the run, beside what every header has."""
 
     __pydantic_config__ = STRICT
@@ -137,7 +137,7 @@ class _Said:
         refuse_unless_said_well(self.role, self.ranks, self.nodes, self.operating_point)
 
 
-_SAID = tuple(item.name for item in fields(_Said))
+_SAID = tuple(item.name for item in fields(_HeaderExtras))
 
 
 def journal_in(path: str | Path) -> Path:
@@ -180,7 +180,7 @@ def read_journal_from(file: IO[bytes], *, place: str | Path) -> Journal:
         stream = cast(IO[bytes], gzip.GzipFile(fileobj=file))
     packed = file if stream is not file else None
     reading = _Reading(place=str(place))
-    blocks = _Blocks(stream, packed, place)
+    blocks = _LineBlocks(stream, packed, place)
     digest = hashlib.sha256()
     damage: str | None = None
     block = b""
@@ -220,7 +220,7 @@ def _feed(digest: Any, stream: IO[bytes], packed: IO[bytes] | None, place: str |
         return  # what cannot be unpacked has no bytes to add
 
 
-class _Blocks:
+class _LineBlocks:
     """A journal's lines, many at once: each block ends with a line end, but for what follows the last one, and a line too long.
 
     ``rest`` is what was read beyond the block that was given last.
@@ -263,16 +263,16 @@ def _refuse_bomb(size: int, packed: IO[bytes] | None, place: str | Path) -> None
         )
 
 
-class _Times:
+class _ReadTimes:
     """When some channels were read that always were read together."""
 
     def __init__(self, channels: set[str]) -> None:
         self.starts, self.ends = Column(), Column()
         self.channels = channels
 
-    def apart(self, channels: set[str]) -> _Times:
+    def apart(self, channels: set[str]) -> _ReadTimes:
         """Some of the channels, which from now on have times of their own."""
-        other = _Times(channels)
+        other = _ReadTimes(channels)
         other.starts, other.ends = self.starts.copy(), self.ends.copy()
         self.channels -= channels
         return other
@@ -292,7 +292,7 @@ class _Reading:
     def _begin(self) -> None:
         self._channels: dict[str, Channel] = {}
         self._devices: list[Device] = []
-        self._times: dict[str, _Times] = {}
+        self._times: dict[str, _ReadTimes] = {}
         self._values: dict[str, Column] = {}
         self._newest_s = -math.inf  # of all readings, when the latest began
         self._read: tuple[str, ...] = ()  # the channels of the latest reading
@@ -376,9 +376,9 @@ class _Reading:
             self._values[channel_id].extend(column)
         return True
 
-    def _together(self, channels: Sequence[str]) -> list[_Times]:
+    def _together(self, channels: Sequence[str]) -> list[_ReadTimes]:
         """The times of these channels, none of which are those of another one as well."""
-        found: list[_Times] = []
+        found: list[_ReadTimes] = []
         for channel_id in channels:
             times = self._times[channel_id]
             if any(times is one for one in found):
@@ -495,13 +495,13 @@ class _Reading:
             self.header = entry
         self._begin()
         self._schema = entry["schema"]
-        validated(_Said, {key: entry[key] for key in _SAID if key in entry}, place)
+        validated(_HeaderExtras, {key: entry[key] for key in _SAID if key in entry}, place)
         self._environment = validated(Environment, entry["environment"], f"{place}: environment")
         self._started = entry["started"]
         self._add_channels(entry["channels"], [], place)
 
     def _add_channels(self, channels: list[Any], devices: list[Any], place: str) -> None:
-        times = _Times(set())
+        times = _ReadTimes(set())
         for item in channels:
             channel = validated(Channel, item, f"{place}: channels")
             self._channels[channel.id] = channel
@@ -543,7 +543,7 @@ class _Reading:
         self._close_session()
         place = f"{self.place}: line 1"
         header = self.header
-        said = validated(_Said, {key: header[key] for key in _SAID if key in header}, place)
+        said = validated(_HeaderExtras, {key: header[key] for key in _SAID if key in header}, place)
         return Journal(
             run_id=str(header["run_id"]),
             stage=records.stage_of(str(header["stage"])),

@@ -20,7 +20,7 @@ from typing import overload
 
 from energy_rating.files.windows import Span, named
 from energy_rating.judging.integration.counter import Counter
-from energy_rating.judging.integration.gaps import Span as Seen
+from energy_rating.judging.integration.gaps import Energy
 from energy_rating.judging.integration.register import Register
 from energy_rating.judging.integration.ticks import Tick
 from energy_rating.nouns.records import RUN
@@ -57,7 +57,7 @@ BOTH_WAYS = 0.25
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Block:
+class DifferingTime:
     """A time in which the two differ: by ``apart_j`` (the register's less the counter's)."""
 
     start_s: float
@@ -89,10 +89,10 @@ class Disagreement:
         return abs(self.apart) > DISAGREES_BADLY and (self.duration_s >= COMPARED_FROM_S or not self.sampling)
 
 
-class Blocks(Sequence[Block]):
+class DifferingTimes(Sequence[DifferingTime]):
     """Blocks in the order of time, and quickly which of them a window reaches into."""
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
+    def __init__(self, blocks: Sequence[DifferingTime]) -> None:
         self._blocks = blocks
         self._starts = [block.start_s for block in blocks]
         self._ends = [block.end_s for block in blocks]
@@ -102,10 +102,10 @@ class Blocks(Sequence[Block]):
         return len(self._blocks)
 
     @overload
-    def __getitem__(self, place: int) -> Block: ...
+    def __getitem__(self, place: int) -> DifferingTime: ...
     @overload
-    def __getitem__(self, place: slice) -> Sequence[Block]: ...
-    def __getitem__(self, place: int | slice) -> Block | Sequence[Block]:
+    def __getitem__(self, place: slice) -> Sequence[DifferingTime]: ...
+    def __getitem__(self, place: int | slice) -> DifferingTime | Sequence[DifferingTime]:
         return self._blocks[place]
 
     def touch(self, span: Span) -> bool:
@@ -122,16 +122,16 @@ class Blocks(Sequence[Block]):
         return apart_j
 
 
-def suspicions(counter: Counter, register: Register) -> Blocks:
+def suspicions(counter: Counter, register: Register) -> DifferingTimes:
     """The blocks in which the two differ by more than they leave open."""
     found = [block for block in _blocks(counter, register) if _differ(block, counter, register)]
     more = sum(block.apart_j for block in found if block.apart_j > 0)
     less = -sum(block.apart_j for block in found if block.apart_j < 0)
     both = min(more, less) > BOTH_WAYS * max(more, less)
-    return Blocks([] if both and not _is_late(found, register) else found)
+    return DifferingTimes([] if both and not _is_late(found, register) else found)
 
 
-def _is_late(blocks: Sequence[Block], register: Register) -> bool:
+def _is_late(blocks: Sequence[DifferingTime], register: Register) -> bool:
     """Whether the counter tells what the register told some time before: it then misses at each rise what it has too much of at each fall."""
     apart_j = sum(abs(block.apart_j) for block in blocks)
     for late_s in LATE_S:
@@ -144,7 +144,7 @@ def _is_late(blocks: Sequence[Block], register: Register) -> bool:
     return False
 
 
-def _blocks(counter: Counter, register: Register) -> Iterator[Block]:
+def _blocks(counter: Counter, register: Register) -> Iterator[DifferingTime]:
     """The parts of the trace in which the two differ at all; those that a gap of either reaches into are left out."""
     if not register.times:
         return
@@ -174,7 +174,7 @@ def _blocks(counter: Counter, register: Register) -> Iterator[Block]:
 
 def _block(
     since_s: float, since_j: float, until_s: float, until_j: float, counter: Counter, register: Register
-) -> Iterator[Block]:
+) -> Iterator[DifferingTime]:
     """The time from one tick to another, if the two differ in it."""
     took_s, counted_j = until_s - since_s, until_j - since_j
     if took_s >= LONGEST_BLOCK_S:
@@ -185,10 +185,10 @@ def _block(
         and not counter.has_gap(since_s, until_s)
         and not register.has_gap(since_s, until_s)
     ):
-        yield Block(start_s=since_s, end_s=until_s, apart_j=apart_j)
+        yield DifferingTime(start_s=since_s, end_s=until_s, apart_j=apart_j)
 
 
-def _differ(block: Block, counter: Counter, register: Register) -> bool:
+def _differ(block: DifferingTime, counter: Counter, register: Register) -> bool:
     """Whether that is more than what both leave open, but for their gains, which are one on one card."""
     counted, integrated = (one.between(block.start_s, block.end_s) for one in (counter, register))
     if counted is None or integrated is None:
@@ -199,7 +199,7 @@ def _differ(block: Block, counter: Counter, register: Register) -> bool:
     return apart_j > SIGMAS * _open_j(counted, integrated, register)
 
 
-def _open_j(counted: Seen, integrated: Seen, register: Register) -> float:
+def _open_j(counted: Energy, integrated: Energy, register: Register) -> float:
     return math.hypot(counted.energy.random, integrated.energy.random, register.lasting_j(integrated))
 
 

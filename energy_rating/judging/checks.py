@@ -327,14 +327,14 @@ def told_twice(channels: Sequence[Channel]) -> Finding:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Look:
+class _Held:
     """A device's condition, and for how many seconds of some windows it was the nearest that is known."""
 
     condition: Condition
     held_s: float
 
 
-class _Windows:
+class _WindowTimes:
     """When the windows of one name were, and for how long of them which of some moments was the nearest."""
 
     def __init__(self) -> None:
@@ -367,9 +367,9 @@ def of_conditions(session: Session) -> Iterator[Finding]:
     """What the devices' conditions say about the windows of each name; a condition stands for the time that is nearest to it."""
     if not session.conditions:
         return
-    windows: dict[str, _Windows] = {}
+    windows: dict[str, _WindowTimes] = {}
     for span in session.spans:
-        windows.setdefault(span.name, _Windows()).add(span)
+        windows.setdefault(span.name, _WindowTimes()).add(span)
     by_device: dict[str, str] = {}
     for channel in session.channels:
         by_device.setdefault(channel.device, channel.id)
@@ -396,7 +396,7 @@ def of_conditions(session: Session) -> Iterator[Finding]:
                 )
 
 
-class _Said(NamedTuple):
+class _Remark(NamedTuple):
     """What is to be said of one device; ``weight`` orders several."""
 
     code: str
@@ -406,25 +406,25 @@ class _Said(NamedTuple):
     weight: float
 
 
-_Told = Sequence[tuple[float, Condition]]
+_Conditions = Sequence[tuple[float, Condition]]
 
 
-def _looks(told: _Told, windows: _Windows, has: Callable[[Condition], object]) -> list[_Look]:
+def _looks(told: _Conditions, windows: _WindowTimes, has: Callable[[Condition], object]) -> list[_Held]:
     """The conditions that say something of these windows, oldest first."""
     known = [(t, condition) for t, condition in told if has(condition) is not None]
     if not known:
         return []
     # Half-way between two looks the later one takes over.
     borders = [(s + t) / 2 for (s, _), (t, _) in pairwise(known)]
-    return [_Look(condition=known[place][1], held_s=seconds) for place, seconds in windows.held_s(borders)]
+    return [_Held(condition=known[place][1], held_s=seconds) for place, seconds in windows.held_s(borders)]
 
 
-def _at_work(told: _Told, windows: _Windows) -> list[_Look]:
+def _at_work(told: _Conditions, windows: _WindowTimes) -> list[_Held]:
     """The looks at a device that was not idle."""
     return [look for look in _looks(told, windows, lambda one: one.throttled_by) if not look.condition.idle]
 
 
-def _share(looks: Sequence[_Look], reasons: frozenset[str]) -> tuple[float, list[str]]:
+def _share_of_time(looks: Sequence[_Held], reasons: frozenset[str]) -> tuple[float, list[str]]:
     """The share of the time for which one of the reasons held, and which ones did."""
     whole = sum(look.held_s for look in looks)
     found = {reason for look in looks for reason in reasons.intersection(look.condition.throttled_by or ())}
@@ -432,20 +432,20 @@ def _share(looks: Sequence[_Look], reasons: frozenset[str]) -> tuple[float, list
     return seconds / whole if whole > 0 else 0.0, sorted(found)
 
 
-def _capped(name: str, windows: _Windows, told: _Told) -> _Said | None:
-    share, _ = _share(_at_work(told, windows), POWER_CAP)
+def _capped(name: str, windows: _WindowTimes, told: _Conditions) -> _Remark | None:
+    share, _ = _share_of_time(_at_work(told, windows), POWER_CAP)
     if not share:
         return None
-    return _Said(
+    return _Remark(
         "throttled", "note", f"its power limit held the clocks down for {share:.0%} of {name!r}", "", share
     )
 
 
-def _heated(name: str, windows: _Windows, told: _Told) -> _Said | None:
-    share, reasons = _share(_at_work(told, windows), TOO_HOT)
+def _heated(name: str, windows: _WindowTimes, told: _Conditions) -> _Remark | None:
+    share, reasons = _share_of_time(_at_work(told, windows), TOO_HOT)
     if not share:
         return None
-    return _Said(
+    return _Remark(
         "throttled",
         "degrades",
         f"heat or the hardware held the clocks down for {share:.0%} of {name!r} ({', '.join(reasons)})",
@@ -454,13 +454,13 @@ def _heated(name: str, windows: _Windows, told: _Told) -> _Said | None:
     )
 
 
-def _limit_changed(name: str, windows: _Windows, told: _Told) -> _Said | None:
+def _limit_changed(name: str, windows: _WindowTimes, told: _Conditions) -> _Remark | None:
     limits = [
         look.condition.power_limit_w or 0.0 for look in _looks(told, windows, lambda one: one.power_limit_w)
     ]
     if not limits or max(limits) - min(limits) <= SAME_LIMIT_W:
         return None
-    return _Said(
+    return _Remark(
         "power-limit-changed",
         "degrades",
         f"its power limit was changed in {name!r}, between {min(limits):.0f} and {max(limits):.0f} W",
@@ -469,7 +469,7 @@ def _limit_changed(name: str, windows: _Windows, told: _Told) -> _Said | None:
     )
 
 
-def _clocks_changed(name: str, windows: _Windows, told: _Told) -> _Said | None:
+def _clocks_changed(name: str, windows: _WindowTimes, told: _Conditions) -> _Remark | None:
     """A setting may be named now and then only, where power or heat are felt first; those looks say nothing about it."""
     looks = [
         (bool(SETTINGS.intersection(one.throttled_by or ())), one.sm_clock_mhz)
@@ -483,7 +483,7 @@ def _clocks_changed(name: str, windows: _Windows, told: _Told) -> _Said | None:
     apart = abs(max(held) / max(free) - 1)
     if apart <= CLOCKS_APART:
         return None
-    return _Said(
+    return _Remark(
         "clocks-changed",
         "degrades",
         f"its clocks were set in {name!r}: up to {max(held):.0f} MHz while held, {max(free):.0f} MHz else",
@@ -492,14 +492,14 @@ def _clocks_changed(name: str, windows: _Windows, told: _Told) -> _Said | None:
     )
 
 
-def _drifted(name: str, windows: _Windows, told: _Told) -> _Said | None:
+def _drifted(name: str, windows: _WindowTimes, told: _Conditions) -> _Remark | None:
     looks = _looks(told, windows, lambda one: one.temperature_c)
     if name != MEASURED or not looks:
         return None
     start, end = looks[0].condition.temperature_c or 0.0, looks[-1].condition.temperature_c or 0.0
     if abs(end - start) <= TEMPERATURE_DRIFT_C:
         return None
-    return _Said(
+    return _Remark(
         "temperature-drift",
         "note",
         f"it went from {start:.0f} to {end:.0f} °C in {name!r}",
@@ -508,13 +508,13 @@ def _drifted(name: str, windows: _Windows, told: _Told) -> _Said | None:
     )
 
 
-def _shared(name: str, windows: _Windows, told: _Told) -> _Said | None:
+def _shared(name: str, windows: _WindowTimes, told: _Conditions) -> _Remark | None:
     looks = _looks(told, windows, lambda one: one.foreign_processes)
     most = max((look.condition.foreign_processes or 0 for look in looks), default=0)
     if not most:
         return None
     others = "a process that is" if most == 1 else f"{most} processes that are"
-    return _Said(
+    return _Remark(
         "shared-gpu",
         "disqualifies",
         f"{others} not this run's used it too, in {name!r} or near; the energy is that of all",

@@ -47,7 +47,7 @@ OF_GAIN: Mapping[Gain, str] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
+class UnlikeSetting:
     """A setting in which the two records differ. None: the record does not say."""
 
     what: str
@@ -72,7 +72,7 @@ class Comparison:
     interval_95: tuple[float, float]
     verdict: Verdict
     gain: Gain
-    differences: tuple[Difference, ...]
+    differences: tuple[UnlikeSetting, ...]
     notes: tuple[str, ...]
     remarks: tuple[str, ...] = ()
 
@@ -322,7 +322,7 @@ INSTRUMENTS = ("codecarbon", "numpy", "pynvml")
 
 def _differences(
     a: Record, b: Record, of_a: Measurement, of_b: Measurement, component: Component
-) -> Iterator[Difference]:
+) -> Iterator[UnlikeSetting]:
     """The settings in which they differ, in the order of their weight."""
     settings = [
         dict(_settings(record, measurement, component)) for record, measurement in ((a, of_a), (b, of_b))
@@ -332,15 +332,17 @@ def _differences(
         if what in INSTRUMENTS and None in values:
             continue
         if values[0] != values[1]:
-            yield Difference(what=what, a=values[0], b=values[1])
+            yield UnlikeSetting(what=what, a=values[0], b=values[1])
 
 
 def _settings(record: Record, measurement: Measurement, component: Component) -> Iterator[tuple[str, str]]:
     model, load = record.model, record.load
-    yield from _told("work", _did(counted(record, measurement).values()) or None)
+    yield from _shown_setting("work", _did(counted(record, measurement).values()) or None)
     if model is not None:
         for what in ("id", "revision", "parameters", "active_parameters", "trainable_parameters", "dtype"):
-            yield from _told(f"model {what.replace('_', ' ')}".removesuffix(" id"), getattr(model, what))
+            yield from _shown_setting(
+                f"model {what.replace('_', ' ')}".removesuffix(" id"), getattr(model, what)
+            )
     if load is not None:
         for what in (
             *(
@@ -354,16 +356,18 @@ def _settings(record: Record, measurement: Measurement, component: Component) ->
             ),
             "seed",
         ):
-            yield from _told(what.replace("_", " "), getattr(load, what))
+            yield from _shown_setting(what.replace("_", " "), getattr(load, what))
         for what, value in sorted(load.settings.items()):
-            yield from _told(what.replace("_", " "), value)
+            yield from _shown_setting(what.replace("_", " "), value)
     used = {channel.device for channel in record.channels_of(measurement, component)}
     devices = [device for device in record.environment.devices if device.id in used]
-    yield from _told("devices", len(used) or None)
+    yield from _shown_setting("devices", len(used) or None)
     for what, of in _OF_DEVICE.items():
-        yield from _told(what, ", ".join(dict.fromkeys(_all(of(device) for device in devices))) or None)
+        yield from _shown_setting(
+            what, ", ".join(dict.fromkeys(_all(of(device) for device in devices))) or None
+        )
     methods = worst_method(channel.method for channel in record.channels_of(measurement, component))
-    yield from _told("method", methods)
+    yield from _shown_setting("method", methods)
     yield "repeats", str(measurement.n)
     for name, version in sorted(record.environment.software.items()):
         yield name, version
@@ -392,7 +396,7 @@ def _all(values: Iterable[str | None]) -> list[str]:
     return [value for value in values if value is not None]
 
 
-def _told(what: str, value: object) -> Iterator[tuple[str, str]]:
+def _shown_setting(what: str, value: object) -> Iterator[tuple[str, str]]:
     if value is not None:
         if isinstance(value, bool):
             yield what, "on" if value else "off"

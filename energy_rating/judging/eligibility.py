@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from energy_rating.judging.checks import LEAST_COVERAGE, ONLY_ESTIMATED
 from energy_rating.judging.profiles import EXAMPLE_DEVICE, Profile, is_same_limit, load_profile, profile_for
-from energy_rating.judging.schemes import Protocol, RatingClass, Scheme
+from energy_rating.judging.schemes import ProtocolRule, RatingClass, Scheme
 from energy_rating.nouns.quantities import significant
 from energy_rating.nouns.records import (
     Basis,
@@ -169,7 +169,7 @@ def _of_reference(device: Device, profile: Profile) -> Iterator[str]:
         )
 
 
-def protocol_of(record: Record, scheme: Scheme) -> Protocol | None:
+def protocol_of(record: Record, scheme: Scheme) -> ProtocolRule | None:
     name = record.task.protocol if record.task is not None else None
     return next((item for item in scheme.protocols if item.name == name), None)
 

@@ -19,8 +19,7 @@ from energy_rating.judging.agreement import (
     stands_still,
 )
 from energy_rating.judging.integration.counter import REGISTER_ONLY, Counter
-from energy_rating.judging.integration.gaps import Span as Reading
-from energy_rating.judging.integration.gaps import covered_s
+from energy_rating.judging.integration.gaps import Energy, covered_s
 from energy_rating.judging.integration.register import UNSEEN_SHARE, Register
 from energy_rating.judging.limits import LEAST_SHARE, SUSTAINED, counted_w, limits_w, peak_w
 from energy_rating.nouns.quantities import Estimate
@@ -172,7 +171,7 @@ class Part:
                 alike = abs(counted_s - integrated_s) <= CLEARLY_MORE / 2 * (span.end_s - span.start_s)
                 if counted is not None and integrated is not None and alike:
                     register = self.registers[registers[0].id]
-                    lasting_j = register.lasting_j(Reading(energy=integrated, covered_s=integrated_s))
+                    lasting_j = register.lasting_j(Energy(energy=integrated, covered_s=integrated_s))
                     open_j = math.hypot(counted.random, integrated.random, lasting_j)
                     found = list(
                         checks.of_pair(counters[0], counted, integrated, span.end_s - span.start_s, open_j)

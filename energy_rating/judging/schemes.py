@@ -37,7 +37,7 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Protocol:
+class ProtocolRule:
     """A way of measuring that a scheme knows.
 
     ``devices``: on how many it measures; None: on as many as the model needs. ``whole_rounds``: every repeat takes all items a
@@ -182,7 +182,7 @@ class Scheme:
     reference_device: str
     ladder: tuple[float, float, float, float]
     rules: Rules
-    protocols: tuple[Protocol, ...]
+    protocols: tuple[ProtocolRule, ...]
     classes: tuple[RatingClass, ...]
     sizes: tuple[SizeClass, ...] = ()
     unrated: tuple[Unrated, ...] = ()

@@ -55,7 +55,7 @@ SEAMLESS = 0.005
 
 
 @dataclass(slots=True)
-class _Stretch:
+class _Overlapping:
     """Windows of one name that overlap, as one: from when to when, and what was counted in all of them."""
 
     part: Part
@@ -84,7 +84,7 @@ class Sum:
     last_end_s: float | None = None
     seen: dict[tuple[int, str], Seen] = field(default_factory=dict)
     duration_by_part_s: dict[int, float] = field(default_factory=dict)
-    open: _Stretch | None = None
+    open: _Overlapping | None = None
 
     def add(self, part: Part, span: Span) -> None:
         if self.n == 0:
@@ -100,7 +100,7 @@ class Sum:
             open_.count += count
             return
         self.finish()
-        self.open = _Stretch(part, span.start_s, span.end_s, count)
+        self.open = _Overlapping(part, span.start_s, span.end_s, count)
 
     def finish(self) -> None:
         """Adds up the last stretch; to be called when all windows were added."""
@@ -205,7 +205,7 @@ class Sum:
             if component in groups
         }
         coverage: dict[str, float] = {
-            component: _share(covered[component] / wanted[component])
+            component: _rounded_share(covered[component] / wanted[component])
             for component in COMPONENTS
             if wanted.get(component)
         }
@@ -265,6 +265,6 @@ def repeated(energy: Estimate, rates: Sequence[float]) -> Estimate:
     return replace(energy, random=max(energy.random, relative * energy.value))
 
 
-def _share(value: float) -> float:
+def _rounded_share(value: float) -> float:
     """A share, without the last digits that floating point adds; 1 is 1."""
     return 1.0 if value > 0.999999 else round(max(value, 0.0), 6)

@@ -37,7 +37,7 @@ SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.001, 10.0
 _PURPOSE = b"energy-rating/probe/1"
 
 
-class Known(NamedTuple):
+class Remembered(NamedTuple):
     """What is remembered of a device under a driver. None, or absent from ``sources``: not known.
 
     ``period_s`` is how often its energy counter ticks, ``agreement`` its counter over its integrated power, ``sources`` what
@@ -49,7 +49,7 @@ class Known(NamedTuple):
     sources: Mapping[str, str] = MappingProxyType({})
 
 
-def recall(uuid: str, driver: str | None, *, environ: Mapping[str, str] = os.environ) -> Known | None:
+def recall(uuid: str, driver: str | None, *, environ: Mapping[str, str] = os.environ) -> Remembered | None:
     """What is remembered of that device under that driver; None if nothing is. Raises nothing."""
     place = _place(environ)
     entry = _entries(place).get(_key(uuid, driver)) if place is not None else None
@@ -118,12 +118,12 @@ def _entries(place: Path) -> dict[str, Any]:
     return devices if isinstance(devices, dict) else {}
 
 
-def _known(entry: object) -> Known:
+def _known(entry: object) -> Remembered:
     """What an entry says, as far as it makes sense."""
     if not isinstance(entry, dict):
-        return Known()
+        return Remembered()
     sources = entry.get("sources")
-    return Known(
+    return Remembered(
         period_s=_within(entry.get("period_s"), SHORTEST_PERIOD_S, LONGEST_PERIOD_S),
         agreement=_within(entry.get("agreement"), 0.0, 100.0),
         sources={str(name)[:80]: str(value)[:80] for name, value in list(sources.items())[:40]}

@@ -24,25 +24,25 @@ SAME_COUNT = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _ToldWork:
     """What a group of outermost windows told: all of it, and that part of it that was counted with ``run.count``."""
 
     work: Work = field(default_factory=dict)
     through: Work = field(default_factory=dict)
 
-    def less(self, other: _Told) -> _Told:
-        return _Told(_less(self.work, other.work), _less(self.through, other.through))
+    def less(self, other: _ToldWork) -> _ToldWork:
+        return _ToldWork(_less(self.work, other.work), _less(self.through, other.through))
 
-    def plus(self, other: _Told) -> _Told:
-        return _Told(_sum(self.work, other.work), _sum(self.through, other.through))
+    def plus(self, other: _ToldWork) -> _ToldWork:
+        return _ToldWork(_sum(self.work, other.work), _sum(self.through, other.through))
 
 
 @dataclass(slots=True)
-class _Stretch:
+class _BesideThreads:
     """One in which windows of plain threads were opened beside the run's own."""
 
-    since: _Told  # what the run's own windows had told before it
-    until: _Told | None = None  # and at its end
+    since: _ToldWork  # what the run's own windows had told before it
+    until: _ToldWork | None = None  # and at its end
     beside: Window = field(default_factory=lambda: Window(RUN))
 
 
@@ -53,11 +53,11 @@ class Reached:
         self.own = Window(RUN)  # from windows of the run's own threads and tasks
         self.apart = Window(RUN)  # from windows of plain threads, beside which none of those was open
         self.own_open = 0
-        self._since = _Told()
-        self._stretch: _Stretch | None = None  # the one that goes on
-        self._stretches: list[_Stretch] = []
+        self._since = _ToldWork()
+        self._stretch: _BesideThreads | None = None  # the one that goes on
+        self._stretches: list[_BesideThreads] = []
         self._more = (
-            _Told()
+            _ToldWork()
         )  # what plain threads told beyond the run's own windows, in stretches that are over
         self._differ: tuple[str, ...] = ()
 
@@ -79,7 +79,7 @@ class Reached:
             window.above = self.own
         elif self.own_open:
             if self._stretch is None:
-                stretch = _Stretch(self._since)
+                stretch = _BesideThreads(self._since)
                 self._stretches.append(stretch)
                 self._stretch = stretch
             window.above = self._stretch.beside
@@ -87,7 +87,7 @@ class Reached:
             window.above = self.apart
 
     def _begin_stretch(self) -> None:
-        told = _told(self.own)
+        told = _work_of(self.own)
         if self._stretch is not None:
             self._stretch.until = told
             self._stretch = None
@@ -96,7 +96,7 @@ class Reached:
         if over:
             more, differ = self._more, list(self._differ)
             for one in over:
-                more = more.plus(self._beyond(one, told, _told(one.beside), differ))
+                more = more.plus(self._beyond(one, told, _work_of(one.beside), differ))
             left = [one for one in self._stretches if one not in over]
             shown = tuple(differ[:MOST_FAULTS])
             # Python lets nothing come between these (see ``interruptions``).
@@ -105,7 +105,7 @@ class Reached:
             self._stretches = left
 
     @staticmethod
-    def _beyond(stretch: _Stretch, own: _Told, beside: _Told, differ: list[str]) -> _Told:
+    def _beyond(stretch: _BesideThreads, own: _ToldWork, beside: _ToldWork, differ: list[str]) -> _ToldWork:
         """What the plain threads of a stretch told beyond its own windows."""
         of_own = (stretch.until or own).less(stretch.since)
         differ += (
@@ -136,11 +136,11 @@ class Reached:
                 rising[window.above] = _sum(
                     rising.get(window.above, {}), window.rises(rising.get(window, {}))
                 )
-        own = _told(self.own, rising)
+        own = _work_of(self.own, rising)
         differ = list(self._differ)
-        told = own.plus(self._more).plus(_told(self.apart, rising))
+        told = own.plus(self._more).plus(_work_of(self.apart, rising))
         for one in self._stretches:
-            told = told.plus(self._beyond(one, own, _told(one.beside, rising), differ))
+            told = told.plus(self._beyond(one, own, _work_of(one.beside, rising), differ))
         counted = dict(whole.work)
         work: dict[str, Number] = {}
         for unit in dict.fromkeys((*counted, *told.work)):
@@ -160,9 +160,9 @@ class Reached:
         return tuple(fault for tally in tallies for fault in tally.faults())
 
 
-def _told(tally: Window, rising: Mapping[Window, Work] | None = None) -> _Told:
+def _work_of(tally: Window, rising: Mapping[Window, Work] | None = None) -> _ToldWork:
     through, inner = tally.told()
-    return _Told(_sum(_sum(through, inner), (rising or {}).get(tally, {})), through)
+    return _ToldWork(_sum(_sum(through, inner), (rising or {}).get(tally, {})), through)
 
 
 def _sum(one: Mapping[str, Number], other: Mapping[str, Number]) -> Work:

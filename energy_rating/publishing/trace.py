@@ -261,7 +261,7 @@ Place = Callable[[float], float]  # from seconds or watts to pixels
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _PowerLine:
     """The power of one device over time, in one session; without pieces where nothing is known of it."""
 
     kind: Kind
@@ -321,9 +321,9 @@ def plot(journal: Journal, *, title: str | None = None) -> bytes:
     return paper.png()
 
 
-def _lines(journal: Journal, starts_s: Sequence[float]) -> list[_Line]:
+def _lines(journal: Journal, starts_s: Sequence[float]) -> list[_PowerLine]:
     """A line a device and session, from its counter; from its register where that saw more than twice as much."""
-    lines: list[_Line] = []
+    lines: list[_PowerLine] = []
     for number, (session, start_s) in enumerate(zip(journal.sessions, starts_s, strict=True)):
         devices: dict[tuple[Component, str], list[Channel]] = {}
         for channel in sorted(session.channels, key=lambda channel: METHODS.index(channel.method)):
@@ -333,7 +333,7 @@ def _lines(journal: Journal, starts_s: Sequence[float]) -> list[_Line]:
             most_s = max(_known_s(pieces) for _, pieces in found)
             channel, pieces = next(item for item in found if _known_s(item[1]) >= most_s / 2)
             origin: Origin = "estimated" if channel.method == "model" else "measured"
-            lines.append(_Line((component, origin), number, _placed(pieces, start_s, session.last_s)))
+            lines.append(_PowerLine((component, origin), number, _placed(pieces, start_s, session.last_s)))
     return lines
 
 
@@ -354,16 +354,16 @@ def _placed(pieces: Iterable[_Piece], start_s: float, last_s: float) -> list[_Pi
     return placed
 
 
-def _groups(lines: Iterable[_Line]) -> dict[Kind, list[_Line]]:
+def _groups(lines: Iterable[_PowerLine]) -> dict[Kind, list[_PowerLine]]:
     """The lines that are drawn alike, as the components are ordered; without those of which nothing is known."""
-    groups: dict[Kind, list[_Line]] = {}
+    groups: dict[Kind, list[_PowerLine]] = {}
     for line in sorted(lines, key=lambda line: (COMPONENTS.index(line.kind[0]), line.kind[1] == "estimated")):
         groups.setdefault(line.kind, []).append(line)
     return {kind: group for kind, group in groups.items() if any(line.pieces for line in group)}
 
 
-def _by_session(group: Iterable[_Line]) -> list[list[_Line]]:
-    sessions: dict[int, list[_Line]] = {}
+def _by_session(group: Iterable[_PowerLine]) -> list[list[_PowerLine]]:
+    sessions: dict[int, list[_PowerLine]] = {}
     for line in group:
         sessions.setdefault(line.session, []).append(line)
     return list(sessions.values())
@@ -380,7 +380,7 @@ def _names(journal: Journal, starts_s: Sequence[float]) -> list[_Name]:
     return sorted(names, key=lambda item: (item.spans[0][0], -item.spans[0][1], item.name))
 
 
-def _draw_legend(paper: _Paper, groups: Mapping[Kind, Sequence[_Line]], top: float) -> float:
+def _draw_legend(paper: _Paper, groups: Mapping[Kind, Sequence[_PowerLine]], top: float) -> float:
     """A row, or more where one is too short. Returns what is left below."""
     if not groups:
         return top - LEGEND_PX / 2
@@ -396,7 +396,7 @@ def _draw_legend(paper: _Paper, groups: Mapping[Kind, Sequence[_Line]], top: flo
     return y - LEGEND_PX / 2
 
 
-def _called(component: Component, lines: Sequence[_Line]) -> str:
+def _called(component: Component, lines: Sequence[_PowerLine]) -> str:
     """As the legend calls them: ``GPU``, ``GPU ×8 (one line each)``, ``GPU ×16 (sum)``; and how many of them are seen."""
     sessions = _by_session(lines)
     there = max(len(session) for session in sessions)
@@ -473,7 +473,7 @@ def _pixel_runs(spans: Iterable[tuple[float, float]], x_px: Place) -> list[tuple
 
 
 def _draw_power(
-    paper: _Paper, groups: Mapping[Kind, Sequence[_Line]], x_px: Place, top: float, end_s: float
+    paper: _Paper, groups: Mapping[Kind, Sequence[_PowerLine]], x_px: Place, top: float, end_s: float
 ) -> list[str]:
     """The lines and their axis. Returns what is to be said of them."""
     bin_s = end_s / BINS

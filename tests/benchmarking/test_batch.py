@@ -16,7 +16,7 @@ from fake_nvml import Device, FakeNvml
 
 from energy_rating import BadInput, load
 from energy_rating.benchmarking import tables as publisher
-from energy_rating.benchmarking.batches import Entry, finished, read_batch, run_batch, swept
+from energy_rating.benchmarking.batches import BatchEntry, finished, read_batch, run_batch, swept
 from energy_rating.benchmarking.withheld import secrets_of, shown, without
 from energy_rating.files.record import read_record
 from energy_rating.judging.quality import parse_quality, read_results
@@ -124,7 +124,7 @@ def test_a_batch_that_makes_no_sense_is_refused_before_anything_runs(tmp_path, n
 
 
 def test_what_fails_is_told_and_the_rest_goes_on_and_what_is_done_is_not_done_again(fake, tmp_path):
-    entries = [Entry(model=model, options={}) for model in ("good", "bad", "org/other", "dies")]
+    entries = [BatchEntry(model=model, options={}) for model in ("good", "bad", "org/other", "dies")]
     outcomes = fake(entries)
     assert [outcome.entry.model for outcome in outcomes] == ["good", "bad", "org/other", "dies"]
     assert [outcome.record is not None for outcome in outcomes] == [True, False, True, False]
@@ -152,7 +152,7 @@ def test_what_fails_is_told_and_the_rest_goes_on_and_what_is_done_is_not_done_ag
 
 
 def test_a_run_that_was_broken_off_is_not_taken_for_done(fake):
-    (outcome,) = fake([Entry(model="good", options={})])
+    (outcome,) = fake([BatchEntry(model="good", options={})])
     journal = outcome.folder / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[: len(lines) // 2]))
@@ -160,7 +160,7 @@ def test_a_run_that_was_broken_off_is_not_taken_for_done(fake):
     from energy_rating.files.record import write_record
 
     write_record(summarise(outcome.folder), outcome.folder / "record.json")
-    (again,) = fake([Entry(model="good", options={})])
+    (again,) = fake([BatchEntry(model="good", options={})])
     assert not again.was_done
     assert again.record is not None
 
@@ -181,8 +181,8 @@ SECRETS = [
 
 
 def test_no_secret_of_a_batch_is_in_its_tables_or_its_files(fake, tmp_path):
-    entries = [Entry(model="quotes", options=options) for options in SECRETS]
-    entries.append(Entry(model="good", options=SECRETS[0]))
+    entries = [BatchEntry(model="quotes", options=options) for options in SECRETS]
+    entries.append(BatchEntry(model="good", options=SECRETS[0]))
     told = []
     outcomes = fake(entries, tell=told.append)
     assert [outcome.record is not None for outcome in outcomes] == [False] * len(SECRETS) + [True]
@@ -270,14 +270,14 @@ def test_secrets_are_found_in_whatever_form_they_are_written(name, value):
 
 def test_a_secret_at_the_border_of_a_quote_is_hidden_too(fake):
     (outcome,) = fake(
-        [Entry(model="quotes", options={"command": "x" * 350 + " --api-key CANARY" + "7" * 40})]
+        [BatchEntry(model="quotes", options={"command": "x" * 350 + " --api-key CANARY" + "7" * 40})]
     )
     assert outcome.failure
     assert "CANARY" not in outcome.failure
 
 
 def test_the_order_is_drawn_and_the_same_for_a_seed(fake, tmp_path):
-    entries = [Entry(model="bad", options={"batch_size": n}) for n in range(1, 7)]
+    entries = [BatchEntry(model="bad", options={"batch_size": n}) for n in range(1, 7)]
 
     def order(seed):
         fake.log.write_text("")

@@ -36,7 +36,7 @@ from energy_rating.benchmarking.work import Item, Settings
 from energy_rating.benchmarking.workloads import prepare
 from energy_rating.benchmarking.workloads.endpoint import Endpoint
 from energy_rating.benchmarking.workloads.endpoint.dialects import UNKNOWN
-from energy_rating.benchmarking.workloads.endpoint.server import Known, found_server
+from energy_rating.benchmarking.workloads.endpoint.server import ServedModel, found_server
 from energy_rating.benchmarking.workloads.llama_cpp import LlamaCpp
 from energy_rating.nouns.errors import EndpointFailed
 from energy_rating.nouns.records import Model
@@ -863,7 +863,7 @@ def says(content: bytes) -> Iterator[str]:
 def test_whatever_a_server_says_ends_in_counts_or_in_one_line(fragments):
     with says(b"".join(fragments)) as url:
         settings = Settings(endpoint=url, options={"timeout_s": 20.0}, max_new_tokens=4)
-        known = Known(dialect=UNKNOWN, served_as=MODEL, model=Model(id=MODEL))
+        known = ServedModel(dialect=UNKNOWN, served_as=MODEL, model=Model(id=MODEL))
         workload = Endpoint(found_server(url), known, settings)
         workload._ready = True
         try:

@@ -275,7 +275,7 @@ def test_ticks_whose_times_are_not_known_well_are_no_witness_against_a_counter_t
     )
     counter = Counter(of_ticks, accuracy=0.04, period_s=0.1, limit_w=700.0)
     register = Register(of_power, accuracy=0.04, period_s=0.1)
-    block = agreement.Block(start_s=1.0, end_s=2.2, apart_j=60.0)
+    block = agreement.DifferingTime(start_s=1.0, end_s=2.2, apart_j=60.0)
     assert not agreement._differ(block, counter, register)
     halved = Counter(
         replace(of_ticks, values=[0.5 * joules for joules in of_ticks.values]), accuracy=0.04, period_s=0.1

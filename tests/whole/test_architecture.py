@@ -300,6 +300,17 @@ def test_an_error_that_leaves_a_room_stands_in_the_tree_of_errors(name):
         assert born in caught, f"{name} raises {born} and lets it out"
 
 
+def test_a_class_is_called_by_a_name_that_no_other_has():
+    """One word, one thing: whoever finds a name in one file need not ask which of several it is."""
+    born: dict[str, str] = {}
+    for name, tree in ALL.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                word = node.name.lstrip("_")
+                assert word not in born, f"{node.name} of {name} is also a class of {born[word]}"
+                born[word] = name
+
+
 def test_the_hardware_profiles_are_found():
     import energy_rating
 

@@ -28,8 +28,8 @@ from energy_rating.benchmarking.calibration.points import (
     PROTOCOL,
     TRIAL_POINTS,
     Calibration,
-    Outcome,
     Point,
+    PointResult,
     in_record,
     outcome_to_text,
 )
@@ -155,7 +155,7 @@ def calibrate(
         sleep=sleep,
         progress=progress,
     )
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, PointResult] = {}
     started = _now(clock)
     order = _order(chosen, seed)
     for number, point in enumerate(order, start=1):
@@ -163,7 +163,7 @@ def calibrate(
         done = going.done(point)
         left_s = budget_s - (_now(clock) - started)
         if done is None and left_s <= 0:
-            outcomes[point.name] = Outcome(
+            outcomes[point.name] = PointResult(
                 point=point,
                 folder=folder / point.name,
                 left_out=f"the budget of {budget_s:.0f} s was spent; run it again, and it goes on",
@@ -348,7 +348,7 @@ class _Going:
     sleep: Callable[[float], None]
     progress: Callable[[Progress], None] | None
 
-    def done(self, point: Point) -> Outcome | None:
+    def done(self, point: Point) -> PointResult | None:
         """What an earlier call measured soundly, of the same point, device and version; else None."""
         folder = self.folder / point.name
         if self.again:
@@ -363,10 +363,10 @@ class _Going:
         )
         if record.provenance.files.get(in_record(point)) != point.sha256 or not same:
             return None
-        outcome = _judged(Outcome(point=point, folder=folder, record=record, was_done=True))
+        outcome = _judged(PointResult(point=point, folder=folder, record=record, was_done=True))
         return outcome if outcome.left_out is None else None
 
-    def run(self, point: Point, budget_s: float) -> Outcome:
+    def run(self, point: Point, budget_s: float) -> PointResult:
         folder = self.folder / point.name
         _set_aside(folder)
         try:
@@ -382,11 +382,11 @@ class _Going:
                 progress=self.progress,
                 report=lambda _: None,
             )
-            return _judged(Outcome(point=point, folder=folder, record=run.record))
+            return _judged(PointResult(point=point, folder=folder, record=run.record))
         except NotOnDevice:
             raise
         except EnergyRatingError as error:
-            return Outcome(point=point, folder=folder, left_out=str(error))
+            return PointResult(point=point, folder=folder, left_out=str(error))
 
 
 def _as_before(device: Device, now: Device | None) -> Device | None:
@@ -403,7 +403,7 @@ def _set_aside(folder: Path) -> None:
         folder.rename(next(name for name in names if not name.exists()))
 
 
-def _judged(outcome: Outcome) -> Outcome:
+def _judged(outcome: PointResult) -> PointResult:
     """With its energy, or why it is left out whatever is compared with it."""
     record, point = outcome.record, outcome.point
     assert record is not None

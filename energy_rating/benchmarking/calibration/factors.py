@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median, stdev
 
-from energy_rating.benchmarking.calibration.points import PROTOCOL, Outcome
+from energy_rating.benchmarking.calibration.points import PROTOCOL, PointResult
 from energy_rating.files.whole import write_whole
 from energy_rating.judging.normalisation import CALIBRATED, CALIBRATED_SERVING, LEAST_USE, MOST_USE, Z_90
 from energy_rating.judging.profiles import (
@@ -29,8 +29,8 @@ from energy_rating.version import __version__
 
 
 def compared(
-    outcome: Outcome, device: Device | None, energies: Mapping[str, CalibrationEnergy], *, compare: bool
-) -> Outcome:
+    outcome: PointResult, device: Device | None, energies: Mapping[str, CalibrationEnergy], *, compare: bool
+) -> PointResult:
     """Beside the reference's energy, where there is one that it may stand beside."""
     mine, point = outcome.joules_per_unit, outcome.point
     if mine is None or (outcome.left_out is not None and device is not None):
@@ -61,7 +61,7 @@ def compared(
 
 
 def factors_of(
-    outcomes: Sequence[Outcome], reference: str, *, source: str, device: Device
+    outcomes: Sequence[PointResult], reference: str, *, source: str, device: Device
 ) -> tuple[Factor, ...]:
     """One factor a class: the median over models of each model's median ratio.
 
@@ -108,7 +108,7 @@ def _four(value: float) -> float:
 
 
 def profile_from(
-    base: Profile, device: Device, reference: str, outcomes: Sequence[Outcome]
+    base: Profile, device: Device, reference: str, outcomes: Sequence[PointResult]
 ) -> tuple[Profile | None, tuple[Factor, ...]]:
     """The device's profile with what was found; None where nothing was."""
     kept = [
@@ -139,7 +139,7 @@ def profile_from(
     return replace(base, factors=all_factors, calibration=all_energies, sources=sources), factors
 
 
-def _energy(outcome: Outcome, source: str) -> CalibrationEnergy:
+def _energy(outcome: PointResult, source: str) -> CalibrationEnergy:
     point, energy = outcome.point, outcome.joules_per_unit
     assert energy is not None
     low, high = energy.interval()
@@ -159,7 +159,7 @@ def _energy(outcome: Outcome, source: str) -> CalibrationEnergy:
     )
 
 
-def _source(outcomes: Sequence[Outcome], device: Device) -> Source:
+def _source(outcomes: Sequence[PointResult], device: Device) -> Source:
     """Who says so: the calibration's own records, by the hashes of their journals."""
     records = [outcome.record for outcome in outcomes if outcome.record is not None]
     digest = hashlib.sha256(

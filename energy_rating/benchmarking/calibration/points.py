@@ -197,7 +197,7 @@ CLASSES: tuple[WorkloadClass, ...] = tuple(dict.fromkeys(point.workload_class fo
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class PointResult:
     """What became of a point: joules per its unit, the mean power over the limit, the reference's figure, and there over here.
 
     ``left_out`` says why nothing was made of it, where nothing was.
@@ -220,7 +220,7 @@ class Calibration:
 
     device: Device | None
     reference: str
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[PointResult, ...]
     factors: tuple[Factor, ...]
     profile: Path | None
     records: Path
@@ -231,7 +231,7 @@ def in_record(point: Point) -> str:
     return f"calibration-points/{point.name}"
 
 
-def outcome_to_text(outcome: Outcome) -> str:
+def outcome_to_text(outcome: PointResult) -> str:
     assert outcome.joules_per_unit is not None
     energy = outcome.joules_per_unit
     told = [f"{with_doubt(energy, 'J')} per {energy.unit}"]

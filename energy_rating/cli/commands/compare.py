@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from energy_rating.nouns.records import Component
 
 
-def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+def _parsed_share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """A share: ``5%``, ``5 %`` or ``0.05``."""
     if value is None:
         return None
@@ -40,7 +40,7 @@ def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
 @click.option(
     "--fail-if-worse",
     "limit",
-    callback=_share,
+    callback=_parsed_share,
     metavar="5%",
     help="Exit with 1 when B needs more than A by more than this share, with 95 % confidence. Without a verdict nothing fails.",
 )

@@ -32,7 +32,7 @@ from statistics import median
 
 from energy_rating.files import columns
 from energy_rating.files.columns import Column
-from energy_rating.judging.integration.gaps import Gaps, Span, covered_s
+from energy_rating.judging.integration.gaps import Energy, Gaps, covered_s
 from energy_rating.judging.integration.register import GAP_S, NEARBY_S, UNREAD_S, Register
 from energy_rating.judging.integration.ticks import (
     FEWEST_CLOSE,
@@ -347,7 +347,7 @@ class Counter:
 
     def between(
         self, start_s: float, end_s: float, hint_w: float | None = None, register: Register | None = None
-    ) -> Span | None:
+    ) -> Energy | None:
         """The energy from ``start_s`` to ``end_s``; None if the counter says nothing about that time.
 
         ``hint_w`` is the mean power of that time from another source, for windows that hold no two ticks; ``register`` the
@@ -371,7 +371,9 @@ class Counter:
         # cutting it off here would make the sum of many such windows too large.
         covered = covered_s(seen_from, seen_to, self.gaps.near(seen_from, seen_to))
         systematic_j = math.hypot(self.accuracy * value, self.accuracy_w * covered)
-        return Span(energy=Estimate(value=value, random=random_j, systematic=systematic_j), covered_s=covered)
+        return Energy(
+            energy=Estimate(value=value, random=random_j, systematic=systematic_j), covered_s=covered
+        )
 
     def _at(self, edge: float, hint_w: float | None, register: Register | None) -> tuple[float, float] | None:
         """The energy at an edge and its random doubt (1 σ), both in joules; None without any power to go by."""

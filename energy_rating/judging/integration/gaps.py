@@ -11,7 +11,7 @@ from energy_rating.nouns.quantities import Estimate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Span:
+class Energy:
     """The energy of one channel between two edges: what was seen, and the share of the time that was seen."""
 
     energy: Estimate

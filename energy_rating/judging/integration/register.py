@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from itertools import accumulate, pairwise
 
 from energy_rating.files.columns import Column
-from energy_rating.judging.integration.gaps import Gaps, Span, covered_s
+from energy_rating.judging.integration.gaps import Energy, Gaps, covered_s
 from energy_rating.judging.integration.ticks import SQRT12
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import Samples
@@ -129,14 +129,14 @@ class Register:
     def last_s(self) -> float:
         return self.times[-1] if self.times else -math.inf
 
-    def between(self, start_s: float, end_s: float) -> Span | None:
+    def between(self, start_s: float, end_s: float) -> Energy | None:
         """The energy from ``start_s`` to ``end_s``; None if there is no reading near that time."""
         seen = self._seen(start_s, end_s)
         if seen is None:
             return None
         seen_from, seen_to, covered, value = seen
         random_j, lasting_j = self._doubts_j(seen_from, seen_to)
-        return Span(
+        return Energy(
             energy=Estimate(
                 value=value,
                 random=random_j,
@@ -157,7 +157,7 @@ class Register:
         """How many readings fell into that time."""
         return bisect_right(self.times, end_s) - bisect_left(self.times, start_s)
 
-    def lasting_j(self, span: Span) -> float:
+    def lasting_j(self, span: Energy) -> float:
         """What of the systematic doubt of an energy is not the sensor's own: what a register shows late, or never sees (1 σ)."""
         own_j = math.hypot(self.accuracy * span.energy.value, self.accuracy_w * span.covered_s)
         return math.sqrt(max(span.energy.systematic**2 - own_j**2, 0.0))

@@ -125,7 +125,7 @@ def detect(
 class AmdGpu:
     """One GPU of AMD SMI."""
 
-    def __init__(self, driver: _Driver, handle: Any, channels: Sequence[Channel]) -> None:
+    def __init__(self, driver: _AmdSmi, handle: Any, channels: Sequence[Channel]) -> None:
         self._driver = driver
         self._handle = handle
         self._channels = tuple(channels)
@@ -178,7 +178,7 @@ class AmdGpu:
         return energy_j
 
 
-class _Driver:
+class _AmdSmi:
     """AMD SMI, initialised once for all sensors of one detection and shut down once, after the last of them."""
 
     def __init__(self, amdsmi: Any) -> None:
@@ -191,7 +191,7 @@ class _Driver:
         try:
             amdsmi.amdsmi_init()
         except Exception as error:  # its own exceptions have several roots, by version
-            raise SensorUnavailable(f"AMD SMI does not start: {_told(error)}", REMEDY) from error
+            raise SensorUnavailable(f"AMD SMI does not start: {_message_of(error)}", REMEDY) from error
 
     def release(self) -> None:
         self.users -= 1
@@ -206,7 +206,7 @@ class _Driver:
         try:
             return list(self._smi.amdsmi_get_processor_handles())
         except Exception as error:  # as above
-            raise SensorUnavailable(f"AMD SMI lists no GPUs: {_told(error)}", REMEDY) from error
+            raise SensorUnavailable(f"AMD SMI lists no GPUs: {_message_of(error)}", REMEDY) from error
 
     def know(self, devices: Sequence[Device], environ: Mapping[str, str]) -> None:
         """These are there now; others that are seen later came later."""
@@ -246,7 +246,7 @@ class _Driver:
 
     def energy(self, handle: Any) -> tuple[float, float]:
         """Joules, and the seconds of the counter's own clock at which they were reached."""
-        told = self._told(self._smi.amdsmi_get_energy_count, handle, "no energy counter")
+        told = self._needed(self._smi.amdsmi_get_energy_count, handle, "no energy counter")
         count = _number(told.get("energy_accumulator", told.get("power")))
         resolution = _number(told.get("counter_resolution"))
         when = _number(told.get("timestamp"))
@@ -255,7 +255,7 @@ class _Driver:
         return count * resolution / MICROJOULES, when / NANOSECONDS
 
     def power_w(self, handle: Any) -> float:
-        told = self._told(self._smi.amdsmi_get_power_info, handle, "no power")
+        told = self._needed(self._smi.amdsmi_get_power_info, handle, "no power")
         for key in ("socket_power", "current_socket_power", "average_socket_power"):
             watts = _number(told.get(key))
             # A GPU that answers draws something; the second die of a card tells 0.
@@ -263,11 +263,11 @@ class _Driver:
                 return watts
         raise SensorFailed("AMD SMI tells no power of this GPU")
 
-    def _told(self, call: Callable[..., Any], handle: Any, what: str) -> Mapping[str, Any]:
+    def _needed(self, call: Callable[..., Any], handle: Any, what: str) -> Mapping[str, Any]:
         try:
             told = call(handle)
         except Exception as error:  # its own exceptions have several roots, by version
-            raise SensorFailed(f"AMD SMI tells {what}: {_told(error)}") from error
+            raise SensorFailed(f"AMD SMI tells {what}: {_message_of(error)}") from error
         return told if isinstance(told, Mapping) else {}
 
     def _ask(self, call: Callable[..., Any] | None, *arguments: Any) -> Any:
@@ -279,7 +279,7 @@ class _Driver:
 
 
 def _through_smi(amdsmi: Any, environ: Mapping[str, str], sleep: Callable[[float], None]) -> Detection:
-    driver = _Driver(amdsmi)
+    driver = _AmdSmi(amdsmi)
     try:
         handles = driver.handles()
         if not handles:
@@ -346,7 +346,7 @@ def _through_smi(amdsmi: Any, environ: Mapping[str, str], sleep: Callable[[float
 
 
 def _compared(
-    driver: _Driver, handles: Sequence[Any], sleep: Callable[[float], None]
+    driver: _AmdSmi, handles: Sequence[Any], sleep: Callable[[float], None]
 ) -> list[dict[str, str]]:
     """For each GPU what it does not tell, or not in earnest, and why: by ``energy`` and ``power``. All wait at once."""
     verdicts: list[dict[str, str]] = [{} for _ in handles]
@@ -377,7 +377,7 @@ def _compared(
 
 
 def _disagreement(
-    driver: _Driver, handle: Any, before: tuple[float, float], watts: float | None
+    driver: _AmdSmi, handle: Any, before: tuple[float, float], watts: float | None
 ) -> str | None:
     """Why the counter is not to be believed; None where it is."""
     try:
@@ -551,7 +551,7 @@ def _number(value: Any) -> float | None:
     return float(value) if 0 <= value < float("inf") else None
 
 
-def _told(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     """What AMD SMI says of an error, in one line."""
     said = str(getattr(error, "err_info", "") or error) or type(error).__name__
     return " ".join(said.split())

@@ -71,7 +71,7 @@ def detect(
         raise HardwareAbsent("this is no Mac")
     try:
         monitor = load()
-        told = _told(monitor)
+        told = _millijoules(monitor)
     except SensorUnavailable:
         raise
     except Exception as error:  # a new chip, or a Mac with an Intel CPU
@@ -148,7 +148,7 @@ class AppleModel:
         if self._monitor is None:
             raise SensorLost("the sensor is closed")
         try:
-            told = _told(self._monitor)
+            told = _millijoules(self._monitor)
         except Exception as error:  # what IOReport raises is not documented
             raise SensorFailed(f"the chip tells no energy ({type(error).__name__})") from error
         keys = PARTS[self.component]
@@ -157,7 +157,7 @@ class AppleModel:
         return self._now(), sum(told.get(key, 0.0) for key in keys)
 
 
-def _told(monitor: Any) -> dict[str, float]:
+def _millijoules(monitor: Any) -> dict[str, float]:
     """The millijoules that the chip tells, by field."""
     metrics = monitor.get_cumulative_energy()
     values = {key: getattr(metrics, key, None) for key in PARTS["module"]}

@@ -100,7 +100,7 @@ def _channel(component: Literal["cpu", "dram"]) -> Channel:
 
 
 @dataclass(frozen=True, slots=True)
-class _Times:
+class _CpuTicks:
     """Ticks of all CPUs since they were started."""
 
     busy: int
@@ -156,7 +156,7 @@ class CpuLoad:
         self._fd = os.open(self._stat, os.O_RDONLY | os.O_CLOEXEC)
         self._own = identity(self._fd)
 
-    def _times(self) -> _Times:
+    def _times(self) -> _CpuTicks:
         if self._fd >= 0 and identity(self._fd) != self._own:
             self._open()  # the program has closed it; what has its number now is the program's
         name, *fields = os.pread(self._fd, STAT_BYTES, 0).partition(b"\n")[0].split()
@@ -165,7 +165,7 @@ class CpuLoad:
         if name != b"cpu" or len(times) < 5:
             raise ValueError(f"its first line begins with {name!r} and has {len(times)} times")
         # Busy means what CodeCarbon's own load meter means by it.
-        return _Times(busy=sum(times) - times[3] - times[4], total=sum(times))
+        return _CpuTicks(busy=sum(times) - times[3] - times[4], total=sum(times))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -199,7 +199,7 @@ def detect(
         findings.append(
             Finding(
                 code="rapl-zone-unreadable",
-                message=f"{device} is not measured: {_reason(cause)}",
+                message=f"{device} is not measured: {_why_not_counted(cause)}",
                 severity="degrades" if component in measured else "note",
             )
         )
@@ -250,8 +250,8 @@ def _unavailable(refusals: Sequence[tuple[str, OSError | ValueError]]) -> Sensor
     _, error = refusals[0]
     if isinstance(error, PermissionError):
         return SensorUnavailable("the kernel lets only root count the RAPL events", DENIED_REMEDY)
-    return SensorUnavailable(f"the RAPL events cannot be counted: {_reason(error)}")
+    return SensorUnavailable(f"the RAPL events cannot be counted: {_why_not_counted(error)}")
 
 
-def _reason(error: OSError | ValueError) -> str:
+def _why_not_counted(error: OSError | ValueError) -> str:
     return error.strerror or "unknown error" if isinstance(error, OSError) else str(error)

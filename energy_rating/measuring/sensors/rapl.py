@@ -24,9 +24,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 from energy_rating.files.descriptors import identity
+from energy_rating.measuring.hwmon import Files
 from energy_rating.measuring.sensors import Detection, Reading
 from energy_rating.nouns.entries import Channel, Component, Device, Finding
 from energy_rating.nouns.errors import SensorFailed, SensorLost, SensorUnavailable
@@ -72,14 +73,6 @@ DENIED_REMEDY = (
 
 _ZONE = re.compile(r"intel-rapl(?P<mmio>-mmio)?:(?P<zone>\d+)(?::(?P<subzone>\d+))?")
 _PACKAGE = re.compile(r"package-(?P<package>\d+)(?:-die-(?P<die>\d+))?")
-
-
-class Files(Protocol):
-    """What is asked of the operating system; the module ``os`` is one."""
-
-    def open(self, path: str, flags: int, /) -> int: ...
-    def pread(self, fd: int, length: int, offset: int, /) -> bytes: ...
-    def close(self, fd: int, /) -> None: ...
 
 
 class _Zone(NamedTuple):
@@ -129,7 +122,7 @@ class Rapl:
     ) -> None:
         self._channels = tuple(channels)
         self._counters = [
-            _Counter(channel.id, path, fd) for channel, path, fd in zip(channels, paths, fds, strict=True)
+            _OpenCounter(channel.id, path, fd) for channel, path, fd in zip(channels, paths, fds, strict=True)
         ]
         self._files = files
 
@@ -153,7 +146,7 @@ class Rapl:
             if counter.fd is not None and counter.is_own():
                 self._files.close(counter.fd)
 
-    def _energy_j(self, counter: _Counter) -> float | SensorFailed:
+    def _energy_j(self, counter: _OpenCounter) -> float | SensorFailed:
         if counter.lost:
             return SensorLost(counter.lost)
         try:
@@ -171,7 +164,7 @@ class Rapl:
         counter.last = count
         return count * JOULES_PER_COUNT
 
-    def _kept(self, counter: _Counter, fd: int) -> int:
+    def _kept(self, counter: _OpenCounter, fd: int) -> int:
         if not counter.is_own():
             # The program has closed it; what has its number now is the program's.
             counter.fd = None
@@ -186,7 +179,7 @@ class Rapl:
         self._files.close(fd)
         return self._reopened(counter)
 
-    def _reopened(self, counter: _Counter) -> int:
+    def _reopened(self, counter: _OpenCounter) -> int:
         fd = _opened(self._files, counter.path)
         try:
             count = _count(self._files.pread(fd, COUNT_BYTES, 0))
@@ -200,7 +193,7 @@ class Rapl:
         return count
 
 
-class _Counter:
+class _OpenCounter:
     """A kept descriptor, and what is known of it."""
 
     __slots__ = ("_own", "channel", "fd", "last", "lost", "path")
@@ -348,11 +341,11 @@ def _unavailable(refusals: dict[_Zone, OSError | ValueError]) -> SensorUnavailab
     if isinstance(error, PermissionError):
         return SensorUnavailable(f"{zone.counter} may only be read by root", DENIED_REMEDY)
     return SensorUnavailable(
-        f"{zone.counter} {_reason(error)}", "Look for RAPL in the kernel's log: sudo dmesg"
+        f"{zone.counter} {_why_unreadable(error)}", "Look for RAPL in the kernel's log: sudo dmesg"
     )
 
 
-def _reason(error: OSError | ValueError) -> str:
+def _why_unreadable(error: OSError | ValueError) -> str:
     return f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
 
 
@@ -436,7 +429,7 @@ def _findings_on_refusals(
     for zone, error in refusals.items():
         yield Finding(
             code="rapl-zone-unreadable",
-            message=f"{zone.device} is not measured: {zone.counter} {_reason(error)}",
+            message=f"{zone.device} is not measured: {zone.counter} {_why_unreadable(error)}",
             remedy=DENIED_REMEDY if isinstance(error, PermissionError) else "",
             # What is absent altogether says so itself; half of it would pass for the whole.
             severity="degrades" if zone.component in measured else "note",

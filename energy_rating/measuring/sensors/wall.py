@@ -118,7 +118,7 @@ class Lines:
             if told.startswith("#"):
                 key, _, value = told.lstrip("# ").partition("=")
                 if key.strip() == "accuracy":
-                    self.accuracy = _share(value)
+                    self.accuracy = _share_above_0(value)
             elif told:
                 names = [name.strip().lower() for name in told.split(",")]
                 if "time" not in names or not {"power_w", "energy_j"} & set(names):
@@ -421,7 +421,7 @@ def _typical(times: Sequence[float]) -> float:
     return spacings[len(spacings) // 2] if spacings else 0.0
 
 
-def _share(told: str) -> float:
+def _share_above_0(told: str) -> float:
     """Raises ValueError unless it is a share above 0."""
     value = float(told)
     if not 0 < value <= 1:

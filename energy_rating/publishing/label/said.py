@@ -171,8 +171,8 @@ def stars_it_could_be(rating: Rating) -> str | None:
 def in_words(index: Estimate) -> str:
     """``0.60 of the reference: 40 % less energy``."""
     if index.value >= 10:
-        return f"{_share(index.value)} times the reference energy"
-    return f"{_share(index.value)} of the reference: {words.change(index.value)}"
+        return f"{_ratio(index.value)} times the reference energy"
+    return f"{_ratio(index.value)} of the reference: {words.change(index.value)}"
 
 
 def interval_in_words(rating: Rating) -> str:
@@ -180,10 +180,10 @@ def interval_in_words(rating: Rating) -> str:
     if index is None or not index.sigma:
         return "doubt not stated"
     low, high = rating.interval_95 or index.interval()
-    return f"95 % interval {_share(max(low, 0.0))} to {_share(high)}"
+    return f"95 % interval {_ratio(max(low, 0.0))} to {_ratio(high)}"
 
 
-def _share(value: float) -> str:
+def _ratio(value: float) -> str:
     return f"{value:.2f}" if 0.1 <= value < 10 else plain(value, 3)
 
 

@@ -38,8 +38,8 @@ from energy_rating.benchmarking.serving import Answered, poisson_times, served
 from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workload, refuse, text_of
 from energy_rating.benchmarking.workloads.endpoint.server import (
     GENERATES,
-    Known,
     Reply,
+    ServedModel,
     asked_about,
     found_server,
     key_from,
@@ -118,7 +118,7 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
 class Endpoint:
     """A workload whose items are answered by a server that was there before and stays."""
 
-    def __init__(self, server: Server, known: Known, settings: Settings) -> None:
+    def __init__(self, server: Server, known: ServedModel, settings: Settings) -> None:
         """Asks nothing yet."""
         self._server = server
         self._known = known

@@ -173,7 +173,7 @@ def key_from(options: Mapping[str, object]) -> str | None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class ServedModel:
     """What a server says of itself and of the model. ``served_as``: what it calls the model. ``slots``: requests at once."""
 
     dialect: Dialect
@@ -183,7 +183,7 @@ class Known:
     slots: int | None = None
 
 
-def asked_about(server: Server, model: str) -> Known:
+def asked_about(server: Server, model: str) -> ServedModel:
     """Asks for the server's models, and then by its own ways what it is."""
     status, about = told_by(server, f"{server.base}/models")
     listed = about.get("data") if status == 200 else None
@@ -225,7 +225,7 @@ def asked_about(server: Server, model: str) -> Known:
             dialect, version = TGI if "max_total_tokens" in info else TEI, _word(info.get("version"))
             dtype = _word(str(info.get("model_dtype") or "").removeprefix("torch."))
             described = replace(described, dtype=dtype or None, revision=_word(info.get("model_sha")) or None)
-    return Known(dialect=dialect, served_as=served_as, model=described, version=version, slots=slots)
+    return ServedModel(dialect=dialect, served_as=served_as, model=described, version=version, slots=slots)
 
 
 def _chosen(entries: Sequence[Mapping[str, Any]], model: str) -> Mapping[str, Any]:

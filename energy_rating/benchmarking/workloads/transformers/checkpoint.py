@@ -26,7 +26,7 @@ PINNED = re.compile(r"(\w[\w.-]*/\w[\w.-]*)@([0-9a-f]{40})", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class ModelFiles:
     """Where a model is read from on this machine."""
 
     name: str
@@ -36,11 +36,11 @@ class Source:
     random: bool = False
 
     @staticmethod
-    def of(model: str, settings: Settings, commit: str | None) -> Source | None:
+    def of(model: str, settings: Settings, commit: str | None) -> ModelFiles | None:
         """The files; None for a model that is to be downloaded first."""
         if settings.random_weights is not None:
             path = _config_file(settings.random_weights)
-            return Source(name=path.name, folder=path.parent, config_file=path, random=True)
+            return ModelFiles(name=path.name, folder=path.parent, config_file=path, random=True)
         path = Path(model)
         if path.suffix == ".gguf":
             gguf.described(path)
@@ -50,14 +50,14 @@ class Source:
                 )
             for package in ("gguf", "accelerate"):
                 need(package, "Run: pip install gguf accelerate, or take the workload llama_cpp", model)
-            return Source(name=path.name, folder=path.absolute().parent, config_file=path, gguf=path)
+            return ModelFiles(name=path.name, folder=path.absolute().parent, config_file=path, gguf=path)
         if path.is_dir():
-            return Source.in_folder(path, path.absolute().name)
+            return ModelFiles.in_folder(path, path.absolute().name)
         if not HUB_ID.fullmatch(model):
             raise BadInput("there is no such folder", "Name the folder of a saved model", place=model)
         folder = cached(model, commit)
         if folder is not None:
-            return Source.in_folder(folder, model)
+            return ModelFiles.in_folder(folder, model)
         if settings.download:
             return None
         raise BadInput(
@@ -67,7 +67,7 @@ class Source:
         )
 
     @staticmethod
-    def in_folder(folder: Path, name: str) -> Source:
+    def in_folder(folder: Path, name: str) -> ModelFiles:
         if not (folder / "config.json").is_file():
             raise BadInput(
                 "holds no model (config.json is not there)",
@@ -87,10 +87,10 @@ class Source:
                 else "Fetch it again",
                 place=name,
             )
-        return Source(name=name, folder=folder, config_file=folder / "config.json")
+        return ModelFiles(name=name, folder=folder, config_file=folder / "config.json")
 
     @staticmethod
-    def downloaded(model: str, commit: str | None) -> Source:
+    def downloaded(model: str, commit: str | None) -> ModelFiles:
         """The files, fetched from the hub: weights as safetensors only, code only where it was allowed at this commit."""
         from huggingface_hub import snapshot_download
 
@@ -102,7 +102,7 @@ class Source:
             raise ModelFailed(
                 f"{model} could not be fetched: {first_line(error)}", "Check the name and the network"
             ) from error
-        return Source.in_folder(Path(folder), model)
+        return ModelFiles.in_folder(Path(folder), model)
 
     def config(self, transformers: Any, *, trusted: bool) -> Any:
         """The configuration as the library understands it."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from energy_rating.benchmarking.work import Item, Settings
-from energy_rating.benchmarking.workloads.transformers.checkpoint import Source
+from energy_rating.benchmarking.workloads.transformers.checkpoint import ModelFiles
 from energy_rating.benchmarking.workloads.transformers.heads import Head
 from energy_rating.benchmarking.workloads.transformers.sounds import resampled, samples
 from energy_rating.nouns.errors import BadInput, first_line
@@ -75,7 +75,7 @@ class Processor:
 
 def real(
     transformers: Any,
-    source: Source,
+    source: ModelFiles,
     config: Any,
     head: Head,
     settings: Settings,
@@ -143,7 +143,7 @@ def real(
     return processor
 
 
-def _tokenizer(transformers: Any, source: Source, where: Mapping[str, Any]) -> Any:
+def _tokenizer(transformers: Any, source: ModelFiles, where: Mapping[str, Any]) -> Any:
     of_file = {"gguf_file": source.gguf.name} if source.gguf is not None else {}
     return transformers.AutoTokenizer.from_pretrained(str(source.folder), **where, **of_file)
 

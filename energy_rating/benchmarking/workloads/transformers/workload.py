@@ -15,7 +15,7 @@ from typing import Any
 from energy_rating.benchmarking import gguf
 from energy_rating.benchmarking.work import Done, Item, Settings, Stretch
 from energy_rating.benchmarking.workloads.transformers.checkpoint import (
-    Source,
+    ModelFiles,
     parameters_in,
     refuse_code_of_others,
     trusted_commit,
@@ -100,7 +100,7 @@ class Transformers:
         self._findings: list[Finding] = []
         self.device = ""
         self.answers: tuple[str, ...] = ()
-        self._source = Source.of(model, settings, self._commit)
+        self._source = ModelFiles.of(model, settings, self._commit)
         if self._source is not None:
             self._decide(self._source)
 
@@ -184,7 +184,7 @@ class Transformers:
             net = getattr(transformers, self._head.auto).from_config(self._config, dtype=torch.float32)
         return int(sum(weights.numel() for weights in net.parameters()))
 
-    def _decide(self, source: Source) -> None:
+    def _decide(self, source: ModelFiles) -> None:
         """The configuration, the head for the task, and whether they go together."""
         _, transformers = libraries()
         task = self._settings.task
@@ -246,7 +246,7 @@ class Transformers:
         self.close()
         torch, transformers = libraries()
         if self._source is None:
-            self._source = Source.downloaded(self._model, self._commit)
+            self._source = ModelFiles.downloaded(self._model, self._commit)
             self._decide(self._source)
         source, head = self._source, self._head
         assert head is not None
@@ -281,7 +281,7 @@ class Transformers:
                 place="--reasoning",
             )
 
-    def _read(self, torch: Any, transformers: Any, source: Source, head: Head, device: Any) -> Any:
+    def _read(self, torch: Any, transformers: Any, source: ModelFiles, head: Head, device: Any) -> Any:
         settings = self._settings
         arguments: dict[str, Any] = {
             "dtype": "auto" if settings.dtype is None else getattr(torch, settings.dtype),
@@ -484,7 +484,7 @@ class Transformers:
 
     # -- inputs
 
-    def _processor_for(self, transformers: Any, source: Source, head: Head) -> Processor:
+    def _processor_for(self, transformers: Any, source: ModelFiles, head: Head) -> Processor:
         if source.random:
             return stand_in(transformers, self._config, head, self._settings, self._prompt)
         return real(

@@ -25,8 +25,8 @@ from energy_rating.measuring.sensors import Detection
 from energy_rating.measuring.sensors.nvml.binding import (
     ACCURACY,
     NEW_DRIVER,
+    Query,
     Reason,
-    Source,
     described,
     explain,
     load_pynvml,
@@ -74,7 +74,7 @@ def detect(
             "Start the GPU's work before the measurement, or keep it awake meanwhile: "
             f"echo on | sudo tee /sys/bus/pci/devices/{min(asleep)}/power/control",
         )
-    driver = _Driver(load(), environ=environ, pci=pci, proc=proc)
+    driver = _Opening(load(), environ=environ, pci=pci, proc=proc)
     try:
         if asleep:
             present, unanswered, count = driver.present_at(held)
@@ -108,7 +108,7 @@ class _Found(NamedTuple):
     findings: tuple[Finding, ...]
 
 
-class _Driver(Probing):
+class _Opening(Probing):
     """The same, opening the sensor of one GPU after the other."""
 
     def know(self, present: Sequence[PresentGpu]) -> None:
@@ -154,7 +154,7 @@ class _Driver(Probing):
         energy_id, power_id = f"gpu{number}.energy", f"gpu{number}.power"
         momentary = not isinstance(found.instant, Reason)
         channels: list[Channel] = []
-        sources: dict[str, Source] = {}
+        sources: dict[str, Query] = {}
         if not isinstance(found.counter, Reason):
             # How often a counter is refreshed stands nowhere (20 to 100 ms); it is learned from the trace.
             channels.append(_channel(energy_id, gpu, "counter", None, limit_w=device.power_limit_w))
@@ -241,13 +241,13 @@ class _Driver(Probing):
         gpu: PresentGpu,
         module: Module,
         channels: list[Channel],
-        sources: dict[str, Source],
+        sources: dict[str, Query],
         *,
         alone: bool,
     ) -> Iterator[Finding]:
         """Adds the module's channels to those of its GPU, and says what they are."""
         names: list[str] = []
-        both: tuple[tuple[Method, Source | Reason, float | None], ...] = (
+        both: tuple[tuple[Method, Query | Reason, float | None], ...] = (
             ("counter", module.counter, None),
             ("power", module.power, module.power_period_s),
         )

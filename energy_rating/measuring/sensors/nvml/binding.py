@@ -24,7 +24,7 @@ MAX_POWER_W = 10_000.0
 MAX_ENERGY_MJ = 2**63
 Field = tuple[int, int]
 Call = Callable[[Any], int]
-Source = Field | Call
+Query = Field | Call
 
 # Fields of nvmlDeviceGetFieldValues as (id, scope), nvml.h: 83 counts mJ, 191 the same with a scope; 186 is the momentary
 # power and 185 its average over 1 s, in mW. Scope 0 is the GPU, scope 1 the module that it is on.
@@ -192,7 +192,7 @@ def lies_between(before: float | Reason, answer: float | Reason, after: float | 
     return min(before, after) <= answer <= max(before, after)
 
 
-def described(source: Source) -> str:
+def described(source: Query) -> str:
     """What a channel is read from, in words."""
     return _NAMES[source] if isinstance(source, tuple) else "a call of its own"
 

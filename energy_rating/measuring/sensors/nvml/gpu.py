@@ -13,7 +13,7 @@ from energy_rating.measuring.sensors.nvml.binding import (
     MAX_ENERGY_MJ,
     MAX_POWER_W,
     Batch,
-    Source,
+    Query,
     explain,
     implausible,
     in_thousandths,
@@ -52,7 +52,7 @@ class NvmlGpu:
         label: str,
         uuid: str,
         channels: tuple[Channel, ...],
-        sources: Mapping[str, Source],
+        sources: Mapping[str, Query],
         answering: Mapping[str, str],
     ) -> None:
         self._driver = driver

@@ -18,8 +18,8 @@ from energy_rating.measuring.sensors.nvml.binding import (
     SCOPED_COUNTER,
     Call,
     Field,
+    Query,
     Reason,
-    Source,
     lies_between,
     those_answering,
 )
@@ -49,9 +49,9 @@ ALMOST_MODULE = 0.95
 class _Probe(NamedTuple):
     """Where a GPU's energy, its power, and its momentary power can be read, or why not."""
 
-    counter: Source | Reason
-    power: Source | Reason
-    instant: Source | Reason
+    counter: Query | Reason
+    power: Query | Reason
+    instant: Query | Reason
     module: Module | None = None
     answering: Mapping[str, str] = MappingProxyType({})
 
@@ -62,8 +62,8 @@ class Module(NamedTuple):
     ``took_counter``: the GPU's plain counter is the module's (None: it may be, and counts as such).
     """
 
-    counter: Source | Reason
-    power: Source | Reason
+    counter: Query | Reason
+    power: Query | Reason
     power_period_s: float
     took_counter: bool | None
 
@@ -78,7 +78,7 @@ class Probing(Library):
         fields = self._ask_fields(handle, _PROBED)
         after = self._ask("counter", read_counter, handle)
         plain = fields[COUNTER]
-        counter: Source | Reason
+        counter: Query | Reason
         if isinstance(before, Reason) or isinstance(after, Reason):
             refusal = next(answer for answer in (before, after) if isinstance(answer, Reason))
             answering = (one for one in (COUNTER, SCOPED_COUNTER) if isinstance(fields[one], float))
@@ -88,7 +88,7 @@ class Probing(Library):
             same = isinstance(plain, float) and before <= plain <= after
             counter = COUNTER if same else read_counter
 
-        power: Source | Reason
+        power: Query | Reason
         read_power: Call = nvml.nvmlDeviceGetPowerUsage
         instant = fields[INSTANT]
         if isinstance(instant, float):
@@ -127,7 +127,7 @@ class Probing(Library):
         ):
             return found
         instant, averaged = scoped[MODULE_INSTANT], scoped[MODULE_AVERAGED]
-        whole_power: Source | Reason = instant if isinstance(instant, Reason) else MODULE_INSTANT
+        whole_power: Query | Reason = instant if isinstance(instant, Reason) else MODULE_INSTANT
         if isinstance(instant, Reason) and not isinstance(averaged, Reason):
             whole_power = MODULE_AVERAGED
         power = found.power
@@ -137,8 +137,8 @@ class Probing(Library):
             whole = self._now(handle, whole_power)
             if isinstance(usage, float) and whole is not None and usage > ALMOST_MODULE * whole:
                 power = Reason("its power reading is the whole module's")
-        counter: Source | Reason = found.counter
-        whole_counter: Source | Reason = (
+        counter: Query | Reason = found.counter
+        whole_counter: Query | Reason = (
             MODULE_COUNTER if isinstance(scoped[MODULE_COUNTER], float) else Reason("it has none")
         )
         took: bool | None = False
@@ -165,14 +165,14 @@ class Probing(Library):
             answering={**found.answering, **those_answering(scoped)},
         )
 
-    def _apart(self, handle: Any, one: Source | Reason, other: Field) -> bool | None:
+    def _apart(self, handle: Any, one: Query | Reason, other: Field) -> bool | None:
         """Whether two counters show different numbers; None where one of them does not answer."""
         before, between, after = (self._now(handle, source) for source in (one, other, one))
         if before is None or between is None or after is None:
             return None
         return not before <= between <= after
 
-    def _now(self, handle: Any, source: Source | Reason) -> float | None:
+    def _now(self, handle: Any, source: Query | Reason) -> float | None:
         """What a source says at this moment, in thousandths; None if nothing."""
         if isinstance(source, Reason):
             return None
@@ -186,9 +186,9 @@ class Probing(Library):
         self,
         handle: Any,
         device: Device,
-        counter: Source,
-        power: Source | Reason,
-        whole_power: Source | Reason,
+        counter: Query,
+        power: Query | Reason,
+        whole_power: Query | Reason,
     ) -> bool | None:
         """Whether a counter is the whole module's (as on GH200, ml-energy/zeus#172); None where that cannot be told."""
         of_module, of_gpu = (self._apart(handle, counter, one) for one in (MODULE_COUNTER, SCOPED_COUNTER))
@@ -208,7 +208,7 @@ class Probing(Library):
         return told
 
     def _compared(
-        self, handle: Any, counter: Source, power: Source, whole_power: Source | Reason
+        self, handle: Any, counter: Query, power: Query, whole_power: Query | Reason
     ) -> bool | None:
         """Whether a counter grows as the module's power says, and not as the GPU's. Takes up to COMPARED_S."""
         ticks: list[tuple[float, float]] = []
