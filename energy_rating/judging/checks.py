@@ -396,7 +396,7 @@ def of_conditions(session: Session) -> Iterator[Finding]:
                 )
 
 
-class _Remark(NamedTuple):
+class _DeviceRemark(NamedTuple):
     """What is to be said of one device; ``weight`` orders several."""
 
     code: str
@@ -432,20 +432,20 @@ def _share_of_time(looks: Sequence[_Held], reasons: frozenset[str]) -> tuple[flo
     return seconds / whole if whole > 0 else 0.0, sorted(found)
 
 
-def _capped(name: str, windows: _WindowTimes, told: _Conditions) -> _Remark | None:
+def _capped(name: str, windows: _WindowTimes, told: _Conditions) -> _DeviceRemark | None:
     share, _ = _share_of_time(_at_work(told, windows), POWER_CAP)
     if not share:
         return None
-    return _Remark(
+    return _DeviceRemark(
         "throttled", "note", f"its power limit held the clocks down for {share:.0%} of {name!r}", "", share
     )
 
 
-def _heated(name: str, windows: _WindowTimes, told: _Conditions) -> _Remark | None:
+def _heated(name: str, windows: _WindowTimes, told: _Conditions) -> _DeviceRemark | None:
     share, reasons = _share_of_time(_at_work(told, windows), TOO_HOT)
     if not share:
         return None
-    return _Remark(
+    return _DeviceRemark(
         "throttled",
         "degrades",
         f"heat or the hardware held the clocks down for {share:.0%} of {name!r} ({', '.join(reasons)})",
@@ -454,13 +454,13 @@ def _heated(name: str, windows: _WindowTimes, told: _Conditions) -> _Remark | No
     )
 
 
-def _limit_changed(name: str, windows: _WindowTimes, told: _Conditions) -> _Remark | None:
+def _limit_changed(name: str, windows: _WindowTimes, told: _Conditions) -> _DeviceRemark | None:
     limits = [
         look.condition.power_limit_w or 0.0 for look in _looks(told, windows, lambda one: one.power_limit_w)
     ]
     if not limits or max(limits) - min(limits) <= SAME_LIMIT_W:
         return None
-    return _Remark(
+    return _DeviceRemark(
         "power-limit-changed",
         "degrades",
         f"its power limit was changed in {name!r}, between {min(limits):.0f} and {max(limits):.0f} W",
@@ -469,7 +469,7 @@ def _limit_changed(name: str, windows: _WindowTimes, told: _Conditions) -> _Rema
     )
 
 
-def _clocks_changed(name: str, windows: _WindowTimes, told: _Conditions) -> _Remark | None:
+def _clocks_changed(name: str, windows: _WindowTimes, told: _Conditions) -> _DeviceRemark | None:
     """A setting may be named now and then only, where power or heat are felt first; those looks say nothing about it."""
     looks = [
         (bool(SETTINGS.intersection(one.throttled_by or ())), one.sm_clock_mhz)
@@ -483,7 +483,7 @@ def _clocks_changed(name: str, windows: _WindowTimes, told: _Conditions) -> _Rem
     apart = abs(max(held) / max(free) - 1)
     if apart <= CLOCKS_APART:
         return None
-    return _Remark(
+    return _DeviceRemark(
         "clocks-changed",
         "degrades",
         f"its clocks were set in {name!r}: up to {max(held):.0f} MHz while held, {max(free):.0f} MHz else",
@@ -492,14 +492,14 @@ def _clocks_changed(name: str, windows: _WindowTimes, told: _Conditions) -> _Rem
     )
 
 
-def _drifted(name: str, windows: _WindowTimes, told: _Conditions) -> _Remark | None:
+def _drifted(name: str, windows: _WindowTimes, told: _Conditions) -> _DeviceRemark | None:
     looks = _looks(told, windows, lambda one: one.temperature_c)
     if name != MEASURED or not looks:
         return None
     start, end = looks[0].condition.temperature_c or 0.0, looks[-1].condition.temperature_c or 0.0
     if abs(end - start) <= TEMPERATURE_DRIFT_C:
         return None
-    return _Remark(
+    return _DeviceRemark(
         "temperature-drift",
         "note",
         f"it went from {start:.0f} to {end:.0f} °C in {name!r}",
@@ -508,13 +508,13 @@ def _drifted(name: str, windows: _WindowTimes, told: _Conditions) -> _Remark | N
     )
 
 
-def _shared(name: str, windows: _WindowTimes, told: _Conditions) -> _Remark | None:
+def _shared(name: str, windows: _WindowTimes, told: _Conditions) -> _DeviceRemark | None:
     looks = _looks(told, windows, lambda one: one.foreign_processes)
     most = max((look.condition.foreign_processes or 0 for look in looks), default=0)
     if not most:
         return None
     others = "a process that is" if most == 1 else f"{most} processes that are"
-    return _Remark(
+    return _DeviceRemark(
         "shared-gpu",
         "disqualifies",
         f"{others} not this run's used it too, in {name!r} or near; the energy is that of all",

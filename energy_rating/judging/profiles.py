@@ -73,7 +73,7 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Figure:
+class SourcedFigure:
     """One number of a device; ``source`` names one of its profile's sources.
 
     ``lowest`` and ``highest`` are there where devices of this name differ, or where the source gives a range.
@@ -106,20 +106,20 @@ class Figures:
 
     __pydantic_config__ = STRICT
 
-    memory_gb: Figure | None = None
-    bandwidth_gb_s: Figure | None = None
-    fp32_tflops: Figure | None = None
-    tf32_tflops: Figure | None = None
-    bf16_tflops: Figure | None = None
-    fp16_tflops: Figure | None = None
-    fp8_tflops: Figure | None = None
-    fp4_tflops: Figure | None = None
-    int8_tops: Figure | None = None
-    power_limit_w: Figure | None = None
-    idle_w: Figure | None = None
-    process_nm: Figure | None = None
-    die_mm2: Figure | None = None
-    year: Figure | None = None
+    memory_gb: SourcedFigure | None = None
+    bandwidth_gb_s: SourcedFigure | None = None
+    fp32_tflops: SourcedFigure | None = None
+    tf32_tflops: SourcedFigure | None = None
+    bf16_tflops: SourcedFigure | None = None
+    fp16_tflops: SourcedFigure | None = None
+    fp8_tflops: SourcedFigure | None = None
+    fp4_tflops: SourcedFigure | None = None
+    int8_tops: SourcedFigure | None = None
+    power_limit_w: SourcedFigure | None = None
+    idle_w: SourcedFigure | None = None
+    process_nm: SourcedFigure | None = None
+    die_mm2: SourcedFigure | None = None
+    year: SourcedFigure | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -355,7 +355,7 @@ class Profile:
         if unused:
             raise ValueError(f"nothing cites the source {', '.join(unused)}")
 
-    def known_figures(self) -> dict[str, Figure]:
+    def known_figures(self) -> dict[str, SourcedFigure]:
         """The figures that are known, by name, in their order."""
         values = {item.name: getattr(self.figures, item.name) for item in fields(Figures)}
         return {name: value for name, value in values.items() if value is not None}

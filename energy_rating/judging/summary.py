@@ -13,7 +13,7 @@ from energy_rating.files.journal import JOURNAL_SCHEMAS, being_written
 from energy_rating.files.reading import Journal, journal_in, read_journal
 from energy_rating.files.windows import named
 from energy_rating.judging import checks
-from energy_rating.judging.parts import Part
+from energy_rating.judging.curves import Curves
 from energy_rating.judging.plausibility import impossible
 from energy_rating.judging.sums import OVERLAP_S, Sum
 from energy_rating.nouns.errors import BadInput
@@ -141,7 +141,7 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
 
     ``going_on``: the run has not ended yet, and that is no fault of it.
     """
-    parts = [Part(session, number) for number, session in enumerate(journal.sessions, start=1)]
+    parts = [Curves(session, number) for number, session in enumerate(journal.sessions, start=1)]
     channels = _distinct(parts)
     findings = [finding for part in parts for finding in part.findings]
     findings += [finding for part in parts for finding in checks.of_conditions(part.session)]
@@ -270,7 +270,7 @@ def _outcome(journal: Journal, *, going_on: bool) -> Outcome | None:
 
 def _draft(
     journal: Journal,
-    parts: Sequence[Part],
+    parts: Sequence[Curves],
     channels: Sequence[Channel],
     measurements: Sequence[Measurement],
 ) -> Record:
@@ -296,7 +296,7 @@ def window_energies(journal: Journal, name: str) -> dict[str, list[float]]:
     """Joules of each window of that name, by component: for those who decide while a run goes on whether to repeat."""
     found: dict[str, list[float]] = {}
     for number, session in enumerate(journal.sessions, start=1):
-        part = Part(session, number)
+        part = Curves(session, number)
         for span in named(session.spans, name):
             if not span.closed:
                 continue
@@ -315,7 +315,7 @@ def energies_between(journal: Journal, spans: Sequence[tuple[float, float]]) -> 
 
     A component is left out where one of its devices saw nothing of a pair.
     """
-    part = Part(journal.sessions[-1], len(journal.sessions))
+    part = Curves(journal.sessions[-1], len(journal.sessions))
     found: dict[str, list[float]] = {}
     silent: set[str] = set()
     for (component, _), candidates in part.devices.items():
@@ -329,7 +329,7 @@ def energies_between(journal: Journal, spans: Sequence[tuple[float, float]]) -> 
     return {component: sums for component, sums in found.items() if component not in silent}
 
 
-def _distinct(parts: Iterable[Part]) -> list[Channel]:
+def _distinct(parts: Iterable[Curves]) -> list[Channel]:
     """All channels of all sessions, by names that are unique, with the refresh periods that the samples tell."""
     channels: dict[str, Channel] = {}
     for part in parts:
@@ -345,7 +345,7 @@ def _distinct(parts: Iterable[Part]) -> list[Channel]:
     return list(channels.values())
 
 
-def _known_period_s(parts: Sequence[Part], channel: Channel) -> float | None:
+def _known_period_s(parts: Sequence[Curves], channel: Channel) -> float | None:
     """The refresh period of a channel of the record; None where it is no more than a bound."""
     for part in parts:
         for own, name in part.renamed.items():
@@ -358,7 +358,7 @@ def _differs(one: Channel, other: Channel) -> bool:
     return (one.device, one.component, one.method) != (other.device, other.component, other.method)
 
 
-def _idle_w(parts: Sequence[Part]) -> dict[Component, Estimate]:
+def _idle_w(parts: Sequence[Curves]) -> dict[Component, Estimate]:
     """Mean idle power by component, from idle windows of 10 s and more, without their first 2 s.
 
     The change from the first idle window to the last is drift, and widens the doubt by a uniform law: |change| / √12.

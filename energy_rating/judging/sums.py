@@ -11,7 +11,7 @@ from statistics import mean, stdev
 from energy_rating.files.columns import Column
 from energy_rating.files.windows import Span
 from energy_rating.judging import checks
-from energy_rating.judging.parts import Part, Seen
+from energy_rating.judging.curves import Curves, Seen
 from energy_rating.nouns.entries import LEAST_DURATION_S
 from energy_rating.nouns.quantities import Estimate, total
 from energy_rating.nouns.records import (
@@ -58,7 +58,7 @@ SEAMLESS = 0.005
 class _Overlapping:
     """Windows of one name that overlap, as one: from when to when, and what was counted in all of them."""
 
-    part: Part
+    part: Curves
     start_s: float
     end_s: float
     count: Number = 0  # of the unit that repeats are compared by
@@ -86,7 +86,7 @@ class Sum:
     duration_by_part_s: dict[int, float] = field(default_factory=dict)
     open: _Overlapping | None = None
 
-    def add(self, part: Part, span: Span) -> None:
+    def add(self, part: Curves, span: Span) -> None:
         if self.n == 0:
             self.start_s = span.start_s
         self.n += 1
@@ -147,7 +147,7 @@ class Sum:
     def measurement(
         self,
         name: str,
-        parts: Sequence[Part],
+        parts: Sequence[Curves],
         channels: Sequence[Channel],
         idle_w: Mapping[Component, Estimate],
     ) -> tuple[Measurement, dict[str, float]]:

@@ -22,7 +22,7 @@ from energy_rating.cli import cli
 from energy_rating.files.journal import decoded, encoded
 from energy_rating.files.reading import read_journal
 from energy_rating.judging.plausibility import implausible
-from energy_rating.judging.profiles import Driver, Figure, Figures, Profile, Source
+from energy_rating.judging.profiles import Driver, Figures, Profile, Source, SourcedFigure
 from energy_rating.judging.summary import summarise_journal
 from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.records import Device, Load, Model, Task
@@ -45,11 +45,11 @@ SHEET = Profile(
     memory_kind="HBM3",
     driver=Driver(names=("Made-up GPU",), source="sheet"),
     figures=Figures(
-        memory_gb=Figure(value=80, source="sheet"),
-        bandwidth_gb_s=Figure(value=3350, source="sheet"),
-        bf16_tflops=Figure(value=989.4, source="sheet"),
-        power_limit_w=Figure(value=700, source="sheet"),
-        idle_w=Figure(value=70, source="sheet"),
+        memory_gb=SourcedFigure(value=80, source="sheet"),
+        bandwidth_gb_s=SourcedFigure(value=3350, source="sheet"),
+        bf16_tflops=SourcedFigure(value=989.4, source="sheet"),
+        power_limit_w=SourcedFigure(value=700, source="sheet"),
+        idle_w=SourcedFigure(value=70, source="sheet"),
     ),
     sources={"sheet": Source(title="invented for this test", date="2026-11-22")},
 )

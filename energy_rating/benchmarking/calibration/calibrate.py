@@ -44,10 +44,10 @@ from energy_rating.judging.profiles import (
     PROFILE_SCHEMA,
     Driver,
     Factor,
-    Figure,
     Figures,
     Profile,
     Source,
+    SourcedFigure,
     load_profile,
     profile_for,
     profiles,
@@ -289,8 +289,8 @@ def _base(device: Device) -> Profile:
     key = re.sub(r"[^a-z0-9]+", "-", device.name.lower()).strip("-") + memory
     source = "driver"
 
-    def figure(value: float | None) -> Figure | None:
-        return None if value is None else Figure(value=value, source=source)
+    def figure(value: float | None) -> SourcedFigure | None:
+        return None if value is None else SourcedFigure(value=value, source=source)
 
     return Profile(
         key=key,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import get_args
 
-from energy_rating.judging.profiles import Figure, Figures, Kind, Profile
+from energy_rating.judging.profiles import Figures, Kind, Profile, SourcedFigure
 from energy_rating.judging.schemes import OPERATING_POINT, Scheme
 from energy_rating.publishing.terminal.layout import entry_lines, listed
 
@@ -43,7 +43,7 @@ def _counted(key: str) -> list[str | int]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", key)]
 
 
-def _figure(figure: Figure | None, unit: str, absent: str = "?") -> str:
+def _figure(figure: SourcedFigure | None, unit: str, absent: str = "?") -> str:
     return absent if figure is None else f"{figure.value:,.0f} {unit}"
 
 

@@ -56,7 +56,7 @@ def _prolonged(samples: Samples, last_s: float) -> Samples:
     return replace(samples, start_s=starts.values(), end_s=ends.values())
 
 
-class Part:
+class Curves:
     """One session with the energy curves of its channels."""
 
     def __init__(self, session: Session, number: int) -> None:
