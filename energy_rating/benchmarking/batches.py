@@ -23,6 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from energy_rating.benchmarking.guard import guard
+from energy_rating.benchmarking.options import known, refuse_unknown
+from energy_rating.benchmarking.settings import Conduct, Settings
 from energy_rating.benchmarking.withheld import secrets_of, shown, without
 from energy_rating.files.record import RECORD_NAME
 from energy_rating.files.strict import json_object, read_toml
@@ -43,8 +45,13 @@ PATIENCE_S = 20.0
 
 BENCHMARK = (sys.executable, "-P", "-m", "energy_rating", "benchmark")
 
+# What is declared of the options, by the names that a batch calls them by.
+DECLARED = {
+    one.flag[2:].replace("-", "_"): one for kind in (Conduct, Settings) for one in known(kind).values()
+}
+
 # Options for which "no" is something else than nothing.
-NEGATABLE = ("reasoning", "streaming")
+NEGATABLE = tuple(name for name, one in DECLARED.items() if one.is_switch)
 
 Value = str | int | float | bool | tuple[str, ...]
 
@@ -107,7 +114,7 @@ def read_batch(path: Path, options: Iterable[str]) -> tuple[BatchEntry, ...]:
     Raises:
         BadInput: it cannot be read, a run names no model, or an option is unknown.
     """
-    known = set(options)
+    names = list(options)
     rows, times = _rows_of_csv(path) if path.suffix.lower() == ".csv" else _rows_of_toml(path)
     entries: list[BatchEntry] = []
     for number, row in enumerate(rows, start=1):
@@ -116,15 +123,15 @@ def read_batch(path: Path, options: Iterable[str]) -> tuple[BatchEntry, ...]:
         model = asked.pop("model", None)
         if not isinstance(model, str) or not model:
             raise BadInput("names no model", 'Such as model = "org/name"', place=place)
+        refuse_unknown(asked, names, place)
         for name, value in asked.items():
-            if name not in known:
-                raise BadInput(
-                    f"{name[:80]!r} is no option of benchmark",
-                    "See: energy-rating benchmark --help",
-                    place=place,
-                )
             if not all(isinstance(one, str | int | float) for one in _several(value)) or value == []:
-                raise BadInput("is no text, number or list of them", place=f"{place}: {name}")
+                raise BadInput(
+                    f"must be a text, a number or a list of them; got {str(value)[:80]!r}",
+                    place=f"{place}: {name}",
+                )
+            for one in _several(value):
+                _check(name, one, f"{place}: {name}")
         for values in itertools.product(*(_several(value) for value in asked.values())):
             entries += [
                 BatchEntry(model=model, options=dict(zip(asked, values, strict=True)), time=time)
@@ -135,6 +142,13 @@ def read_batch(path: Path, options: Iterable[str]) -> tuple[BatchEntry, ...]:
     if not entries:
         raise BadInput("holds no runs", "A run begins with [[runs]]", place=path)
     return _without_doubles(entries)
+
+
+def _check(name: str, value: Value, place: str) -> None:
+    """Refuses what the command would refuse later, in each of the runs."""
+    declared = DECLARED.get(name)
+    if declared is not None:
+        declared.check_written(value, place)
 
 
 def _without_doubles(entries: Iterable[BatchEntry]) -> tuple[BatchEntry, ...]:
@@ -200,6 +214,8 @@ def swept(
     """
     if len(set(values)) < 2:
         raise BadInput("a sweep needs two values at least", "Such as concurrency=1,8,64", place="--sweep")
+    for value in values:
+        _check(name, _cell(value), "--sweep")
     return _without_doubles(
         BatchEntry(model=model, options={**options, name: _cell(value)}) for value in values
     )

@@ -34,6 +34,7 @@ from typing import IO, Any, TypeVar
 
 from energy_rating.benchmarking.guard import guard
 from energy_rating.benchmarking.hub import limit_silence_of_hubs
+from energy_rating.benchmarking.options import from_entry, to_entry
 from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workload
 from energy_rating.nouns.errors import (
     LONGEST_QUOTE,
@@ -238,7 +239,7 @@ class Child:
     ) -> None:
         """Starts the process and has it prepare the workload; see ``prepared``."""
         self._name = name
-        self._first = {"module": module, "model": model, "settings": _settings_entry(settings)}
+        self._first = {"module": module, "model": model, "settings": to_entry(settings)}
         self._online = settings.download
         self._items = tuple(items)
         self._program = tuple(program)
@@ -441,19 +442,6 @@ class Child:
 # -- what is said, and what is believed of it
 
 
-def _settings_entry(settings: Settings) -> dict[str, object]:
-    entry: dict[str, object] = {one.name: getattr(settings, one.name) for one in fields(settings)}
-    if settings.random_weights is not None:
-        entry["random_weights"] = str(settings.random_weights)  # the working directory is the same there
-    return {**entry, "options": dict(settings.options), "command": list(settings.command)}
-
-
-def _settings(entry: dict[str, Any]) -> Settings:
-    path = entry["random_weights"]
-    given = {"random_weights": None if path is None else Path(path), "command": tuple(entry["command"])}
-    return Settings(**{**entry, **given})
-
-
 def _item_entry(item: Item) -> dict[str, object]:
     """Files by their full names; pictures and sounds that are none, as base64."""
     entry: dict[str, object] = {}
@@ -609,7 +597,7 @@ def serve() -> None:
             if workload is None:
                 if message["tied"]:
                     die_with_parent()
-                settings = _settings(message["settings"])
+                settings = from_entry(Settings, message["settings"])
                 if settings.download:
                     limit_silence_of_hubs()
                 module = importlib.import_module(message["module"])

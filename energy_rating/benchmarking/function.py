@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import itertools
 import json
 import math
+import textwrap
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from energy_rating.benchmarking.conduct import run_plan
-from energy_rating.benchmarking.plan import Plan
+from energy_rating.benchmarking.options import asked_for, known, refuse_unknown
+from energy_rating.benchmarking.plan import Plan, with_conduct
 from energy_rating.benchmarking.progress import Progress
+from energy_rating.benchmarking.settings import Conduct, Settings
 from energy_rating.benchmarking.tasks import MOST_ITEMS, Protocol, TaskFile, items_sha256, load_task, tasks
-from energy_rating.benchmarking.work import Done, Item, Settings
+from energy_rating.benchmarking.work import Done, Item
 from energy_rating.measuring.clock import Clock
 from energy_rating.measuring.queues import drain_queues
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.nouns.errors import BadInput
-from energy_rating.nouns.records import Model, Number, Quality, Record
+from energy_rating.nouns.records import Model, Number, Quality, Record, Setting
 
 # ------------------------------------------------------------------------------------------------------- any callable
 
@@ -78,6 +82,39 @@ def _counted(told: object) -> Mapping[str, Number]:
     return found
 
 
+# What whoever measures a function of his own may say of how it was run: the record tells it, and a protocol asks for it.
+OF_A_FUNCTION = tuple(
+    name
+    for name, one in known(Settings).items()
+    if one.option.of_function and name not in ("batch_size", "seed")
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _documented(function: F) -> F:
+    """Has ``help()`` and editors show the keywords that follow from the declarations, each with its sentence."""
+    shown = inspect.signature(function)
+    keywords = [known(Settings)[name] for name in OF_A_FUNCTION]
+    own = [one for one in shown.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    more = [
+        inspect.Parameter(
+            one.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=f"{one.kind.__name__} | None"
+        )
+        for one in keywords
+    ]
+    function.__signature__ = shown.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+    if function.__doc__ is not None:  # python -OO has none
+        for mark, some in (("{conduct}", known(Conduct).values()), ("{settings}", keywords)):
+            lines = [
+                textwrap.fill(f"{one.name}: {one.option.help}", 120, subsequent_indent=" " * 12)
+                for one in some
+            ]
+            function.__doc__ = function.__doc__.replace(mark, f"\n{' ' * 8}".join(lines))
+    return function
+
+
+@_documented
 def benchmark(
     function: Callable[[Any], object],
     items: Iterable[Any],
@@ -100,8 +137,12 @@ def benchmark(
     progress: Callable[[Progress], None] | None = None,
     clock: Clock | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    **settings: Setting | None,
 ) -> Record:
     """Benchmarks any Python function, as the command does with a model: idle, warm up, repeat until sure enough, idle.
+
+    What the function was asked for beyond its items nobody can see. Say it, or the record does not know it: a protocol that fixes the
+    length of an answer rates only what says ``max_new_tokens``, and one that fixes the bits of a weight only a model with a ``dtype``.
 
     Args:
         function: called with one item after the other, or with a list of them if ``batch_size`` is given. It may return what it
@@ -113,14 +154,8 @@ def benchmark(
         model: the model's id, or what is known of it.
         unit: the unit of the figure; by default the task's, or ``request``.
         batch_size: items at a time.
-        repeats: exactly so many; by default 5, and up to 10 until the figure is sure to 0.5 %.
-        min_duration_s: that one repeat takes at least, in seconds; by default 60, or as the protocol says.
+        {conduct}
         warm_up_s: at least so long, in seconds; 0 also does without waiting until the power is steady.
-        idle_s: seconds of idle before and after.
-        budget_s: seconds that the whole may take. The first repeat is made in any case; another one only if it will be over
-            in time.
-        cooldown_s: rest between two repeats, at most: it ends when all devices are within 2 °C of what the first repeat began with;
-            where none tells its temperature, it is that long. By default 120 s, and none where no temperature is told.
         seed: for the record; seed what the function uses yourself.
         quality: how good the answers are, and who says so.
         output_dir: the run's folder, as for ``measure``.
@@ -128,6 +163,9 @@ def benchmark(
         progress: told where it is.
         clock: for tests.
         sleep: for tests.
+        {settings}
+
+    Without a protocol, there are 5 repeats of 60 s, and up to 10 until the figure is sure to 0.5 %.
 
     Returns:
         The record. The run's folder holds it too, with its journal.
@@ -137,38 +175,37 @@ def benchmark(
         WorkloadFailed: the function raised something; that is its cause.
     """
     if not callable(function):
-        raise BadInput(
-            f"{type(function).__name__} cannot be called", "Give a function of one item", place="function"
-        )
+        raise BadInput(f"must be a function of one item; got {type(function).__name__}", place="function")
     chosen = _all_of(items)
-    for argument, whole in (("batch_size", batch_size), ("repeats", repeats)):
-        if whole is not None and (isinstance(whole, bool) or not isinstance(whole, int) or whole < 1):
-            raise BadInput(f"{whole!r} is not a whole number of at least 1", place=argument)
-    if budget_s is not None and not budget_s > 0:
-        raise BadInput(f"{budget_s!r} is not a time above 0", place="budget_s")
-    if cooldown_s is not None and not 0 <= cooldown_s < math.inf:
-        raise BadInput(f"{cooldown_s!r} is not a time of at least 0", place="cooldown_s")
+    conduct = asked_for(
+        Conduct(),
+        {
+            "repeats": repeats,
+            "min_duration_s": min_duration_s,
+            "idle_s": idle_s,
+            "budget_s": budget_s,
+            "cooldown_s": cooldown_s,
+        },
+        python=True,
+    )
+    if warm_up_s is not None and not 0 <= warm_up_s < math.inf:
+        raise BadInput(f"must be a time of at least 0; got {warm_up_s!r}", place="warm_up_s")
     if task in tasks():
         found = load_task(task)
     else:
         own = {"own": _OWN_RULES}
         found = TaskFile(schema="", name=task, unit="request", default_protocol="own", protocols=own)
     name, rules = found.protocol(protocol) if protocol is not None else (None, _OWN_RULES)
-    given = {
-        "repeats": repeats,
-        "shortest_s": min_duration_s,
-        "warm_up_s": warm_up_s,
-        "warm_up_cap_s": 0.0 if warm_up_s == 0 else None,
-        "idle_s": idle_s,
+    asked: dict[str, object] = {
+        "batch_size": rules.batch_size if batch_size is None else batch_size,
+        "seed": seed,
+        **settings,
     }
-    rules = replace(rules, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
-    for argument, value in (
-        ("min_duration_s", rules.shortest_s),
-        ("warm_up_s", rules.warm_up_s),
-        ("idle_s", rules.idle_s),
-    ):
-        if not 0 <= value < math.inf:
-            raise BadInput(f"{value!r} is not a time of at least 0", place=argument)
+    refuse_unknown(settings, OF_A_FUNCTION, "benchmark()", see=f"There are: {', '.join(OF_A_FUNCTION)}")
+    rules = with_conduct(rules, conduct)
+    if warm_up_s is not None:
+        cap_s = 0.0 if warm_up_s == 0 else rules.warm_up_cap_s
+        rules = replace(rules, warm_up_s=warm_up_s, warm_up_cap_s=cap_s)
     sha256 = _sha256_of(chosen)
     plan = Plan(
         task=replace(found, unit=unit or found.unit),
@@ -179,11 +216,11 @@ def benchmark(
             **({f"tasks/{task}.toml": found.sha256} if name is not None else {}),
             **({"items": sha256} if sha256 else {}),
         },
-        settings=Settings(task=found.kind, batch_size=batch_size or rules.batch_size, seed=seed),
+        settings=asked_for(Settings(task=found.kind), asked, python=True),
         quality=tuple(quality),
-        exactly=repeats is not None,
-        budget_s=math.inf if budget_s is None else budget_s,
-        cooldown_s=cooldown_s,
+        exactly=conduct.repeats is not None,
+        budget_s=math.inf if conduct.budget_s is None else conduct.budget_s,
+        cooldown_s=conduct.cooldown_s,
     )
     run = run_plan(
         _Function(function, batched=batch_size is not None),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from energy_rating.benchmarking.options import asked_for, known, not_default, refuse_unknown
+from energy_rating.benchmarking.settings import Conduct, OperatingPoint, Settings
 from energy_rating.benchmarking.tasks import (
     Protocol,
     TaskFile,
@@ -17,29 +19,14 @@ from energy_rating.benchmarking.tasks import (
     shipped_items,
 )
 from energy_rating.benchmarking.withheld import HIDDEN, is_secret, shown
-from energy_rating.benchmarking.work import Item, Settings
+from energy_rating.benchmarking.work import Item
 from energy_rating.nouns.errors import BadInput
-from energy_rating.nouns.records import Finding, Load, Quality
-
-# What Load says by itself, what the record must not say, and what is said of the model.
-_NOT_SETTINGS = (
-    *(
-        "task",
-        "max_new_tokens",
-        "batch_size",
-        "concurrency",
-        "request_rate",
-        "max_num_seqs",
-        "seed",
-        "reasoning",
-    ),
-    *("command", "endpoint", "download", "dtype", "options"),
-)
+from energy_rating.nouns.records import Finding, Load, Quality, Setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What is to be done: a protocol with the caller's wishes, and the items. ``exactly``: no repeats beyond its number.
+    """What is to be done: a protocol with what the caller asks for, and the items. ``exactly``: no repeats beyond its number.
 
     ``cooldown_s``: rest between two repeats, at most; a device that tells its temperature rests until it has that of the start, any
     other for the whole time. None: 120 s for the first kind, and no rest for the other. ``protocol_name`` None: the caller's own
@@ -71,55 +58,30 @@ def planned(
     *,
     protocol: str | None = None,
     items: Path | None = None,
-    repeats: int | None = None,
-    min_duration_s: float | None = None,
-    budget_s: float | None = None,
-    cooldown_s: float | None = None,
-    idle_s: float | None = None,
-    seed: int = 0,
-    wishes: Mapping[str, object] | None = None,
     quality: Sequence[Quality] = (),
     workload: str | None = None,
+    **asked: object,
 ) -> Plan:
-    """A plan from a task's protocol and the caller's wishes.
+    """A plan from a task's protocol and what the caller asks for.
 
     Args:
         task: the task.
         protocol: one of its protocols; by default its own.
         items: a file or a folder of items, in place of the protocol's.
-        repeats: exactly so many, in place of the protocol's.
-        min_duration_s: that one repeat takes at least.
-        budget_s: that the whole may take. The first repeat is made in any case; another one only if it will be over in time.
-        cooldown_s: rest between two repeats, at most: it ends when all devices are within 2 °C of what the first repeat began with;
-            where none tells its temperature, it is that long. By default 120 s, and none where no temperature is told.
-        idle_s: idle before and after, in place of the protocol's.
-        seed: of the model's sampler, of arrival times and of the choice of items.
-        wishes: fields of ``Settings`` that are to differ from the protocol's, by name; ``download`` also lets the items be
-            fetched from a hub.
         quality: how good the model's answers are, and who says so.
         workload: the name of the engine, for the record.
+        asked: options that are to differ from the protocol's: the fields of ``Conduct`` and ``Settings``, by name; None asks for
+            nothing. ``download`` also lets the items be fetched from a hub.
 
     Raises:
-        BadInput: there is no such protocol, its items are not here, or a wish cannot be granted.
+        BadInput: there is no such protocol or option, the protocol's items are not here, or what is asked for cannot be.
     """
+    refuse_unknown(asked, [*known(Conduct), *known(Settings)], "settings")
     name, found = task.protocol(protocol)
-    for option, value in (
-        ("--min-duration", min_duration_s),
-        ("--budget", budget_s),
-        ("--cooldown", cooldown_s),
-        ("--idle", idle_s),
-    ):
-        if value is not None and not 0 <= value < math.inf:
-            raise BadInput(f"{value!r} is not a time", "Give seconds", place=option)
-    settings = _settings(task, found, seed, wishes or {})
+    conduct = asked_for(Conduct(), asked)
+    settings = _settings(task, found, asked)
     chosen, files, findings = _chosen_items(task, name, found, items, settings)
     check_items(chosen, task, str(items) if items is not None else name)
-    if repeats is not None:
-        found = replace(found, repeats=repeats)
-    if min_duration_s is not None:
-        found = replace(found, shortest_s=min_duration_s)
-    if idle_s is not None:
-        found = replace(found, idle_s=idle_s)
     if settings.random_weights is not None:
         findings.append(
             Finding(
@@ -133,53 +95,35 @@ def planned(
     return Plan(
         task=task,
         protocol_name=name,
-        protocol=found,
+        protocol=with_conduct(found, conduct),
         items=chosen,
         files={f"tasks/{task.name}.toml": task.sha256, **files},
         settings=settings,
         findings=tuple(findings),
         quality=tuple(quality),
         workload=workload,
-        exactly=repeats is not None,
-        budget_s=math.inf if budget_s is None else budget_s,
-        cooldown_s=cooldown_s,
+        exactly=conduct.repeats is not None,
+        budget_s=math.inf if conduct.budget_s is None else conduct.budget_s,
+        cooldown_s=conduct.cooldown_s,
     )
 
 
-def _settings(task: TaskFile, protocol: Protocol, seed: int, wishes: Mapping[str, object]) -> Settings:
-    of_protocol = {
-        name: getattr(protocol, name)
-        for name in (
-            *(
-                "batch_size",
-                "concurrency",
-                "request_rate",
-                "max_num_seqs",
-                "max_new_tokens",
-                "min_new_tokens",
-            ),
-            *("max_input_tokens", "reasoning", "dtype"),
-        )
-    }
-    known = {one.name for one in fields(Settings)}
-    for name in wishes:
-        if name not in known:
-            raise BadInput(f"{name[:80]!r} is nothing that can be set", place="settings")
-    wanted = {name: value for name, value in wishes.items() if value is not None}
-    settings = replace(Settings(task=task.kind, seed=seed, **of_protocol), **wanted)  # type: ignore[arg-type]
-    for name in (
-        "batch_size",
-        "concurrency",
-        "request_rate",
-        "max_num_seqs",
-        "max_new_tokens",
-        "max_input_tokens",
-    ):
-        value = getattr(settings, name)
-        if value is not None and not 0 < value < math.inf:
-            raise BadInput(f"{value!r} is not above 0", place=f"--{name.replace('_', '-')}")
+def with_conduct(protocol: Protocol, conduct: Conduct) -> Protocol:
+    """The protocol with the caller's numbers in place of its own."""
+    given = {"repeats": conduct.repeats, "shortest_s": conduct.min_duration_s, "idle_s": conduct.idle_s}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return replace(protocol, **changes)
+
+
+def _settings(task: TaskFile, protocol: Protocol, asked: Mapping[str, object]) -> Settings:
+    of_protocol = {name: getattr(protocol, name) for name in known(OperatingPoint)}
+    settings = asked_for(asked_for(Settings(task=task.kind), of_protocol), asked)
     if (settings.min_new_tokens or 0) > (settings.max_new_tokens or math.inf):
-        raise BadInput("more new tokens at least than at most", place="--min-new-tokens")
+        raise BadInput(
+            f"min new tokens must be at most max new tokens ({settings.max_new_tokens}); got {settings.min_new_tokens}",
+            "Lower the one or raise the other",
+            place="--min-new-tokens",
+        )
     if settings.batch_size > 1 and settings.serves:
         raise BadInput(
             "a batch size and a concurrency or a request rate are asked for",
@@ -240,29 +184,26 @@ def _chosen_items(
 
 
 def load(plan: Plan) -> Load:
-    settings, usual = plan.settings, Settings()
-    told: dict[str, str | int | float | bool] = {}
-    for one in fields(Settings):
-        value = getattr(settings, one.name)
-        if one.name not in _NOT_SETTINGS and value != getattr(usual, one.name):
-            told[one.name] = value.name if isinstance(value, Path) else value
+    """What the record tells of the settings: what it has a key for by that, all else by its name where it was asked for."""
+    settings = plan.settings
+    keys = {one.name for one in fields(Load)}
+    own: dict[str, Any] = {
+        name: getattr(settings, name)
+        for name, one in known(type(settings)).items()
+        if one.option.recorded and name in keys
+    }
+    told: dict[str, Setting] = {
+        one.name: value.name if isinstance(value, Path) else value
+        for one, value in not_default(settings)
+        if one.option.recorded and one.name not in keys
+    }
     told |= {f"option.{name}": _shown(name, value) for name, value in settings.options.items()}
     if plan.workload is not None:
         told["workload"] = plan.workload
-    return Load(
-        items=len(plan.items),
-        batch_size=settings.batch_size,
-        concurrency=settings.concurrency,
-        max_new_tokens=settings.max_new_tokens,
-        seed=settings.seed,
-        request_rate=settings.request_rate,
-        max_num_seqs=settings.max_num_seqs,
-        reasoning=settings.reasoning,
-        settings=told,
-    )
+    return Load(**own, items=len(plan.items), settings=told)
 
 
-def _shown(name: str, value: str | int | float | bool) -> str | int | float | bool:
+def _shown(name: str, value: Setting) -> Setting:
     """An engine's own argument as the record may tell it."""
     if isinstance(value, str):
         return shown(name, value)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from energy_rating.benchmarking.options import not_default
+from energy_rating.benchmarking.settings import OperatingPoint as OperatingPoint
+from energy_rating.benchmarking.settings import Settings as Settings
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Finding, Number
 
@@ -90,59 +93,6 @@ class Workload(Protocol):
         """Lets go of everything. May be called twice, and also while or after ``load`` or ``run`` failed."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """How a protocol and the user want the model run. None: the workload's own default.
-
-    What a workload cannot do and is asked for, it refuses in ``prepared`` with ``refuse(settings, …)``; it never ignores it.
-
-    ``task`` is the hub's name of the task. ``max_input_tokens``: longer inputs are cut there. ``concurrency``: requests that
-    are under way at once. ``request_rate``: requests a second, sent at the times of a Poisson process of ``seed``.
-    ``max_num_seqs``: how many the engine takes at once. ``quantisation``: as the engine names it. ``attention``: likewise.
-    ``random_weights``: a configuration; the model is built from it with random weights. ``trust_remote_code``:
-    ``ORG/NAME@COMMIT``, the one model at the one commit whose own code may run. ``endpoint``: the URL of a server.
-    ``prompt_cache``: what was computed for one request may serve another. ``download``: the network may be used to fetch the
-    model. ``options``: further arguments of the engine, by its own names.
-    """
-
-    task: str = "text-generation"
-    max_new_tokens: int | None = None
-    min_new_tokens: int | None = None
-    max_input_tokens: int | None = None
-    batch_size: int = 1
-    concurrency: int = 1
-    request_rate: float | None = None
-    max_num_seqs: int | None = None
-    seed: int = 0
-    dtype: str | None = None
-    quantisation: str | None = None
-    attention: str | None = None
-    device_map: str | None = None
-    compile: bool = False
-    reasoning: bool | None = None
-    steps: int | None = None
-    height: int | None = None
-    width: int | None = None
-    frames: int | None = None
-    random_weights: Path | None = None
-    trust_remote_code: str | None = None
-    endpoint: str | None = None
-    streaming: bool = True
-    prompt_cache: bool = False
-    download: bool = False
-    command: tuple[str, ...] = ()
-    options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
-
-    @property
-    def serves(self) -> bool:
-        """Whether requests overlap, so that the workload is given all items at once."""
-        return self.concurrency > 1 or self.request_rate is not None
-
-
-# What a workload need not understand: these have no effect where nothing is asked of them, or are the benchmark's own affair.
-_HARMLESS = ("task", "batch_size", "seed", "streaming", "download", "max_new_tokens", "options")
-
-
 def refuse(
     settings: Settings,
     workload: str,
@@ -150,38 +100,38 @@ def refuse(
     understands: Sequence[str],
     options: Sequence[str] | None = None,
     tasks: Sequence[str] | None = None,
+    others: Callable[[str], Sequence[str]] | None = None,
 ) -> None:
     """Refuses what was asked for and this workload has no way to do.
 
     ``understands``: the fields of ``Settings`` that it heeds, beside those that every workload does. ``options``: the engine's
     own arguments that it takes; None: it looks at them itself. ``tasks``: what it can do, as the hub calls it; None: likewise.
+    ``others`` says which workloads understand an option.
 
     Raises:
         BadInput: another field is not at its default, or another task or option is asked for.
     """
     if tasks is not None and settings.task not in tasks:
         raise BadInput(
-            f"the workload {workload} does no {settings.task[:80]}",
+            f"the workload {workload} does not do {settings.task[:80]}",
             f"It does: {', '.join(tasks)}; name another workload with --workload",
             place="--task",
         )
-    for option in settings.options if options is not None else ():
-        if option not in (options or ()):
+    for name in settings.options if options is not None else ():
+        if name not in (options or ()):
             raise BadInput(
-                f"the workload {workload} has no option {option[:80]!r}",
+                f"the workload {workload} has no option {name[:80]!r}",
                 f"There are: {', '.join(options)}" if options else "Leave it out",
                 place="--option",
             )
-    plain = Settings()
-    for name in Settings.__dataclass_fields__:
-        if name in understands or name in _HARMLESS or getattr(settings, name) == getattr(plain, name):
-            continue
-        option = f"--{name.replace('_', '-')}"
-        raise BadInput(
-            f"the workload {workload} has no {name.replace('_', ' ')}",
-            "Leave it out, or name another workload",
-            place=option,
-        )
+    for one, _ in not_default(settings):
+        if one.name not in understands and not one.option.by_all:
+            able = others(one.name) if others is not None else ()
+            raise BadInput(
+                f"the workload {workload} does not understand {one.words}",
+                f"Leave it out, or name a workload that does: {', '.join(able)}" if able else "Leave it out",
+                place=one.flag,
+            )
 
 
 def text_of(item: Item | str) -> str:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from energy_rating.nouns.errors import BadInput
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+
+    from energy_rating.benchmarking.options import Declared, Known
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text.")
+output_dir_option = click.option(
+    "--output-dir",
+    type=click.Path(path_type=Path),
+    help="Folder of the run. Default: one under the state folder.",
+)
+scheme_option = click.option("--scheme", help="Scheme to rate under. Default: the newest.")
 provisional_option = click.option(
     "--provisional",
     is_flag=True,
@@ -20,52 +30,52 @@ provisional_option = click.option(
 )
 
 
-def setting_options(function: Any) -> Any:
-    """The options of ``benchmark`` that are fields of ``Settings``; None is the protocol's, or the workload's own."""
-    whole, above = click.IntRange(1), click.FloatRange(0.0, min_open=True)
-    options = [
-        ("--batch-size", whole, "Items at a time."),
-        ("--concurrency", whole, "Requests that are under way at once."),
-        ("--request-rate", above, "Requests a second, at the times of a Poisson process."),
-        ("--max-num-seqs", whole, "Requests that the engine takes at once."),
-        ("--max-new-tokens", whole, "Tokens of an answer at most."),
-        ("--min-new-tokens", whole, "Tokens of an answer at least."),
-        ("--max-input-tokens", whole, "Tokens of an input at most; longer ones are cut."),
-        ("--dtype", str, "Type of the weights, such as bfloat16."),
-        ("--quantisation", str, "As the engine names it, such as awq or bitsandbytes-4bit."),
-        ("--attention", str, "As the engine names it, such as sdpa."),
-        ("--device-map", str, "As transformers names it, such as auto."),
-        ("--steps", whole, "Steps of denoising."),
-        ("--height", whole, "Of images, in pixels."),
-        ("--width", whole, "Of images, in pixels."),
-        ("--frames", whole, "Of a video."),
-        (
-            "--trust-remote-code",
-            str,
-            "ORG/NAME@COMMIT: the one model whose own code may run, at the one commit.",
-        ),
-        ("--endpoint", str, "URL of an OpenAI-compatible server on this machine."),
-    ]
-    for name, kind, text in reversed(options):
-        function = click.option(name, type=kind, help=text)(function)
-    for name, text in (
-        ("--compile", "Compile the model first."),
-        ("--prompt-cache", "What was computed for one request may serve another."),
-        ("--download", "The model and the items may be fetched from a hub. Without it, no network is used."),
-    ):
-        function = click.option(name, is_flag=True, default=None, help=text)(function)
-    for name, text in (
-        ("--reasoning/--no-reasoning", "Ask the model to think first, or not to; two records of one model."),
-        ("--streaming/--no-streaming", "Have answers streamed, to know when the first token came."),
-    ):
-        function = click.option(name, default=None, help=text)(function)
-    return click.option(
-        "--random-weights",
-        type=click.Path(path_type=Path),
-        metavar="CONFIG",
-        help="Build the model from this configuration (a config.json, or one that ships, such as llama-3.1-8b) with random "
-        "weights: the energy of its architecture. MODEL may then be left out.",
-    )(function)
+WHERE_IT_RUNS = (
+    "Country where it runs, by three letters: goes into the record, and its carbon factor is used. "
+    "Without it no carbon is told."
+)
+
+
+def zone_option(text: str = WHERE_IT_RUNS) -> Callable[[F], F]:
+    """A country; what it is for differs, what it looks like does not."""
+    return click.option("--zone", metavar="FRA", help=text)
+
+
+def strict_option(text: str) -> Callable[[F], F]:
+    """To fail where the result is not good enough for a build; ``text`` says when."""
+    return click.option("--strict", is_flag=True, help=text)
+
+
+def declared_options(*kinds: type[Declared]) -> Callable[[F], F]:
+    """Options of a command from the classes that declare them. None, where nothing was given: nothing is asked for."""
+
+    from energy_rating.benchmarking.options import known  # here: the commands that measure do without
+
+    def with_options(function: F) -> F:
+        for one in reversed([one for kind in kinds for one in known(kind).values() if one.option.help]):
+            function = _option(one)(function)
+        return function
+
+    return with_options
+
+
+def _option(one: Known) -> Callable[[F], F]:
+    if one.kind is bool:
+        flag = f"{one.flag}/--no-{one.flag[2:]}" if one.is_switch else one.flag
+        return click.option(flag, one.name, is_flag=True, default=None, help=one.option.help)
+    kind: Any = one.kind
+    bounds = one.option
+    if one.kind is int:
+        kind = click.INT
+        if (bounds.at_least, bounds.at_most) != (None, None):
+            low, high = (None if bound is None else int(bound) for bound in (bounds.at_least, bounds.at_most))
+            kind = click.IntRange(low, high)
+    elif one.kind is float:
+        low_bound = bounds.at_least if bounds.above is None else bounds.above
+        kind = click.FloatRange(low_bound, bounds.at_most, min_open=bounds.above is not None)
+    elif one.kind is Path:
+        kind = click.Path(path_type=Path)
+    return click.option(one.flag, one.name, type=kind, metavar=bounds.metavar, help=bounds.help)
 
 
 def refuse_a_file(folder: Path | None) -> None:

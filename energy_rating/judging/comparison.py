@@ -344,20 +344,7 @@ def _settings(record: Record, measurement: Measurement, component: Component) ->
                 f"model {what.replace('_', ' ')}".removesuffix(" id"), getattr(model, what)
             )
     if load is not None:
-        for what in (
-            *(
-                "items",
-                "batch_size",
-                "concurrency",
-                "request_rate",
-                "max_num_seqs",
-                "max_new_tokens",
-                "reasoning",
-            ),
-            "seed",
-        ):
-            yield from _shown_setting(what.replace("_", " "), getattr(load, what))
-        for what, value in sorted(load.settings.items()):
+        for what, value in load.told():
             yield from _shown_setting(what.replace("_", " "), value)
     used = {channel.device for channel in record.channels_of(measurement, component)}
     devices = [device for device in record.environment.devices if device.id in used]

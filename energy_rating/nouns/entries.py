@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, get_args
 
@@ -188,6 +188,14 @@ class Load:
             if entry[key] in (None, {}):
                 del entry[key]
         return entry
+
+    def told(self) -> Iterator[tuple[str, Setting]]:
+        """All that is known of it, by name: first what it has a key for, the seed last, then the settings in the order of their names."""
+        own = sorted((one.name for one in fields(self)), key="seed".__eq__)
+        for name, value in ((name, getattr(self, name)) for name in own if name != "settings"):
+            if value is not None:
+                yield name, value
+        yield from sorted(self.settings.items())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

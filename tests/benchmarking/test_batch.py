@@ -22,7 +22,7 @@ from energy_rating.files.record import read_record
 from energy_rating.judging.quality import parse_quality, read_results
 
 TOP = Path(__file__).parents[2]
-OPTIONS = ("task", "concurrency", "batch_size", "dtype", "reasoning", "protocol")
+OPTIONS = ("task", "max_new_tokens", "concurrency", "batch_size", "dtype", "reasoning", "protocol")
 
 # In place of `energy-rating benchmark`: on a virtual clock, 100 W and 1 s a request, however many at once. "bad" fails.
 FAKE = """
@@ -54,7 +54,7 @@ class Fake:
         return {{"request": len(items), "token": 10 * len(items)}}
     def close(self): pass
 gpu = FakeDevice(clock, *constant(100.0))
-run_plan(Fake(), planned(load_task("text-generation"), repeats=3, wishes={{"batch_size": size}}), model=Model(id=model),
+run_plan(Fake(), planned(load_task("text-generation"), repeats=3, batch_size=size), model=Model(id=model),
          output_dir=Path(arguments[arguments.index("--output-dir") + 1]), sensors=[gpu], clock=clock, sleep=clock.sleep)
 """
 
@@ -108,9 +108,25 @@ def test_a_table_of_cells_is_a_batch_too(tmp_path):
     [
         ("b.toml", "", "holds no runs"),
         ("b.toml", "[[runs]]\ntask = 'x'", "names no model"),
-        ("b.toml", "[[runs]]\nmodel = 'x'\ncolour = 'red'", "no option of benchmark"),
-        ("b.toml", "[[runs]]\nmodel = 'x'\ntask = []", "no text, number or list"),
-        ("b.toml", "[[runs]]\nmodel = 'x'\n[runs.task]\na = 1", "no text, number or list"),
+        ("b.toml", "[[runs]]\nmodel = 'x'\ncolour = 'red'", "there is no option 'colour'"),
+        ("b.toml", "[[runs]]\nmodel = 'x'\nbatch-sise = 4", r"Did you mean batch_size\?"),
+        (
+            "b.toml",
+            "[[runs]]\nmodel = 'x'\nbatch-size = [1, 0]",
+            "run 1: batch_size: batch size must be a whole",
+        ),
+        (
+            "b.csv",
+            "model,max-new-tokens\nx,many\n",
+            "max new tokens must be a whole number of at least 1; got 'many'",
+        ),
+        ("b.csv", "model,reasoning\nx,perhaps\n", "reasoning must be true or false; got 'perhaps'"),
+        ("b.toml", "[[runs]]\nmodel = 'x'\ntask = []", r"must be a text, a number or a list of them; got"),
+        (
+            "b.toml",
+            "[[runs]]\nmodel = 'x'\n[runs.task]\na = 1",
+            r"must be a text, a number or a list of them; got",
+        ),
         ("b.toml", "times = 0\n[[runs]]\nmodel = 'x'", "whole number from 1"),
         ("b.toml", "rounds = 2\n[[runs]]\nmodel = 'x'", "not a known key"),
         ("b.toml", "runs = 7", "a list of tables"),
@@ -415,7 +431,11 @@ def test_a_sweep_on_the_command_line_leaves_a_table_and_a_curve(tmp_path):
         (("--batch", "b.toml"), "a batch needs a folder"),
         (("m", "--batch", "b.toml", "--output-dir", "x"), "names its models and settings itself"),
         (("--batch", "b.toml", "--task", "reasoning", "--output-dir", "x"), "are in its file"),
-        (("m", "--sweep", "colour=1,2", "--output-dir", "x"), "no option of benchmark"),
+        (
+            ("m", "--sweep", "batch-size=1,0", "--output-dir", "x"),
+            "batch size must be a whole number of at least 1",
+        ),
+        (("m", "--sweep", "colour=1,2", "--output-dir", "x"), "there is no option 'colour'"),
         (
             ("m", "--workload", "command", "--command", "python -c 1/0", "--idle", "0", "--output-dir", "x"),
             "ZeroDivisionError",

@@ -199,7 +199,7 @@ def test_what_was_cancelled_before_anything_was_measured_is_told_of_the_whole_ru
             return super().run(items)
 
     with pytest.raises(KeyboardInterrupt):
-        go(clock, Cancelled(clock, slots=8), tmp_path / "run", wishes={"concurrency": 8, "batch_size": 1})
+        go(clock, Cancelled(clock, slots=8), tmp_path / "run", concurrency=8, batch_size=1)
     record = load(tmp_path / "run")
     assert "measured" not in record
     (finding,) = (one for one in record.findings if one.code == "cancelled")
@@ -414,7 +414,8 @@ def test_of_serving_only_the_part_counts_in_which_the_server_was_full(clock, tmp
         clock,
         model,
         tmp_path / "run",
-        wishes={"concurrency": 8, "batch_size": 1},
+        concurrency=8,
+        batch_size=1,
         min_duration_s=30.0,
         repeats=3,
     ).record
@@ -434,7 +435,7 @@ def test_of_serving_only_the_part_counts_in_which_the_server_was_full(clock, tmp
 def test_a_stream_is_no_longer_than_the_budget_allows(clock, tmp_path, budget_s):
     model = FakeServer(clock, slots=8)
     wishes = {"concurrency": 8, "batch_size": 1}
-    record = go(clock, model, tmp_path / "run", wishes=wishes, min_duration_s=100.0, budget_s=budget_s).record
+    record = go(clock, model, tmp_path / "run", **wishes, min_duration_s=100.0, budget_s=budget_s).record
     assert record["run"].duration_s <= budget_s + 0.5
     assert record["measured"].n >= 1
 
@@ -446,7 +447,7 @@ def test_what_a_stream_that_only_warms_up_lacks_is_not_held_against_the_measured
             return served(self.log[-len(items) :], concurrency=None)
 
     wishes = {"request_rate": 1.0, "batch_size": 1}
-    record = go(clock, Arriving(clock, slots=2), tmp_path / "run", wishes=wishes, repeats=2).record
+    record = go(clock, Arriving(clock, slots=2), tmp_path / "run", **wishes, repeats=2).record
     assert record["warm-up"].work["request"] == 2, "too few for a steady part"
     assert "no-steady-part" not in {finding.code for finding in record.findings}
 
@@ -481,7 +482,7 @@ class Telling(FakeServer):
 def test_progress_of_a_stream_tells_how_many_requests_are_answered_and_how_long_it_will_take(clock, tmp_path):
     seen = []
     model = Telling(clock, slots=8)
-    wishes = {"wishes": {"concurrency": 8, "batch_size": 1}, "min_duration_s": 100.0, "repeats": 2}
+    wishes = {"concurrency": 8, "batch_size": 1, "min_duration_s": 100.0, "repeats": 2}
     record = go(clock, model, tmp_path / "run", seen=seen, **wishes).record
     within = [
         now
@@ -501,7 +502,7 @@ def test_progress_of_a_stream_tells_how_many_requests_are_answered_and_how_long_
     # Nobody is told where nobody wants to know: nothing wakes up beside what is measured.
     clock = VirtualClock()
     silent = Telling(clock, slots=8)
-    plan = planned(load_task("text-generation"), repeats=2, wishes={"concurrency": 8, "batch_size": 1})
+    plan = planned(load_task("text-generation"), repeats=2, concurrency=8, batch_size=1)
     run_plan(
         silent,
         plan,
@@ -533,7 +534,7 @@ def test_what_a_model_says_it_has_answered_is_never_more_than_it_was_asked(clock
             return super().run(items)
 
     seen = []
-    wishes = {"wishes": {"concurrency": 8, "batch_size": 1}, "min_duration_s": 30.0, "repeats": 1}
+    wishes = {"concurrency": 8, "batch_size": 1, "min_duration_s": 30.0, "repeats": 1}
     go(clock, Boasts(clock, slots=8), tmp_path / "run", seen=seen, **wishes)
     assert any(now.requests for now in seen)
     assert all(now.requests is None or now.requests[0] <= now.requests[1] for now in seen)
@@ -955,7 +956,7 @@ def test_what_was_asked_of_the_engine_is_in_the_record_and_nothing_that_names_th
         "command": ("/home/me/x",),
         "options": {"n_ctx": 4096},
     }
-    record = go(clock, FakeModel(clock), tmp_path / "run", wishes=wishes, workload="a-name", repeats=2).record
+    record = go(clock, FakeModel(clock), tmp_path / "run", **wishes, workload="a-name", repeats=2).record
     assert dict(record.load.settings) == {
         "attention": "sdpa",
         "compile": True,
@@ -976,7 +977,7 @@ def test_random_weights_are_told_and_have_no_quality(clock, tmp_path):
         clock,
         FakeModel(clock),
         tmp_path / "run",
-        wishes={"random_weights": config},
+        random_weights=config,
         quality=[quality],
         repeats=2,
     ).record
@@ -1001,15 +1002,19 @@ def test_quality_stands_beside_the_energy_and_gives_joules_per_right_answer(cloc
 @pytest.mark.parametrize(
     ("wishes", "says"),
     [
-        ({"batch_size": 0}, "--batch-size"),
+        ({"batch_size": 0}, "--batch-size: batch size must be a whole number of at least 1; got 0"),
         ({"batch_size": 4, "concurrency": 4}, "Ask for one of them"),
-        ({"min_new_tokens": 64}, "more new tokens at least than at most"),
-        ({"colour": "red"}, "nothing that can be set"),
+        ({"min_new_tokens": 64}, r"min new tokens must be at most max new tokens \(32\); got 64"),
+        ({"colour": "red"}, "there is no option 'colour'"),
+        ({"batch_sise": 4}, r"Did you mean batch_size\?"),
+        ({"request_rate": float("nan")}, "--request-rate: request rate must be a number above 0"),
+        ({"max_new_tokens": True}, "--max-new-tokens: max new tokens must be a whole number of at least 1"),
+        ({"idle_s": -1}, "--idle: idle must be a number of at least 0 and at most 3600"),
     ],
 )
 def test_wishes_that_cannot_be_granted_are_refused(wishes, says):
     with pytest.raises(BadInput, match=says):
-        planned(load_task("text-generation"), wishes=wishes)
+        planned(load_task("text-generation"), **wishes)
 
 
 def test_a_framework_that_raises_what_it_likes_gives_one_line_and_keeps_what_was_measured(clock, tmp_path):

@@ -383,8 +383,8 @@ def test_a_number_of_tokens_at_least_and_another_at_most_is_refused(gguf: Path) 
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (Settings(task="image-classification"), "does no image-classification"),
-        (Settings(task="question-answering"), "does no question-answering"),
+        (Settings(task="image-classification"), "does not do image-classification"),
+        (Settings(task="question-answering"), "does not do question-answering"),
         (Settings(options={"bogus": 1}), "has no option 'bogus'"),
         (Settings(options={"n_ctx": "many"}), "'many' is no number for n_ctx"),
         (Settings(options={"n_threads": 0}), "0 is not at least 1"),

@@ -142,7 +142,7 @@ def test_what_cannot_be_done_is_one_line(minilm: Path, tmp_path: Path) -> None:
         (
             str(minilm),
             Settings(task="text-generation"),
-            r"^--task: sentence_transformers does no text-generation",
+            r"^--task: sentence_transformers does not do text-generation",
         ),
         (str(minilm), Settings(task="feature-extraction", concurrency=4), r"^--concurrency"),
         (str(tmp_path), Settings(task="feature-extraction"), r"holds no weights"),

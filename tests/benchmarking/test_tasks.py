@@ -306,7 +306,7 @@ def test_items_of_a_hub_are_fetched_only_where_the_user_asks(hub):
     with pytest.raises(BadInput, match="--download"):
         planned(task, protocol="aes-2025-02")
     assert hub.asked == []
-    plan = planned(task, protocol="aes-2025-02", wishes={"download": True})
+    plan = planned(task, protocol="aes-2025-02", download=True)
     assert hub.asked == [("EnergyStarAI/text_generation", None, "train", COMMIT)]
     (told,) = plan.findings
     assert (
@@ -316,8 +316,8 @@ def test_items_of_a_hub_are_fetched_only_where_the_user_asks(hub):
     assert told.severity == "note"
     assert len(plan.items) == 1000
     assert plan.files["datasets/EnergyStarAI/text_generation"] == items_sha256(plan.items)
-    again = planned(task, protocol="aes-2025-02", wishes={"download": True})
-    other = planned(task, protocol="aes-2025-02", wishes={"download": True}, seed=1)
+    again = planned(task, protocol="aes-2025-02", download=True)
+    other = planned(task, protocol="aes-2025-02", download=True, seed=1)
     assert again.items == plan.items
     assert other.items != plan.items
 
@@ -349,14 +349,14 @@ def test_rows_of_a_hub_become_items_whatever_shape_they_have(hub):
 def test_a_hub_that_cannot_be_reached_or_lacks_a_column_gives_one_line(hub, monkeypatch):
     task = load_task("summarization")
     with pytest.raises(EnergyRatingError, match="could not be fetched: Couldn't reach the hub") as caught:
-        planned(task, protocol="aes-2025-02", wishes={"download": True})
+        planned(task, protocol="aes-2025-02", download=True)
     assert "\n" not in str(caught.value)
     hub.tables["EnergyStarAI/summarization"] = FakeTable([{"article": "x"}])
     with pytest.raises(EnergyRatingError, match="no column 'text'.*It has: article"):
-        planned(task, protocol="aes-2025-02", wishes={"download": True})
+        planned(task, protocol="aes-2025-02", download=True)
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(EnergyRatingError, match="datasets is not installed"):
-        planned(task, protocol="aes-2025-02", wishes={"download": True})
+        planned(task, protocol="aes-2025-02", download=True)
 
 
 # ---------------------------------------------------------------------------------------------------------- settings
@@ -367,14 +367,16 @@ def test_a_workload_refuses_options_and_tasks_that_it_does_not_know():
     refuse(asked, "some", understands=())
     with pytest.raises(BadInput, match="--option: the workload some has no option 'n_ctx'"):
         refuse(asked, "some", understands=(), options=("n_threads",))
-    with pytest.raises(BadInput, match="--task: the workload some does no image-classification"):
+    with pytest.raises(BadInput, match="--task: the workload some does not do image-classification"):
         refuse(asked, "some", understands=(), tasks=("text-generation",))
 
 
 def test_a_workload_refuses_what_it_cannot_do():
     refuse(Settings(seed=3, max_new_tokens=9, batch_size=4), "fake", understands=())
     refuse(Settings(dtype="float16"), "fake", understands=("dtype",))
-    with pytest.raises(BadInput, match=r"--random-weights: the workload fake has no random weights"):
+    with pytest.raises(
+        BadInput, match=r"--random-weights: the workload fake does not understand random weights"
+    ):
         refuse(Settings(random_weights=FOLDER), "fake", understands=("dtype",))
 
 

@@ -331,7 +331,7 @@ WRONG: list[tuple[Settings, str]] = [
     (Settings(quantisation="q4"), r"^--quantisation: 'q4' is no quantisation here\. There are: int8, nf4, fp4"),
     (shaped("text-generation", "tiny-llama", quantisation="nf4"), r"^--quantisation: random weights are not quantised"),
     (Settings(options={"num_beams": 4}), r"^--option: 'num_beams' is nothing that can be set here\. There are: chat, do_sample"),
-    (Settings(concurrency=8), r"^--concurrency: the workload transformers has no concurrency"),
+    (Settings(concurrency=8), r"^--concurrency: the workload transformers does not understand concurrency"),
     (Settings(trust_remote_code="yes"), r"^--trust-remote-code: 'yes' does not name a model at a commit\. Such as ORG/NAME@"),
     (Settings(trust_remote_code=f"a/b@{'0' * 40}"), r"^--trust-remote-code: the code of a/b was allowed, and no-such/model is another"),
     (Settings(), r"^no-such/model: there is no such folder, and no such download from the hub\..*--download"),

@@ -301,8 +301,8 @@ def test_what_goes_wrong_is_one_line_and_closing_lets_the_engine_go(fake: Fake, 
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        (Settings(task="image-classification"), r"^--task: vllm does no image-classification here"),
-        (Settings(request_rate=2.0), r"^--request-rate: the workload vllm has no request rate"),
+        (Settings(task="image-classification"), r"^--task: vllm does not do image-classification here"),
+        (Settings(request_rate=2.0), r"^--request-rate: the workload vllm does not understand request rate"),
         (Settings(concurrency=16, max_num_seqs=8), r"^--max-num-seqs: 16 requests at once are more than"),
         (
             Settings(options={"enable_prefix_caching": True}),
@@ -314,7 +314,7 @@ def test_what_goes_wrong_is_one_line_and_closing_lets_the_engine_go(fake: Fake, 
         ),
         (
             Settings(random_weights=Path("tiny-llama")),
-            r"^--random-weights: the workload vllm has no random weights",
+            r"^--random-weights: the workload vllm does not understand random weights",
         ),
     ],
 )

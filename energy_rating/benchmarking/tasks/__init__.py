@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from energy_rating.benchmarking.settings import OperatingPoint
 from energy_rating.benchmarking.tasks.synthetic import picture, sound
 from energy_rating.benchmarking.work import LARGEST_FILE, Item
 from energy_rating.files.shipped import TASKS
@@ -80,8 +81,8 @@ class Synthetic:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Protocol:
-    """How a task is run.
+class Protocol(OperatingPoint):
+    """How a task is run. What a protocol can fix of the operating point, it has from there.
 
     ``items_file`` and ``synthetic`` ship with the package; ``dataset`` is what a hub has. Where a protocol has both, those that
     ship stand in for those of the hub, and the record says so. ``repeats`` windows of at least ``shortest_s`` make up
@@ -93,25 +94,16 @@ class Protocol:
 
     title: str
     source: str
-    batch_size: int = 1
-    concurrency: int = 1
-    request_rate: float | None = None
-    max_num_seqs: int | None = None
     repeats: int = 5
     shortest_s: float = 60.0
     warm_up_items: int = 10
     warm_up_s: float = 3.0
     warm_up_cap_s: float = 300.0
     idle_s: float = 12.0
-    max_new_tokens: int | None = None
-    min_new_tokens: int | None = None
-    max_input_tokens: int | None = None
-    reasoning: bool | None = None
     items: int | None = None
     items_file: str | None = None
     synthetic: Synthetic | None = None
     dataset: Dataset | None = None
-    dtype: str | None = None
     differs: str = ""
 
     @property

@@ -2,9 +2,12 @@
 
 To add a way, put a module here that has::
 
+    UNDERSTANDS = ("max_input_tokens", "dtype")  # the options that it heeds, beside those that every workload does
+
     def prepared(model: str, settings: Settings) -> tuple[Workload, Model]: ...
 
-which checks the model, describes it, loads nothing yet, and raises ``BadInput`` with the remedy where it cannot be run.
+which checks the model, describes it, loads nothing yet, and raises ``BadInput`` with the remedy where it cannot be run. The module
+itself loads no engine: that is looked at also by those who run another workload.
 
 Units of work, so that they mean the same everywhere: ``request`` (an item that was answered), ``token`` (of the output, the thought
 ones among them), ``reasoning_token`` (those of them that were thought), ``input_token`` (of the prompts, as the model sees them),
@@ -17,9 +20,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Sequence
+from typing import Any
 
 from energy_rating.benchmarking.tasks import TaskFile
-from energy_rating.benchmarking.work import Item, Settings, Workload
+from energy_rating.benchmarking.work import Item, Settings, Workload, refuse
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Model
 
@@ -48,12 +52,24 @@ def prepare(name: str, model: str, settings: Settings, items: Sequence[Item] = (
         raise BadInput(
             f"there is no workload {name[:80]!r}", f"There are: {', '.join(workloads())}", place="--workload"
         )
+    module = _module(name)
+    # The workload refuses it too, by itself; here it can be said which of the others would do it.
+    refuse(settings, name, understands=module.UNDERSTANDS, others=understood_by)
     if name not in ELSEWHERE:
         from energy_rating.benchmarking import child  # here, since few need it
 
         return child.prepared(name, model, settings, items)
-    found: tuple[Workload, Model] = importlib.import_module(f"{__name__}.{name}").prepared(model, settings)
+    found: tuple[Workload, Model] = module.prepared(model, settings)
     return found
+
+
+def understood_by(option: str) -> tuple[str, ...]:
+    """The workloads that understand an option, by the name of its field; all of them understand some."""
+    return tuple(name for name in workloads() if option in _module(name).UNDERSTANDS)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def parse_options(options: Sequence[str]) -> dict[str, str | int | float | bool]:

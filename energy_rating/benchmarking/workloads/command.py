@@ -37,6 +37,18 @@ LOOKS_EVERY_S = 0.05
 LONGEST_WAIT_S = 3600.0  # for one call of select; epoll counts milliseconds in 32 bits
 
 
+# The options that it heeds, beside those that every workload does.
+UNDERSTANDS = (
+    "command",
+    "dtype",
+    "min_new_tokens",
+    "max_input_tokens",
+    "reasoning",
+    "concurrency",
+    "max_num_seqs",
+)
+
+
 def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     """The workload for a program, found already; of its model nothing is known but the name that it is given here.
 
@@ -49,15 +61,7 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     refuse(
         settings,
         "command",
-        understands=(
-            "command",
-            "dtype",
-            "min_new_tokens",
-            "max_input_tokens",
-            "reasoning",
-            "concurrency",
-            "max_num_seqs",
-        ),
+        understands=UNDERSTANDS,
         options=(),
     )
     workload = Command(settings.command)

@@ -39,6 +39,10 @@ KEPT_IMAGES = 4
 LARGEST_HEADER = 100_000_000  # bytes, of a safetensors file; the format's own limit
 
 
+# The options that it heeds, beside those that every workload does.
+UNDERSTANDS = ("dtype", "steps", "height", "width", "frames", "random_weights")
+
+
 def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     """The workload for a saved pipeline, and what its files say of it.
 
@@ -53,7 +57,7 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     refuse(
         settings,
         "diffusers",
-        understands=("dtype", "steps", "height", "width", "frames", "random_weights"),
+        understands=UNDERSTANDS,
         options=("fps",),
     )
     dtype = settings.dtype or DTYPES[0]

@@ -58,6 +58,10 @@ LONGEST_QUOTE = 200
 LARGEST_REPLY = 64 << 20  # bytes
 
 
+# The options that it heeds, beside those that every workload does.
+UNDERSTANDS = ("min_new_tokens", "dtype")
+
+
 def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     """The workload for a GGUF file, and what the file says of its model.
 
@@ -70,9 +74,7 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     if importlib.util.find_spec("xllamacpp") is None:
         raise EnergyRatingError("xllamacpp is not installed", INSTALL)
     # Its type is what the file's quantisation is, whatever a protocol names.
-    refuse(
-        settings, "llama_cpp", understands=("min_new_tokens", "dtype"), options=tuple(OPTIONS), tasks=TASKS
-    )
+    refuse(settings, "llama_cpp", understands=UNDERSTANDS, options=tuple(OPTIONS), tasks=TASKS)
     wanted: dict[str, Any] = {}
     for name, value in settings.options.items():
         if isinstance(value, bool) or not isinstance(value, OPTIONS[name]):

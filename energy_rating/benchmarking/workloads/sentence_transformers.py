@@ -34,6 +34,10 @@ INSTALL = (
 TASKS = ("feature-extraction", "sentence-similarity")
 
 
+# The options that it heeds, beside those that every workload does.
+UNDERSTANDS = ("dtype", "max_input_tokens", "attention", "device_map", "compile")
+
+
 def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     """The workload for a saved model, and what its files say of it.
 
@@ -53,11 +57,13 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     refuse(
         settings,
         "sentence_transformers",
-        understands=("dtype", "max_input_tokens", "attention", "device_map", "compile"),
+        understands=UNDERSTANDS,
     )
     if settings.task not in TASKS:
         raise BadInput(
-            f"sentence_transformers does no {settings.task}", f"It does: {', '.join(TASKS)}", place="--task"
+            f"sentence_transformers does not do {settings.task}",
+            f"It does: {', '.join(TASKS)}",
+            place="--task",
         )
     if settings.dtype is not None and settings.dtype not in DTYPES:
         raise BadInput(

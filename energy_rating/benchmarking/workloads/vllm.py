@@ -68,6 +68,13 @@ _OURS = frozenset(
 _NAME_OTHERS = ("hf_config_path", "hf_overrides", "speculative_config")
 
 
+# The options that it heeds, beside those that every workload does.
+UNDERSTANDS = (
+    *("min_new_tokens", "max_input_tokens", "concurrency", "max_num_seqs", "dtype", "quantisation"),
+    *("compile", "reasoning", "trust_remote_code", "prompt_cache"),
+)
+
+
 def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     """The workload for a model in a folder or in the hub's cache.
 
@@ -80,13 +87,12 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     refuse(
         settings,
         "vllm",
-        understands=(
-            *("min_new_tokens", "max_input_tokens", "concurrency", "max_num_seqs", "dtype", "quantisation"),
-            *("compile", "reasoning", "trust_remote_code", "prompt_cache"),
-        ),
+        understands=UNDERSTANDS,
     )
     if settings.task not in TASKS:
-        raise BadInput(f"vllm does no {settings.task} here", f"It does: {', '.join(TASKS)}", place="--task")
+        raise BadInput(
+            f"vllm does not do {settings.task} here", f"It does: {', '.join(TASKS)}", place="--task"
+        )
     if settings.dtype is not None and settings.dtype not in DTYPES:
         raise BadInput(
             f"{settings.dtype!r} is not a type", f"Types are: {', '.join(DTYPES)}", place="--dtype"

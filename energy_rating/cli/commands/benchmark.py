@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from energy_rating.cli.options import json_option, refuse_a_file, setting_options
+from energy_rating.benchmarking.settings import Conduct, Settings
+from energy_rating.cli.options import (
+    declared_options,
+    json_option,
+    output_dir_option,
+    refuse_a_file,
+    scheme_option,
+    strict_option,
+    zone_option,
+)
 from energy_rating.cli.output import as_json_text, is_clean, print_record, progress_line, say, tell
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 
@@ -37,51 +46,12 @@ if TYPE_CHECKING:
     metavar="N",
     help="How many parameters the model has. Default: what MODEL says; most servers do not.",
 )
-@click.option(
-    "--output-dir",
-    type=click.Path(path_type=Path),
-    help="Folder of the run. Default: one under the state folder.",
-)
+@output_dir_option
 @click.option(
     "--items",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Items in place of the protocol's: JSON Lines, lines of text, or a folder of images or sounds.",
-)
-@click.option(
-    "--repeats", type=click.IntRange(1, 1000), help="Exactly so many repeats, in place of the protocol's."
-)
-@click.option(
-    "--min-duration",
-    type=click.FloatRange(0.0, 86400.0),
-    metavar="S",
-    help="Seconds that one repeat takes at least.",
-)
-@click.option(
-    "--budget",
-    type=click.FloatRange(1.0),
-    metavar="S",
-    help="Seconds that the whole may take. The first repeat is made in any case.",
-)
-@click.option(
-    "--cooldown",
-    type=click.FloatRange(0.0, 3600.0),
-    metavar="S",
-    help="Seconds of rest between two repeats, at most: until the devices are as warm as at the start, where they tell that. "
-    "Default: 120, and none where no temperature is told.",
-)
-@click.option(
-    "--idle",
-    type=click.FloatRange(0.0, 3600.0),
-    metavar="S",
-    help="Seconds of idle before and after. Below 10 nothing is told of the idle power.",
-)
-@click.option(
-    "--seed",
-    type=int,
-    default=0,
-    show_default=True,
-    help="Of the model's sampler, of arrival times, of the choice of items.",
 )
 @click.option(
     "--quality",
@@ -103,7 +73,7 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="Further argument of the engine, by its name.",
 )
-@setting_options
+@declared_options(Conduct, Settings)
 @click.option(
     "--sweep",
     metavar="NAME=V1,V2,…",
@@ -115,13 +85,9 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Runs of a TOML or CSV file, in place of MODEL; one process each. Started again, it does what is missing.",
 )
-@click.option(
-    "--zone",
-    metavar="FRA",
-    help="Country where it runs: goes into the record, and its carbon factor is used. Without it no carbon is told.",
-)
-@click.option("--scheme", help="Scheme to rate under. Default: the newest.")
-@click.option("--strict", is_flag=True, help="Exit with 1 when the result is not rated.")
+@zone_option()
+@scheme_option
+@strict_option("Exit with 1 when the result is not rated.")
 @json_option
 def benchmark(
     model: str | None,
@@ -133,12 +99,6 @@ def benchmark(
     parameters: int | None,
     output_dir: Path | None,
     items: Path | None,
-    repeats: int | None,
-    min_duration: float | None,
-    budget: float | None,
-    cooldown: float | None,
-    idle: float | None,
-    seed: int,
     qualities: Sequence[str],
     quality_from: Path | None,
     options: Sequence[str],
@@ -148,7 +108,7 @@ def benchmark(
     scheme: str | None,
     strict: bool,
     as_json: bool,
-    **wishes: Any,
+    **asked: Any,
 ) -> None:
     """Runs a protocol with a model on this machine, and rates the result.
 
@@ -171,10 +131,10 @@ def benchmark(
     from energy_rating.publishing.terminal import ratings, records
 
     if batch is not None or sweep is not None:
-        _many(model, batch, sweep, output_dir, seed, strict, as_json)
+        _many(model, batch, sweep, output_dir, asked["seed"] or 0, strict, as_json)
         return
-    if model is None and wishes["random_weights"] is not None:
-        model = f"random/{wishes['random_weights'].stem}"
+    if model is None and asked["random_weights"] is not None:
+        model = f"random/{asked['random_weights'].stem}"
     if model is None:
         raise click.UsageError("Missing argument 'MODEL'.")
     task = load_task(task_name)
@@ -183,20 +143,12 @@ def benchmark(
         task,
         protocol=protocol,
         items=items,
-        repeats=repeats,
-        min_duration_s=min_duration,
-        budget_s=budget,
-        cooldown_s=cooldown,
-        idle_s=idle,
-        seed=seed,
-        wishes={
-            **wishes,
-            "command": tuple(shlex.split(command_line or "")),
-            "options": parse_options(options),
-        },
         quality=[*quality, *(read_results(quality_from) if quality_from is not None else ())],
+        command=tuple(shlex.split(command_line or "")),
+        options=parse_options(options),
+        **asked,
     )
-    name = workload or workloads.default_workload(task, model, endpoint=wishes["endpoint"])
+    name = workload or workloads.default_workload(task, model, endpoint=asked["endpoint"])
     plan = replace(plan, workload=name)
     rules = load_scheme(scheme)
     if zone is not None:
@@ -261,6 +213,7 @@ def _many(
     """A batch or a sweep: runs it, writes the tables and the curve, prints the table."""
     from energy_rating.benchmarking import batches
     from energy_rating.benchmarking import tables as publisher
+    from energy_rating.benchmarking.options import refuse_unknown
     from energy_rating.files.whole import write_whole
 
     if output_dir is None:
@@ -297,10 +250,7 @@ def _many(
             raise click.UsageError("Missing argument 'MODEL'.")
         swept, _, values = (sweep or "").replace(" ", "").partition("=")
         swept = swept.lstrip("-").replace("-", "_")
-        if swept not in known:
-            raise BadInput(
-                f"{swept[:80]!r} is no option of benchmark", "Such as concurrency=1,8,64", place="--sweep"
-            )
+        refuse_unknown([swept], known, "--sweep")
         entries = batches.swept(model, given, swept, [value for value in values.split(",") if value])
     with _ended_in_order():
         outcomes = batches.run_batch(entries, output_dir, seed=seed, tell=tell)

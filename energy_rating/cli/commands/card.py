@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from energy_rating.cli.commands.rate import print_unchecked
-from energy_rating.cli.options import provisional_option
+from energy_rating.cli.options import provisional_option, scheme_option, zone_option
 from energy_rating.cli.output import say, tell
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 @click.argument("readme", type=click.Path(path_type=Path))
 @click.argument("records", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--label", help="Path of the label's picture as the card is to link it, such as label.png.")
-@click.option(
-    "--zone",
-    metavar="FRA",
-    help="Country of a training run: writes co2_eq_emissions into the metadata. Default: where the record says that it ran.",
+@zone_option(
+    "Country of a training run, by three letters: writes co2_eq_emissions into the metadata. "
+    "Default: where the record says that it ran."
 )
-@click.option("--scheme", help="Scheme to rate under. Default: the newest.")
+@scheme_option
 @provisional_option
 @click.option(
     "--overwrite", is_flag=True, help="Replace a co2_eq_emissions that was not written by this tool."

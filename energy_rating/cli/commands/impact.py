@@ -7,16 +7,14 @@ from pathlib import Path
 import click
 
 from energy_rating.cli.commands.rate import print_unchecked
-from energy_rating.cli.options import json_option
+from energy_rating.cli.options import json_option, zone_option
 from energy_rating.cli.output import as_json_text, say, strays_apart
 
 
 @click.command()
 @click.argument("record", type=click.Path(path_type=Path))
-@click.option(
-    "--zone",
-    metavar="FRA",
-    help="Country whose carbon factor to use, by its three letters. Default: where the record says that it ran.",
+@zone_option(
+    "Country whose carbon factor to use, by three letters. Default: where the record says that it ran."
 )
 @json_option
 def impact(record: Path, zone: str | None, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from energy_rating.cli.commands.rate import print_unchecked
-from energy_rating.cli.options import provisional_option
+from energy_rating.cli.options import provisional_option, scheme_option
 from energy_rating.cli.output import say
 from energy_rating.nouns.errors import BadInput
 
@@ -22,7 +22,7 @@ from energy_rating.nouns.errors import BadInput
     show_default=True,
     help="label.svg or label.png.",
 )
-@click.option("--scheme", help="Scheme to rate under. Default: the newest.")
+@scheme_option
 @provisional_option
 def label(record: Path, output: Path, scheme: str | None, provisional: bool) -> None:
     """Draws the label of a record, as SVG or PNG."""

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from energy_rating.cli.options import json_option, refuse_a_file
+from energy_rating.cli.options import (
+    json_option,
+    output_dir_option,
+    refuse_a_file,
+    strict_option,
+    zone_option,
+)
 from energy_rating.cli.output import is_clean, let_go_of_output, print_record, tell
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import STAGES, Place
@@ -21,11 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
-@click.option(
-    "--output-dir",
-    type=click.Path(path_type=Path),
-    help="Folder of the run. Default: one under the state folder.",
-)
+@output_dir_option
 @click.option(
     "--stage", type=click.Choice(STAGES), default="other", show_default=True, help="What kind of run it is."
 )
@@ -51,11 +53,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds between readings.",
 )
-@click.option(
-    "--zone",
-    metavar="FRA",
-    help="Country where it runs: goes into the record, and its carbon factor is used. Without it no carbon is told.",
-)
+@zone_option()
 @click.option(
     "--region",
     metavar="europe-west9",
@@ -63,7 +61,7 @@ if TYPE_CHECKING:
 )
 @click.option("--provider", metavar="gcp", help="Whose cloud it is: goes into the record, as it is said.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --output-dir.")
-@click.option("--strict", is_flag=True, help="Exit with 1 when a finding degrades the figures.")
+@strict_option("Exit with 1 when a finding degrades the figures.")
 @json_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def measure(

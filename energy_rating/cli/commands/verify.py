@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from energy_rating.cli.options import json_option
+from energy_rating.cli.options import json_option, strict_option
 from energy_rating.cli.output import as_json_text, say
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--strict", is_flag=True, help="Also ask whether the journal itself can be true.")
+@strict_option("Also ask whether the journal itself can be true.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(0.0, 1.0, max_open=True),

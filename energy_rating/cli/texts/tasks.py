@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from energy_rating.benchmarking.options import known
+from energy_rating.benchmarking.settings import OperatingPoint
 from energy_rating.publishing.terminal.layout import WIDTH, entry_lines
 
 if TYPE_CHECKING:
@@ -49,15 +51,6 @@ def task_to_text(value: TaskFile) -> str:
 
 
 _OF_PROTOCOL = (
-    *("items", "items_file", "batch_size", "concurrency", "request_rate", "max_num_seqs", "max_input_tokens"),
-    *(
-        "max_new_tokens",
-        "min_new_tokens",
-        "reasoning",
-        "dtype",
-        "warm_up_items",
-        "warm_up_s",
-        "warm_up_cap_s",
-    ),
-    *("repeats", "shortest_s", "idle_s", "differs"),
+    *("items", "items_file", *known(OperatingPoint)),
+    *("warm_up_items", "warm_up_s", "warm_up_cap_s", "repeats", "shortest_s", "idle_s", "differs"),
 )

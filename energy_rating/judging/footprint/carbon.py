@@ -7,12 +7,12 @@ carbon, water, the embodied share.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from energy_rating.files.libraries import without_stray_prints
+from energy_rating.judging.footprint.countries import near
 from energy_rating.nouns.errors import BadInput, NotMeasured
 from energy_rating.nouns.quantities import JOULES_PER_KWH, Estimate, total
 from energy_rating.nouns.records import RUN, Measurement, Record, Validity, validity
@@ -139,12 +139,11 @@ def _factor(zone: str, *, place: str = "--zone") -> Mapping[str, Any]:
     table = _table()
     found = table.get(zone.upper())
     if found is None or not found.get("carbon_intensity") or not found.get("year"):
-        names = {str(entry.get("country_name", "")).lower(): code for code, entry in table.items()}
-        by_name = names.get(zone.lower())
-        near = [by_name] if by_name else difflib.get_close_matches(zone.upper(), table, n=3, cutoff=0.6)
+        known = {code: str(entry.get("country_name", "")) for code, entry in table.items()}
+        meant = [f"{code} ({known[code]})" for code in near(zone, known)]
         raise BadInput(
             f"there is no carbon factor for the zone {zone[:40]!r}",
-            f"Zones are countries by three letters, such as FRA{'; did you mean ' + ', '.join(near) + '?' if near else ''}",
+            f"Zones are countries by three letters, such as FRA{'; did you mean ' + ' or '.join(meant) + '?' if meant else ''}",
             place=place,
         )
     return found

@@ -77,6 +77,13 @@ TAKEN: Mapping[str, str] = {
 }
 
 
+# The options that it heeds, beside those that every workload does.
+UNDERSTANDS = (
+    *("endpoint", "concurrency", "request_rate", "min_new_tokens", "max_input_tokens", "reasoning"),
+    *("prompt_cache", "dtype"),
+)
+
+
 def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     """The workload for a model that a server on this machine has, and what the server says of it. Asks it nothing to compute.
 
@@ -87,10 +94,7 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     refuse(
         settings,
         "endpoint",
-        understands=(
-            *("endpoint", "concurrency", "request_rate", "min_new_tokens", "max_input_tokens", "reasoning"),
-            *("prompt_cache", "dtype"),
-        ),
+        understands=UNDERSTANDS,
     )
     if settings.endpoint is None:
         raise BadInput("no server is named", "Such as http://127.0.0.1:8000/v1", place="--endpoint")

@@ -24,6 +24,12 @@ from energy_rating.benchmarking.workloads.transformers.workload import Transform
 from energy_rating.nouns.errors import EnergyRatingError
 from energy_rating.nouns.records import Model
 
+# The options that it heeds, beside those that every workload does.
+UNDERSTANDS = (
+    *("min_new_tokens", "max_input_tokens", "dtype", "quantisation", "attention", "device_map"),
+    *("compile", "reasoning", "random_weights", "trust_remote_code"),
+)
+
 
 def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     """The workload for a model in a folder, in the hub's cache or in a GGUF file, or for a configuration with random weights.
@@ -38,10 +44,7 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     refuse(
         settings,
         "transformers",
-        understands=(
-            *("min_new_tokens", "max_input_tokens", "dtype", "quantisation", "attention", "device_map"),
-            *("compile", "reasoning", "random_weights", "trust_remote_code"),
-        ),
+        understands=UNDERSTANDS,
     )
     workload = Transformers(model, settings)
     return workload, workload.described()
