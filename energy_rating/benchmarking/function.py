@@ -141,6 +141,8 @@ def benchmark(
 ) -> Record:
     """Benchmarks any Python function, as the command does with a model: idle, warm up, repeat until sure enough, idle.
 
+    Without a protocol there are 5 repeats of 60 s, and up to 10 until the figure is sure to 0.5 %.
+
     What the function was asked for beyond its items nobody can see. Say it, or the record does not know it: a protocol that fixes the
     length of an answer rates only what says ``max_new_tokens``, and one that fixes the bits of a weight only a model with a ``dtype``.
 
@@ -164,8 +166,6 @@ def benchmark(
         clock: for tests.
         sleep: for tests.
         {settings}
-
-    Without a protocol, there are 5 repeats of 60 s, and up to 10 until the figure is sure to 0.5 %.
 
     Returns:
         The record. The run's folder holds it too, with its journal.
