@@ -331,6 +331,26 @@ def held(results: Results) -> str:
     return text + (f" and {percent(sum(real) / len(real), 0)} of those in real time" if real else "")
 
 
+def in_short(results: Results) -> str:
+    """Five lines, from the same figures as the rest of the page."""
+    lines = goals(results).splitlines()[2:]
+    names = [line.split("|")[1].strip() for line in lines if "**missed**" in line]
+    steps = results.at(OURS, "steps")
+    peers = results.of_peers(
+        lambda label: percent(results.at(label, "steps")["rms"], 1) if results.at(label, "steps") else None
+    )
+    ours = percent(steps["rms"]) if steps else "not measured"
+    return "\n".join(
+        [
+            f"> - **Error where power steps at the edges of a window of 1 s** (rms, in real time): {ours}; {peers}.",
+            f"> - **The 95 % intervals** held the truth in {held(results)}; no other tool here tells one.",
+            f"> - **{sum('| met |' in line for line in lines)} of {len(lines)} goals are met.** Missed: {'; '.join(names) or 'none'}.",
+            "> - **The GPU is a fake** whose truth is known. What it cannot show is the gain of a real sensor, the larger part of any figure's doubt.",
+            "> - **To repeat it**: `python benchmarks/peers.py`; what real cards beside a meter say: [real traces](real-traces.md).",
+        ]
+    )
+
+
 def page(results: Results) -> str:
     accuracy, over = results.accuracy, results.overhead
     named = ", ".join(f"{name} {version}" for name, version in accuracy["versions"].items())
@@ -366,6 +386,8 @@ def page(results: Results) -> str:
 
 What this instrument gets wrong and what it costs, beside three others, on one machine in one run: {named}. This page is written by
 `python benchmarks/peers.py` from the figures in `benchmarks/results/`; nothing on it is typed by hand.
+
+{in_short(results)}
 {quick}
 The GPU is a fake: a `libnvidia-ml` whose power is a known function of time, under each tool's own unmodified binding
 (`tests/fakes/fake_nvml`). Its energy counter ticks every 100 ms, a little early or late as a real one does, its power register shows a mean of

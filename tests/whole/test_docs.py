@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,8 @@ def workplace(tmp_path_factory):
         "import sys, time\nsys.stdin.read()\ntime.sleep(0.1)\nprint('token=20')\n"
     )
     (folder / "README.md").write_text(CARD)
+    # In a clone, which is where the reader stands, the published example is there.
+    shutil.copytree(TOP / "reports" / "example-gpu", folder / "reports" / "example-gpu")
     # The run of the first example, which is Python and is run by the test above; and two runs of the reader's to be compared.
     for name, stage, watts in (
         ("run-1", "fine-tuning", 300),
