@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from energy_rating.files.libraries import has_room
 from energy_rating.measuring import sensors
@@ -20,6 +20,8 @@ from energy_rating.measuring.clock import Clock, MonotonicClock
 from energy_rating.measuring.errands import Errand
 from energy_rating.measuring.run import JournalRun
 from energy_rating.measuring.sensors import Detection, Sensor
+from energy_rating.measuring.settings import RunSettings
+from energy_rating.measuring.windows import State
 from energy_rating.nouns.entries import Load, Model, Place, Task, stage_of
 from energy_rating.nouns.errors import BadInput, EnergyRatingError, NotMeasured
 from energy_rating.nouns.interruptions import pass_on
@@ -111,6 +113,14 @@ class Run(JournalRun):
             where = str(self.folder) if self.folder is not None else "memory only"
             self._lines.append(one_line(self._record, where))
 
+    @classmethod
+    def _elsewhere(cls, settings: RunSettings, run_id: str) -> Self:
+        """What stands in another process for a run that is measured where it began."""
+        run = cls(settings)
+        run.run_id = run_id
+        run._state = State.ELSEWHERE
+        return run
+
     def __reduce__(self) -> tuple[Callable[[str], Run], tuple[str]]:
         """In another process there is nothing of a run but its methods, which do nothing: it is measured where it began."""
         return _inert, (self.run_id,)
@@ -124,19 +134,19 @@ class Run(JournalRun):
         """
         if self._ending is not None:
             self._ending.result()  # whoever stopped it may have been called away meanwhile
-        if self._record is None and self._state == "stopped" and self._trouble is None:
+        if self._record is None and self._state is State.STOPPED and self._trouble is None:
             self._refuse_without_room("the record")
             Errand(self._judge, here=self._is_inside()).result()
             self._say()
         if self._record is None:
             if self._trouble is not None:
                 raise NotMeasured(self._trouble.message, self._trouble.remedy) from self._trouble
-            if self._state == "new":
+            if self._state is State.NEW:
                 raise NotMeasured(
                     "the run has not begun",
                     "Call start(), or use it with the with statement; ask after its end",
                 )
-            if self._state == "elsewhere" or not self._mine():
+            if self._state is State.ELSEWHERE or not self._is_own_process():
                 raise NotMeasured(
                     "this run is measured in the process in which it began", "Ask for the record there"
                 )
@@ -154,11 +164,11 @@ class Run(JournalRun):
         Raises:
             NotMeasured: the run has not started, or the record cannot be made here; says why.
         """
-        if self._state == "stopped":
+        if self._state is State.STOPPED:
             return self.record
-        if self._state != "open":
+        if self._state is not State.OPEN:
             raise NotMeasured("the run has not started", "Call start(), or use it with the with statement")
-        if isinstance(self._clock, MonotonicClock):
+        if isinstance(self.settings.clock, MonotonicClock):
             threading.Event().wait(ONE_UPDATE_S)
 
         def summed_up() -> Record:
@@ -179,7 +189,7 @@ class Run(JournalRun):
         Raises:
             NotMeasured: the run has not started, or the table cannot be made here; says why.
         """
-        if self._state not in ("open", "stopped"):
+        if self._state not in (State.OPEN, State.STOPPED):
             raise NotMeasured("the run has not started", "Call start(), or use it with the with statement")
 
         def read() -> pandas.DataFrame:
@@ -260,8 +270,8 @@ def measure(
         isinstance(count, int | None) for count in (model.parameters, model.active_parameters)
     ):
         raise BadInput("parameters are counted in whole numbers", "Such as int(135e6)", place="model")
-    return Run(
-        stage_of(stage),
+    settings = RunSettings(
+        stage=stage_of(stage),
         model=Model(id=_printable(model)) if isinstance(model, str) else model,
         task=Task(name=_printable(task)) if isinstance(task, str) else task,
         load=load,
@@ -275,6 +285,7 @@ def measure(
         report=report,
         environ=os.environ,
     )
+    return Run(settings)
 
 
 def _place_of(zone: str) -> Place:
@@ -291,7 +302,4 @@ def _printable(text: str) -> str:
 
 @functools.cache  # one a process, so that it says once what it has to say
 def _inert(run_id: str) -> Run:
-    run = measure()
-    run.run_id = run_id
-    run._state = "elsewhere"
-    return run
+    return Run._elsewhere(measure().settings, run_id)

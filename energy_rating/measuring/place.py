@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from energy_rating.files.journal import JOURNAL_NAMES, JournalFile, claim, state_folder
-from energy_rating.measuring.clock import Clock
 from energy_rating.measuring.ranks import local_ranks
 from energy_rating.measuring.sampler import Models
 from energy_rating.measuring.sensors import Detection, Sensor
+from energy_rating.measuring.settings import RunSettings
 from energy_rating.measuring.survey import InTurn
 from energy_rating.nouns.entries import Finding, Severity, plain
 from energy_rating.nouns.errors import EnergyRatingError
@@ -35,20 +35,16 @@ def _given(items: Sequence[str | Sensor | Detection]) -> Detection:
 class Placed:
     """Where a run writes, what its rank measures, and what it says of itself while it writes."""
 
-    run_id: str
-    folder: Path | None
-    _output_dir: Path | None
-    _sensors: Sequence[str | Sensor | Detection] | None
-    _resume: bool
-    _environ: Mapping[str, str]
-    _clock: Clock
-    _zero: float | None
-    _journal: JournalFile | None
-    _lines: list[str]
-    _said: set[str]
-    _told: set[str]
-    _trouble: EnergyRatingError | None
-    _report: Callable[[str], None] | None
+    def __init__(self, settings: RunSettings) -> None:
+        self.settings = settings
+        self.folder: Path | None = None
+        self.run_id = ""
+        self._zero: float | None = None
+        self._journal: JournalFile | None = None
+        self._lines: list[str] = []  # what is to be said at the end
+        self._said: set[str] = set()
+        self._told: set[str] = set()
+        self._trouble: EnergyRatingError | None = None
 
     def _for_rank(self, rank: int) -> tuple[Callable[[], Detection], Models | None, list[Finding]]:
         """What this rank of a host's ranks measures, and what is to be said of that.
@@ -56,7 +52,9 @@ class Placed:
         The first one measures all that it sees. Another one measures nothing, unless Slurm has given each task GPUs of its own,
         which the first does not see.
         """
-        of_its_own = "SLURM_GPUS_PER_TASK" in self._environ and "SLURM_LOCALID" in self._environ
+        of_its_own = (
+            "SLURM_GPUS_PER_TASK" in self.settings.environ and "SLURM_LOCALID" in self.settings.environ
+        )
         if rank > 0 and of_its_own:
             in_turn = InTurn(["nvml", "amdsmi", "intel"])
             return (
@@ -82,7 +80,7 @@ class Placed:
                     )
                 ],
             )
-        ranks = local_ranks(self._environ)
+        ranks = local_ranks(self.settings.environ)
         findings = []
         if ranks > 1 and not of_its_own:
             findings.append(
@@ -93,9 +91,9 @@ class Placed:
                     severity="degrades",
                 )
             )
-        if self._sensors is not None:
-            names = [item for item in self._sensors if isinstance(item, str)]
-            given = _given(self._sensors)
+        if self.settings.sensors is not None:
+            names = [item for item in self.settings.sensors if isinstance(item, str)]
+            given = _given(self.settings.sensors)
             if not names:
                 return lambda: given, None, findings
             in_turn = InTurn(names, given)
@@ -105,19 +103,19 @@ class Placed:
 
     def _open_journal(self, rank: int) -> tuple[JournalFile, list[Finding]]:
         findings: list[Finding] = []
-        wanted = self._output_dir
+        wanted = self.settings.output_dir
         if wanted is not None and rank > 0:
             wanted = wanted.resolve()
             wanted = wanted.with_name(f"{wanted.name or 'run'}-rank{rank}")
         places: list[Path] = [] if wanted is None else [wanted]
         try:
-            places.append(state_folder(self._environ) / self.run_id)
+            places.append(state_folder(self.settings.environ) / self.run_id)
         except RuntimeError as error:  # nobody's home is known
             if is_interruption(error):
                 raise
         for place in places:
             try:
-                resume = self._resume and place is wanted
+                resume = self.settings.resume and place is wanted
                 folder, descriptor, sibling = claim(place, resume=resume)
             except (OSError, ValueError) as error:
                 if is_interruption(error):
@@ -164,7 +162,7 @@ class Placed:
         """The folder was deleted, moved or replaced: what was measured goes to where runs go that name no folder."""
         place = "kept in memory, and dies with the process"
         try:
-            folder, descriptor, _ = claim(state_folder(self._environ) / self.run_id, resume=False)
+            folder, descriptor, _ = claim(state_folder(self.settings.environ) / self.run_id, resume=False)
         except (OSError, ValueError, RuntimeError):
             journal.move(None, None)
             self.folder = None
@@ -193,8 +191,8 @@ class Placed:
         lines, self._lines = self._lines, []
         for line in lines:
             try:
-                if self._report is not None:
-                    self._report(line)
+                if self.settings.report is not None:
+                    self.settings.report(line)
             except Exception as error:  # a closed stderr is no reason to end a training
                 if is_interruption(error, called=None):
                     raise
@@ -206,7 +204,7 @@ class Placed:
             self._say()
 
     def _now(self) -> float:
-        return round(self._clock.now() - self._zero, 6) if self._zero is not None else 0.0
+        return round(self.settings.clock.now() - self._zero, 6) if self._zero is not None else 0.0
 
     def _note_failure(self, name: str, error: Exception) -> None:
         try:

@@ -1,7 +1,7 @@
-"""Sensors, a clock, a sampler and windows make a journal. Touches the machine; judges nothing.
+"""A run from its start to its end: sensors, a clock, a sampler and windows make a journal. Touches the machine; judges nothing.
 
-The user's thread only notes times: an *edge* is a timestamp and one line in the journal. One daemon thread (``sampler``) is
-alone in talking to devices. It reads everything before the run opens and after it closes.
+The user's thread only notes times (``windows``). One daemon thread (``sampler``) is alone in talking to devices. It reads everything
+before the run opens and after it closes.
 
 Nothing in here raises into the program that is measured: what goes wrong is a finding. In a forked child a run is inert.
 """
@@ -10,55 +10,30 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 import mmap
 import os
 import threading
-import weakref
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MethodType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from energy_rating.files.journal import JOURNAL_SCHEMA, JournalFile
+from energy_rating.files.journal import JOURNAL_SCHEMA
 from energy_rating.files.libraries import has_room
 from energy_rating.measuring import environment, nesting, probe
-from energy_rating.measuring.clock import Clock, Ticker
+from energy_rating.measuring.clock import Ticker
 from energy_rating.measuring.errands import Errand
 from energy_rating.measuring.outcomes import outcome_of
-from energy_rating.measuring.place import Placed
-from energy_rating.measuring.quiet import QUIET_LINE_S
 from energy_rating.measuring.ranks import local_rank
-from energy_rating.measuring.reaching import SAME_COUNT, Reached
 from energy_rating.measuring.sampler import Sampler
-from energy_rating.measuring.sensors import Detection, Sensor
-from energy_rating.nouns.entries import (
-    MOST_FAULTS,
-    RUN,
-    Device,
-    Finding,
-    Load,
-    Model,
-    Number,
-    Outcome,
-    Place,
-    Quality,
-    Stage,
-    Task,
-    Window,
-    plain,
-)
+from energy_rating.measuring.settings import RunSettings
+from energy_rating.measuring.windows import BEGUN, State, Windowed
+from energy_rating.nouns.entries import RUN, Device, Finding, Outcome, Quality, plain
 from energy_rating.nouns.errors import EnergyRatingError, NotMeasured
 from energy_rating.nouns.interruptions import Living, is_interruption, pass_on
 
 # How long the user's program ever waits for a device: once at the start, once at the end.
 PATIENCE_S = 1.0
-LONGEST_NAME = 200  # of a window
-
-# What drains a device's queue, and may fail at that.
-QUEUES = ("torch", "jax", "jaxlib", "cupy", "cupy_backends")
 
 # A counter's period that differs by less from what is remembered is the same.
 SAME_PERIOD = 0.02
@@ -72,166 +47,52 @@ def _remembered_s(device: Device) -> float | None:
     return known.period_s if known is not None else None
 
 
-# Runs of this process, or, in a forked child, of its parent.
-_BEGUN: Living[JournalRun] = Living()
-
 # Runs that were begun with start(): whoever runs a cell of a notebook twice has two of them, and only one in hand.
 _STARTED: Living[JournalRun] = Living()
 
 
-# ------------------------------------------------------------------------------------------------------------- a run
-
-
-class _Exit:
-    """``__exit__`` of a window, which knows whether a ``with`` statement took hold of it: that does so before it enters."""
-
-    def __init__(self, function: Callable[..., None]) -> None:
-        self._function = function
-
-    def __get__(self, window: _OpenWindow | None, _: type | None = None) -> Callable[..., None]:
-        if window is None:
-            return self._function
-        window._in_with = True
-        return MethodType(self._function, window)
-
-
-class _OpenWindow:
-    """A window while it is used as a context manager; each use is a window of its own."""
-
-    __slots__ = ("__weakref__", "_in_with", "_keys", "_name", "_run", "_sync")
-
-    def __init__(self, run: JournalRun, name: str, sync: bool) -> None:
-        self._run = run
-        self._name = name
-        self._sync = sync
-        self._in_with = False
-        self._keys: list[tuple[int | None, Window]] = []
-
-    def __enter__(self) -> Window:
-        window = Window(self._name)
-        try:
-            key = self._run._enter(window, self._sync, self if self._in_with else None)
-            self._keys.append((key, window))
-            if key is not None:
-                nesting.enter(window)
-            return window
-        except BaseException:  # of the program: the block is not entered, and nobody will leave it
-            self._keys = [entry for entry in self._keys if entry[1] is not window]
-            self._run._undo(window)
-            raise
-
-    @_Exit
-    def __exit__(self, *_: object) -> None:
-        window = None
-        try:
-            key, window = self._keys.pop() if self._keys else (None, None)
-            if key is not None and window is not None:
-                nesting.leave(window)
-                self._run._leave(key, self._sync)
-        except BaseException:  # likewise: the block is left all the same
-            if window is not None:
-                self._run._undo(window)
-            raise
-
-
-class JournalRun(Placed):
+class JournalRun(Windowed):
     """A run while it is measured: it writes a journal, and nothing else."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        *,
-        model: Model | None,
-        task: Task | None,
-        load: Load | None,
-        files: Mapping[str, str],
-        place: Place | None,
-        output_dir: Path | None,
-        sensors: Sequence[str | Sensor | Detection] | None,
-        period_s: float,
-        resume: bool,
-        clock: Clock,
-        report: Callable[[str], None] | None,
-        environ: Mapping[str, str],
-    ) -> None:
-        self.stage = stage
-        self.model = model
-        self.task = task
-        self.load = load
-        self._files = files
-        self.place = place
-        self._output_dir = output_dir
-        self._sensors = sensors
-        self._period_s = period_s
-        self._resume = resume
-        self._clock = clock
-        self._report = report
-        self._environ = environ
-        self._pid = os.getpid()
-        self._lock = threading.RLock()  # windows: what is open, and the order of their lines in the journal
-        self._sampler: Sampler | None = None
+    def __init__(self, settings: RunSettings) -> None:
+        super().__init__(settings)
         self._ticker: Ticker | None = None
-        self._journal: JournalFile | None = None
-        self._zero: float | None = None
-        self._state: str = "new"
         self._prepared = self._called_off = False
-        self.folder: Path | None = None
-        self.run_id = ""
-        self._open: dict[int, Window] = {}
-        # Who will leave each of the open windows; and those of them who are gone without having done so, called away before they could.
-        self._holders: dict[int, weakref.KeyedRef[int, _OpenWindow]] = {}
-        self._gone: deque[weakref.KeyedRef[int, _OpenWindow]] = deque()
-        # Windows of which the work has not gone up yet: those that are open, and those that others inside them have outlived.
-        self._rising: dict[int, Window] = {}
         self._ending: Errand[None] | None = None
-        self._lines: list[str] = []  # what is to be said at the end
-        self._whole = Window(RUN)  # what was counted at the run itself
-        self._reached = Reached()  # and in its windows
-        self._refused: dict[str, None] = {}  # counts that its windows did not take
-        self._thread: int | None = None  # the one in which it began
-        self._counted: dict[int, dict[str, Number]] = {}
-        self._counted_s = -math.inf
-        self._next = 0
-        self._told_late: set[str] = set()
-        self._told: set[str] = set()
-        self._said: set[str] = set()
-        self._forked: mmap.mmap | None = None  # a byte that forked children share with this process
         self._outcome: Outcome | None = None
-        self._was_left = (
-            False  # by whoever took its items one by one: that is no failure, whatever tells of it
-        )
-        self._trouble: EnergyRatingError | None = None
+        # By whoever took its items one by one: that is no failure, whatever tells of it.
+        self._was_left = False
 
     # -- life
 
     def start(self) -> Self:
         """Opens the run, until ``stop()``. Returns itself; a second call does nothing, and says so, as does one after the end."""
-        if self._state == "open" and self._mine():
+        if self._state is State.OPEN and self._is_own_process():
             self._say_once("this run is going on already; start() does nothing")
         for other in _STARTED:
-            if self._state == "new" and other._state == "open" and other._mine():
+            if self._state is State.NEW and other._state is State.OPEN and other._is_own_process():
                 self._say_once(
                     f"another run that was begun with start() goes on beside this one, until its stop(): {other.folder}"
                 )
         self._start()
-        if self._state == "open":
+        if self._state is State.OPEN:
             _STARTED.add(self)
         return self
 
     def _start(self) -> Self:
-        if self._state == "stopped":
+        if self._state is State.STOPPED:
             self._say_once(
                 "this run has ended and is not begun again: nothing is measured. Make another with measure()"
             )
-        if self._state != "new":
+        if self._state is not State.NEW:
             return self
-        self._state = "failed"
+        self._state = State.FAILED
         try:
             # Python's own functions take some errors of the system as they come, and the program's timeout may be of that type.
             Errand(self._prepare).result()
             self._thread = threading.get_ident()
             nesting.enter(self._whole)
-            self._state = "open"
+            self._state = State.OPEN
         except Exception as error:  # the program that is to be measured goes on unmeasured, and is told
             self._call_off(error)
             pass_on(error, called=None)  # sensors may have been handed in
@@ -250,7 +111,7 @@ class JournalRun(Placed):
             with self._lock:
                 self._prepared = True
                 if self._called_off:
-                    self._let_go()
+                    self._release()
 
     def _call_off(self, error: BaseException) -> None:
         """The run does not come to its start. What is still being prepared is let go once it is there."""
@@ -261,9 +122,9 @@ class JournalRun(Placed):
                 "Make another with measure()",
             )
             if self._prepared:
-                self._let_go()
+                self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         """Ends the sampler and closes the journal of a run that did not come to a start."""
         if self._sampler is not None:
             self._sampler.close()
@@ -281,7 +142,7 @@ class JournalRun(Placed):
         self._pid = os.getpid()
         started = datetime.now(UTC)
         self.run_id = f"{started:%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
-        rank = local_rank(self._environ)
+        rank = local_rank(self.settings.environ)
         self._journal, findings = self._open_journal(rank)
         detecting, models, of_ranks = self._for_rank(rank)
         findings += of_ranks
@@ -289,14 +150,14 @@ class JournalRun(Placed):
             detect=detecting,
             models=models,
             write=self._journal.write,
-            clock=self._clock,
-            period_s=self._period_s,
+            clock=self.settings.clock,
+            period_s=self.settings.period_s,
             hint=_remembered_s,
         )
         sampler.tick = self._note_counts
         self._sampler = sampler
-        self._ticker = self._clock.repeat(sampler.step, PATIENCE_S)
-        self._zero = self._clock.now()
+        self._ticker = self.settings.clock.repeat(sampler.step, PATIENCE_S)
+        self._zero = self.settings.clock.now()
         detection = sampler.open(self._zero)
         if sampler.detection is None:
             findings.append(
@@ -311,14 +172,14 @@ class JournalRun(Placed):
             {
                 "schema": JOURNAL_SCHEMA,
                 "run_id": self.run_id,
-                "stage": self.stage,
-                "model": plain(self.model),
-                "task": plain(self.task),
-                "load": plain(self.load),
+                "stage": self.settings.stage,
+                "model": plain(self.settings.model),
+                "task": plain(self.settings.task),
+                "load": plain(self.settings.load),
                 "channels": [plain(channel) for sensor in detection.sensors for channel in sensor.channels],
                 "environment": plain(described),
-                **({"files": dict(self._files)} if self._files else {}),
-                **({"place": plain(self.place)} if self.place is not None else {}),
+                **({"files": dict(self.settings.files)} if self.settings.files else {}),
+                **({"place": plain(self.settings.place)} if self.settings.place is not None else {}),
                 "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
             },
             *({"finding": plain(finding), "t": 0.0} for finding in (*findings, *detection.findings)),
@@ -327,7 +188,7 @@ class JournalRun(Placed):
         sampler.release()
         self._open[0] = self._whole
         self._next = 1
-        _BEGUN.add(self)
+        BEGUN.add(self)
         try:
             self._forked = mmap.mmap(-1, 1)
         except (OSError, ValueError) as error:  # no memory for it: what a child counts goes unnoticed
@@ -336,7 +197,7 @@ class JournalRun(Placed):
 
     def stop(self, raised: BaseException | None = None) -> None:
         """Closes the run, makes its record and says in one line what was measured. A second call does nothing."""
-        if self._state not in ("open", "stopped") or not self._mine():
+        if self._state not in (State.OPEN, State.STOPPED) or not self._is_own_process():
             return
         if self._ending is None:
             ending = Errand(functools.partial(self._finish, raised), here=self._is_inside())
@@ -344,11 +205,6 @@ class JournalRun(Placed):
                 self._ending = self._ending or ending
         self._ending.result()
         self._say()
-
-    def _is_inside(self) -> bool:
-        """Whether this thread holds a lock of ours: something of the program runs in one of our frames (a finaliser)."""
-        locks: tuple[Any, ...] = (self._lock, self._journal_file.lock)
-        return any(lock._is_owned() for lock in locks)
 
     def _finish(self, raised: BaseException | None) -> None:
         try:
@@ -358,8 +214,8 @@ class JournalRun(Placed):
             self._fail("could not end the run", error)
             return
         finally:
-            self._state = "stopped"
-            self._let_go()
+            self._state = State.STOPPED
+            self._release()
         self._ended()
 
     def _refuse_without_room(self, what: str) -> None:
@@ -460,29 +316,6 @@ class JournalRun(Placed):
             if known_s is None or abs(known_s - period_s) > SAME_PERIOD * period_s:
                 probe.remember(device.id, device.driver, period_s)
 
-    def _unmeasured(self, what: str) -> None:
-        """Something was asked of a run that is not open here; it is said once, where anybody can see it."""
-        if self._state == "stopped":
-            self._say_once(f"this run has ended: {what}")
-        elif self._state == "new":
-            self._say_once(f"this run has not begun: {what}. Call start(), or use it with the with statement")
-        elif self._state == "elsewhere":
-            # What came by a pipe into a forked child finds there the run that it was made from.
-            original = next((run for run in _BEGUN if run.run_id == self.run_id), None)
-            if original is not None and not original._mine():
-                original._counted_elsewhere()
-                return
-            self._say_once(f"this run is measured in the process in which it began: {what}")
-
-    def _counted_elsewhere(self) -> None:
-        """Work was counted in a forked child: the parent is to know it, whose journal the child has no way to write to."""
-        if self._forked is not None:
-            self._forked[0] = 1
-
-    def _mine(self) -> bool:
-        """False in a forked child: the run belongs to the parent, and its locks may be held by threads that are not here."""
-        return os.getpid() == self._pid
-
     def __enter__(self) -> Self:
         return self._start()
 
@@ -534,347 +367,20 @@ class JournalRun(Placed):
         return measured
 
     def _fresh(self) -> Self:
-        return type(self)(
-            self.stage,
-            model=self.model,
-            task=self.task,
-            load=self.load,
-            files=self._files,
-            place=self.place,
-            output_dir=self._output_dir,
-            sensors=self._sensors,
-            period_s=self._period_s,
-            resume=self._resume,
-            clock=self._clock,
-            report=self._report,
-            environ=self._environ,
-        )
-
-    # -- windows
-
-    def window(self, name: str, sync: bool = False) -> _OpenWindow:
-        """A window for ``with``. ``sync``: the devices' queues (torch, jax, cupy) are drained at both edges."""
-        return _OpenWindow(self, name if isinstance(name, str) else str(name), sync)
-
-    def count(self, /, **work: Number) -> None:
-        """Counts work into the windows that are open in this thread or task, and so into the run.
-
-        Of windows of one name inside each other it is the innermost. A thread or task without a window of its own counts into
-        those open where it was started, if that is known (tasks of asyncio, ``asyncio.to_thread``); a plain thread counts into the
-        run alone, and a finding says so where windows are open elsewhere.
-        """
-        if self._state != "open":
-            self._unmeasured("what is counted is in no figure")
-            return
-        if not self._mine():
-            self._counted_elsewhere()
-            return
-        inside, own = nesting.here(self._whole)
-        if own:
-            names: set[str] = set()
-            for window in reversed(own):
-                if window.name not in names:
-                    names.add(window.name)
-                    window.count_through(work)
-            top = own[0]
-            while top.above is not None:
-                top = top.above
-            top.count_through(work)
-            return
-        self._whole.count(**work)
-        if not (inside or threading.get_ident() == self._thread) and len(self._open) > 1:
-            self._tell_once(
-                "counted-into-the-run",
-                "a thread without a window of its own counted work while windows were open elsewhere; it is in the run's work "
-                "and in none of theirs",
-                "Count into the window itself (window.count), or open one in that thread",
-            )
-
-    def _work_of_run(self) -> tuple[dict[str, Number], list[str]]:
-        """The run's work up to now, and what was told twice and differently (see ``reaching``)."""
-        with self._lock:
-            work, apart = self._reached.work_of_run(self._whole, self._rising)
-            # Sums of the same fractions in another order differ in the last digit; a count only grows.
-            for unit, before in self._counted.get(0, {}).items():
-                if before * (1 - SAME_COUNT) <= work.get(unit, 0) < before:
-                    work[unit] = before
-        return work, apart
-
-    def note(self, name: str, start_s: float, end_s: float, work: Mapping[str, Number] | None = None) -> None:
-        """A window that is over: what somebody else timed, such as the server of a model.
-
-        ``start_s`` and ``end_s`` are seconds of the run's clock (``time.monotonic()``, which is the same in every process of a
-        machine). Times before the run or in the future become those of the run; a window that has no part in the run is in no figure. Readings are dense for a minute after an
-        edge; a window that is noted later than that is known as well as one reading a second tells.
-
-        ``work`` is that of the window alone, and does not reach the run: whatever was noted afterwards stands inside no other window, and
-        the same work may have been counted by those of its time. Count it at the run too (``run.count``), if nobody else does.
-        """
-        if self._state != "open" or not self._mine():
-            return
-        try:
-            window = Window(name if isinstance(name, str) else str(name))
-            window.count(**(work or {}))
-            with self._lock:
-                now, zero = self._edge(), self._zero or 0.0
-                if not start_s <= end_s < math.inf:
-                    raise ValueError("a window ends after it began")
-                start = min(max(round(start_s - zero, 6), 0.0), now)
-                end = min(max(round(end_s - zero, 6), start), now)
-                if end_s < zero or start_s - zero > now or (start == end and start_s < end_s):
-                    self._note_outside(window.name)
-                    return
-                try:
-                    key = self._open_window(window, sync=False, at=start)
-                    if key is not None:
-                        self._close(key, end)
-                except BaseException:  # of the program; what is begun is brought to its end
-                    self._undo(window, end)
-                    raise
-        except Exception as error:  # as below
-            pass_on(error)
-            self._note_failure(str(name), error)
-
-    def _note_outside(self, name: str) -> None:
-        self._tell_once(
-            "noted-outside-the-run",
-            f"a window {name[:LONGEST_NAME]!r} was noted that lies wholly before the run or in its future; it is in no figure",
-            "Give its times by time.monotonic() of this machine",
-        )
-
-    def _enter(self, window: Window, sync: bool, holder: _OpenWindow | None) -> int | None:
-        if self._state != "open":
-            if self._state == "elsewhere":
-                window.closed(lambda _: self._unmeasured("what is counted is in no figure"))
-            else:
-                self._unmeasured("a window of it is not measured")
-            return None
-        if not self._mine():
-            window.closed(lambda _: self._counted_elsewhere())
-            return None
-        try:
-            return self._open_window(window, sync, holder=holder)
-        except Exception as error:  # a window that cannot be noted is no reason to end a training
-            pass_on(error)
-            self._note_failure(window.name, error)
-            return None
-
-    def _undo(self, window: Window, at: float | None = None) -> None:
-        """Leaves a window, if it is open: something of the program came between."""
-        with self._lock:
-            for key, one in tuple(self._open.items()):
-                if one is window and self._sampler is not None:
-                    self._close(key, self._edge() if at is None else at)
-
-    def _leave_deserted(self) -> None:
-        """Leaves the windows that nobody will leave any more: whoever was to do so is gone."""
-        with self._lock:
-            while self._gone:
-                key = self._gone[0].key
-                if key in self._open:
-                    self._undo(self._open[key])
-                self._holders.pop(key, None)
-                del self._gone[0]
-
-    def _open_window(
-        self, window: Window, sync: bool, at: float | None = None, holder: _OpenWindow | None = None
-    ) -> int | None:
-        if sync:
-            self._drain(window)
-        name = window.name
-        if not name.isprintable() or len(name) > LONGEST_NAME or name != name.strip():
-            name = "".join(character if character.isprintable() else " " for character in name)
-            name = name[:LONGEST_NAME].strip()
-        with self._lock:
-            if self._state != "open" or self._sampler is None:
-                return None
-            if name != window.name or not name or name == RUN:
-                window.name = f"{name}-window" if name == RUN else name or "window"
-                self.tell(
-                    "window-renamed",
-                    f"a window had to be called {window.name!r}",
-                    "Give it a short printable name",
-                )
-            if self._gone:
-                self._leave_deserted()
-            key, self._next = self._next, self._next + 1
-            now = self._edge() if at is None else at
-            window.of, window.key = self._whole, key
-            if at is None:
-                self._place(window)
-            above = window.above
-            own = above is not None and above is self._reached.own
-            if holder is not None:
-                self._holders[key] = weakref.KeyedRef(holder, self._gone.append, key)
-            journal = self._journal_file
-            block, put = journal.block({"open": key, "name": window.name, "t": now}), journal.put
-            # All or nothing: Python looks for signals after a call, where a function begins and where it jumps back, and so nothing of
-            # the program's can come between these.
-            self._open[key] = window
-            if above is not None:
-                self._rising[key] = window
-                above.holding += 1
-                self._reached.own_open += own
-            put(block)
-            journal.flush()
-        return key
-
-    def _place(self, window: Window) -> None:
-        """Where a window stands that is opened here: inside which others, and in whose thread or task.
-
-        One that was noted afterwards stands nowhere: its work may have been counted by the windows of its time.
-        """
-        inside, around = nesting.here(self._whole)
-        self._reached.place(window, around, own=inside or threading.get_ident() == self._thread)
-
-    def _edge(self) -> float:
-        """The time now, since the run's start; readings around it are kept."""
-        assert self._sampler is not None
-        now = self._clock.now()
-        self._sampler.edge(now)
-        return round(now - (now if self._zero is None else self._zero), 6)
-
-    def _leave(self, key: int, sync: bool) -> None:
-        if self._state != "open" or not self._mine() or key not in self._open:
-            return
-        try:
-            if sync:
-                self._drain(self._open[key])
-            with self._lock:
-                if self._state != "open" or self._sampler is None or key not in self._open:
-                    return
-                self._close(key, self._edge())
-        except Exception as error:  # as above
-            pass_on(error)
-            self._note_failure("a window", error)
-
-    def _close(self, key: int, now: float) -> None:
-        window = self._open[key]
-        window.closed(self._counted_late)
-        apart: list[str] = []
-        if window is self._whole:
-            work, apart = self._work_of_run()
-            self._refused.update(dict.fromkeys(self._reached.faults()))
-        else:
-            work = window.figure()
-        above = window.above
-        # Windows inside that outlive it still have work to hand up.
-        rises = above is not None and not window.holding
-        waits = (window.rises(), not window.holds_name_around) if rises else None
-        own = above is not None and above is self._reached.own
-        journal = self._journal_file
-        entry: dict[str, Any] = {"close": key, "t": now, "work": work}
-        if above is not None and above.of is None and work:
-            # An outermost one. Should the process be killed now, its run knows no less than its windows do.
-            entry["run"] = self._work_of_run()[0]
-        block, put = journal.block(entry), journal.put
-        # All or nothing, as above.
-        del self._open[key]
-        self._reached.own_open -= own
-        if rises and above is not None and waits is not None:
-            above.waiting[key] = waits
-            above.holding -= 1
-            del self._rising[key]
-        put(block)
-        self._counted.pop(key, None)
-        self._holders.pop(key, None)
-        if above is not None:
-            self._rise(above)
-            for unit, here, inside in window.contradicted():
-                if inside <= here * (1 + SAME_COUNT):
-                    continue
-                differs = (
-                    f"{unit}: {here:,.12g} in a window {window.name!r}, {inside:,.12g} in windows inside it"
-                )
-                self._reached.tell_apart(differs)
-        journal.flush()
-        if apart:
-            self.tell(
-                "counts-disagree",
-                f"the same unit was counted twice, and differently ({'; '.join(apart[:3])})",
-                "Count each unit in one place: at the run, in its outermost windows, or in those inside them",
-                "degrades",
-                RUN,
-            )
-        faults = window.faults()
-        if window is self._whole:  # what did not reach a window did not reach the run
-            faults = tuple(dict.fromkeys((*faults, *self._refused)))
-        elif above is not None and len(self._refused) < MOST_FAULTS:
-            self._refused.update(dict.fromkeys(faults))
-        if faults:
-            self.tell(
-                "count-refused",
-                f"counts that are no number of at least 0 were left out: {', '.join(faults[:3])}",
-                "Count finite numbers, not below zero",
-                "degrades",
-                window.name,
-            )
-
-    def _rise(self, window: Window) -> None:
-        """Hands up the work of windows that were left before those inside them, now that these were left as well."""
-        while window.key in self._rising and window.left and not window.holding and window.above is not None:
-            above, waits = window.above, (window.rises(), not window.holds_name_around)
-            # All or nothing, as above.
-            above.waiting[window.key] = waits
-            above.holding -= 1
-            del self._rising[window.key]
-            window = above
-
-    def _counted_late(self, window: Window) -> None:
-        """Somebody counted into a window that was left already."""
-        if self._state == "open" and self._mine() and window.name not in self._told_late:
-            self._told_late.add(window.name)
-            self.tell(
-                "count-refused",
-                f"work was counted into {window.name!r} after it was left; it is in no figure",
-                "Count inside the with block",
-                "degrades",
-                window.name,
-            )
-
-    def _drain(self, window: Window) -> None:
-        from energy_rating.measuring.queues import drain_queues  # here, since few ask for it
-
-        try:
-            drain_queues()
-        except Exception as error:  # it is the user's own failure, and the user's next call will raise it
-            if is_interruption(error, called=QUEUES):
-                raise
-            self.tell(
-                "sync-failed",
-                f"draining the devices' queues failed ({type(error).__name__})",
-                "",
-                "note",
-                window.name,
-            )
-
-    def _note_counts(self, now: float) -> None:
-        """Once a second, what open windows have counted so far, so that a killed run still knows its work."""
-        if now - self._counted_s < QUIET_LINE_S or self._state != "open":
-            return
-        self._counted_s = now
-        if self._gone:
-            self._leave_deserted()
-        for key, window in tuple(self._open.items()):
-            work = self._work_of_run()[0] if window is self._whole else window.figure()
-            if work and self._counted.get(key) != work:
-                with self._lock:
-                    if key in self._open:
-                        self._counted[key] = work
-                        self._journal_file.write({"count": key, "t": self._now(), "work": work})
+        return type(self)(self.settings)
 
     def judged(self, quality: Quality) -> None:
         """Writes down how good the answers were, for the record; nothing here finds that out."""
-        if self._state == "open" and self._mine() and self._journal is not None:
+        if self._state is State.OPEN and self._is_own_process() and self._journal is not None:
             self._journal.write({"quality": plain(quality), "t": self._now()})
 
     # -- where it stands
 
     def elapsed_s(self) -> float:
         """Seconds since the run opened; 0 before."""
-        return self._now() if self._state in ("open", "stopped") else 0.0
+        return self._now() if self._state in (State.OPEN, State.STOPPED) else 0.0
 
     @property
     def journal(self) -> Path | None:
         """The journal's file; None while there is none, or when it is only in memory."""
-        return self._journal_file.path if self._state in ("open", "stopped") else None
+        return self._journal_file.path if self._state in (State.OPEN, State.STOPPED) else None

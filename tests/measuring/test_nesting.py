@@ -32,7 +32,7 @@ def run(tmp_path):
 
 
 def ended(run):
-    run._clock.sleep(4)
+    run.settings.clock.sleep(4)
     run.stop()
     return run.record
 
@@ -223,7 +223,7 @@ def test_of_windows_of_one_name_inside_each_other_each_reaches_the_run(run):
 
 
 def test_two_runs_do_not_share_their_windows(run, tmp_path):
-    inner = measure("other", output_dir=tmp_path / "inner", sensors=[], clock=run._clock, report=None)
+    inner = measure("other", output_dir=tmp_path / "inner", sensors=[], clock=run.settings.clock, report=None)
     with inner, run.window("outer's"), inner.window("inner's"):
         run.count(token=1)
         inner.count(token=10)
@@ -296,7 +296,7 @@ def test_a_count_that_is_refused_in_a_window_is_missed_by_the_run_as_well(run, w
 def test_counts_that_disagree_are_told_and_those_at_the_run_stand(run):
     for _ in range(4):
         with run.window("step") as step:
-            run._clock.sleep(1)
+            run.settings.clock.sleep(1)
             step.count(token=5)
     run.count(token=25)
     record = ended(run)
@@ -358,9 +358,9 @@ def test_work_of_threads_inside_a_window_that_counts_nothing_reaches_the_run(run
 
 def test_a_window_that_is_noted_afterwards_does_not_count_twice(run):
     with run.window("serving") as window:
-        run._clock.sleep(2)
+        run.settings.clock.sleep(2)
         window.count(request=4)
-    now = run._clock.now()
+    now = run.settings.clock.now()
     run.note("steady", now - 1, now, {"request": 2})
     assert ended(run)["run"].work == {"request": 4}
 
@@ -373,7 +373,7 @@ def test_a_killed_run_knows_the_work_of_its_windows(run):
         window.count(token=5)
     with run.window("step") as window:
         window.count(token=7)
-        run._clock.sleep(3)  # the sampler writes down what has been counted so far
+        run.settings.clock.sleep(3)  # the sampler writes down what has been counted so far
         with run._journal_file.stream() as stream:
             record = summarise_journal(read_journal_from(stream, place="the journal"))
     assert record["run"].work == {"token": 12}
@@ -393,10 +393,10 @@ def test_what_is_counted_inside_a_window_reaches_the_run_beside_windows_that_cou
     with run.window("train"):
         for _ in range(10):
             with run.window("step") as step:
-                run._clock.sleep(1)
+                run.settings.clock.sleep(1)
                 step.count(token=10)
     with run.window("eval") as evaluation:
-        run._clock.sleep(2)
+        run.settings.clock.sleep(2)
         evaluation.count(token=5)
     record = ended(run)
     assert record["run"].work == {"token": 105}
@@ -419,7 +419,7 @@ def test_at_every_level_the_work_of_inner_windows_stands_for_units_that_nothing_
 def test_a_window_that_counts_less_than_those_inside_it_is_told(run):
     with run.window("epoch") as epoch:
         with run.window("step") as step:
-            run._clock.sleep(2)
+            run.settings.clock.sleep(2)
             step.count(token=8)
         epoch.count(token=5)
     record = ended(run)
@@ -452,12 +452,12 @@ def test_a_window_that_outlives_the_one_around_it_still_reaches_the_run(run):
 
 def test_the_work_of_a_run_does_not_fall_where_its_total_is_told_at_the_end(run):
     with run.window("warm-up") as window:
-        run._clock.sleep(2)
+        run.settings.clock.sleep(2)
         window.count(token=5)
     with run.window("measured") as window:
-        run._clock.sleep(4)
+        run.settings.clock.sleep(4)
         window.count(token=30)
-    run._clock.sleep(2)
+    run.settings.clock.sleep(2)
     run.count(token=30)
     record = ended(run)
     assert record["run"].work == {"token": 35}
@@ -475,7 +475,7 @@ def test_threads_are_held_against_the_windows_of_their_own_time_alone(run):
             for future in [pool.submit(request) for _ in range(30)]:
                 future.result()
         with run.window("summary") as window:
-            run._clock.sleep(1)
+            run.settings.clock.sleep(1)
             window.count(token=7)
     record = ended(run)
     assert record["run"].work == {"token": 2 * (30 * 20 + 7)}
@@ -489,7 +489,7 @@ def test_work_that_threads_and_the_windows_of_their_time_tell_differently_is_tol
 
     with run.window("load") as load:
         in_a_thread(request)
-        run._clock.sleep(2)
+        run.settings.clock.sleep(2)
         load.count(token=15)
     with run.window("load") as load:
         load.count(token=9)
@@ -552,7 +552,7 @@ def test_the_work_of_a_run_never_falls_and_each_count_is_in_it_once(run, seed):
             case "thread":
                 in_a_thread(of_thread)
             case "sleep":
-                run._clock.sleep(dice.choice([0.01, 0.4, 1.2]))
+                run.settings.clock.sleep(dice.choice([0.01, 0.4, 1.2]))
         work, _ = run._work_of_run()
         for unit, total in counted.items():
             assert work.get(unit, 0) <= total * (1 + 1e-12)
@@ -568,7 +568,7 @@ def test_the_work_of_a_run_never_falls_and_each_count_is_in_it_once(run, seed):
 
 
 def test_a_window_that_is_noted_wholly_outside_the_run_is_in_no_figure(run):
-    now = run._clock.now()
+    now = run.settings.clock.now()
     run.note("request", now - 3, now - 1, {"token": 3})
     run.note("request", now - 60, now - 50, {"token": 3})
     run.note("request", now + 50, now + 60, {"token": 3})
