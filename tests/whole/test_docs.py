@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ from energy_rating.cli import cli
 
 TOP = Path(__file__).parents[2]
 DOCUMENTS = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
-LINKING = [*DOCUMENTS, *(TOP / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"))]
-LINKING += [TOP / folder / "README.md" for folder in ("benchmarks", "hardware_profiles")]
+FOLDERS = ("benchmarks", "docs", "energy_rating", "examples", "hardware_profiles", "reports", "tests")
+LINKING = sorted({*TOP.glob("*.md"), *(path for folder in FOLDERS for path in (TOP / folder).rglob("*.md"))})
 
 CARD = "---\nlicense: mit\nlanguage: no\n---\n\n# A model\n"
 
@@ -136,6 +137,30 @@ def anchor(heading: str) -> str:
     return "".join(sign for sign in words if sign.isalnum() or sign in " -_").replace(" ", "-")
 
 
+FILES = [named(path) for folder in FOLDERS for path in (TOP / folder).rglob("*.py")]
+
+
+@pytest.mark.parametrize("document", LINKING, ids=named)
+def test_a_file_of_the_code_that_a_document_names_is_there(document):
+    for name in re.findall(r"`([\w./-]+\.py)`", without_code(document)):
+        if name not in ("train.py", "generate.py"):  # the reader's own
+            assert any(f"/{file}".endswith(f"/{name}") for file in FILES), name
+
+
+def test_every_wing_of_the_package_stands_in_the_architecture():
+    told = (TOP / "docs" / "architecture.md").read_text()
+    for folder in (TOP / "energy_rating").iterdir():
+        if (folder / "__init__.py").is_file():
+            assert f"| `{folder.name}/` |" in told, folder.name
+
+
+def test_every_document_stands_in_the_list_of_documents():
+    told = (TOP / "docs" / "README.md").read_text()
+    for document in (TOP / "docs").glob("*.md"):
+        if document.name != "README.md":
+            assert f"({document.name})" in told or f"({document.name}#" in told, document.name
+
+
 @pytest.mark.parametrize("document", LINKING, ids=named)
 def test_links_in_the_documents_lead_somewhere(document):
     text = without_code(document)
@@ -147,3 +172,23 @@ def test_links_in_the_documents_lead_somewhere(document):
         assert path.exists(), target
         if place and path.suffix == ".md":
             assert place in map(anchor, re.findall(r"^#+ (.+)$", without_code(path), re.M)), target
+
+
+def targets(document: Path) -> list[Path]:
+    """The files that a document leads to, in this repository."""
+    text = without_code(document)
+    found = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    files = [target.partition("#")[0] for target in found if not re.match(r"https?:|mailto:", target)]
+    return [(document.parent / file).resolve() for file in files if file]
+
+
+def test_what_the_documents_lead_to_is_in_the_source_distribution_too():
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())
+    included = [TOP / name for name in project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]]
+
+    def ships(path: Path) -> bool:
+        return any(path == one or one in path.parents for one in included)
+
+    for document in filter(ships, LINKING):
+        for path in targets(document):
+            assert ships(path), f"{named(document)} leads to {path.relative_to(TOP)}"
