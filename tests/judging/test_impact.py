@@ -14,6 +14,7 @@ from energy_rating import BadInput, NotMeasured, measure
 from energy_rating.cli import cli
 from energy_rating.files.record import read_record, write_record
 from energy_rating.judging.footprint.carbon import footprint
+from energy_rating.judging.footprint.countries import THREE_OF_TWO, near
 from energy_rating.judging.profiles import is_example
 from energy_rating.nouns.records import Finding, Place
 from energy_rating.publishing import words
@@ -57,11 +58,37 @@ def test_the_doubt_of_the_energy_is_the_doubt_of_the_carbon(record):
 
 @pytest.mark.parametrize(
     ("zone", "says"),
-    [("France", "did you mean FRA"), ("XXX", "no carbon factor"), ("", "no carbon factor"), ("FRAA", "FRA")],
+    [
+        ("France", r"did you mean FRA \(France\)\?"),
+        ("FR", r"did you mean FRA \(France\)\?"),
+        ("de", r"did you mean DEU \(Germany\)\?"),
+        ("US-CA", r"did you mean USA \(United States\)\?"),
+        (" uk ", r"did you mean GBR \(United Kingdom\)\?"),
+        ("Untied States", r"did you mean USA"),
+        ("korea", r"did you mean KOR \(South Korea\)\?"),
+        ("congo", r"COG \(Congo\)"),
+        ("XXX", "no carbon factor"),
+        ("", "no carbon factor"),
+        ("FRAA", "FRA"),
+    ],
 )
 def test_an_unknown_zone_is_refused_with_help(record, zone, says):
     with pytest.raises(BadInput, match=says):
         footprint(record, zone=zone)
+
+
+def test_two_letters_stand_for_the_country_that_its_three_letters_stand_for():
+    assert len(THREE_OF_TWO) == 249
+    assert len(set(THREE_OF_TWO.values())) == 249
+    assert {len(code) for code in THREE_OF_TWO} == {2}
+    names = {"CHE": "Switzerland", "SWE": "Sweden", "ZAF": "South Africa"}
+    assert [near(code, names) for code in ("CH", "se", "ZA", "SA", "FR")] == [
+        ("CHE",),
+        ("SWE",),
+        ("ZAF",),
+        (),
+        (),
+    ]
 
 
 def test_no_energy_has_no_carbon(tmp_path):
