@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -24,7 +24,6 @@ from energy_rating.measuring import processes
 from energy_rating.measuring.sensors import Detection
 from energy_rating.measuring.sensors.nvml.binding import (
     ACCURACY,
-    NEW_DRIVER,
     Query,
     Reason,
     described,
@@ -33,8 +32,23 @@ from energy_rating.measuring.sensors.nvml.binding import (
 )
 from energy_rating.measuring.sensors.nvml.gpu import NvmlGpu
 from energy_rating.measuring.sensors.nvml.library import ASLEEP, held_by_driver
-from energy_rating.measuring.sensors.nvml.probing import AVERAGED_PERIOD_S, INSTANT_PERIOD_S, Module, Probing
-from energy_rating.measuring.sensors.nvml.said import about_the_list, none_visible, not_measured
+from energy_rating.measuring.sensors.nvml.probing import (
+    AVERAGED_PERIOD_S,
+    INSTANT_PERIOD_S,
+    Module,
+    Probe,
+    Probing,
+)
+from energy_rating.measuring.sensors.nvml.said import (
+    about_mig,
+    about_module,
+    about_own,
+    about_the_list,
+    asleep,
+    described_unreadably,
+    none_visible,
+    not_measured,
+)
 from energy_rating.measuring.visible_devices import PresentGpu, visible_gpus
 from energy_rating.nouns.entries import Channel, Component, Device, Finding, Method
 from energy_rating.nouns.errors import SensorUnavailable
@@ -67,16 +81,16 @@ def detect(
         SensorUnavailable: no driver, no GPU, none visible to this process, or all of them sleep.
     """
     held = held_by_driver(pci)
-    asleep = {address for address, status in held.items() if status == "suspended"}
-    if asleep and len(asleep) == len(held):
+    sleeping = {address for address, status in held.items() if status == "suspended"}
+    if sleeping and len(sleeping) == len(held):
         raise SensorUnavailable(
             "the GPU sleeps, and is not woken to be measured" if len(held) == 1 else "all GPUs sleep",
             "Start the GPU's work before the measurement, or keep it awake meanwhile: "
-            f"echo on | sudo tee /sys/bus/pci/devices/{min(asleep)}/power/control",
+            f"echo on | sudo tee /sys/bus/pci/devices/{min(sleeping)}/power/control",
         )
     driver = _Opening(load(), environ=environ, pci=pci, proc=proc)
     try:
-        if asleep:
+        if sleeping:
             present, unanswered, count = driver.present_at(held)
         else:
             present, unanswered, count = driver.present()
@@ -119,163 +133,45 @@ class _Opening(Probing):
         """The sensor of that GPU, what it is, and what has to be said about it."""
         label = f"GPU {number} ({gpu.name})"
         if gpu.uuid.startswith(ASLEEP):
-            asleep = Finding(
-                code="gpu-asleep",
-                message=f"GPU {number} sleeps and was not woken; should it wake later, it is not measured",
-                remedy="Start its work before the measurement",
-            )
-            return _Found(sensor=None, devices=(), findings=(asleep,))
+            return _Found(sensor=None, devices=(), findings=(asleep(number),))
         try:
-            # From here on by UUID: places may change while we look.
-            if gpu.uuid in self._handles:
-                handle = self._handles[gpu.uuid]
-            elif gpu.uuid in self._addresses:
-                handle = self.nvml.nvmlDeviceGetHandleByPciBusId(self._addresses[gpu.uuid])
-            else:
-                handle = self.nvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
+            handle = self._handle(gpu)
         except self.nvml.NVMLError as error:
             device = Device(id=gpu.uuid, name=gpu.name, mig=gpu.mig)
-            return _Found(
-                sensor=None, devices=(device,), findings=(not_measured(label, explain(error.value)),)
-            )
+            refused = not_measured(label, explain(error.value))
+            return _Found(sensor=None, devices=(device,), findings=(refused,))
         device = self._device(handle, gpu)
-        unreadable = self._unreadable.get(gpu.uuid, [])
-        findings: list[Finding] = []
-        if unreadable:
-            findings.append(
-                Finding(
-                    code="gpu-described-unreadably",
-                    message=f"the {' and the '.join(unreadable)} of GPU {number}, as the driver tells, is not UTF-8; "
-                    "something else stands in the record",
-                    remedy=NEW_DRIVER,
-                )
-            )
         found = self._probe(handle, device)
-        energy_id, power_id = f"gpu{number}.energy", f"gpu{number}.power"
-        momentary = not isinstance(found.instant, Reason)
-        channels: list[Channel] = []
-        sources: dict[str, Query] = {}
-        if not isinstance(found.counter, Reason):
-            # How often a counter is refreshed stands nowhere (20 to 100 ms); it is learned from the trace.
-            channels.append(_channel(energy_id, gpu, "counter", None, limit_w=device.power_limit_w))
-            sources[energy_id] = found.counter
-        if not isinstance(found.power, Reason):
-            period_s = INSTANT_PERIOD_S if momentary else AVERAGED_PERIOD_S
-            channels.append(_channel(power_id, gpu, "power", period_s, limit_w=device.power_limit_w))
-            sources[power_id] = found.power
-        own = tuple(channels)
-        if found.module is not None and self._is_new_module(handle):
-            findings += self._module_channels(number, gpu, found.module, channels, sources, alone=not own)
-        if not channels:
+        own = _own_channels(number, gpu, found, device.power_limit_w)
+        new_module = found.module if found.module is not None and self._is_new_module(handle) else None
+        of_module = _module_channels(number, gpu, new_module) if new_module is not None else {}
+        sources = {**own, **of_module}
+        findings = [
+            *described_unreadably(number, self._unreadable.get(gpu.uuid, ())),
+            *about_module(number, gpu, new_module, tuple(of_module), alone=not own),
+            *about_own(label, found, tuple(own)),
+        ]
+        if not sources:
             assert isinstance(found.power, Reason)
-            return _Found(
-                sensor=None, devices=(device,), findings=(*findings, not_measured(label, found.power))
-            )
-        if not own:
-            pass  # the module's finding says it
-        elif isinstance(found.counter, Reason):
-            kind = "momentary power" if momentary else "power averaged over 1 s"
-            findings.append(
-                Finding(
-                    code="no-energy-counter",
-                    message=f"{label} has no energy counter ({found.counter.message}); its {kind} is summed up",
-                    remedy=found.counter.remedy,
-                    channel=power_id,
-                )
-            )
-        if not own:
-            pass
-        elif isinstance(found.power, Reason):
-            findings.append(
-                Finding(
-                    code="no-power-reading",
-                    message=f"{label} tells no power ({found.power.message}), so that its counter goes unchecked",
-                    remedy=found.power.remedy,
-                    channel=energy_id,
-                )
-            )
-        elif isinstance(found.instant, Reason):
-            findings.append(
-                Finding(
-                    code="averaged-power",
-                    message=f"{label} tells only its power averaged over 1 s ({found.instant.message})",
-                    remedy=NEW_DRIVER,
-                    # With a counter the power serves the edges of windows and the cross-check only.
-                    severity="degrades" if isinstance(found.counter, Reason) else "note",
-                    channel=power_id,
-                )
-            )
-        if gpu.mig:
-            # NVML knows energy and power of the whole GPU only; splitting it among slices would be a model.
-            findings.append(
-                Finding(
-                    code="mig-shared",
-                    message=f"{label} is divided by MIG; the energy is the whole GPU's, shared with other slices",
-                    remedy="Measure on a GPU that is not divided",
-                    severity="disqualifies",
-                    channel=channels[0].id,
-                )
-            )
-        elif gpu.mig is None:
-            findings.append(
-                Finding(
-                    code="mig-unknown",
-                    message=f"the driver does not say whether {label} is divided by MIG",
-                    severity="degrades",
-                    channel=channels[0].id,
-                )
-            )
-        answering = {
-            **{name: described(source) for name, source in sources.items()},
-            **found.answering,
-        }
-        sensor = NvmlGpu(self, handle, f"gpu{number}", gpu.uuid, tuple(channels), sources, answering)
+            refused = not_measured(label, found.power)
+            return _Found(sensor=None, devices=(device,), findings=(*findings, refused))
+        channels = tuple(sources)
+        findings += about_mig(label, gpu.mig, channels[0])
+        by_id = {channel.id: source for channel, source in sources.items()}
+        answering = {**{name: described(source) for name, source in by_id.items()}, **found.answering}
+        sensor = NvmlGpu(self, handle, f"gpu{number}", gpu.uuid, channels, by_id, answering)
         devices = [device]
-        if len(own) < len(channels):
+        if of_module:
             devices.append(Device(id=channels[-1].device, name=f"{gpu.name} module", driver=device.driver))
         return _Found(sensor=sensor, devices=tuple(devices), findings=tuple(findings))
 
-    def _module_channels(
-        self,
-        number: int,
-        gpu: PresentGpu,
-        module: Module,
-        channels: list[Channel],
-        sources: dict[str, Query],
-        *,
-        alone: bool,
-    ) -> Iterator[Finding]:
-        """Adds the module's channels to those of its GPU, and says what they are."""
-        names: list[str] = []
-        both: tuple[tuple[Method, Query | Reason, float | None], ...] = (
-            ("counter", module.counter, None),
-            ("power", module.power, module.power_period_s),
-        )
-        for method, source, period_s in both:
-            if not isinstance(source, Reason):
-                names.append(f"module{number}.{'energy' if method == 'counter' else 'power'}")
-                channels.append(_channel(names[-1], gpu, method, period_s, "module"))
-                sources[names[-1]] = source
-        about = "its energy and power are the whole module's: GPU, CPU and memory together"
-        if alone:
-            message = f"GPU {number} ({gpu.name}) tells nothing of its own; {about}"
-        elif module.took_counter:
-            message = (
-                f"the energy counter of GPU {number} ({gpu.name}) is the whole module's, and counts as such"
-            )
-        elif module.took_counter is None:
-            message = (
-                f"whether the energy counter of GPU {number} ({gpu.name}) is its own or the whole module's could not "
-                "be told; it counts as the module's"
-            )
-        else:
-            return
-        yield Finding(
-            code="module-scope",
-            message=message,
-            remedy="Take the module's figure as what it is",
-            channel=names[0],
-        )
+    def _handle(self, gpu: PresentGpu) -> Any:
+        """From here on by UUID: places may change while we look."""
+        if gpu.uuid in self._handles:
+            return self._handles[gpu.uuid]
+        if gpu.uuid in self._addresses:
+            return self.nvml.nvmlDeviceGetHandleByPciBusId(self._addresses[gpu.uuid])
+        return self.nvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
 
     def _is_new_module(self, handle: Any) -> bool:
         """Whether no other GPU of this module has its channels yet.
@@ -293,6 +189,31 @@ class _Opening(Probing):
             return False
         self._modules.add(node)
         return True
+
+
+def _own_channels(number: int, gpu: PresentGpu, found: Probe, limit_w: float | None) -> dict[Channel, Query]:
+    """The channels of a GPU itself, and where each is read."""
+    channels: dict[Channel, Query] = {}
+    if not isinstance(found.counter, Reason):
+        # How often a counter is refreshed stands nowhere (20 to 100 ms); it is learned from the trace.
+        energy = _channel(f"gpu{number}.energy", gpu, "counter", None, limit_w=limit_w)
+        channels[energy] = found.counter
+    if not isinstance(found.power, Reason):
+        period_s = INSTANT_PERIOD_S if found.is_momentary else AVERAGED_PERIOD_S
+        power = _channel(f"gpu{number}.power", gpu, "power", period_s, limit_w=limit_w)
+        channels[power] = found.power
+    return channels
+
+
+def _module_channels(number: int, gpu: PresentGpu, module: Module) -> dict[Channel, Query]:
+    """The channels of the module that a GPU is on, and where each is read."""
+    channels: dict[Channel, Query] = {}
+    if not isinstance(module.counter, Reason):
+        channels[_channel(f"module{number}.energy", gpu, "counter", None, "module")] = module.counter
+    if not isinstance(module.power, Reason):
+        power = _channel(f"module{number}.power", gpu, "power", module.power_period_s, "module")
+        channels[power] = module.power
+    return channels
 
 
 def _channel(

@@ -46,7 +46,7 @@ COMPARED_WITHIN = 0.2
 ALMOST_MODULE = 0.95
 
 
-class _Probe(NamedTuple):
+class Probe(NamedTuple):
     """Where a GPU's energy, its power, and its momentary power can be read, or why not."""
 
     counter: Query | Reason
@@ -54,6 +54,11 @@ class _Probe(NamedTuple):
     instant: Query | Reason
     module: Module | None = None
     answering: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def is_momentary(self) -> bool:
+        """Whether its power is that of the moment, and not an average."""
+        return not isinstance(self.instant, Reason)
 
 
 class Module(NamedTuple):
@@ -71,7 +76,7 @@ class Module(NamedTuple):
 class Probing(Library):
     """The same, finding out where a GPU's energy and its power can be read."""
 
-    def _probe(self, handle: Any, device: Device) -> _Probe:
+    def _probe(self, handle: Any, device: Device) -> Probe:
         nvml = self.nvml
         read_counter: Call = nvml.nvmlDeviceGetTotalEnergyConsumption
         before = self._ask("counter", read_counter, handle)
@@ -97,7 +102,7 @@ class Probing(Library):
             power = read_power
         else:
             power = AVERAGED if isinstance(fields[AVERAGED], float) else usage
-        found = _Probe(
+        found = Probe(
             counter=counter,
             power=power,
             instant=INSTANT if isinstance(instant, float) else instant,
@@ -113,10 +118,10 @@ class Probing(Library):
         self,
         handle: Any,
         device: Device,
-        found: _Probe,
+        found: Probe,
         fields: Mapping[Field, float | Reason],
         scoped: Mapping[Field, float | Reason],
-    ) -> _Probe:
+    ) -> Probe:
         """A GPU on a module: what is its own, and what the module's."""
         # A driver that passes over the scope answers the same to all; a module draws more than its GPU.
         again = self._ask_fields(handle, _PROBED)
@@ -157,7 +162,7 @@ class Probing(Library):
             power_period_s=INSTANT_PERIOD_S if whole_power == MODULE_INSTANT else AVERAGED_PERIOD_S,
             took_counter=took,
         )
-        return _Probe(
+        return Probe(
             counter=counter,
             power=power,
             instant=found.instant,

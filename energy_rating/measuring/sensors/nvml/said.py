@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from energy_rating.measuring.sensors.nvml.binding import NO_PERMISSION, Reason, explain
-from energy_rating.measuring.visible_devices import VisibleGpus
-from energy_rating.nouns.entries import Finding
+from energy_rating.measuring.sensors.nvml.binding import NEW_DRIVER, NO_PERMISSION, Reason, explain
+from energy_rating.measuring.sensors.nvml.probing import Module, Probe
+from energy_rating.measuring.visible_devices import PresentGpu, VisibleGpus
+from energy_rating.nouns.entries import Channel, Finding
 from energy_rating.nouns.errors import SensorUnavailable
 
 
@@ -17,6 +18,100 @@ def not_measured(label: str, reason: Reason) -> Finding:
         remedy=reason.remedy or "Measure on a GPU that tells its energy or power",
         severity="degrades",
     )
+
+
+def asleep(number: int) -> Finding:
+    return Finding(
+        code="gpu-asleep",
+        message=f"GPU {number} sleeps and was not woken; should it wake later, it is not measured",
+        remedy="Start its work before the measurement",
+    )
+
+
+def described_unreadably(number: int, what: Sequence[str]) -> Iterator[Finding]:
+    if what:
+        yield Finding(
+            code="gpu-described-unreadably",
+            message=f"the {' and the '.join(what)} of GPU {number}, as the driver tells, is not UTF-8; "
+            "something else stands in the record",
+            remedy=NEW_DRIVER,
+        )
+
+
+def about_own(label: str, found: Probe, own: Sequence[Channel]) -> Iterator[Finding]:
+    """What a GPU that has channels of its own lacks; of one that has none its module's finding says it."""
+    if not own:
+        return
+    first, last = own[0].id, own[-1].id  # its energy and its power, or the one of both that there is
+    if isinstance(found.counter, Reason):
+        kind = "momentary power" if found.is_momentary else "power averaged over 1 s"
+        yield Finding(
+            code="no-energy-counter",
+            message=f"{label} has no energy counter ({found.counter.message}); its {kind} is summed up",
+            remedy=found.counter.remedy,
+            channel=last,
+        )
+    if isinstance(found.power, Reason):
+        yield Finding(
+            code="no-power-reading",
+            message=f"{label} tells no power ({found.power.message}), so that its counter goes unchecked",
+            remedy=found.power.remedy,
+            channel=first,
+        )
+    elif isinstance(found.instant, Reason):
+        yield Finding(
+            code="averaged-power",
+            message=f"{label} tells only its power averaged over 1 s ({found.instant.message})",
+            remedy=NEW_DRIVER,
+            # With a counter the power serves the edges of windows and the cross-check only.
+            severity="degrades" if isinstance(found.counter, Reason) else "note",
+            channel=last,
+        )
+
+
+def about_module(
+    number: int, gpu: PresentGpu, module: Module | None, channels: Sequence[Channel], *, alone: bool
+) -> Iterator[Finding]:
+    """What the module's channels are. ``alone``: its GPU has none of its own."""
+    if module is None:
+        return
+    about = "its energy and power are the whole module's: GPU, CPU and memory together"
+    if alone:
+        message = f"GPU {number} ({gpu.name}) tells nothing of its own; {about}"
+    elif module.took_counter:
+        message = f"the energy counter of GPU {number} ({gpu.name}) is the whole module's, and counts as such"
+    elif module.took_counter is None:
+        message = (
+            f"whether the energy counter of GPU {number} ({gpu.name}) is its own or the whole module's could not "
+            "be told; it counts as the module's"
+        )
+    else:
+        return
+    yield Finding(
+        code="module-scope",
+        message=message,
+        remedy="Take the module's figure as what it is",
+        channel=channels[0].id,
+    )
+
+
+def about_mig(label: str, mig: bool | None, channel: Channel) -> Iterator[Finding]:
+    if mig:
+        # NVML knows energy and power of the whole GPU only; splitting it among slices would be a model.
+        yield Finding(
+            code="mig-shared",
+            message=f"{label} is divided by MIG; the energy is the whole GPU's, shared with other slices",
+            remedy="Measure on a GPU that is not divided",
+            severity="disqualifies",
+            channel=channel.id,
+        )
+    elif mig is None:
+        yield Finding(
+            code="mig-unknown",
+            message=f"the driver does not say whether {label} is divided by MIG",
+            severity="degrades",
+            channel=channel.id,
+        )
 
 
 def none_visible(
