@@ -31,7 +31,7 @@ from energy_rating.benchmarking.calibration.points import (
     Point,
     PointResult,
     in_record,
-    outcome_to_text,
+    point_to_text,
 )
 from energy_rating.benchmarking.conduct import run_plan
 from energy_rating.benchmarking.progress import Progress
@@ -42,6 +42,7 @@ from energy_rating.judging.checks import random_half_width
 from energy_rating.judging.evidence import load
 from energy_rating.judging.profiles import (
     PROFILE_SCHEMA,
+    CalibrationEnergy,
     Driver,
     Factor,
     Figures,
@@ -116,89 +117,107 @@ def calibrate(
         BadInput: there is no such reference or class, or this is not a device that can be calibrated.
         EnergyRatingError: no point could be measured at all, or the models do not run on the device that is measured.
     """
+    _refuse_other_classes(classes)
+    target = load_profile(reference or _reference())
+    device, no_device = _device_here(sensors)
+    base = _base(device) if device is not None else None
+    if as_reference:
+        _refuse_other_device(device, base, target)
+    energies = {entry.point: entry for entry in target.calibration if entry.protocol == PROTOCOL}
+    reasons = _why_no_factor(device, no_device, target, energies=bool(energies) or as_reference)
+    for reason in reasons:
+        tell(reason)
+    chosen = _chosen(points, classes, trial=trial or device is None)
+    going = _Going(
+        folder=records or state_folder() / "calibration",
+        device=device,
+        energies=energies,
+        compare=not as_reference,
+        again=again,
+        budget_s=budget_s,
+        cooldown_s=cooldown_s,
+        sensors=sensors,
+        prepare=prepare,
+        clock=clock,
+        sleep=sleep,
+        tell=tell,
+        progress=progress,
+    )
+    by_name = going.all(_order(chosen, seed))
+    outcomes = tuple(by_name[point.name] for point in chosen)
+    _refuse_nothing(outcomes)
+    written, factors, left = _profile_written(base, device, target, outcomes, output or user_profiles())
+    return Calibration(
+        device=device,
+        reference=target.key,
+        outcomes=outcomes,
+        factors=factors,
+        profile=written,
+        records=going.folder,
+        reasons=(*reasons, *left),
+    )
+
+
+def _refuse_other_classes(classes: Sequence[str]) -> None:
     for name in classes:
         if name not in CLASSES:
             raise BadInput(
                 f"{name[:80]!r} is not calibrated", f"There are: {', '.join(CLASSES)}", place="--class"
             )
-    target = load_profile(reference or _reference())
-    device, no_device = _device_here(sensors)
-    base = _base(device) if device is not None else None
-    if as_reference and (base is None or base.key != target.key):
+
+
+def _refuse_other_device(device: Device | None, base: Profile | None, target: Profile) -> None:
+    """Energies of the reference come from that device alone."""
+    if base is None or base.key != target.key:
         here = device.name if device is not None else "a machine without a measured GPU"
         raise BadInput(
             f"this is {here}, and the reference is {target.name}",
             "Name another with --reference, or run this on that device",
             place="--as-reference",
         )
-    chosen = points if points is not None else TRIAL_POINTS if trial or device is None else POINTS
-    chosen = [point for point in chosen if not classes or point.workload_class in classes]
-    folder = records or state_folder() / "calibration"
-    reasons = [no_device] if device is None else []
-    energies = {entry.point: entry for entry in target.calibration if entry.protocol == PROTOCOL}
-    if device is not None and not as_reference and not energies:
-        reasons.append(
-            f"the profile of {target.key} holds no energies of {PROTOCOL} yet, so that no factor can be told: run "
-            "energy-rating calibrate --as-reference on that device, put the profile that it writes into "
-            f"{user_profiles()}, and run this again; what was measured here is kept"
-        )
-    for reason in reasons:
-        tell(reason)
 
-    going = _Going(
-        folder=folder,
-        device=device,
-        again=again,
-        sensors=sensors,
-        prepare=prepare,
-        clock=clock,
-        sleep=sleep,
-        progress=progress,
+
+def _why_no_factor(
+    device: Device | None, no_device: str, target: Profile, *, energies: bool
+) -> tuple[str, ...]:
+    """Why no factor can be made of what is measured; nothing where one can."""
+    if device is None:
+        return (no_device,)
+    if energies:
+        return ()
+    return (
+        f"the profile of {target.key} holds no energies of {PROTOCOL} yet, so that no factor can be told: run "
+        "energy-rating calibrate --as-reference on that device, put the profile that it writes into "
+        f"{user_profiles()}, and run this again; what was measured here is kept",
     )
-    outcomes: dict[str, PointResult] = {}
-    started = _now(clock)
-    order = _order(chosen, seed)
-    for number, point in enumerate(order, start=1):
-        about = f"[{number}/{len(order)}] {point.name}"
-        done = going.done(point)
-        left_s = budget_s - (_now(clock) - started)
-        if done is None and left_s <= 0:
-            outcomes[point.name] = PointResult(
-                point=point,
-                folder=folder / point.name,
-                left_out=f"the budget of {budget_s:.0f} s was spent; run it again, and it goes on",
-            )
-            continue
-        if done is None:
-            if any(not one.was_done for one in outcomes.values()):
-                sleep(cooldown_s)
-            tell(about)
-            done = going.run(point, max(left_s, BEGUN_S))
-        outcome = compared(done, device, energies, compare=not as_reference)
-        outcomes[point.name] = outcome
-        again_said = " (done before)" if outcome.was_done else ""
-        tell(f"{about}: {outcome.left_out or outcome_to_text(outcome)}{again_said}")
-    found = tuple(outcomes[point.name] for point in chosen)
-    if not any(outcome.joules_per_unit is not None for outcome in found):
-        why = next((outcome.left_out for outcome in found if outcome.left_out), "there are no points")
+
+
+def _chosen(points: Sequence[Point] | None, classes: Sequence[str], *, trial: bool) -> list[Point]:
+    """The points of these classes (none named: of all); a trial's are short."""
+    these = points if points is not None else TRIAL_POINTS if trial else POINTS
+    return [point for point in these if not classes or point.workload_class in classes]
+
+
+def _refuse_nothing(outcomes: Sequence[PointResult]) -> None:
+    if not any(outcome.joules_per_unit is not None for outcome in outcomes):
+        why = next((outcome.left_out for outcome in outcomes if outcome.left_out), "there are no points")
         raise EnergyRatingError(f"nothing could be measured: {why}")
-    written: Path | None = None
-    factors: tuple[Factor, ...] = ()
-    if device is not None and base is not None:
-        profile, factors = profile_from(base, device, target.key, found)
-        if profile is None:
-            reasons.append("no point was sound enough to be kept; the profile is left as it is")
-        else:
-            written = write(profile, output or user_profiles())
-    return Calibration(
-        device=device,
-        reference=target.key,
-        outcomes=found,
-        factors=factors,
-        profile=written,
-        records=folder,
-        reasons=tuple(reasons),
-    )
+
+
+def _profile_written(
+    base: Profile | None,
+    device: Device | None,
+    target: Profile,
+    outcomes: Sequence[PointResult],
+    folder: Path,
+) -> tuple[Path | None, tuple[Factor, ...], tuple[str, ...]]:
+    """The profile's file, the factors in it, and why it was left as it is, where it was."""
+    if device is None or base is None:
+        return None, (), ()
+    profile, factors = profile_from(base, device, target.key, outcomes)
+    if profile is None:
+        return None, factors, ("no point was sound enough to be kept; the profile is left as it is",)
+    return write(profile, folder), factors, ()
 
 
 def _reference() -> str:
@@ -341,12 +360,46 @@ class _Going:
 
     folder: Path
     device: Device | None
+    energies: Mapping[str, CalibrationEnergy]  # of the reference, by point
+    compare: bool
     again: bool
+    budget_s: float
+    cooldown_s: float
     sensors: Sequence[Sensor | Detection] | None
     prepare: Prepare
     clock: Clock | None
     sleep: Callable[[float], None]
+    tell: Callable[[str], None]
     progress: Callable[[Progress], None] | None
+
+    def all(self, order: Sequence[Point]) -> dict[str, PointResult]:
+        """What became of each point, by its name: those that an earlier call has done are not done again."""
+        results: dict[str, PointResult] = {}
+        started_s = _now(self.clock)
+        for number, point in enumerate(order, start=1):
+            about = f"[{number}/{len(order)}] {point.name}"
+            done = self.done(point)
+            left_s = self.budget_s - (_now(self.clock) - started_s)
+            if done is None and left_s <= 0:
+                results[point.name] = self._not_begun(point)
+                continue
+            if done is None:
+                if any(not one.was_done for one in results.values()):
+                    self.sleep(self.cooldown_s)
+                self.tell(about)
+                done = self.run(point, max(left_s, BEGUN_S))
+            result = compared(done, self.device, self.energies, compare=self.compare)
+            results[point.name] = result
+            before = " (done before)" if result.was_done else ""
+            self.tell(f"{about}: {result.left_out or point_to_text(result)}{before}")
+        return results
+
+    def _not_begun(self, point: Point) -> PointResult:
+        return PointResult(
+            point=point,
+            folder=self.folder / point.name,
+            left_out=f"the budget of {self.budget_s:.0f} s was spent; run it again, and it goes on",
+        )
 
     def done(self, point: Point) -> PointResult | None:
         """What an earlier call measured soundly, of the same point, device and version; else None."""

@@ -231,7 +231,7 @@ def in_record(point: Point) -> str:
     return f"calibration-points/{point.name}"
 
 
-def outcome_to_text(outcome: PointResult) -> str:
+def point_to_text(outcome: PointResult) -> str:
     assert outcome.joules_per_unit is not None
     energy = outcome.joules_per_unit
     told = [f"{with_doubt(energy, 'J')} per {energy.unit}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from energy_rating.benchmarking.calibration.points import outcome_to_text
+from energy_rating.benchmarking.calibration.points import point_to_text
 from energy_rating.nouns.quantities import significant
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def calibration_to_text(found: Calibration) -> str:
         for outcome in found.outcomes:
             if outcome.point.workload_class != workload_class:
                 continue
-            said = outcome_to_text(outcome) if outcome.joules_per_unit is not None else "not measured"
+            said = point_to_text(outcome) if outcome.joules_per_unit is not None else "not measured"
             lines.append(f"  {outcome.point.name:<{width}}  {said}")
             if outcome.left_out is not None:
                 lines.append(f"  {'':<{width}}  left out: {outcome.left_out}")
