@@ -35,7 +35,7 @@ what is inside it, and how it is had. It is written so that others can adopt it,
 The keys are those of the record ({schema}, [JSON Schema](schemas/record.schema.json)), of the journal's conditions
 ([JSON Schema](schemas/condition.schema.json)), of a rating ([JSON Schema](schemas/rating.schema.json)), and of what the commands print with
 `--json`. `COMPONENT`, `CHANNEL` and `UNIT` stand for keys that differ from record to record; `[]` for every element of a list. Where a key holds a value with
-its uncertainties, its own keys are `value`, `random` and `systematic`.
+its uncertainties, its own keys are `value`, `random` and `systematic`. A definition without a source is this project's own.
 
 ## How a variable is had
 
@@ -175,16 +175,12 @@ def page() -> str:
     parts = [HEAD.replace("{schema}", code(RECORD_SCHEMA))]
     for title, nouns in GROUPS.items():
         parts.append(f"## {title}\n")
-        rows = [row for noun in nouns for row in _rows(noun, every[noun], told[noun], where)]
-        quantities = [row for quantity, row in rows if quantity]
-        others = [row for quantity, row in rows if not quantity]
-        if quantities:
-            head = ("variable", "symbol", "key", "unit", "definition", "boundary", "how it is had", "source")
-            parts.append(table(head, quantities))
-        if others:
-            parts.append(
-                table(("descriptor", "key", "type or values", "definition", "how it is had"), others)
-            )
+        for noun in nouns:
+            parts.append(_where(noun, where))
+            rows = list(_rows(noun, every[noun], told[noun]))
+            for quantity, head in ((True, QUANTITIES), (False, DESCRIPTORS)):
+                if chosen := [row for is_quantity, row in rows if is_quantity is quantity]:
+                    parts.append(table(head, chosen))
     parts.append("## Units of work\n")
     parts.append(
         table(
@@ -199,35 +195,43 @@ def page() -> str:
     return "\n".join(parts)
 
 
+QUANTITIES = ("variable", "symbol", "unit", "definition and boundary", "how it is had", "source")
+DESCRIPTORS = ("descriptor", "key", "type or values", "definition", "how it is had")
+
+
+def _where(noun: str, where: Mapping[str, str]) -> str:
+    """Where the keys of a noun stand."""
+    if noun in RESULTS:
+        return f"Keys of what {code(RESULTS[noun][1])} prints:\n"
+    prefix = where.get(noun, "").rstrip(".")
+    told = {
+        "Estimate": "Keys of every value that has uncertainties:",
+        "Rating": "Keys of a rating:",
+        "Record": "Keys of a record:",
+        "Condition": f"Keys of {code('condition.DEVICE')} in the journal:",
+    }
+    return f"{told.get(noun, f'Keys under {code(prefix)} in a record:')}\n"
+
+
 def _rows(
-    noun: str, every: Mapping[str, str], told: Mapping[str, Mapping[str, str]], where: Mapping[str, str]
+    noun: str, every: Mapping[str, str], told: Mapping[str, Mapping[str, str]]
 ) -> Iterator[tuple[bool, tuple[str, ...]]]:
-    prefix = where.get(noun, "")
     for key in [*(key for key in told if key in every), *(key for key in every if key not in told)]:
         one = told.get(key, {"name": key, "definition": "", "had": ""})
-        place = code(f"{prefix}{_spelt(key)}")
+        name, place, had = cell(one["name"]), code(_spelt(key)), cell(one["had"])
+        meaning = cell(one["definition"])
         if "symbol" in one:
-            boundary = cell(one.get("boundary", "")) or "–"
-            yield (
-                True,
-                (
-                    cell(one["name"]),
-                    cell(one["symbol"]),
-                    place,
-                    cell(one["unit"]),
-                    cell(one["definition"]),
-                    boundary,
-                    cell(one["had"]),
-                    _source(one),
-                ),
-            )
+            if one.get("boundary"):
+                meaning += f" *Boundary:* {cell(one['boundary'])}."
+            row = (f"{name}<br>{place}", cell(one["symbol"]), cell(one["unit"]), meaning, had, _source(one))
+            yield True, row
         else:
             kind = cell(every[key]) if noun not in RESULTS else _words(RESULTS[noun][0], key)
-            yield False, (cell(one["name"]), place, kind, cell(one["definition"]), cell(one["had"]))
+            yield False, (name, place, kind, meaning, had)
 
 
 def _source(one: Mapping[str, str]) -> str:
-    return cell(one.get("source", "")) or "this project"
+    return cell(one.get("source", "")) or "–"
 
 
 def _spelt(key: str) -> str:

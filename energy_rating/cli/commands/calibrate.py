@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @click.option(
     "--trial",
     is_flag=True,
-    help="The smallest models, in a minute, to see the road; no factor is made of them.",
+    help="The smallest models, in a minute, to try it out; no factor is made of them.",
 )
 @click.option("--again", is_flag=True, help="Measure also what is done.")
 @click.option(
