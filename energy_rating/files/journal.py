@@ -204,6 +204,7 @@ class JournalFile:
         self._own = identity(descriptor) if descriptor is not None else None
         # A signal's handler may write too, and finds its own thread inside.
         self.lock = threading.RLock()
+        self._writer: int | None = None  # the thread that writes
         self._waiting: deque[_WrittenAtOnce] = deque()
         # Has a block written by the next ``flush``, whoever calls it. No function of Python's, so that nothing can be raised within.
         self.put: Callable[[_WrittenAtOnce], None] = self._waiting.append
@@ -239,11 +240,30 @@ class JournalFile:
         )
 
     def flush(self) -> None:
-        """Writes what waits, as far as the disk takes it."""
+        """Writes what waits, as far as the disk takes it. Where another thread is at it, that one writes it.
+
+        Nobody waits here for a thread that writes: a handler may have come into it, and wait for a lock of the run that this one holds.
+        """
+        me = threading.get_ident()
         while self._waiting:
-            with self.lock:
-                if not self._write_next():
-                    return
+            inside = self._writer == me
+            try:
+                # Nothing can come between the question and the answer (see ``_write_next``).
+                if self._writer is None or inside:
+                    self._writer = me
+                else:
+                    return  # it looks again once it has noted that it is done
+                with self.lock:
+                    if not self._write_next():
+                        return
+            finally:
+                if not inside and self._writer == me:
+                    self._writer = None
+
+    def _write_all(self) -> None:
+        """What ``flush`` does, for whoever holds the lock and needs it done."""
+        while self._waiting and self._write_next():
+            pass
 
     def _write_next(self) -> bool:
         """Writes the block that has waited longest; False if it cannot be written."""
@@ -354,7 +374,7 @@ class JournalFile:
             OSError: it cannot be copied; the journal is as it was.
         """
         with self.lock:
-            self.flush()
+            self._write_all()
             size = 0
             waiting: list[_WrittenAtOnce] = []
             old = self._descriptor
@@ -380,13 +400,13 @@ class JournalFile:
     def close(self) -> None:
         """Writes what still can be written, and closes the file. May be called twice."""
         with self.lock:
-            self.flush()
+            self._write_all()
             self.let_go()
 
     def stream(self) -> IO[bytes]:
         """Everything written so far, wherever it is; what is written later is not in it."""
         with self.lock:
-            self.flush()
+            self._write_all()
             waiting = b"".join(block.content for block in self._waiting)
             # By the descriptor and not by the path, which may lead to another run's by now.
             if self._descriptor is not None:

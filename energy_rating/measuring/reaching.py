@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from energy_rating.nouns.entries import MOST_FAULTS, MOST_WORK, RUN, Number, Window
 
@@ -23,12 +23,11 @@ Work = dict[str, Number]
 SAME_COUNT = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class _ToldWork:
+class _ToldWork(NamedTuple):
     """What a group of outermost windows told: all of it, and that part of it that was counted with ``run.count``."""
 
-    work: Work = field(default_factory=dict)
-    through: Work = field(default_factory=dict)
+    work: Work
+    through: Work
 
     def less(self, other: _ToldWork) -> _ToldWork:
         return _ToldWork(_less(self.work, other.work), _less(self.through, other.through))
@@ -37,13 +36,16 @@ class _ToldWork:
         return _ToldWork(_sum(self.work, other.work), _sum(self.through, other.through))
 
 
-@dataclass(slots=True)
-class _BesideThreads:
-    """One in which windows of plain threads were opened beside the run's own."""
+_NOTHING = _ToldWork({}, {})
 
-    since: _ToldWork  # what the run's own windows had told before it
-    until: _ToldWork | None = None  # and at its end
-    beside: Window = field(default_factory=lambda: Window(RUN))
+
+class _BesideThreads:
+    """One stretch in which windows of plain threads were opened beside the run's own."""
+
+    def __init__(self, since: _ToldWork) -> None:
+        self.since = since  # what the run's own windows had told before it
+        self.until: _ToldWork | None = None  # and at its end
+        self.beside = Window(RUN)
 
 
 class Reached:
@@ -53,12 +55,11 @@ class Reached:
         self.own = Window(RUN)  # from windows of the run's own threads and tasks
         self.apart = Window(RUN)  # from windows of plain threads, beside which none of those was open
         self.own_open = 0
-        self._since = _ToldWork()
+        self._since = _NOTHING
         self._stretch: _BesideThreads | None = None  # the one that goes on
         self._stretches: list[_BesideThreads] = []
-        self._more = (
-            _ToldWork()
-        )  # what plain threads told beyond the run's own windows, in stretches that are over
+        # What plain threads told beyond the run's own windows, in stretches that are over.
+        self._more = _NOTHING
         self._differ: tuple[str, ...] = ()
 
     def place(self, window: Window, around: list[Window], *, own: bool) -> None:

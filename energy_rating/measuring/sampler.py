@@ -141,7 +141,7 @@ class Sampler:
         self._zero: float | None = None
         # What is to be written, its time on the clock, until the journal has its header; None from then on.
         self._held: list[dict[str, Any]] | None = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a handler that ends the run may come where its own thread holds it
         self._asleep_s = clock.asleep()
         self._last_edge_s = -1.0
         self.detection: Detection | None = None

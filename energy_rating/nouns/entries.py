@@ -330,14 +330,18 @@ class Outcome:
         return {key: value for key, value in entry.items() if value is not None}
 
 
-# Two threads may count into one window. Between reading a sum and writing it another thread may run; a signal's handler may count, too.
-_COUNTING = threading.RLock()
+# Two threads may count into one window, and a signal's handler may count where it has come between. What was counted stands in values
+# that are replaced as a whole, by whoever finds that nobody has replaced them meanwhile; Python lets nothing come between that comparison
+# and the assignment (see ``interruptions``). So nobody waits for anybody: a lock would be held while a handler runs that came into its
+# thread, and that handler may want a lock of the run whose holder waits for this one. Only where threads really run at once (a Python
+# without its global lock) is there one.
+_COUNTING = None if getattr(sys, "_is_gil_enabled", lambda: True)() else threading.RLock()
 
 
 def _new_lock() -> None:
     """In a forked child the lock may be held by a thread that is not there."""
     global _COUNTING
-    _COUNTING = threading.RLock()
+    _COUNTING = threading.RLock() if _COUNTING is not None else None
 
 
 if hasattr(os, "register_at_fork"):
@@ -351,13 +355,15 @@ class Window:
     """
 
     __slots__ = (
-        *("_faults", "_inner", "_late", "_shown", "_through"),
-        *("above", "holding", "holds_name_around", "key", "name", "of", "waiting", "work"),
+        *("_counts", "_faults", "_late", "_taken"),
+        *("above", "holding", "holds_name_around", "key", "name", "of", "waiting"),
     )
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.work: dict[str, Number] = {}
+        self._counts: dict[
+            str, tuple[Number, Number]
+        ] = {}  # of each unit all, and what of it was counted at the run
         self.of: Window | None = None  # the window of the run that it is one of
         self.key = 0
         # Where its work goes when it is left: into the window around it, or a sum of outermost ones (``reaching``). None: nowhere.
@@ -366,10 +372,14 @@ class Window:
         self.holds_name_around = False  # whether one inside it has the name of one around it
         self._faults: list[str] = []
         self._late: Callable[[Window], None] | None = None
-        self._through: dict[str, Number] = {}
-        self._inner: dict[str, Number] = {}  # what came from windows inside it
-        self._shown: dict[str, Number] = {}  # and what of that no other window of its name shows
+        # What came from windows inside it, and what of that no other window of its name shows.
+        self._taken: tuple[dict[str, Number], dict[str, Number]] = {}, {}
         self.waiting: dict[int, tuple[Mapping[str, Number], bool]] = {}  # what is to be added to these
+
+    @property
+    def work(self) -> dict[str, Number]:
+        """What was counted into it by now."""
+        return {unit: total for unit, (total, _) in dict(self._counts).items()}
 
     def count(self, /, **work: Number) -> None:
         """Adds work of any unit: ``window.count(token=512, request=1)``.
@@ -395,32 +405,44 @@ class Window:
         """Adds to one unit."""
         clean = _amount(amount)
         if clean is not None and unit.isprintable() and len(unit) <= LONGEST_UNIT:
-            with _COUNTING:
-                total, before = self.work.get(unit, 0) + clean, self._through.get(unit, 0)
-                if total <= MOST_WORK:
-                    # Python lets nothing come between these two (see ``interruptions``).
-                    if through:
-                        self._through[unit] = before + clean
-                    self.work[unit] = total
-                    return
+            if _COUNTING is None:
+                added = self._added(unit, clean, through)
+            else:
+                with _COUNTING:
+                    added = self._added(unit, clean, through)
+            if added:
+                return
         if len(self._faults) < MOST_FAULTS:
             self._faults.append(_shown(unit, amount))
 
+    def _added(self, unit: str, amount: Number, through: bool) -> bool:
+        """Adds; False where the sum would be too much."""
+        counts = self._counts
+        while True:
+            before = counts.get(unit)
+            total, of_run = before or (0, 0)
+            if total + amount > MOST_WORK:
+                return False
+            after = total + amount, of_run + amount if through else of_run
+            # Nothing can come between these (see above).
+            if (counts[unit] if unit in counts else None) is before:  # noqa: SIM401 (no call)
+                counts[unit] = after
+                return True
+
     def counted_here(self) -> dict[str, Number]:
         """The work that was counted into this window itself, and not at the run while it was open."""
-        with _COUNTING:
-            through, work = dict(self._through), dict(self.work)
-        if not through:
-            return work
-        rest = {unit: amount - through.get(unit, 0) for unit, amount in work.items()}
-        # What floating point leaves of a difference is no work.
-        return {unit: amount for unit, amount in rest.items() if amount > ALIKE * work[unit]}
+        return {
+            unit: total - of_run if of_run else total
+            for unit, (total, of_run) in dict(self._counts).items()
+            # What floating point leaves of a difference is no work.
+            if not of_run or total - of_run > ALIKE * total
+        }
 
     def told(self) -> tuple[dict[str, Number], dict[str, Number]]:
         """What was counted at the run while this window was open, and what came from the windows inside it."""
         self._take_in()
-        with _COUNTING:
-            return dict(self._through), dict(self._inner)
+        through = {unit: of_run for unit, (_, of_run) in dict(self._counts).items() if of_run}
+        return through, dict(self._taken[0])
 
     def rises(self, rising: Mapping[str, Number] | None = None) -> dict[str, Number]:
         """The work that goes up from here: of each unit what was counted here, or in the windows inside, whichever is more.
@@ -437,10 +459,10 @@ class Window:
     def figure(self) -> dict[str, Number]:
         """Its own work: what was counted into it, and of other units what came from the windows inside it."""
         self._take_in()
-        with _COUNTING:
-            work, shown, through = dict(self.work), self._shown, dict(self._through)
-        for unit, amount in shown.items():
-            total = amount + through.get(unit, 0)
+        counts = dict(self._counts)
+        work = {unit: total for unit, (total, _) in counts.items()}
+        for unit, amount in self._taken[1].items():
+            total = amount + (counts[unit][1] if unit in counts else 0)
             if work.get(unit, 0) < total <= MOST_WORK:
                 work[unit] = total
         return work
@@ -454,18 +476,19 @@ class Window:
 
     def _take_in(self) -> None:
         """Adds the amounts that wait. They are either added and wait no more, or neither, whatever is raised."""
-        for key in tuple(self.waiting):
-            with _COUNTING:
-                if key in self.waiting:
-                    work, show = self.waiting[key]
-                    inner, shown = dict(self._inner), dict(self._shown)
-                    for total, wanted in ((inner, True), (shown, show)):
-                        for unit, amount in work.items() if wanted else ():
-                            total[unit] = total.get(unit, 0) + amount
-                    # Python lets nothing come between these (see ``interruptions``).
-                    self._inner = inner
-                    self._shown = shown
-                    del self.waiting[key]
+        waiting = self.waiting
+        for key in tuple(waiting):
+            while (one := waiting.get(key)) is not None:
+                work, show = one
+                before = self._taken
+                after = inner, shown = dict(before[0]), dict(before[1])
+                for total, wanted in ((inner, True), (shown, show)):
+                    for unit, amount in work.items() if wanted else ():
+                        total[unit] = total.get(unit, 0) + amount
+                # Nothing can come between these (see above).
+                if self._taken is before and key in waiting:
+                    self._taken = after
+                    del waiting[key]
 
     @property
     def left(self) -> bool:
