@@ -26,6 +26,9 @@ providers._get_local_constants = lambda: providers.Constants()
 # A shell without job control starts what runs in its background deaf to Ctrl-C, and so would all be that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# ``nohup`` does the same with a hangup. Tests go on; what they start hears it, since a handler of Python's ends with the program.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture(autouse=True, scope="session")
