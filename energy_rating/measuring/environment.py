@@ -5,7 +5,6 @@ Nothing is imported to be asked, nothing is run, and no name, user, path, token 
 
 from __future__ import annotations
 
-import hmac
 import os
 import re
 import sys
@@ -99,6 +98,8 @@ def _name() -> str:
 
 def _mark(machine_ids: Sequence[Path]) -> str | None:
     """The same for the same machine, and no way back; None where the machine has no id (a host name alone could be guessed)."""
+    import hmac  # it loads OpenSSL, for which an import of ours is not to wait
+
     for path in machine_ids:
         try:
             machine_id = path.read_text(encoding="ascii").strip()

@@ -8,7 +8,6 @@ driver version, so a new driver is asked anew.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -101,6 +100,8 @@ def _place(environ: Mapping[str, str]) -> Path | None:
 
 
 def _key(uuid: str, driver: str | None) -> str:
+    import hashlib  # it loads OpenSSL, for which an import of ours is not to wait
+
     text = f"{uuid}\n{driver or ''}".encode(errors="replace")
     return hashlib.blake2b(text, key=_PURPOSE, digest_size=16).hexdigest()
 

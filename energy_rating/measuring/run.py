@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-import mmap
 import os
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -139,6 +137,8 @@ class JournalRun(Windowed):
                     raise
 
     def _begin(self) -> None:
+        from datetime import UTC, datetime
+
         self._pid = os.getpid()
         started = datetime.now(UTC)
         self.run_id = f"{started:%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
@@ -190,8 +190,11 @@ class JournalRun(Windowed):
         self._next = 1
         BEGUN.add(self)
         try:
+            import mmap
+
             self._forked = mmap.mmap(-1, 1)
-        except (OSError, ValueError) as error:  # no memory for it: what a child counts goes unnoticed
+        except (ImportError, OSError, ValueError) as error:
+            # No memory for it: what a child counts goes unnoticed.
             if is_interruption(error):
                 raise
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import enum
 import math
-import mmap
 import os
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from energy_rating.measuring import nesting
 from energy_rating.measuring.place import Placed
@@ -25,6 +24,9 @@ from energy_rating.measuring.sampler import Sampler
 from energy_rating.measuring.settings import RunSettings
 from energy_rating.nouns.entries import MOST_FAULTS, RUN, Number, Window
 from energy_rating.nouns.interruptions import Living, is_interruption, pass_on
+
+if TYPE_CHECKING:
+    import mmap
 
 LONGEST_NAME = 200  # of a window
 

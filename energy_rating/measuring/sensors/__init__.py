@@ -18,7 +18,6 @@ tells of those that nobody measured (``device_appeared``); it is asked once, aft
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -88,6 +87,8 @@ def device_appeared(what: str) -> Finding:
 
 def names() -> tuple[str, ...]:
     """The names of all kinds of sensor that look for devices by themselves. Loads none of them."""
+    import pkgutil
+
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "replay"))
 
 
