@@ -4,6 +4,7 @@
 docs/cli.md         the commands and their options, from the help that they print
 docs/api.md         the public names, from their signatures and docstrings
 docs/variables.md   the measured, judged and derived variables, from the nouns and schemas and ``reference/variables.toml``
+docs/findings.md    what each code of a finding means, how grave it is and what to do, from the table of codes
 docs/guideline.md   what has to be stated of each task and stage, from tasks, schemes and ``reference/guideline.toml``
 ==================  ===================================================================================================
 
@@ -18,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from reference import commands, guideline, interface, variables
+from reference import commands, findings, guideline, interface, variables
 
 from energy_rating.files.whole import write_whole
 
@@ -26,6 +27,7 @@ FOLDER = Path(__file__).parent
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": commands.page,
     "api.md": interface.page,
+    "findings.md": findings.page,
     "variables.md": variables.page,
     "guideline.md": guideline.page,
 }

@@ -172,9 +172,7 @@ class _Benchmark:
         self.run.tell(
             "workload-failed",
             f"the workload failed in {self.phase!r} ({type(error).__name__}); the figures are what was measured until then",
-            "Look at what it said, and run it again",
-            "disqualifies",
-            self._broken_off(),
+            measurement=self._broken_off(),
         )
 
     def cancelled(self) -> None:
@@ -182,9 +180,7 @@ class _Benchmark:
         self.run.tell(
             "cancelled",
             f"it was cancelled in {self.phase!r}; the figures are what was measured until then",
-            "Run it again",
-            "disqualifies",
-            self._broken_off(),
+            measurement=self._broken_off(),
         )
 
     def _broken_off(self) -> str | None:
@@ -195,9 +191,7 @@ class _Benchmark:
     def _find(self, finding: Finding) -> None:
         if finding.code not in self._told:
             self._told.add(finding.code)
-            self.run.tell(
-                finding.code, finding.message, finding.remedy, finding.severity, finding.measurement
-            )
+            self.run.tell_finding(finding)
 
     @contextlib.contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -405,9 +399,7 @@ class _Benchmark:
                     self.run.tell(
                         "budget-spent",
                         f"the budget of {self.plan.budget_s:.0f} s allowed {number} repeats of {protocol.repeats}",
-                        "Raise --budget",
-                        "degrades",
-                        MEASURED,
+                        measurement=MEASURED,
                     )
                 break
         self._look_for_drift()
@@ -450,10 +442,9 @@ class _Benchmark:
         warm = self._too_warm()
         if warm and wanted_s != 0:
             self._find(
-                Finding(
-                    code="not-cooled",
-                    message=f"after {passed_s:.0f} s of rest between two repeats {warm}",
-                    remedy="Allow more time with --cooldown (and --budget), or warm up longer",
+                Finding.of(
+                    "not-cooled",
+                    f"after {passed_s:.0f} s of rest between two repeats {warm}",
                     measurement=MEASURED,
                 )
             )
@@ -545,10 +536,9 @@ class _Benchmark:
             rounds = len(stream) // len(self.plan.items)
             if rounds > 1:
                 self._find(
-                    Finding(
-                        code="items-repeated",
-                        message=f"{len(self.plan.items)} items were asked several times each to keep the server full",
-                        remedy="Give more items; see that nothing answers from a cache",
+                    Finding.of(
+                        "items-repeated",
+                        f"{len(self.plan.items)} items were asked several times each to keep the server full",
                     )
                 )
             self._progress_of_repeat(number, most, 0.0)
@@ -621,9 +611,8 @@ class _Benchmark:
                 "not-steady",
                 f"from the first repeat to the last the energy went {'up' if change > 0 else 'down'} by {abs(change):.1%}, "
                 "more than chance does",
-                "Warm up longer, or let it cool down between repeats with --cooldown",
-                "degrades",
-                MEASURED,
+                remedy="Warm up longer, or let it cool down between repeats with --cooldown",
+                measurement=MEASURED,
             )
 
 

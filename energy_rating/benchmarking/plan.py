@@ -84,11 +84,9 @@ def planned(
     check_items(chosen, task, str(items) if items is not None else name)
     if settings.random_weights is not None:
         findings.append(
-            Finding(
-                code="random-weights",
-                message="the model was built from a configuration with random weights: the energy is that of its architecture",
-                remedy="Its answers mean nothing and no quality is told; name a trained model for a figure of one",
-                severity="degrades",
+            Finding.of(
+                "random-weights",
+                "the model was built from a configuration with random weights: the energy is that of its architecture",
             )
         )
         quality = ()
@@ -146,9 +144,9 @@ def _chosen_items(
 
         dataset = at_commit(protocol.dataset)
         items = fetched(dataset, most, settings.seed)
-        told = Finding(
-            code="items-fetched",
-            message=f"{len(items)} items of the data set {dataset.id}, split {dataset.split}, at commit {dataset.revision or 'unknown'}",
+        told = Finding.of(
+            "items-fetched",
+            f"{len(items)} items of the data set {dataset.id}, split {dataset.split}, at commit {dataset.revision or 'unknown'}",
         )
         return items, {f"datasets/{dataset.id}": items_sha256(items)}, [told]
     if not protocol.ships:
@@ -162,20 +160,18 @@ def _chosen_items(
     findings = []
     if protocol.dataset is not None:
         findings.append(
-            Finding(
-                code="items-stand-in",
-                message=f"{len(items)} items that ship with the package stand in for the data set {protocol.dataset.id}",
-                remedy="Give the data set's own with --items FILE, or allow fetching them with --download",
+            Finding.of(
+                "items-stand-in",
+                f"{len(items)} items that ship with the package stand in for the data set {protocol.dataset.id}",
             )
         )
     drawn = protocol.synthetic
     if drawn is not None:
         what = "pictures" if drawn.kind == "image" else "sounds"
         findings.append(
-            Finding(
-                code="items-synthetic",
-                message=f"the {what} were drawn from a number ({drawn.count} of them, seed {drawn.seed}); they show nothing",
-                remedy="Give real ones with --items",
+            Finding.of(
+                "items-synthetic",
+                f"the {what} were drawn from a number ({drawn.count} of them, seed {drawn.seed}); they show nothing",
             )
         )
     # The hash of the texts stands under the name of their file, as long as there is nothing else.

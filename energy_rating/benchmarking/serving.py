@@ -65,11 +65,9 @@ def served(
     edges = _steady_edges(answered, concurrency)
     if edges is None:
         asked = f"{len(answered)} requests" + (f" of which {concurrency} at once" if concurrency else "")
-        too_few = Finding(
-            code="no-steady-part",
-            message=f"{asked} are too few for a part in which the server was kept full; the figure is that of the whole",
-            remedy="Give at least four times as many items as requests at once",
-            severity="degrades",
+        too_few = Finding.of(
+            "no-steady-part",
+            f"{asked} are too few for a part in which the server was kept full; the figure is that of the whole",
             measurement="measured",
         )
         return Done(work=work, findings=(*findings, too_few))

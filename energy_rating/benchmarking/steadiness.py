@@ -47,11 +47,10 @@ def not_steady_yet(lasted_s: float, blocks: int, changes: str) -> Finding:
         if blocks >= BLOCKS
         else "too few steps were done to tell whether its power is steady"
     )
-    return Finding(
-        code="not-steady",
-        message=f"warming up was ended after {lasted_s:.0f} s; {seen}",
+    return Finding.of(
+        "not-steady",
+        f"warming up was ended after {lasted_s:.0f} s; {seen}",
         remedy="See that nothing else runs on the device, and that it is cooled",
-        severity="degrades",
         measurement=MEASURED,
     )
 

@@ -19,6 +19,7 @@ from energy_rating.files.windows import Span
 from energy_rating.judging.agreement import COMPARED_FROM_S, DISAGREES, DISAGREES_BADLY, Disagreement
 from energy_rating.judging.integration.counter import Counter
 from energy_rating.judging.integration.register import Register
+from energy_rating.nouns.findings import NOT_MEASURED
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import (
     MEASURED,
@@ -97,11 +98,10 @@ def of_measurement(
     for component, share in measurement.coverage.items():
         if share < FULL_COVERAGE:
             seen = f"only {share:.1%} of {measurement.duration_s:.1f} s" if share > 0 else "no part"
-            yield Finding(
-                code="partly-measured",
-                message=f"{component}: {seen} of {name!r} was seen by its sensors; "
+            yield Finding.of(
+                "partly-measured",
+                f"{component}: {seen} of {name!r} was seen by its sensors; "
                 + ("the figure is that part's" if share > 0 else "there is no figure"),
-                remedy="Look for sensors-late, sensor-lost, gap and reset findings; measure again",
                 severity="note"
                 if component in estimated and beside
                 else "disqualifies"
@@ -119,9 +119,9 @@ def of_measurement(
             together = measurement.duration_s >= SHORTEST_IN_TICKS * period_s
             known = seamless and together and energy is not None and random_half_width(energy) <= DOUBTFUL
             too_short.add(component)
-            yield Finding(
-                code="window-too-short",
-                message=f"{'stretches of windows that overlap,' if overlap else 'windows'} of {mean_s * 1e3:.3g} ms are too short for a sensor that tells apart "
+            yield Finding.of(
+                "window-too-short",
+                f"{'stretches of windows that overlap,' if overlap else 'windows'} of {mean_s * 1e3:.3g} ms are too short for a sensor that tells apart "
                 f"{period_s * 1e3:.3g} ms"
                 + ("; all together, without a pause between them, they are well known" if known else ""),
                 remedy=f"Put at least {SHORTEST_IN_TICKS * period_s:.2g} s of work into one window",
@@ -138,11 +138,9 @@ def of_measurement(
         if component in too_short or measurement.methods.get(component) == "model":
             continue  # that is said already
         if energy.value > 0 and half > DOUBTFUL:
-            yield Finding(
-                code="doubtful",
-                message=f"{component}: the random doubt alone is ±{half:.0%} of the figure",
-                remedy="Measure longer, or repeat",
-                severity="degrades",
+            yield Finding.of(
+                "doubtful",
+                f"{component}: the random doubt alone is ±{half:.0%} of the figure",
                 measurement=name,
             )
 
@@ -153,11 +151,10 @@ def overlapping(measurement: Measurement, windows_s: float) -> Finding:
     A note: the energy is that of the time in which any of them was open, all their work was done with it, and the figure per unit
     is right. What one window by itself has cost cannot be told.
     """
-    return Finding(
-        code="windows-overlap",
-        message=f"the {measurement.n} windows of {measurement.name!r} overlap: together they are {windows_s:.4g} s long, and "
+    return Finding.of(
+        "windows-overlap",
+        f"the {measurement.n} windows of {measurement.name!r} overlap: together they are {windows_s:.4g} s long, and "
         f"cover {measurement.duration_s:.4g} s; the energy is that of the time covered, the work that of all",
-        remedy="What a single one costs is told only by windows that do not overlap",
         measurement=measurement.name,
     )
 
@@ -177,11 +174,10 @@ def random_half_width(energy: Estimate) -> float:
 
 def summed_from_power(channel: Channel) -> Finding:
     """A GPU without a counter."""
-    return Finding(
-        code="summed-from-power",
-        message=f"{channel.id}: its energy is summed up from power readings, which see only a part of the time",
+    return Finding.of(
+        "summed-from-power",
+        f"{channel.id}: its energy is summed up from power readings, which see only a part of the time",
         remedy="A GPU and driver with an energy counter know it all",
-        severity="degrades",
         channel=channel.id,
     )
 
@@ -194,38 +190,35 @@ def of_counter(channel: Channel, counter: Counter, *, beside: bool = False) -> I
             if counter.told
             else "no power before it is known to bridge what it missed"
         )
-        yield Finding(
-            code="counter-reset",
-            message=f"{channel.id} started again or jumped {times(len(counter.resets))}, first at "
+        yield Finding.of(
+            "counter-reset",
+            f"{channel.id} started again or jumped {times(len(counter.resets))}, first at "
             f"{max(counter.resets[0], 0.0):.1f} s; {bridged}",
             remedy="A driver reload or GPU reset does this; keep persistence mode on while measuring"
             if channel.component == "gpu"
             else "A suspended machine or a counter whose range is not known does this; measure again, and compare",
-            severity="degrades",
             channel=channel.id,
         )
     if counter.stuck:
         lost = sum(to - since for since, to in counter.stuck)
-        yield Finding(
-            code="counter-stuck",
-            message=f"{channel.id} stood still for {lost:.1f} s, {_first(counter.stuck)}; "
+        yield Finding.of(
+            "counter-stuck",
+            f"{channel.id} stood still for {lost:.1f} s, {_first(counter.stuck)}; "
             + (
                 "windows of which it saw clearly less than the power readings are summed up from those"
                 if beside
                 else "that time is not covered"
             ),
             remedy="Reload the driver; on AMD cards this is a known fault",
-            severity="degrades",
             channel=channel.id,
         )
     if counter.late:
         still = sum(to - since for since, to in counter.late)
-        yield Finding(
-            code="counter-stuck",
-            message=f"{channel.id} stood still for {still:.1f} s, {_first(counter.late)}, and then caught up: what was drawn when in that time "
+        yield Finding.of(
+            "counter-stuck",
+            f"{channel.id} stood still for {still:.1f} s, {_first(counter.late)}, and then caught up: what was drawn when in that time "
             "is not known",
             remedy="Windows that hold all of it are right; reload the driver",
-            severity="degrades",
             channel=channel.id,
         )
 
@@ -241,9 +234,9 @@ def of_register(channel: Channel, register: Register) -> Iterator[Finding]:
     kept = len(register.watts)
     if register.rejected:
         share = register.rejected / (register.rejected + kept)
-        yield Finding(
-            code="implausible-readings",
-            message=f"{channel.id} gave {register.rejected} readings that no device can draw; they were left out",
+        yield Finding.of(
+            "implausible-readings",
+            f"{channel.id} gave {register.rejected} readings that no device can draw; they were left out",
             severity="degrades" if share > MANY_REJECTED else "note",
             channel=channel.id,
         )
@@ -258,11 +251,10 @@ def of_pair(
     apart = integrated.value / counted.value - 1
     # What both leave open themselves is no disagreement.
     if abs(apart) > DISAGREES and abs(integrated.value - counted.value) > 2 * open_j:
-        yield Finding(
-            code="counter-disagrees-with-power",
-            message=f"{channel.id} counted {counted.value:.4g} J where its power adds up to {integrated.value:.4g} J "
+        yield Finding.of(
+            "counter-disagrees-with-power",
+            f"{channel.id} counted {counted.value:.4g} J where its power adds up to {integrated.value:.4g} J "
             f"({apart:+.0%})",
-            remedy="Neither can be trusted to better than this; compare with a wall meter",
             severity="disqualifies" if abs(apart) > DISAGREES_BADLY else "degrades",
             channel=channel.id,
         )
@@ -270,9 +262,9 @@ def of_pair(
 
 def of_windows_apart(channel: Channel, found: Disagreement) -> Finding:
     """Counter and integrated power of a device disagree in the windows of a name."""
-    return Finding(
-        code="counter-disagrees-with-power",
-        message=f"{channel.id} counted {found.counted_j:.4g} J in {found.name!r} where its power adds up to "
+    return Finding.of(
+        "counter-disagrees-with-power",
+        f"{channel.id} counted {found.counted_j:.4g} J in {found.name!r} where its power adds up to "
         f"{found.integrated_j:.4g} J ({found.apart:+.0%})",
         remedy="Unless the load keeps step with the power sensor one of the two is wrong: measure longer, and compare"
         if found.sampling and not found.is_bad
@@ -285,9 +277,9 @@ def of_windows_apart(channel: Channel, found: Disagreement) -> Finding:
 
 def not_counted(channel: Channel, reason: str, *, instead: bool = True) -> Finding:
     """A counter that cannot be true. ``instead``: a register stands beside it that can, and the figure is that one's."""
-    return Finding(
-        code="counter-not-used",
-        message=f"{channel.id} {reason}, which its device cannot draw; "
+    return Finding.of(
+        "counter-not-used",
+        f"{channel.id} {reason}, which its device cannot draw; "
         + (
             "the figure is summed up from its power readings"
             if instead
@@ -303,11 +295,10 @@ def not_counted(channel: Channel, reason: str, *, instead: bool = True) -> Findi
 
 def taken_from_power(channel: Channel, name: str) -> Finding:
     """The counter and the register beside it disagree, and the figure is the register's."""
-    return Finding(
-        code="counter-not-used",
-        message=f"{channel.id} disagrees with its device's power readings in {name!r}; the figure is summed up from those, and its interval "
+    return Finding.of(
+        "counter-not-used",
+        f"{channel.id} disagrees with its device's power readings in {name!r}; the figure is summed up from those, and its interval "
         "reaches to what was counted, unless that cannot be",
-        remedy="Update the driver, and compare with a wall meter",
         severity="degrades",
         measurement=name,
         channel=channel.id,
@@ -317,11 +308,9 @@ def taken_from_power(channel: Channel, name: str) -> Finding:
 def told_twice(channels: Sequence[Channel]) -> Finding:
     """Several devices tell one id, or one device is told several times."""
     names = ", ".join(channel.id for channel in channels)
-    return Finding(
-        code="device-told-twice",
-        message=f"{names} name one and the same device; it is counted once, and if they are several the others are missing",
-        remedy="See what the driver lists, with: energy-rating sensors",
-        severity="degrades",
+    return Finding.of(
+        "device-told-twice",
+        f"{names} name one and the same device; it is counted once, and if they are several the others are missing",
         channel=channels[0].id,
     )
 
@@ -384,13 +373,13 @@ def of_conditions(session: Session) -> Iterator[Finding]:
             ]
             if said:
                 # One finding for all of them: the gravest, and how many there are.
-                channel_id, (code, severity, message, remedy, _) = max(said, key=lambda item: item[1].weight)
+                channel_id, worst = max(said, key=lambda item: item[1].weight)
                 more = f" (and {len(said) - 1} more of {len(devices)})" if len(said) > 1 else ""
-                yield Finding(
-                    code=code,
-                    message=f"{channel_id.partition('.')[0]}{more}: {message}",
-                    remedy=remedy,
-                    severity=severity,
+                yield Finding.of(
+                    worst.code,
+                    f"{channel_id.partition('.')[0]}{more}: {worst.message}",
+                    worst.remedy,
+                    worst.severity,
                     measurement=name,
                     channel=channel_id,
                 )
@@ -400,10 +389,10 @@ class _DeviceRemark(NamedTuple):
     """What is to be said of one device; ``weight`` orders several."""
 
     code: str
-    severity: Severity
     message: str
-    remedy: str
     weight: float
+    severity: Severity | None = None
+    remedy: str | None = None
 
 
 _Conditions = Sequence[tuple[float, Condition]]
@@ -437,7 +426,7 @@ def _capped(name: str, windows: _WindowTimes, told: _Conditions) -> _DeviceRemar
     if not share:
         return None
     return _DeviceRemark(
-        "throttled", "note", f"its power limit held the clocks down for {share:.0%} of {name!r}", "", share
+        "throttled", f"its power limit held the clocks down for {share:.0%} of {name!r}", share, "note", ""
     )
 
 
@@ -447,10 +436,9 @@ def _heated(name: str, windows: _WindowTimes, told: _Conditions) -> _DeviceRemar
         return None
     return _DeviceRemark(
         "throttled",
-        "degrades",
         f"heat or the hardware held the clocks down for {share:.0%} of {name!r} ({', '.join(reasons)})",
-        "See to its cooling and its power supply, and measure again",
         share,
+        "degrades",
     )
 
 
@@ -462,9 +450,7 @@ def _limit_changed(name: str, windows: _WindowTimes, told: _Conditions) -> _Devi
         return None
     return _DeviceRemark(
         "power-limit-changed",
-        "degrades",
         f"its power limit was changed in {name!r}, between {min(limits):.0f} and {max(limits):.0f} W",
-        "Let nobody set limits while measuring",
         max(limits) - min(limits),
     )
 
@@ -485,9 +471,7 @@ def _clocks_changed(name: str, windows: _WindowTimes, told: _Conditions) -> _Dev
         return None
     return _DeviceRemark(
         "clocks-changed",
-        "degrades",
         f"its clocks were set in {name!r}: up to {max(held):.0f} MHz while held, {max(free):.0f} MHz else",
-        "Let nobody set clocks while measuring",
         apart,
     )
 
@@ -501,9 +485,7 @@ def _drifted(name: str, windows: _WindowTimes, told: _Conditions) -> _DeviceRema
         return None
     return _DeviceRemark(
         "temperature-drift",
-        "note",
         f"it went from {start:.0f} to {end:.0f} °C in {name!r}",
-        "Warm up longer",
         abs(end - start),
     )
 
@@ -516,9 +498,7 @@ def _shared(name: str, windows: _WindowTimes, told: _Conditions) -> _DeviceRemar
     others = "a process that is" if most == 1 else f"{most} processes that are"
     return _DeviceRemark(
         "shared-gpu",
-        "disqualifies",
         f"{others} not this run's used it too, in {name!r} or near; the energy is that of all",
-        "See who it is with nvidia-smi, and measure when the GPU is free",
         float(most),
     )
 
@@ -533,11 +513,9 @@ def of_repeats(name: str, energies_j: Sequence[float]) -> Iterator[Finding]:
     middle, spread = mean(energies_j), stdev(energies_j)
     farthest = max(abs(energy / middle - 1) for energy in energies_j) if middle > 0 else 0.0
     if middle > 0 and (spread / middle > UNSTEADY or farthest > FAR_OFF):
-        yield Finding(
-            code="not-steady",
-            message=f"repeats of the same work differ: {spread / middle:.0%} standard deviation, one is {farthest:.0%} off",
-            remedy="See that nothing else runs on the machine, warm up longer, repeat more often",
-            severity="degrades",
+        yield Finding.of(
+            "not-steady",
+            f"repeats of the same work differ: {spread / middle:.0%} standard deviation, one is {farthest:.0%} off",
             measurement=name,
         )
 
@@ -597,11 +575,10 @@ def of_steps(name: str, durations: Spread, channel: Channel, period_s: float | N
     beat = (
         part[0] if nearest == 1 else f"{nearest} of its periods" if step_s > period_s else part[nearest - 1]
     )
-    yield Finding(
-        code="in-step",
-        message=f"each {name!r} took {step_s * 1e3:.3g} ms, {beat}: {channel.id} "
+    yield Finding.of(
+        "in-step",
+        f"each {name!r} took {step_s * 1e3:.3g} ms, {beat}: {channel.id} "
         f"(every {period_s * 1e3:.3g} ms) may see the same part of every one",
-        remedy="Change the batch size or add a short pause of varying length, and compare",
         severity="degrades" if channel.method == "power" else "note",
         measurement=name,
         channel=channel.id,
@@ -610,9 +587,9 @@ def of_steps(name: str, durations: Spread, channel: Channel, period_s: float | N
 
 def interrupted(name: str, at_s: float) -> Finding:
     """The process died before the window was left."""
-    return Finding(
-        code="interrupted",
-        message=f"the run was interrupted at {at_s:.1f} s; {name!r} counts up to there",
+    return Finding.of(
+        "interrupted",
+        f"the run was interrupted at {at_s:.1f} s; {name!r} counts up to there",
         remedy="Run it again; a run of measure goes on in its folder with --resume, or resume=True",
         severity="degrades",
         measurement=name,
@@ -621,9 +598,9 @@ def interrupted(name: str, at_s: float) -> Finding:
 
 def ended_early(*, opened: bool) -> Finding:
     """The process died before its run had opened, or after it had closed."""
-    return Finding(
-        code="interrupted",
-        message="the process ended before it had closed its journal"
+    return Finding.of(
+        "interrupted",
+        "the process ended before it had closed its journal"
         if opened
         else "the process ended before its run had opened",
         remedy="" if opened else "Run it again",
@@ -634,12 +611,11 @@ def ended_early(*, opened: bool) -> Finding:
 
 def counted_by_an_older_version(units: Sequence[str]) -> Finding:
     """The run's work is that of a part of its sessions, its energy that of all."""
-    return Finding(
-        code="counts-disagree",
-        message=f"{', '.join(units)[:200]}: sessions of an older version counted it in their windows alone, so that the run's count "
+    return Finding.of(
+        "counts-disagree",
+        f"{', '.join(units)[:200]}: sessions of an older version counted it in their windows alone, so that the run's count "
         "lacks theirs",
         remedy="Take the figure of the windows",
-        severity="degrades",
         measurement=RUN,
     )
 
@@ -650,10 +626,9 @@ def failed(outcome: Outcome, session: str) -> Finding:
     A note: what was measured is right, and so is what was counted until then. Whether it was of any use is for others to say; so
     that they can find it, every failed run has this code.
     """
-    return Finding(
-        code="program-failed",
-        message=f"the measured program {ending(outcome)}{session}",
-        remedy="The figures are those of what was done until then",
+    return Finding.of(
+        "program-failed",
+        f"the measured program {ending(outcome)}{session}",
     )
 
 
@@ -675,12 +650,10 @@ def of_broken_off(session: Session) -> Iterator[Finding]:
             continue
         # What the window lacks the run lacks, too.
         for measurement in (name, RUN):
-            yield Finding(
-                code="work-unfinished",
-                message=f"the last window {name!r} was broken off after {span.end_s - span.start_s:.3g} s, before it had counted "
+            yield Finding.of(
+                "work-unfinished",
+                f"the last window {name!r} was broken off after {span.end_s - span.start_s:.3g} s, before it had counted "
                 f"{', '.join(lacking)}: its energy is in the figure, its work is not",
-                remedy="Count the work as it is done, in steps; or leave this run out of what is told per unit",
-                severity="degrades",
                 measurement=measurement,
             )
 
@@ -696,31 +669,40 @@ def ending(outcome: Outcome) -> str:
 
 def still_running(at_s: float) -> Finding:
     """The record is of a run that goes on."""
-    return Finding(
-        code="still-running",
-        message=f"the run was still going on at {at_s:.1f} s, when this was made; it counts up to there",
-        remedy="Make the record again when it has ended",
+    return Finding.of(
+        "still-running",
+        f"the run was still going on at {at_s:.1f} s, when this was made; it counts up to there",
     )
 
 
 def damaged(what: str) -> Finding:
     """The journal could only be read in part."""
-    return Finding(
-        code="journal-damaged",
-        message=f"the journal is damaged at {what}; it was read up to there",
-        remedy="Take the figures for a part of the run",
+    return Finding.of(
+        "journal-damaged",
+        f"the journal is damaged at {what}; it was read up to there",
         severity="degrades",
     )
 
 
 def nothing_measured() -> Finding:
     """No component has any energy."""
-    return Finding(
-        code="nothing-measured",
-        message="no sensor gave any energy",
-        remedy="See what can be measured here, and why the rest cannot, with: energy-rating sensors",
-        severity="disqualifies",
+    return Finding.of(
+        "nothing-measured",
+        "no sensor gave any energy",
         measurement=RUN,
+    )
+
+
+GAIN_CORRECTED = "gain-corrected"
+
+
+def gain_corrected(device: str, gain: float, doubt: float, *, meter: str, date: str, n: int) -> Finding:
+    """The readings of a card were divided by its gain against a meter; what was applied stands in the data, with all its digits."""
+    return Finding.of(
+        GAIN_CORRECTED,
+        f"the readings of {device} were divided by {gain:g}, its gain against {meter} ({date}, {n} readings), and carry its doubt "
+        f"of {doubt:.2%} (1 σ)",
+        data={"device": device, "gain": gain, "doubt": doubt, "meter": meter, "date": date, "n": n},
     )
 
 
@@ -738,10 +720,10 @@ def of_estimates(measurements: Sequence[Measurement], findings: Sequence[Finding
     if not is_only_estimated(measurements):
         return
     components = dict.fromkeys(name for measurement in measurements for name in measurement.energy_j)
-    unseen = next((finding for finding in findings if finding.code == "gpu-not-measured"), None)
-    yield Finding(
-        code=ONLY_ESTIMATED,
-        message=f"nothing was measured; models estimated: {', '.join(components)}"
+    unseen = next((finding for finding in findings if finding.code == NOT_MEASURED["gpu"]), None)
+    yield Finding.of(
+        ONLY_ESTIMATED,
+        f"nothing was measured; models estimated: {', '.join(components)}"
         + (f"; of a GPU: {unseen.message}" if unseen is not None else ""),
         remedy="See what would measure it here with: energy-rating sensors",
         severity="degrades",

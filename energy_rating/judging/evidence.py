@@ -32,6 +32,7 @@ from energy_rating.files import record as files_record
 from energy_rating.files.journal import JOURNAL_NAMES
 from energy_rating.files.reading import Journal
 from energy_rating.files.record import RECORD_NAME
+from energy_rating.judging.checks import GAIN_CORRECTED, gain_corrected
 from energy_rating.judging.summary import corrected_journal, summarise_journal, with_gains
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Finding, Record, plain, validity
@@ -45,7 +46,8 @@ LARGEST_HASHED = 256 << 20
 # What the arithmetic of another machine may leave of a figure, relative: its compiler, its mathematical functions.
 OTHER_ARITHMETIC = 1e-9
 
-# A gain as a finding tells it, in six digits.
+# The release whose findings had no data. A gain stands in its sentence, in six digits.
+ONLY_WORDS = "0.1.0"
 TOLD_GAIN = 1e-5
 
 # What a sensor that works may show of what a meter shows, taken on trust: the worst of 15 cards was off by 12.7 % (Yang, Adamek, Armour,
@@ -189,43 +191,88 @@ def _apart_from_claimed(record: Record, journal: Journal, file: Path) -> Differe
     Raises:
         BadInput: it does not say by what its readings were divided, or by more than a working sensor is off.
     """
+    said = [finding for finding in record.findings if finding.code == GAIN_CORRECTED]
     gains: dict[str, tuple[float, float]] = {}
-    said = [finding for finding in record.findings if finding.code == "gain-corrected"]
     for finding in said:
-        told = _GAIN.match(finding.message)
-        doubts = {
-            one.accuracy for one in record.channels if told is not None and one.device == told["device"]
-        }
-        gain = float(told["gain"]) if told is not None else math.nan
-        # Its doubt stands in the channels with all its digits.
-        of_card = (one for one in record.channels if told is not None and one.device == told["device"])
-        doubts = {one.accuracy for one in of_card if f"{one.accuracy:.2%}" == (told and told["doubt"])}
-        if told is None or len(doubts) != 1 or not LEAST_GAIN <= gain <= MOST_GAIN:
+        told = _claimed(finding, record)
+        if told is None or not LEAST_GAIN <= told.gain <= MOST_GAIN:
             raise BadInput(
                 f"{file.name} was corrected with a gain that is not between {LEAST_GAIN:g} and {MOST_GAIN:g}, or that it does not tell",
                 f"Check it with: energy-rating verify {file.parent} --calibration FILE",
                 place=file,
             )
-        gains[told["device"]] = (gain, doubts.pop())
+        gains[told.device] = (told.gain, told.doubt)
     if not said:
-        name = f"findings.gain-corrected (calibration/{gains_of(record)})"
+        name = f"findings.{GAIN_CORRECTED} (calibration/{gains_of(record)})"
         return Difference(file=RECORD_NAME, path=name, published=None, recomputed="that a gain was applied")
+    exact = all(finding.data for finding in said)
     again = summarise_journal(with_gains(journal, gains))
     files = {name: sha for name, sha in record.provenance.files.items() if name.startswith("calibration/")}
     again = replace(
         again,
-        findings=(*said, *again.findings),
+        findings=(*([_said_again(one) for one in said] if exact else said), *again.findings),
         provenance=replace(again.provenance, files={**again.provenance.files, **files}),
     )
-    # A gain is told in six digits, and so a sentence may round another way.
-    known = _by_kind(record.findings)
-    worded = {
-        key: replace(one, message=known[key].message) if key in known else one
-        for key, one in _by_kind(again.findings).items()
-    }
-    again = replace(again, findings=tuple(worded.values()))
-    found = compared(record, again, journal, tolerance=TOLD_GAIN)
+    if not exact:
+        # In a sentence a gain has six digits, and so other sentences may round another way.
+        known = _by_kind(record.findings)
+        worded = {
+            key: replace(one, message=known[key].message) if key in known else one
+            for key, one in _by_kind(again.findings).items()
+        }
+        again = replace(again, findings=tuple(worded.values()))
+    found = compared(record, again, journal, tolerance=OTHER_ARITHMETIC if exact else TOLD_GAIN)
     return found.differences[0] if found.differences else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Gain:
+    """By what the readings of a card were divided, and its relative doubt (1 σ)."""
+
+    device: str
+    gain: float
+    doubt: float
+
+
+def _claimed(finding: Finding, record: Record) -> _Gain | None:
+    """The gain that a finding says was applied; None where it does not say it."""
+    if not finding.data:
+        return _claimed_in_words(finding, record) if record.provenance.version == ONLY_WORDS else None
+    device, gain, doubt = (finding.data.get(name) for name in ("device", "gain", "doubt"))
+    if not isinstance(device, str) or not isinstance(gain, float) or not isinstance(doubt, float):
+        return None
+    return _Gain(device=device, gain=gain, doubt=doubt) if 0 <= doubt <= 1 else None
+
+
+def _said_again(finding: Finding) -> Finding:
+    """What is to be said of a gain by its data; that of other data than such a finding has is none of its sentences."""
+    try:
+        return gain_corrected(**finding.data)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return replace(finding, message="")
+
+
+def _claimed_in_words(finding: Finding, record: Record) -> _Gain | None:
+    """The same of the first release, whose findings had no data: the one sentence that is read, as that release wrote it."""
+    told = _GAIN.match(finding.message)
+    if told is None:
+        return None
+    # Its doubt stands in the channels with all its digits.
+    of_card = (one for one in record.channels if one.device == told["device"])
+    doubts = {one.accuracy for one in of_card if f"{one.accuracy:.2%}" == told["doubt"]}
+    try:
+        gain = float(told["gain"])
+    except ValueError:
+        return None
+    return _Gain(device=told["device"], gain=gain, doubt=doubts.pop()) if len(doubts) == 1 else None
+
+
+def gains_in_words(record: Record) -> tuple[str, ...]:
+    """By what the readings of which card were divided, as a record says itself."""
+    told = (_claimed(one, record) for one in record.findings if one.code == GAIN_CORRECTED)
+    return tuple(
+        f"the readings of {one.device} were divided by {one.gain:g}" for one in told if one is not None
+    )
 
 
 def _of_hash(published: str, found: str) -> Difference:

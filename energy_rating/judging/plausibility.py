@@ -32,7 +32,6 @@ from energy_rating.nouns.records import (
     Load,
     Measurement,
     Record,
-    Severity,
 )
 
 # Idle power differs between cards of one model and with their temperature.
@@ -104,7 +103,9 @@ def implausible(
             found += _of_jitter(session, channel)
     if journal.damage is not None:
         found.append(
-            _finding("journal-damaged", f"the journal is damaged at {journal.damage}", "disqualifies")
+            Finding.of(
+                "journal-damaged", f"the journal is damaged at {journal.damage}", severity="disqualifies"
+            )
         )
     found += _of_limits(record, profiles)
     # A package whose own counter goes on above its limit is not limited by it.
@@ -125,20 +126,6 @@ def implausible(
     return tuple(dict.fromkeys(found))
 
 
-def _finding(
-    code: str,
-    message: str,
-    severity: Severity = "degrades",
-    *,
-    remedy: str = "",
-    measurement: str | None = None,
-    channel: str | None = None,
-) -> Finding:
-    return Finding(
-        code=code, message=message, remedy=remedy, severity=severity, measurement=measurement, channel=channel
-    )
-
-
 # ------------------------------------------------------------------------------------------------- times and windows
 
 
@@ -148,18 +135,18 @@ def _of_times(session: Session) -> Iterator[Finding]:
     except ValueError:
         known = False
     if not known:
-        yield _finding("start-is-no-time", f"{session.started[:40]!r} is no time with its zone")
+        yield Finding.of("start-is-no-time", f"{session.started[:40]!r} is no time with its zone")
     for channel_id, samples in session.samples.items():
         for before, after in pairwise(samples.start_s):
             if after < before:
-                yield _finding(
+                yield Finding.of(
                     "time-goes-backwards",
                     f"{channel_id} was read at {after:.3f} s after it was read at {before:.3f} s",
                     channel=channel_id,
                 )
                 break
     if any(samples.start_s and samples.start_s[0] < -1.0 for samples in session.samples.values()):
-        yield _finding("before-the-start", "readings are older than the run")
+        yield Finding.of("before-the-start", "readings are older than the run")
 
 
 def _of_windows(session: Session) -> Iterator[Finding]:
@@ -167,35 +154,30 @@ def _of_windows(session: Session) -> Iterator[Finding]:
     inside = _inside(runs)
     for span in session.spans:
         if span.end_s == span.start_s and any(span.work.values()):
-            yield _finding(
+            yield Finding.of(
                 "work-in-no-time",
                 f"{_work(span)} were counted in a window of 0 s at {span.start_s:.3f} s",
-                "disqualifies",
                 measurement=span.name,
             )
         if runs and span.name != RUN and not inside(span):
-            yield _finding(
+            yield Finding.of(
                 "window-outside-the-run",
                 f"a window {span.name!r} from {span.start_s:.3f} to {span.end_s:.3f} s lies outside the run, "
                 f"which was from {runs[0].start_s:.3f} to {runs[0].end_s:.3f} s",
-                "disqualifies",
                 measurement=span.name,
             )
     if len(runs) > 1:
-        yield _finding(
-            "several-runs", f"one session has {len(runs)} windows {RUN!r}", "disqualifies", measurement=RUN
-        )
+        yield Finding.of("several-runs", f"one session has {len(runs)} windows {RUN!r}", measurement=RUN)
 
 
 def _of_overlaps(session: Session) -> Iterator[Finding]:
     repeats = sorted(named(session.spans, MEASURED), key=lambda span: span.start_s)
     for before, after in pairwise(repeats):
         if after.start_s < before.end_s - SLACK_S:
-            yield _finding(
+            yield Finding.of(
                 "repeats-overlap",
                 f"a repeat began at {after.start_s:.3f} s, before the one before it ended at {before.end_s:.3f} s: "
                 "the same energy would count twice",
-                "disqualifies",
                 measurement=MEASURED,
             )
             break
@@ -241,7 +223,7 @@ def _of_limits(record: Record, profiles: Sequence[Profile]) -> Iterator[Finding]
         if profile is None or profile.figures.power_limit_w is None or device.power_limit_w is None:
             continue
         if device.power_limit_w > SUSTAINED * profile.figures.power_limit_w.value:
-            yield _finding(
+            yield Finding.of(
                 "limit-above-the-data-sheet",
                 f"{device.name} is said to have been limited to {device.power_limit_w:.0f} W; "
                 f"its data sheet allows {profile.figures.power_limit_w.value:.0f} W",
@@ -258,12 +240,10 @@ def _of_power(record: Record, measurement: Measurement, limits_w: Mapping[str, f
         # The edges of a short window are doubtful, and say so themselves.
         least_j = energy.value - 2 * energy.random
         if measurement.duration_s > 0 and least_j > bound * limit_w * measurement.duration_s:
-            yield _finding(
+            yield Finding.of(
                 "power-above-the-limit",
                 f"{channel.id}: {energy.value / measurement.duration_s:.0f} W on average in {measurement.name!r}; "
                 f"the device is limited to {limit_w:.0f} W",
-                "disqualifies",
-                remedy="Its sensor, or the limit that the driver tells, is wrong: update the driver, and compare with a wall meter",
                 measurement=measurement.name,
                 channel=channel.id,
             )
@@ -280,7 +260,7 @@ def _of_steps(
     if channel.method == "power":
         high = max(samples.values, default=0.0)
         if high > TRANSIENT * limit_w:
-            yield _finding(
+            yield Finding.of(
                 "reading-above-the-limit",
                 f"{channel.id} read {high:.0f} W; the device is limited to {limit_w:.0f} W",
                 channel=channel.id,
@@ -294,11 +274,10 @@ def _of_steps(
         step_j = after_j - before_j
         took_s = max(0.0, end_s - since_s)
         if step_j > TRANSIENT * limit_w * (took_s + stale_s):
-            yield _finding(
+            yield Finding.of(
                 "step-above-the-limit",
                 f"{channel.id} rose by {step_j:.4g} J within {took_s:.3f} s at {start_s:.3f} s; a device "
                 f"limited to {limit_w:.0f} W cannot use that",
-                "disqualifies",
                 channel=channel.id,
             )
             return
@@ -318,18 +297,17 @@ def _of_idle(record: Record, measured: Measurement, profiles: Sequence[Profile])
             and profile.figures.idle_w is not None
             and power_w < BELOW_IDLE * profile.figures.idle_w.value
         ):
-            yield _finding(
+            yield Finding.of(
                 "energy-under-idle",
                 f"{channel.id}: {power_w:.3g} W on average while it worked; {profile.name} draws "
                 f"{profile.figures.idle_w.value:.3g} W when it does nothing",
-                "disqualifies",
                 measurement=measured.name,
                 channel=channel.id,
             )
     for component, idle in (measured.idle_j or {}).items():
         worked = measured.energy_j.get(component)
         if worked is not None and component == "gpu" and worked.value < BELOW_IDLE * idle.value:
-            yield _finding(
+            yield Finding.of(
                 "energy-under-its-own-idle",
                 f"{component}: it used {worked.value:.4g} J at work, and would have used {idle.value:.4g} J in the same time "
                 "at the power of the run's own idle windows",
@@ -364,12 +342,10 @@ def _of_speed(record: Record, measured: Measurement, profiles: Sequence[Profile]
         # Each step of decoding reads the weights once, and gives one token to each request that is under way.
         most = at_once * sum(bandwidths) * 1e9 / (parameters * bits / 8)
         if tokens / measured.duration_s > BEYOND_THEORY * most:
-            yield _finding(
+            yield Finding.of(
                 "faster-than-memory",
                 f"{tokens / measured.duration_s:,.0f} tokens a second; the memory of {len(figures)} × {devices[0].name} can read "
                 f"{parameters:,} weights of {bits} bits for at most {most:,.0f} with {at_once} requests at once",
-                "disqualifies",
-                remedy="If tokens were guessed ahead and checked together, say so in the model's name or the protocol",
                 measurement=measured.name,
             )
     peaks = [_peak_flop_s(item) for item in figures]
@@ -377,12 +353,10 @@ def _of_speed(record: Record, measured: Measurement, profiles: Sequence[Profile]
         done = tokens + max(0, measured.work.get("input_token", 0) - measured.work.get("cached_token", 0))
         asked = FLOP_PER_PARAMETER * parameters * done / measured.duration_s
         if asked > BEYOND_THEORY * sum(peaks):
-            yield _finding(
+            yield Finding.of(
                 "faster-than-arithmetic",
                 f"the tokens ask for {asked / 1e12:,.3g} TFLOP/s; {len(figures)} × {devices[0].name} does at most "
                 f"{sum(peaks) / 1e12:,.3g}",
-                "disqualifies",
-                remedy="See that each token is counted once, and that the model's parameters are told rightly",
                 measurement=measured.name,
             )
 
@@ -406,18 +380,16 @@ def _of_counts(session: Session) -> Iterator[Finding]:
     """What the windows told at their end against what they had told before."""
     for one in session.counted:
         if one.work < one.before:
-            yield _finding(
+            yield Finding.of(
                 "counts-contradict",
                 f"a window {one.name!r} had counted {one.before:,} {one.unit}, and at its end {one.work:,}: counts only grow",
-                "disqualifies",
                 measurement=one.name,
             )
         elif one.counts >= FEWEST_COUNTS and one.work - one.before > SUDDEN * one.most:
-            yield _finding(
+            yield Finding.of(
                 "work-all-at-once",
                 f"a window {one.name!r} had counted {one.before:,} {one.unit}, and {one.after_s:.1f} s later, at its end, {one.work:,}; "
                 f"in {one.counts} counts before there never came more than {one.most:,} at once",
-                remedy="Count work when it is done",
                 measurement=one.name,
             )
 
@@ -431,11 +403,10 @@ def _of_requests(record: Record, measurement: Measurement) -> Iterator[Finding]:
     # A window that cuts through a stream of requests holds tokens of some that ended after it.
     most = load.max_new_tokens * (requests + measurement.n * (_at_once(load) or 1))
     if tokens > most:
-        yield _finding(
+        yield Finding.of(
             "more-tokens-than-asked",
             f"{tokens:,} tokens were counted in {measurement.name!r} for {requests:,} requests, each of which may have "
             f"{load.max_new_tokens:,} at most",
-            "disqualifies",
             measurement=measurement.name,
         )
 
@@ -449,7 +420,7 @@ def _of_rounds(journal: Journal) -> Iterator[Finding]:
         for span in named(session.spans, MEASURED):
             requests = span.work.get("request", 0)
             if span.closed and requests > items and requests % items:
-                yield _finding(
+                yield Finding.of(
                     "repeats-not-of-the-items",
                     f"a repeat counted {requests:,} requests, which is no whole number of rounds over {items:,} items",
                     measurement=MEASURED,
@@ -463,11 +434,9 @@ def _of_rounds(journal: Journal) -> Iterator[Finding]:
 def _of_repeats(by_component: Mapping[str, Sequence[float]]) -> Iterator[Finding]:
     for component, energies in by_component.items():
         if len(energies) >= 3 and len(set(energies)) == 1:
-            yield _finding(
+            yield Finding.of(
                 "repeats-identical",
                 f"{component}: all {len(energies)} repeats used exactly {energies[0]!r} J",
-                "note",
-                remedy="Real repeats differ in the third digit",
                 measurement=MEASURED,
             )
 
@@ -478,11 +447,9 @@ def _of_jitter(session: Session, channel: Channel) -> Iterator[Finding]:
         return
     first = samples.values[0]
     if channel.method == "power" and first > 0 and all(value == first for value in samples.values):
-        yield _finding(
+        yield Finding.of(
             "no-noise",
             f"{channel.id}: all {len(samples)} readings are exactly {first!r} W",
-            "note",
-            remedy="Real registers are never that still",
             channel=channel.id,
         )
     step_s = samples.start_s[1] - samples.start_s[0]
@@ -490,10 +457,8 @@ def _of_jitter(session: Session, channel: Channel) -> Iterator[Finding]:
         math.isclose(after - before, step_s, rel_tol=1e-9, abs_tol=1e-9)
         for before, after in pairwise(samples.start_s)
     ):
-        yield _finding(
+        yield Finding.of(
             "no-jitter",
             f"{channel.id}: all {len(samples)} readings are exactly {step_s:.6g} s apart",
-            "note",
-            remedy="A real scheduler is late by some microseconds, differently each time",
             channel=channel.id,
         )

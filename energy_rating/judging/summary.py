@@ -83,11 +83,8 @@ def corrected_journal(journal: Journal, calibration: Path) -> tuple[Journal, tup
             )
         for found in of_card:
             fitting[channel.device] = (found.gain, found.doubt)
-            findings[channel.device] = Finding(
-                code="gain-corrected",
-                message=f"the readings of {channel.device} were divided by {found.gain:g}, its gain against {found.meter} "
-                f"({found.date}, {found.n} readings), and carry its doubt of {found.doubt:.2%} (1 σ)",
-                remedy="Without --calibration the record is that of the sensor as it is",
+            findings[channel.device] = checks.gain_corrected(
+                channel.device, found.gain, found.doubt, meter=found.meter, date=found.date, n=found.n
             )
     if not findings:
         cards = {c.device for s in journal.sessions for c in s.channels if c.component == "gpu"}

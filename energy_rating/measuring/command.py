@@ -67,8 +67,7 @@ def run_command(
                     run.tell(
                         "count-refused",
                         str(error),
-                        "Write a JSON object, or lines of unit=number",
-                        "degrades",
+                        remedy="Write a JSON object, or lines of unit=number",
                     )
     return code if code >= 0 else 128 - code
 

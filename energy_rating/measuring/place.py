@@ -61,10 +61,9 @@ class Placed:
                 in_turn.measuring,
                 in_turn,
                 [
-                    Finding(
-                        code="another-rank-measures",
-                        message=f"this is local rank {rank}: it measures its own GPUs, local rank 0 the rest of the host",
-                        remedy="Take the records of all ranks together",
+                    Finding.of(
+                        "another-rank-measures",
+                        f"this is local rank {rank}: it measures its own GPUs, local rank 0 the rest of the host",
                     )
                 ],
             )
@@ -73,9 +72,9 @@ class Placed:
                 Detection,
                 None,
                 [
-                    Finding(
-                        code="another-rank-measures",
-                        message=f"this is local rank {rank}; local rank 0 measures the devices of this host",
+                    Finding.of(
+                        "another-rank-measures",
+                        f"this is local rank {rank}; local rank 0 measures the devices of this host",
                         remedy="Its energy is in the folder of local rank 0, without the ending -rank",
                     )
                 ],
@@ -84,11 +83,10 @@ class Placed:
         findings = []
         if ranks > 1 and not of_its_own:
             findings.append(
-                Finding(
-                    code="other-ranks-count-apart",
-                    message=f"{ranks} ranks run on this host: the energy is that of all, the counted work only this rank's",
+                Finding.of(
+                    "other-ranks-count-apart",
+                    f"{ranks} ranks run on this host: the energy is that of all, the counted work only this rank's",
                     remedy=f"Count the work of all ranks here (this rank's times {ranks}, if they share it evenly)",
-                    severity="degrades",
                 )
             )
         if self.settings.sensors is not None:
@@ -121,19 +119,18 @@ class Placed:
                 if is_interruption(error):
                     raise
                 findings.append(
-                    Finding(
-                        code="folder-refused",
-                        message="the folder asked for could not be used "
+                    Finding.of(
+                        "folder-refused",
+                        "the folder asked for could not be used "
                         f"({getattr(error, 'strerror', None) or type(error).__name__})",
-                        remedy="Name a folder that can be written to",
                     )
                 )
                 continue
             if sibling:
                 findings.append(
-                    Finding(
-                        code="folder-occupied",
-                        message="the run that is there is still going on, or its journal is damaged; this one is in a sibling"
+                    Finding.of(
+                        "folder-occupied",
+                        "the run that is there is still going on, or its journal is damaged; this one is in a sibling"
                         if resume
                         else "the folder asked for holds another run; this one is in a sibling of it",
                         remedy="Take both records together"
@@ -144,11 +141,9 @@ class Placed:
             self.folder = folder
             return JournalFile(folder / JOURNAL_NAMES[0], descriptor), findings
         findings.append(
-            Finding(
-                code="journal-in-memory",
-                message="no folder could be written to; the journal is kept in memory and dies with the process",
-                remedy="Name a folder that can be written to",
-                severity="degrades",
+            Finding.of(
+                "journal-in-memory",
+                "no folder could be written to; the journal is kept in memory and dies with the process",
             )
         )
         return JournalFile(None, None), findings
@@ -177,7 +172,6 @@ class Placed:
         self.tell(
             "folder-gone",
             f"the run's folder was deleted, moved or replaced while it was measured; the journal was {place}",
-            "Leave the folder alone until the run has ended",
         )
 
     def _fail(self, what: str, error: Exception) -> None:
@@ -211,18 +205,16 @@ class Placed:
             self.tell(
                 "window-failed",
                 f"{name!r} could not be noted ({type(error).__name__}); it is in no figure",
-                "Please report this",
-                "degrades",
             )
         except Exception as another:  # the journal itself may be what failed
             pass_on(another)
 
-    def _tell_once(self, code: str, message: str, remedy: str) -> None:
+    def _tell_once(self, code: str, message: str) -> None:
         """A note that is told once in a run."""
         if code not in self._told:
             self._told.add(code)
             try:
-                self.tell(code, message, remedy)
+                self.tell(code, message)
             except Exception as error:  # a count is no place to fail in
                 pass_on(error)
 
@@ -230,12 +222,14 @@ class Placed:
         self,
         code: str,
         message: str,
-        remedy: str,
-        severity: Severity = "note",
+        remedy: str | None = None,
+        severity: Severity | None = None,
         measurement: str | None = None,
     ) -> None:
-        finding = Finding(
-            code=code, message=message, remedy=remedy, severity=severity, measurement=measurement
-        )
+        """Says something of a code that the table of findings knows."""
+        self.tell_finding(Finding.of(code, message, remedy, severity, measurement=measurement))
+
+    def tell_finding(self, finding: Finding) -> None:
+        """Says what somebody else found, whatever its code."""
         if self._journal is not None:
             self._journal.write({"finding": plain(finding), "t": self._now()})

@@ -161,10 +161,9 @@ class JournalRun(Windowed):
         detection = sampler.open(self._zero)
         if sampler.detection is None:
             findings.append(
-                Finding(
-                    code="sensors-late",
-                    message=f"no sensor could be read within {PATIENCE_S:.0f} s of the start, and the program did not wait longer",
-                    remedy="See what answers, and how soon, with: energy-rating sensors",
+                Finding.of(
+                    "sensors-late",
+                    f"no sensor could be read within {PATIENCE_S:.0f} s of the start, and the program did not wait longer",
                 )
             )
         described = environment.describe(detection.devices)
@@ -272,18 +271,14 @@ class JournalRun(Windowed):
                     self.tell(
                         "window-left-open",
                         f"window {self._open[key].name!r} was still open when the run ended",
-                        "Leave every window before the run",
-                        "note",
-                        self._open[key].name,
+                        measurement=self._open[key].name,
                     )
                 self._close(key, now)
         if self._forked is not None and self._forked[0]:
             self.tell(
                 "counted-in-a-fork",
                 "work was counted in a process that was forked from this one; it is in no figure",
-                "Count in the process that measures, such as what the workers return",
-                "degrades",
-                RUN,
+                measurement=RUN,
             )
         learned = self._sampler.learned()
         self._sampler.close()
@@ -291,8 +286,6 @@ class JournalRun(Windowed):
             self.tell(
                 "driver-hangs",
                 f"a device did not answer within {PATIENCE_S:.0f} s of the end; the last readings are missing",
-                "See the kernel log for messages of the driver",
-                "degrades",
             )
         self._sampler.abandon()
         journal = self._journal_file
@@ -300,15 +293,13 @@ class JournalRun(Windowed):
             self.tell(
                 "descriptor-closed",
                 f"the program closed the journal's descriptor {'once' if journal.taken == 1 else f'{journal.taken} times'}; nothing was written to what came in its place",
-                "Close each descriptor once (os.close, os.closerange, os.dup2)",
             )
         if journal.trouble or journal.dropped:
             lost = f"; {journal.dropped} readings were thinned out" if journal.dropped else ""
             self.tell(
                 "disk-refuses",
                 f"the journal could not be written for a time ({journal.trouble or 'no folder'}){lost}",
-                "Free some space, or name another folder",
-                "degrades" if journal.dropped else "note",
+                severity="degrades" if journal.dropped else "note",
             )
         if not journal.in_place():
             self._move_journal(journal)

@@ -175,7 +175,7 @@ class Sampler:
             detection = models.modelling()
         except Exception as error:  # the measured program goes on
             reason = f"looking for models failed with {type(error).__name__}"
-            detection = Detection(findings=(Finding(code="models-failed", message=reason),))
+            detection = Detection(findings=(Finding.of("models-failed", reason),))
         self._arrived.append((detection, since_s))
         belated = getattr(models, "belated", None)
         if belated is not None:
@@ -211,8 +211,6 @@ class Sampler:
             self._tell(
                 "sampler-failed",
                 f"measuring stopped: {type(error).__name__}",
-                "Please report this",
-                "disqualifies",
             )
             return None
 
@@ -302,7 +300,7 @@ class Sampler:
             self._tell(
                 "sensors-late",
                 f"the sensors answered only {now - (now if self._zero is None else self._zero):.1f} s after the run had opened",
-                "On NVIDIA machines persistence mode keeps the driver loaded: sudo nvidia-persistenced",
+                remedy="On NVIDIA machines persistence mode keeps the driver loaded: sudo nvidia-persistenced",
             )
 
     def _watch(self, detection: Detection, since_s: float) -> None:
@@ -387,7 +385,9 @@ class Sampler:
         if self._watched is not None:
             self._watched = [other for other in self._watched if other is not watched]
         for channel in watched.methods:
-            self._tell("sensor-lost", f"{channel}: {error.message}", error.remedy, "degrades", channel)
+            self._tell(
+                "sensor-lost", f"{channel}: {error.message}", remedy=error.remedy or None, channel=channel
+            )
         with contextlib.suppress(Exception):  # it is gone already; there is nothing left to fail
             watched.sensor.close()
 
@@ -395,7 +395,7 @@ class Sampler:
         reason = f"{channel}: {error.message}"
         if reason not in watched.told and len(watched.told) < 20:
             watched.told.add(reason)
-            self._tell("reading-failed", reason, error.remedy, "note", channel)
+            self._tell("reading-failed", reason, remedy=error.remedy or None, channel=channel)
 
     # -- what is kept of it
 
@@ -516,9 +516,8 @@ class Sampler:
         self._tell(
             "condition-failed",
             f"{watched.sensor.channels[0].device}: {what} could not be found out ({type(error).__name__})",
-            "Please report this",
-            "degrades" if name == "users" else "note",
-            watched.sensor.channels[0].id,
+            severity="degrades" if name == "users" else "note",
+            channel=watched.sensor.channels[0].id,
         )
 
     def _put(self, entry: dict[str, Any]) -> None:
@@ -533,9 +532,14 @@ class Sampler:
         return entry | {"t": round(entry["t"] - (self._zero or 0.0), 6)}
 
     def _tell(
-        self, code: str, message: str, remedy: str, severity: Severity = "note", channel: str | None = None
+        self,
+        code: str,
+        message: str,
+        remedy: str | None = None,
+        severity: Severity | None = None,
+        channel: str | None = None,
     ) -> None:
-        finding = Finding(code=code, message=message, remedy=remedy, severity=severity, channel=channel)
+        finding = Finding.of(code, message, remedy, severity, channel=channel)
         self._put({"finding": plain(finding), "t": self._clock.now()})
 
     def _note_suspension(self) -> None:
@@ -545,8 +549,7 @@ class Sampler:
             self._tell(
                 "suspended",
                 f"the machine was suspended for {slept:.0f} s; whether what was drawn meanwhile is in the figures cannot be told",
-                "Keep the machine awake while it measures",
-                "degrades",  # the judging half says of which windows, and that those are not fit for a rating
+                severity="degrades",  # the judging half says of which windows, and that those are not fit for a rating
             )
 
 

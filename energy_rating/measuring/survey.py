@@ -17,6 +17,7 @@ from energy_rating.measuring import probe, sensors
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.nouns.entries import Channel, Finding, plain
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorUnavailable
+from energy_rating.nouns.findings import NOT_MEASURED
 
 # A driver that has not answered by then is said to hang; loading an 8-GPU driver without persistence mode takes seconds.
 PATIENCE_S = 20.0
@@ -258,10 +259,9 @@ def _turn(name: str) -> int:
 
 
 def _untried(name: str, what: str) -> Finding:
-    return Finding(
-        code="sensor-untried",
-        message=f"the sensor {name!r} ({what}) follows the documents and recorded conversations; it was not yet tried on the hardware",
-        remedy="Compare its figures with an external meter before you rely on them",
+    return Finding.of(
+        "sensor-untried",
+        f"the sensor {name!r} ({what}) follows the documents and recorded conversations; it was not yet tried on the hardware",
     )
 
 
@@ -314,9 +314,9 @@ class InTurn:
             self._kinds(models=False), patience_s=FIRST_PATIENCE_S, began_s=self._began_s, late=self._late
         )
         late = [
-            Finding(
-                code="sensors-late",
-                message=f"the sensors of the kind {one.name!r} had not answered when the run began",
+            Finding.of(
+                "sensors-late",
+                f"the sensors of the kind {one.name!r} had not answered when the run began",
                 remedy=PERSISTENCE if one.name == "nvml" else WAITS_FOR,
             )
             for one in self._late
@@ -353,9 +353,9 @@ class InTurn:
     def _belated(self, one: _Asked) -> Iterator[Detection]:
         one.wait_until(0.0)
         if not one.answered:
-            finding = Finding(
-                code="sensors-late",
-                message=f"the sensors of the kind {one.name!r} had not answered {KIND_PATIENCE_S:.0f} s after the start; they are left out",
+            finding = Finding.of(
+                "sensors-late",
+                f"the sensors of the kind {one.name!r} had not answered {KIND_PATIENCE_S:.0f} s after the start; they are left out",
                 remedy=WAITS_FOR,
             )
             yield Detection(findings=(finding,))
@@ -364,9 +364,9 @@ class InTurn:
             self._taken |= _components(detection)
             if not detection.sensors:
                 return
-            finding = Finding(
-                code="sensors-late",
-                message=f"the sensors of the kind {one.name!r} answered only {one.answered_s - self._began_s:.1f} s after the start",
+            finding = Finding.of(
+                "sensors-late",
+                f"the sensors of the kind {one.name!r} answered only {one.answered_s - self._began_s:.1f} s after the start",
                 remedy=PERSISTENCE if one.name == "nvml" else WAITS_FOR,
             )
             yield replace(detection, findings=(*detection.findings, finding))
@@ -389,7 +389,7 @@ def _missing(detection: Detection, refusals: Sequence[Refusal]) -> list[Finding]
         message = refusal.reason
         if component in methods:
             message = f"{message}; a model's estimate stands in"
-        missing.append(Finding(code=f"{component}-not-measured", message=message, remedy=refusal.remedy))
+        missing.append(Finding.of(NOT_MEASURED[component], message, refusal.remedy or None, "note"))
     return missing
 
 

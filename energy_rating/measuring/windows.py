@@ -187,7 +187,6 @@ class Windowed(Placed):
                 "counted-into-the-run",
                 "a thread without a window of its own counted work while windows were open elsewhere; it is in the run's work "
                 "and in none of theirs",
-                "Count into the window itself (window.count), or open one in that thread",
             )
 
     def _work_of_run(self) -> tuple[dict[str, Number], list[str]]:
@@ -239,7 +238,6 @@ class Windowed(Placed):
         self._tell_once(
             "noted-outside-the-run",
             f"a window {name[:LONGEST_NAME]!r} was noted that lies wholly before the run or in its future; it is in no figure",
-            "Give its times by time.monotonic() of this machine",
         )
 
     def _enter(self, window: Window, sync: bool, holder: _OpenWindow | None) -> int | None:
@@ -293,7 +291,6 @@ class Windowed(Placed):
                 self.tell(
                     "window-renamed",
                     f"a window had to be called {window.name!r}",
-                    "Give it a short printable name",
                 )
             if self._gone:
                 self._leave_deserted()
@@ -392,9 +389,7 @@ class Windowed(Placed):
             self.tell(
                 "counts-disagree",
                 f"the same unit was counted twice, and differently ({'; '.join(apart[:3])})",
-                "Count each unit in one place: at the run, in its outermost windows, or in those inside them",
-                "degrades",
-                RUN,
+                measurement=RUN,
             )
         faults = window.faults()
         if window is self._whole:  # what did not reach a window did not reach the run
@@ -405,9 +400,8 @@ class Windowed(Placed):
             self.tell(
                 "count-refused",
                 f"counts that are no number of at least 0 were left out: {', '.join(faults[:3])}",
-                "Count finite numbers, not below zero",
-                "degrades",
-                window.name,
+                remedy="Count finite numbers, not below zero",
+                measurement=window.name,
             )
 
     def _rise(self, window: Window) -> None:
@@ -427,9 +421,8 @@ class Windowed(Placed):
             self.tell(
                 "count-refused",
                 f"work was counted into {window.name!r} after it was left; it is in no figure",
-                "Count inside the with block",
-                "degrades",
-                window.name,
+                remedy="Count inside the with block",
+                measurement=window.name,
             )
 
     def _drain(self, window: Window) -> None:
@@ -443,9 +436,7 @@ class Windowed(Placed):
             self.tell(
                 "sync-failed",
                 f"draining the devices' queues failed ({type(error).__name__})",
-                "",
-                "note",
-                window.name,
+                measurement=window.name,
             )
 
     def _note_counts(self, now: float) -> None:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, get_args
 
 from energy_rating.nouns.errors import STRICT, BadInput
+from energy_rating.nouns.findings import FINDINGS, severity_of
+from energy_rating.nouns.findings import Severity as Severity
 from energy_rating.nouns.interruptions import is_interruption
 
 Stage = Literal["pre-training", "fine-tuning", "inference", "other"]
 Component = Literal["gpu", "cpu", "dram", "module", "host", "wall"]
 Method = Literal["counter", "power", "model"]
-Severity = Literal["note", "degrades", "disqualifies"]
 Number = int | float
 Origin = Literal["measured", "imported", "merged"]
 State = Literal["ended", "killed", "running"]
@@ -70,7 +71,11 @@ class Channel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """A warning that travels with the record. ``measurement`` or ``channel`` None: it concerns all of them."""
+    """A warning that travels with the record. ``measurement`` or ``channel`` None: it concerns all of them.
+
+    Whoever makes one here calls ``of``, which takes from the table of codes (``findings``) what all of one code have in common.
+    ``data``: what of the message others reckon with, by name, so that nobody has to read a sentence; not stored where there is none.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -80,6 +85,43 @@ class Finding:
     severity: Severity = "note"
     measurement: str | None = None
     channel: str | None = None
+    data: Mapping[str, Setting] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def of(
+        cls,
+        code: str,
+        message: str,
+        remedy: str | None = None,
+        severity: Severity | None = None,
+        *,
+        measurement: str | None = None,
+        channel: str | None = None,
+        data: Mapping[str, Setting] | None = None,
+    ) -> Finding:
+        """A finding of a code that the table knows.
+
+        ``remedy``: where there is a better one than the table's. ``severity``: where the table has several, which of them.
+
+        Raises:
+            ValueError: the table does not know the code, or not this severity of it.
+        """
+        grave = severity_of(code, severity)
+        return cls(
+            code=code,
+            message=message,
+            remedy=FINDINGS[code].remedy if remedy is None else remedy,
+            severity=grave,
+            measurement=measurement,
+            channel=channel,
+            data=data or {},
+        )
+
+    def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """As it stands in a file: one of before has no such key."""
+        if not self.data:
+            del entry["data"]
+        return entry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from energy_rating.judging.evidence import gains_in_words
+from energy_rating.nouns.findings import NOT_MEASURED
 from energy_rating.nouns.quantities import Estimate, significant, with_doubt
 from energy_rating.nouns.records import Checked, Record, WouldBe
 
@@ -60,11 +62,7 @@ def unchecked(record: Record) -> str:
         return ""
     said = UNCHECKED.get(record.checked, "")
     if record.checked == "needs-calibration":
-        # What the finding says, up to the meter: by how much the readings of which card were divided.
-        gains = (
-            one.message.partition(", its gain")[0] for one in record.findings if one.code == "gain-corrected"
-        )
-        said = "; ".join((said, *gains))
+        said = "; ".join((said, *gains_in_words(record)))
     return said
 
 
@@ -77,6 +75,6 @@ def why_not_measured(record: Record, component: str) -> str:
     """Why a component was not measured, in a stranger's words; or that the record does not say."""
     channels = {channel.id for channel in record.channels if channel.component == component}
     for finding in record.findings:
-        if finding.code == f"{component}-not-measured" or finding.channel in channels:
+        if finding.code == NOT_MEASURED.get(component) or finding.channel in channels:
             return finding.message
     return NO_REASON

@@ -522,9 +522,35 @@ def _quartered(entry):
                 energy.update({key: value / 4 for key, value in energy.items()})
 
 
+def _with_gain(entry, gain):
+    entry["findings"][0]["message"] = entry["findings"][0]["message"].replace("0.95,", f"{gain},")
+    entry["findings"][0]["data"]["gain"] = gain
+
+
 def _one_gain_more(entry):
     _quartered(entry)
-    entry["findings"][0]["message"] = entry["findings"][0]["message"].replace("0.95,", "3.8,")
+    _with_gain(entry, 3.8)
+
+
+def _of_the_first_release(entry):
+    """As it was written when findings had a sentence alone."""
+    entry["provenance"]["version"] = "0.1.0"
+    for finding in entry["findings"]:
+        finding.pop("data", None)
+
+
+def test_a_corrected_record_of_the_first_release_is_read_by_its_sentence(tmp_path):
+    run = _corrected(tmp_path, 0.951234)
+    entry = json.loads((run / "record.json").read_text())
+    _of_the_first_release(entry)
+    (run / "record.json").write_text(json.dumps(entry))
+    record = evidence.load(run)
+    assert record.checked == "needs-calibration"
+    assert words.unchecked(record).endswith("; the readings of GPU-0 were divided by 0.951234")
+    entry["findings"][0]["message"] = entry["findings"][0]["message"].replace("0.951234,", "1.2,")
+    (run / "record.json").write_text(json.dumps(entry))
+    with pytest.raises(BadInput):
+        evidence.load(run)
 
 
 @pytest.mark.parametrize(
@@ -535,9 +561,14 @@ def _one_gain_more(entry):
         lambda entry: entry.update(findings=[]),
         lambda entry: entry["measurements"][0].update(work={"token": 10**6}),
         lambda entry: entry["measurements"][0].update(duration_s=1.0),
+        lambda entry: _with_gain(entry, 1.2),
         lambda entry: entry["findings"][0].update(
             message=entry["findings"][0]["message"].replace("0.95,", "1.2,")
         ),
+        lambda entry: entry["findings"][0].pop("data"),
+        lambda entry: entry["findings"][0]["data"].update(n=10**6),
+        lambda entry: entry["findings"][0]["data"].update(gain="0.95"),
+        lambda entry: entry["findings"][0]["data"].pop("meter"),
         lambda entry: [channel.update(accuracy=0.0001) for channel in entry["channels"]],
     ],
 )

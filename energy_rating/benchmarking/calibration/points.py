@@ -112,11 +112,10 @@ class Point:
         task = TaskFile(
             schema="", name=self.task, unit=self.unit, default_protocol=PROTOCOL, protocols={PROTOCOL: rules}
         )
-        finding = Finding(
-            code="random-weights",
-            message=f"a point of {PROTOCOL}: the model has random weights, and serves to compare devices",
+        finding = Finding.of(
+            "random-weights",
+            f"a point of {PROTOCOL}: the model has random weights, and serves to compare devices",
             remedy="It is no figure of a model that anybody uses",
-            severity="degrades",
         )
         return Plan(
             task=task,

@@ -232,11 +232,10 @@ class Vllm:
         ]
         known = [one for one in answered if one is not None]
         if len(known) < len(answered):
-            unknown = Finding(
-                code="no-steady-part",
-                message="vLLM does not say when each request was answered; the figure is that of the whole stream",
+            unknown = Finding.of(
+                "no-steady-part",
+                "vLLM does not say when each request was answered; the figure is that of the whole stream",
                 remedy="Take a version whose RequestOutput has metrics, or measure its server with --endpoint",
-                severity="degrades",
                 measurement="measured",
             )
             return Done(work=_total(works), findings=(*self._findings(), unknown))
@@ -313,10 +312,9 @@ class Vllm:
         if not self._settings.prompt_cache:
             return ()
         return (
-            Finding(
-                code="prompt-cache",
-                message="what was computed for one prompt could serve another (prefix caching was on)",
-                remedy="Measure without --prompt-cache for figures that do not depend on the prompts' order",
+            Finding.of(
+                "prompt-cache",
+                "what was computed for one prompt could serve another (prefix caching was on)",
             ),
         )
 

@@ -77,11 +77,9 @@ class Detection:
 
 def device_appeared(what: str) -> Finding:
     """A device that was not there when the run began, and so was not measured."""
-    return Finding(
-        code="device-appeared",
-        message=f"{what} was not there when the run began and is not measured; it was there at its end",
-        remedy="Start the measurement once all devices are there, and measure again",
-        severity="degrades",
+    return Finding.of(
+        "device-appeared",
+        f"{what} was not there when the run began and is not measured; it was there at its end",
     )
 
 

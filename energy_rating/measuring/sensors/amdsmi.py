@@ -323,9 +323,9 @@ def _through_smi(amdsmi: Any, environ: Mapping[str, str], sleep: Callable[[float
                 continue
             if "energy" in verdict:
                 findings.append(
-                    Finding(
-                        code="no-energy-counter",
-                        message=f"AMD GPU {n}: {verdict['energy']}; its power is summed up",
+                    Finding.of(
+                        "no-energy-counter",
+                        f"AMD GPU {n}: {verdict['energy']}; its power is summed up",
                         remedy="On some cards a reboot sets the counter going",
                         channel=f"amd{n}.power",
                     )
@@ -446,9 +446,9 @@ def _through_hwmon(
         )
         sensors.append(HwmonSensor([channel], {channel.id: quantity}, status))
         findings.append(
-            Finding(
-                code="no-energy-counter",
-                message=f"AMD GPU {n}: its energy counter is not read ({reason}); its power is summed up",
+            Finding.of(
+                "no-energy-counter",
+                f"AMD GPU {n}: its energy counter is not read ({reason}); its power is summed up",
                 remedy=remedy,
                 channel=channel.id,
             )
@@ -499,27 +499,27 @@ def _about_dies(devices: Sequence[Device], silent: Sequence[int]) -> list[Findin
     dies = [n for n, device in enumerate(devices) if _two_dies(device)]
     quiet = [n for n in silent if n in dies]
     findings = [
-        Finding(
-            code="two-dies-one-meter",
-            message=f"AMD GPU {n} ({devices[n].name}) tells nothing of its own: the first die of its card tells for both",
+        Finding.of(
+            "two-dies-one-meter",
+            f"AMD GPU {n} ({devices[n].name}) tells nothing of its own: the first die of its card tells for both",
+            severity="note",
         )
         for n in quiet
     ]
     telling = len(dies) - len(quiet)
     if telling > len(quiet):
         findings.append(
-            Finding(
-                code="two-dies-one-meter",
-                message=f"{telling} GPUs of a kind with two dies on a card tell the energy of both dies, of which not all are visible here",
-                remedy="Make both dies of a card visible, and let nobody else use the other",
+            Finding.of(
+                "two-dies-one-meter",
+                f"{telling} GPUs of a kind with two dies on a card tell the energy of both dies, of which not all are visible here",
                 severity="degrades",
             )
         )
     elif quiet and telling < len(quiet):
         findings.append(
-            Finding(
-                code="gpu-not-measured",
-                message="the energy of some dies is told by dies that are not visible to this process",
+            Finding.of(
+                "gpu-not-measured",
+                "the energy of some dies is told by dies that are not visible to this process",
                 remedy="Make both dies of a card visible (ROCR_VISIBLE_DEVICES)",
                 severity="disqualifies",
             )
@@ -528,19 +528,18 @@ def _about_dies(devices: Sequence[Device], silent: Sequence[int]) -> list[Findin
 
 
 def _not_measured(n: int, device: Device, reason: str) -> Finding:
-    return Finding(
-        code="gpu-not-measured",
-        message=f"AMD GPU {n} ({device.name}) is not measured: {reason}",
+    return Finding.of(
+        "gpu-not-measured",
+        f"AMD GPU {n} ({device.name}) is not measured: {reason}",
         severity="degrades",
     )
 
 
 def _order_uncertain() -> Finding:
-    return Finding(
-        code="gpu-order-uncertain",
-        message="the AMD GPUs differ and are chosen by place; the order of AMD SMI was assumed to be that of ROCm",
+    return Finding.of(
+        "gpu-order-uncertain",
+        "the AMD GPUs differ and are chosen by place; the order of AMD SMI was assumed to be that of ROCm",
         remedy="Name the GPUs by UUID in ROCR_VISIBLE_DEVICES",
-        severity="degrades",
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from energy_rating.measuring.sensors import Detection, Reading
 from energy_rating.nouns.entries import Channel, Component, Device, Finding
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
+from energy_rating.nouns.findings import ESTIMATED
 
 COMPONENTS: tuple[Component, ...] = ("gpu", "cpu", "dram", "module")
 WHAT = "Apple silicon"
@@ -92,9 +93,9 @@ def detect(
             for sensor in sensors
         ),
         findings=tuple(
-            Finding(
-                code=f"{sensor.component}-estimated",
-                message=f"the power of the {sensor.component} is the chip's own model (IOReport), not a measurement",
+            Finding.of(
+                ESTIMATED[sensor.component],
+                f"the power of the {sensor.component} is the chip's own model (IOReport), not a measurement",
                 remedy="A wall meter measures",
                 channel=sensor.channels[0].id,
             )

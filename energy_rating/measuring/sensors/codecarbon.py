@@ -221,9 +221,9 @@ def detect(*, cpuinfo: Path = CPUINFO, stat: Path = STAT, meminfo: Path = MEMINF
         ),
         findings=(
             finding,
-            Finding(
-                code="dram-estimated",
-                message=f"memory power is CodeCarbon's model: {dram_w:g} W at any time for {memory_bytes / 2**30:.1f} GiB",
+            Finding.of(
+                "dram-estimated",
+                f"memory power is CodeCarbon's model: {dram_w:g} W at any time for {memory_bytes / 2**30:.1f} GiB",
                 remedy=_MEASURE,
                 channel="dram.model",
             ),
@@ -233,10 +233,9 @@ def detect(*, cpuinfo: Path = CPUINFO, stat: Path = STAT, meminfo: Path = MEMINF
 
 def _not_counting(stat: Path) -> Finding:
     """Since its start this machine has counted no time at all, which no machine that runs can have."""
-    return Finding(
-        code="cpu-not-estimated",
-        message=f"{stat} does not count here (gVisor before 2026-06), so that nobody knows the CPU's load",
-        remedy="Measure outside of the sandbox, or update it",
+    return Finding.of(
+        "cpu-not-estimated",
+        f"{stat} does not count here (gVisor before 2026-06), so that nobody knows the CPU's load",
     )
 
 
@@ -261,7 +260,7 @@ def _assumed(cpus: _Cpus) -> tuple[float, Finding]:
         told = f"CPU power is CodeCarbon's model: TDP {times}{each_w:g} W of {cpus.model!r} × load"
         if cpus.virtual:
             told += f"; this is a virtual machine with {cpus.threads} threads, and the TDP is that of the whole CPU"
-    return tdp_w, Finding(code="cpu-estimated", message=told, remedy=_MEASURE, channel="cpu.model")
+    return tdp_w, Finding.of("cpu-estimated", told, remedy=_MEASURE, channel="cpu.model")
 
 
 def _check(tdp_w: float, dram_w: float) -> None:

@@ -85,18 +85,18 @@ def detect(root: Path = HWMON, *, files: Files = os) -> Detection:
     found = {channel.component for sensor in sensors for channel in sensor.channels}
     for part, socket, reason in refusals:
         findings.append(
-            Finding(
-                code="grace-meter-unreadable",
-                message=f"the {_NAMES[part]} of socket {socket} is not measured: {reason}",
+            Finding.of(
+                "grace-meter-unreadable",
+                f"the {_NAMES[part]} of socket {socket} is not measured: {reason}",
                 # What is absent altogether says so itself; half of it would pass for the whole.
                 severity="degrades" if _component(part) in found else "note",
             )
         )
     if any(channel.id.endswith(("-rail.power", "-sysio.power")) for s in sensors for channel in s.channels):
         findings.append(
-            Finding(
-                code="grace-rails-only",
-                message="the firmware tells no power of the whole Grace socket; its CPU and SysIO rails are added up, without memory",
+            Finding.of(
+                "grace-rails-only",
+                "the firmware tells no power of the whole Grace socket; its CPU and SysIO rails are added up, without memory",
             )
         )
     return Detection(sensors=tuple(sensors), devices=tuple(devices), findings=tuple(findings))

@@ -90,10 +90,9 @@ def detect(root: Path = HWMON, *, files: Files = os, environ: Mapping[str, str] 
         sensors.append(sensor)
         if scope == "package":
             findings.append(
-                Finding(
-                    code="intel-package-only",
-                    message=f"Intel GPU {place} counts only its package, not the whole card with memory and regulators",
-                    severity="degrades",
+                Finding.of(
+                    "intel-package-only",
+                    f"Intel GPU {place} counts only its package, not the whole card with memory and regulators",
                     channel=sensor.channels[0].id,
                 )
             )
@@ -103,20 +102,18 @@ def detect(root: Path = HWMON, *, files: Files = os, environ: Mapping[str, str] 
         raise SensorUnavailable(why_not(chip / "energy1_input", cause), DENIED_REMEDY if denied else "")
     for place, chip, cause in refusals:
         findings.append(
-            Finding(
-                code="gpu-not-measured",
-                message=f"Intel GPU {place} is not measured: {why_not(chip / 'energy1_input', cause)}",
-                remedy=DENIED_REMEDY if isinstance(cause, PermissionError) else "",
+            Finding.of(
+                "gpu-not-measured",
+                f"Intel GPU {place} is not measured: {why_not(chip / 'energy1_input', cause)}",
+                remedy=DENIED_REMEDY if isinstance(cause, PermissionError) else None,
                 severity="degrades",
             )
         )
     if environ.get("ZE_AFFINITY_MASK", "").strip() and len(gpus) > 1:
         findings.append(
-            Finding(
-                code="gpu-list-unknown",
-                message=f"all {len(gpus)} Intel GPUs are counted, also those that ZE_AFFINITY_MASK hides",
-                remedy="Take energy_by_channel_j of the GPUs that were used",
-                severity="degrades",
+            Finding.of(
+                "gpu-list-unknown",
+                f"all {len(gpus)} Intel GPUs are counted, also those that ZE_AFFINITY_MASK hides",
             )
         )
     return Detection(sensors=tuple(sensors), devices=tuple(devices), findings=tuple(findings))

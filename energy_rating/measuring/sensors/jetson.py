@@ -94,9 +94,9 @@ def detect(
         except (OSError, SensorFailed) as error:
             refusal = refusal or error
             findings.append(
-                Finding(
-                    code="jetson-rail-unreadable",
-                    message=f"{component} is not measured: {why_not(rails[names[0]][0], error)}",
+                Finding.of(
+                    "jetson-rail-unreadable",
+                    f"{component} is not measured: {why_not(rails[names[0]][0], error)}",
                 )
             )
             continue
@@ -117,10 +117,9 @@ def detect(
         )
     if not any(component == "gpu" for component, _ in wanted):
         findings.append(
-            Finding(
-                code="jetson-gpu-shared",
-                message="no rail of this Jetson feeds its GPU alone; the energy is that of the module",
-                remedy="Ask for the component module",
+            Finding.of(
+                "jetson-gpu-shared",
+                "no rail of this Jetson feeds its GPU alone; the energy is that of the module",
             )
         )
     return Detection(sensors=tuple(sensors), devices=tuple(devices), findings=tuple(findings))

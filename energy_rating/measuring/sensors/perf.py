@@ -197,9 +197,9 @@ def detect(
     for device, cause in refusals:
         component = "dram" if device.endswith("/dram") else "cpu"
         findings.append(
-            Finding(
-                code="rapl-zone-unreadable",
-                message=f"{device} is not measured: {_why_not_counted(cause)}",
+            Finding.of(
+                "rapl-zone-unreadable",
+                f"{device} is not measured: {_why_not_counted(cause)}",
                 severity="degrades" if component in measured else "note",
             )
         )

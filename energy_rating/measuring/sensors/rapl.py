@@ -415,10 +415,9 @@ def vendor_and_model(cpuinfo: Path) -> tuple[str, str]:
 
 def _findings_on_mirrors(mirrors: dict[str, str]) -> Iterator[Finding]:
     for package, other in mirrors.items():
-        yield Finding(
-            code="rapl-mirrored",
-            message=f"{package} shows the counter of {other} a second time; it is counted once",
-            severity="note",
+        yield Finding.of(
+            "rapl-mirrored",
+            f"{package} shows the counter of {other} a second time; it is counted once",
         )
 
 
@@ -427,10 +426,10 @@ def _findings_on_refusals(
 ) -> Iterator[Finding]:
     measured = {zone.component for zone in opened}
     for zone, error in refusals.items():
-        yield Finding(
-            code="rapl-zone-unreadable",
-            message=f"{zone.device} is not measured: {zone.counter} {_why_unreadable(error)}",
-            remedy=DENIED_REMEDY if isinstance(error, PermissionError) else "",
+        yield Finding.of(
+            "rapl-zone-unreadable",
+            f"{zone.device} is not measured: {zone.counter} {_why_unreadable(error)}",
+            remedy=DENIED_REMEDY if isinstance(error, PermissionError) else None,
             # What is absent altogether says so itself; half of it would pass for the whole.
             severity="degrades" if zone.component in measured else "note",
         )
@@ -439,9 +438,8 @@ def _findings_on_refusals(
 def _findings_on_ranges(channels: Sequence[Channel]) -> Iterator[Finding]:
     for channel in channels:
         if channel.wraps_at_j is None:
-            yield Finding(
-                code="rapl-range-unknown",
-                message=f"the range of the counter of {channel.device} is unknown; when it starts again there is a gap",
-                severity="note",
+            yield Finding.of(
+                "rapl-range-unknown",
+                f"the range of the counter of {channel.device} is unknown; when it starts again there is a gap",
                 channel=channel.id,
             )

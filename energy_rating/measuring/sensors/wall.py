@@ -295,10 +295,9 @@ def detect(
     findings: tuple[Finding, ...] = ()
     if lines.accuracy is None:
         findings = (
-            Finding(
-                code="wall-accuracy-assumed",
-                message=f"how exact the wall meter is was not told; {ACCURACY_UNKNOWN:.0%} (1 σ) was assumed",
-                remedy="Put a line such as # accuracy=0.01 before the header of its file",
+            Finding.of(
+                "wall-accuracy-assumed",
+                f"how exact the wall meter is was not told; {ACCURACY_UNKNOWN:.0%} (1 σ) was assumed",
                 channel=meter.channels[0].id,
             ),
         )
@@ -405,9 +404,9 @@ class _Afterwards:
         else:
             for when, values in rows:
                 yield encoded({"t": when, "dt": 0.0, "r": {channel.id: round(values["wall.power"], 6)}})
-        finding = Finding(
-            code="wall-added-afterwards",
-            message=f"{len(rows)} lines of a wall meter were added after the run and are placed within {PLACED_WITHIN_S:g} s "
+        finding = Finding.of(
+            "wall-added-afterwards",
+            f"{len(rows)} lines of a wall meter were added after the run and are placed within {PLACED_WITHIN_S:g} s "
             f"(SHA-256 of the file {self._digest[:16]}…)",
             remedy=f"Name the file before the run: {VARIABLE}",
             channel=channel.id,

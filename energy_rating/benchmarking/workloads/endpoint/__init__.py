@@ -366,48 +366,43 @@ class Endpoint:
         name = " ".join(
             filter(None, (dialect.name or "a server that does not say what it is", self._known.version))
         )
-        yield Finding(
-            code="served-by",
-            message=f"the model was served by {name}; measured were all devices that this command sees, not only the server's",
-            remedy="Where others are at work too, name the server's GPUs in CUDA_VISIBLE_DEVICES",
+        yield Finding.of(
+            "served-by",
+            f"the model was served by {name}; measured were all devices that this command sees, not only the server's",
         )
         yield from self._server.findings
         if self._tells is False:
-            yield Finding(
-                code="no-usage",
-                message="the server does not say how many tokens there were: requests are counted, and nothing is told per token",
-                remedy="Take a version that has stream_options.include_usage, or --no-streaming",
+            yield Finding.of(
+                "no-usage",
+                "the server does not say how many tokens there were: requests are counted, and nothing is told per token",
             )
         yield from self._of_the_cache(replies)
         if settings.dtype is not None and self._known.model.dtype != settings.dtype:
             runs = self._known.model.dtype
-            yield Finding(
-                code="dtype-not-as-asked",
-                message=f"{settings.dtype} is asked for, and the server {'runs ' + runs if runs else 'does not say what it runs'}",
-                remedy="The type is chosen when the server is started",
-                severity="degrades",
+            yield Finding.of(
+                "dtype-not-as-asked",
+                f"{settings.dtype} is asked for, and the server {'runs ' + runs if runs else 'does not say what it runs'}",
             )
         slots = self._known.slots
         if slots is not None and settings.concurrency > slots and settings.request_rate is None:
-            yield Finding(
-                code="server-queues",
-                message=f"{settings.concurrency} requests were under way at once, and the server works on {slots} at a time",
+            yield Finding.of(
+                "server-queues",
+                f"{settings.concurrency} requests were under way at once, and the server works on {slots} at a time",
                 remedy=f"Start it with --parallel {settings.concurrency}",
             )
         if settings.options.get("unique_prefix") is True:
-            yield Finding(
-                code="unique-prefix",
-                message="every prompt began with a number of its own, so that no cache could answer it; it is some tokens longer for that",
+            yield Finding.of(
+                "unique-prefix",
+                "every prompt began with a number of its own, so that no cache could answer it; it is some tokens longer for that",
             )
         if (
             settings.options.get("api") == "completions"
             and not dialect.fills
             and any(g[0].second for g in groups)
         ):
-            yield Finding(
-                code="suffix-left-out",
-                message="the items say what comes after the answer, which this server cannot be told",
-                remedy="SGLang and Ollama can",
+            yield Finding.of(
+                "suffix-left-out",
+                "the items say what comes after the answer, which this server cannot be told",
             )
         yield from self._of_the_lengths(groups, replies)
 
@@ -418,18 +413,17 @@ class Endpoint:
         cached = sum((reply.told or {}).get("cached_token", 0) for reply in replies)
         if cached:
             inputs = sum((reply.told or {}).get("input_token", 0) for reply in replies)
-            yield Finding(
-                code="prompt-cache-used",
-                message=f"{cached / inputs:.1%} of the input tokens came from the server's cache and were not computed",
+            yield Finding.of(
+                "prompt-cache-used",
+                f"{cached / inputs:.1%} of the input tokens came from the server's cache and were not computed",
                 remedy=dialect.cache_off,
-                severity="degrades",
             )
         elif settings.task in GENERATES and not (
             dialect.uncached or dialect.salted or settings.options.get("unique_prefix") is True
         ):
-            yield Finding(
-                code="prompt-cache-unknown",
-                message="the server says of no token that it came from a cache; items that are asked again may have",
+            yield Finding.of(
+                "prompt-cache-unknown",
+                "the server says of no token that it came from a cache; items that are asked again may have",
                 remedy=f"{dialect.cache_off}; or --option unique_prefix=true",
             )
 
@@ -444,10 +438,9 @@ class Endpoint:
                 for reply, group in zip(replies, groups, strict=True)
             ]
             if not told or any(n is None or n > most for n, _ in told):
-                yield Finding(
-                    code="inputs-not-cut",
-                    message=f"inputs should be cut at {most} tokens, which this server cannot be told: it takes them as it does",
-                    remedy="Give items that are short enough",
+                yield Finding.of(
+                    "inputs-not-cut",
+                    f"inputs should be cut at {most} tokens, which this server cannot be told: it takes them as it does",
                 )
         least = settings.min_new_tokens
         if least is None or not self._tells:
@@ -456,11 +449,9 @@ class Endpoint:
         for reply, (item, *_) in zip(replies, groups, strict=True):
             short += (reply.told or {}).get("token", 0) < min(least, item.max_new_tokens or least)
         if short:
-            yield Finding(
-                code="answers-too-short",
-                message=f"{short} of {len(replies)} answers had fewer than the {least} tokens that were asked for at least",
-                remedy="See that the server heeds ignore_eos and min_tokens, and that its context is long enough",
-                severity="degrades",
+            yield Finding.of(
+                "answers-too-short",
+                f"{short} of {len(replies)} answers had fewer than the {least} tokens that were asked for at least",
             )
 
 
@@ -482,10 +473,9 @@ def _parts(answered: Sequence[Answered]) -> tuple[Stretch, ...]:
 
 def _lateness(late_s: Sequence[float]) -> Iterator[Finding]:
     if late_s and sum(late_s) / len(late_s) > LATE_S:
-        yield Finding(
-            code="requests-sent-late",
-            message=f"requests were sent {sum(late_s) / len(late_s):.2f} s later than planned on average: this machine was too busy",
-            remedy="Lower --request-rate, or leave more processor time to this command",
+        yield Finding.of(
+            "requests-sent-late",
+            f"requests were sent {sum(late_s) / len(late_s):.2f} s later than planned on average: this machine was too busy",
         )
 
 

@@ -140,18 +140,15 @@ def _who_answers(places: Sequence[tuple[Any, ...]], port: int, proc: Path) -> It
     for pid in who.pids if who is not None else ():
         processes.declare(pid)
     if who is not None and who.name in PASSES_ON:
-        yield Finding(
-            code="server-may-be-elsewhere",
-            message=f"behind the endpoint is {who.name}, which passes requests on; whether the model runs on this machine cannot be told",
-            remedy="Name the server's own address",
-            severity="degrades",
+        yield Finding.of(
+            "server-may-be-elsewhere",
+            f"behind the endpoint is {who.name}, which passes requests on; whether the model runs on this machine cannot be told",
         )
     elif who is None or not who.pids:
-        yield Finding(
-            code="server-process-unknown",
-            message="which process answers cannot be told (another user's, or a container's): its work counts as a stranger's, and "
+        yield Finding.of(
+            "server-process-unknown",
+            "which process answers cannot be told (another user's, or a container's): its work counts as a stranger's, and "
             "whether it is on this machine is believed",
-            remedy="Run this as the user of the server, or name its process with --option server_pid=NUMBER",
         )
 
 

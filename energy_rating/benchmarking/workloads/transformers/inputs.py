@@ -182,9 +182,9 @@ def longest_input(config: Any, tokenizer: Any, settings: Settings, head: Head) -
 
 
 def cut(limit: int, asked: bool) -> Finding:
-    return Finding(
-        code="input-cut",
-        message=f"inputs were longer than {limit} tokens and were cut there, "
+    return Finding.of(
+        "input-cut",
+        f"inputs were longer than {limit} tokens and were cut there, "
         + ("as was asked for" if asked else "where the model's context ends"),
         remedy="" if asked else "Take a model with a longer context, or shorter items",
     )

@@ -292,10 +292,9 @@ class Transformers:
         if source.gguf is not None:
             arguments |= {"gguf_file": source.gguf.name, "dtype": getattr(torch, settings.dtype or DTYPES[0])}
             self._findings.append(
-                Finding(
-                    code="gguf-dequantised",
-                    message=f"transformers computes with the file's weights dequantised to {settings.dtype or DTYPES[0]}",
-                    remedy="For the energy of the quantised model take the workload llama_cpp",
+                Finding.of(
+                    "gguf-dequantised",
+                    f"transformers computes with the file's weights dequantised to {settings.dtype or DTYPES[0]}",
                 )
             )
         else:

@@ -24,8 +24,8 @@ from energy_rating.measuring import processes
 from energy_rating.measuring.sensors import Detection
 from energy_rating.measuring.sensors.nvml.binding import (
     ACCURACY,
+    NoAnswer,
     Query,
-    Reason,
     described,
     explain,
     load_pynvml,
@@ -152,7 +152,7 @@ class _Opening(Probing):
             *about_own(label, found, tuple(own)),
         ]
         if not sources:
-            assert isinstance(found.power, Reason)
+            assert isinstance(found.power, NoAnswer)
             refused = not_measured(label, found.power)
             return _Found(sensor=None, devices=(device,), findings=(*findings, refused))
         channels = tuple(sources)
@@ -194,11 +194,11 @@ class _Opening(Probing):
 def _own_channels(number: int, gpu: PresentGpu, found: Probe, limit_w: float | None) -> dict[Channel, Query]:
     """The channels of a GPU itself, and where each is read."""
     channels: dict[Channel, Query] = {}
-    if not isinstance(found.counter, Reason):
+    if not isinstance(found.counter, NoAnswer):
         # How often a counter is refreshed stands nowhere (20 to 100 ms); it is learned from the trace.
         energy = _channel(f"gpu{number}.energy", gpu, "counter", None, limit_w=limit_w)
         channels[energy] = found.counter
-    if not isinstance(found.power, Reason):
+    if not isinstance(found.power, NoAnswer):
         period_s = INSTANT_PERIOD_S if found.is_momentary else AVERAGED_PERIOD_S
         power = _channel(f"gpu{number}.power", gpu, "power", period_s, limit_w=limit_w)
         channels[power] = found.power
@@ -208,9 +208,9 @@ def _own_channels(number: int, gpu: PresentGpu, found: Probe, limit_w: float | N
 def _module_channels(number: int, gpu: PresentGpu, module: Module) -> dict[Channel, Query]:
     """The channels of the module that a GPU is on, and where each is read."""
     channels: dict[Channel, Query] = {}
-    if not isinstance(module.counter, Reason):
+    if not isinstance(module.counter, NoAnswer):
         channels[_channel(f"module{number}.energy", gpu, "counter", None, "module")] = module.counter
-    if not isinstance(module.power, Reason):
+    if not isinstance(module.power, NoAnswer):
         power = _channel(f"module{number}.power", gpu, "power", module.power_period_s, "module")
         channels[power] = module.power
     return channels

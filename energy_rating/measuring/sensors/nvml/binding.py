@@ -61,7 +61,7 @@ _RESET = "Reset the GPU or reboot, and look for 'Xid' in the kernel log"
 NEW_DRIVER = "Update the NVIDIA driver"
 
 
-class Reason(NamedTuple):
+class NoAnswer(NamedTuple):
     """Why something cannot be had, and what to do about it."""
 
     message: str
@@ -69,41 +69,41 @@ class Reason(NamedTuple):
 
 
 # nvmlReturn_t (nvml.h): what it means to the person who measures, and what to do.
-_ERRORS: Mapping[int, Reason] = {
-    1: Reason("NVML was shut down", "Measure again"),
-    2: Reason("the driver does not know this query", NEW_DRIVER),
-    NOT_SUPPORTED: Reason("the driver does not support this on this GPU"),
-    NO_PERMISSION: Reason(
+_ERRORS: Mapping[int, NoAnswer] = {
+    1: NoAnswer("NVML was shut down", "Measure again"),
+    2: NoAnswer("the driver does not know this query", NEW_DRIVER),
+    NOT_SUPPORTED: NoAnswer("the driver does not support this on this GPU"),
+    NO_PERMISSION: NoAnswer(
         "the driver denies permission",
         "Run outside the container or the MIG slice, or have the administrator grant access to the whole GPU",
     ),
-    6: Reason("the driver does not find this GPU", "Measure again"),
-    8: Reason("the GPU's power cables are not attached", "Check the power connectors"),
-    9: Reason("the NVIDIA kernel driver is not loaded", "Run: sudo modprobe nvidia"),
-    10: Reason("the driver did not answer in time"),
-    11: Reason("the driver has an interrupt problem with the GPU", _RESET),
-    _LIBRARY_NOT_FOUND: Reason(
+    6: NoAnswer("the driver does not find this GPU", "Measure again"),
+    8: NoAnswer("the GPU's power cables are not attached", "Check the power connectors"),
+    9: NoAnswer("the NVIDIA kernel driver is not loaded", "Run: sudo modprobe nvidia"),
+    10: NoAnswer("the driver did not answer in time"),
+    11: NoAnswer("the driver has an interrupt problem with the GPU", _RESET),
+    _LIBRARY_NOT_FOUND: NoAnswer(
         "no NVIDIA driver library (libnvidia-ml.so.1) was found",
         "Install the NVIDIA driver, or run on the GPU machine (in a container: start it with --gpus all)",
     ),
-    FUNCTION_NOT_FOUND: Reason("the driver library lacks this function", NEW_DRIVER),
-    14: Reason("the GPU's infoROM is corrupted"),
-    15: Reason("the GPU is lost: it has fallen off the bus", _RESET),
-    16: Reason("the GPU needs a reset", _RESET),
-    17: Reason(
+    FUNCTION_NOT_FOUND: NoAnswer("the driver library lacks this function", NEW_DRIVER),
+    14: NoAnswer("the GPU's infoROM is corrupted"),
+    15: NoAnswer("the GPU is lost: it has fallen off the bus", _RESET),
+    16: NoAnswer("the GPU needs a reset", _RESET),
+    17: NoAnswer(
         "the operating system blocks the driver",
         "Check the control groups and the container's access to devices",
     ),
-    18: Reason(
+    18: NoAnswer(
         "the NVIDIA driver was updated and its library no longer matches the loaded kernel module",
         "Reboot, or reload the driver",
     ),
-    19: Reason("the GPU is in use"),
-    20: Reason("the driver is out of memory"),
-    21: Reason("the driver has no data yet"),
-    27: Reason("the driver is not ready"),
-    28: Reason("the GPU is gone", _RESET),
-    999: Reason("the driver reports an unknown error"),
+    19: NoAnswer("the GPU is in use"),
+    20: NoAnswer("the driver is out of memory"),
+    21: NoAnswer("the driver has no data yet"),
+    27: NoAnswer("the driver is not ready"),
+    28: NoAnswer("the GPU is gone", _RESET),
+    999: NoAnswer("the driver reports an unknown error"),
 }
 
 
@@ -185,9 +185,9 @@ class Batch:
         return in_thousandths(self._values[place])
 
 
-def lies_between(before: float | Reason, answer: float | Reason, after: float | Reason) -> bool:
+def lies_between(before: float | NoAnswer, answer: float | NoAnswer, after: float | NoAnswer) -> bool:
     """Whether an answer is one of the number that was read before and after it."""
-    if isinstance(before, Reason) or isinstance(answer, Reason) or isinstance(after, Reason):
+    if isinstance(before, NoAnswer) or isinstance(answer, NoAnswer) or isinstance(after, NoAnswer):
         return False
     return min(before, after) <= answer <= max(before, after)
 
@@ -197,7 +197,7 @@ def described(source: Query) -> str:
     return _NAMES[source] if isinstance(source, tuple) else "a call of its own"
 
 
-def those_answering(answers: Mapping[Field, float | Reason]) -> dict[str, str]:
+def those_answering(answers: Mapping[Field, float | NoAnswer]) -> dict[str, str]:
     """Which fields answer, and why the others do not."""
     return {
         _NAMES[one]: "answers" if isinstance(answer, float) else answer.message
@@ -222,5 +222,5 @@ def implausible(method: Method, milli: float) -> str | None:
     return None if 0 < milli <= MAX_POWER_W * 1000 else "the driver reports an impossible power"
 
 
-def explain(code: int) -> Reason:
-    return _ERRORS.get(code) or Reason(f"the driver reports error {code}")
+def explain(code: int) -> NoAnswer:
+    return _ERRORS.get(code) or NoAnswer(f"the driver reports error {code}")

@@ -18,7 +18,7 @@ from energy_rating.measuring.sensors.nvml.binding import (
     SCOPED_COUNTER,
     Call,
     Field,
-    Reason,
+    NoAnswer,
     explain,
     implausible,
     in_thousandths,
@@ -153,27 +153,27 @@ class Library:
             slices=self._slices(handle) if mig else (),
         )
 
-    def _ask(self, method: Method, call: Call, handle: Any) -> float | Reason:
+    def _ask(self, method: Method, call: Call, handle: Any) -> float | NoAnswer:
         """The number, in thousandths, or why there is none."""
         try:
             milli = call(handle)
         except self.nvml.NVMLError as error:
             return explain(error.value)
         fault = implausible(method, milli)
-        return Reason(fault) if fault else float(milli)
+        return NoAnswer(fault) if fault else float(milli)
 
-    def _ask_fields(self, handle: Any, wanted: Sequence[Field]) -> dict[Field, float | Reason]:
+    def _ask_fields(self, handle: Any, wanted: Sequence[Field]) -> dict[Field, float | NoAnswer]:
         try:
             values: Sequence[Any] = self.nvml.nvmlDeviceGetFieldValues(handle, list(wanted))
         except self.nvml.NVMLError as error:
             return dict.fromkeys(wanted, explain(error.value))
-        answers: dict[Field, float | Reason] = {}
+        answers: dict[Field, float | NoAnswer] = {}
         for one, value in zip(wanted, values, strict=True):
             method: Method = "counter" if one in _COUNTERS else "power"
             if value.nvmlReturn != 0:
                 answers[one] = explain(value.nvmlReturn)
             elif fault := implausible(method, in_thousandths(value)):
-                answers[one] = Reason(fault)
+                answers[one] = NoAnswer(fault)
             else:
                 answers[one] = float(in_thousandths(value))
         return answers

@@ -18,8 +18,8 @@ from energy_rating.measuring.sensors.nvml.binding import (
     SCOPED_COUNTER,
     Call,
     Field,
+    NoAnswer,
     Query,
-    Reason,
     lies_between,
     those_answering,
 )
@@ -49,16 +49,16 @@ ALMOST_MODULE = 0.95
 class Probe(NamedTuple):
     """Where a GPU's energy, its power, and its momentary power can be read, or why not."""
 
-    counter: Query | Reason
-    power: Query | Reason
-    instant: Query | Reason
+    counter: Query | NoAnswer
+    power: Query | NoAnswer
+    instant: Query | NoAnswer
     module: Module | None = None
     answering: Mapping[str, str] = MappingProxyType({})
 
     @property
     def is_momentary(self) -> bool:
         """Whether its power is that of the moment, and not an average."""
-        return not isinstance(self.instant, Reason)
+        return not isinstance(self.instant, NoAnswer)
 
 
 class Module(NamedTuple):
@@ -67,8 +67,8 @@ class Module(NamedTuple):
     ``took_counter``: the GPU's plain counter is the module's (None: it may be, and counts as such).
     """
 
-    counter: Query | Reason
-    power: Query | Reason
+    counter: Query | NoAnswer
+    power: Query | NoAnswer
     power_period_s: float
     took_counter: bool | None
 
@@ -83,9 +83,9 @@ class Probing(Library):
         fields = self._ask_fields(handle, _PROBED)
         after = self._ask("counter", read_counter, handle)
         plain = fields[COUNTER]
-        counter: Query | Reason
-        if isinstance(before, Reason) or isinstance(after, Reason):
-            refusal = next(answer for answer in (before, after) if isinstance(answer, Reason))
+        counter: Query | NoAnswer
+        if isinstance(before, NoAnswer) or isinstance(after, NoAnswer):
+            refusal = next(answer for answer in (before, after) if isinstance(answer, NoAnswer))
             answering = (one for one in (COUNTER, SCOPED_COUNTER) if isinstance(fields[one], float))
             counter = next(answering, refusal)
         else:
@@ -93,7 +93,7 @@ class Probing(Library):
             same = isinstance(plain, float) and before <= plain <= after
             counter = COUNTER if same else read_counter
 
-        power: Query | Reason
+        power: Query | NoAnswer
         read_power: Call = nvml.nvmlDeviceGetPowerUsage
         instant = fields[INSTANT]
         if isinstance(instant, float):
@@ -119,8 +119,8 @@ class Probing(Library):
         handle: Any,
         device: Device,
         found: Probe,
-        fields: Mapping[Field, float | Reason],
-        scoped: Mapping[Field, float | Reason],
+        fields: Mapping[Field, float | NoAnswer],
+        scoped: Mapping[Field, float | NoAnswer],
     ) -> Probe:
         """A GPU on a module: what is its own, and what the module's."""
         # A driver that passes over the scope answers the same to all; a module draws more than its GPU.
@@ -132,27 +132,27 @@ class Probing(Library):
         ):
             return found
         instant, averaged = scoped[MODULE_INSTANT], scoped[MODULE_AVERAGED]
-        whole_power: Query | Reason = instant if isinstance(instant, Reason) else MODULE_INSTANT
-        if isinstance(instant, Reason) and not isinstance(averaged, Reason):
+        whole_power: Query | NoAnswer = instant if isinstance(instant, NoAnswer) else MODULE_INSTANT
+        if isinstance(instant, NoAnswer) and not isinstance(averaged, NoAnswer):
             whole_power = MODULE_AVERAGED
         power = found.power
-        if not isinstance(power, tuple | Reason) and isinstance(whole_power, tuple):
+        if not isinstance(power, tuple | NoAnswer) and isinstance(whole_power, tuple):
             # nvmlDeviceGetPowerUsage does not say whose power it tells.
             usage = self._ask("power", power, handle)
             whole = self._now(handle, whole_power)
             if isinstance(usage, float) and whole is not None and usage > ALMOST_MODULE * whole:
-                power = Reason("its power reading is the whole module's")
-        counter: Query | Reason = found.counter
-        whole_counter: Query | Reason = (
-            MODULE_COUNTER if isinstance(scoped[MODULE_COUNTER], float) else Reason("it has none")
+                power = NoAnswer("its power reading is the whole module's")
+        counter: Query | NoAnswer = found.counter
+        whole_counter: Query | NoAnswer = (
+            MODULE_COUNTER if isinstance(scoped[MODULE_COUNTER], float) else NoAnswer("it has none")
         )
         took: bool | None = False
-        if not isinstance(counter, Reason):
+        if not isinstance(counter, NoAnswer):
             took = self._counts_module(handle, device, counter, power, whole_power)
             if took is not False:
-                if isinstance(whole_counter, Reason):
+                if isinstance(whole_counter, NoAnswer):
                     whole_counter = counter
-                counter = Reason("its counter is the whole module's")
+                counter = NoAnswer("its counter is the whole module's")
                 # The same with a scope is its own where it tells another number.
                 if found.counter != SCOPED_COUNTER and self._apart(handle, found.counter, SCOPED_COUNTER):
                     counter = SCOPED_COUNTER
@@ -170,16 +170,16 @@ class Probing(Library):
             answering={**found.answering, **those_answering(scoped)},
         )
 
-    def _apart(self, handle: Any, one: Query | Reason, other: Field) -> bool | None:
+    def _apart(self, handle: Any, one: Query | NoAnswer, other: Field) -> bool | None:
         """Whether two counters show different numbers; None where one of them does not answer."""
         before, between, after = (self._now(handle, source) for source in (one, other, one))
         if before is None or between is None or after is None:
             return None
         return not before <= between <= after
 
-    def _now(self, handle: Any, source: Query | Reason) -> float | None:
+    def _now(self, handle: Any, source: Query | NoAnswer) -> float | None:
         """What a source says at this moment, in thousandths; None if nothing."""
-        if isinstance(source, Reason):
+        if isinstance(source, NoAnswer):
             return None
         if not isinstance(source, tuple):
             answer = self._ask("power", source, handle)
@@ -192,8 +192,8 @@ class Probing(Library):
         handle: Any,
         device: Device,
         counter: Query,
-        power: Query | Reason,
-        whole_power: Query | Reason,
+        power: Query | NoAnswer,
+        whole_power: Query | NoAnswer,
     ) -> bool | None:
         """Whether a counter is the whole module's (as on GH200, ml-energy/zeus#172); None where that cannot be told."""
         of_module, of_gpu = (self._apart(handle, counter, one) for one in (MODULE_COUNTER, SCOPED_COUNTER))
@@ -201,7 +201,7 @@ class Probing(Library):
             return True
         if of_module is True and (of_gpu is False or counter == SCOPED_COUNTER):
             return False
-        if isinstance(power, Reason):
+        if isinstance(power, NoAnswer):
             return True  # only the module tells anything
         known = probe.recall(device.id, device.driver, environ=self.environ)
         if known is not None and known.sources.get(_WHOSE) in ("gpu", "module"):
@@ -213,7 +213,7 @@ class Probing(Library):
         return told
 
     def _compared(
-        self, handle: Any, counter: Query, power: Query, whole_power: Query | Reason
+        self, handle: Any, counter: Query, power: Query, whole_power: Query | NoAnswer
     ) -> bool | None:
         """Whether a counter grows as the module's power says, and not as the GPU's. Takes up to COMPARED_S."""
         ticks: list[tuple[float, float]] = []

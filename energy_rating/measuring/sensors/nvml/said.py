@@ -4,35 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from energy_rating.measuring.sensors.nvml.binding import NEW_DRIVER, NO_PERMISSION, Reason, explain
+from energy_rating.measuring.sensors.nvml.binding import NEW_DRIVER, NO_PERMISSION, NoAnswer, explain
 from energy_rating.measuring.sensors.nvml.probing import Module, Probe
 from energy_rating.measuring.visible_devices import PresentGpu, VisibleGpus
 from energy_rating.nouns.entries import Channel, Finding
 from energy_rating.nouns.errors import SensorUnavailable
 
 
-def not_measured(label: str, reason: Reason) -> Finding:
-    return Finding(
-        code="gpu-not-measured",
-        message=f"{label} is not measured: {reason.message}",
+def not_measured(label: str, reason: NoAnswer) -> Finding:
+    return Finding.of(
+        "gpu-not-measured",
+        f"{label} is not measured: {reason.message}",
         remedy=reason.remedy or "Measure on a GPU that tells its energy or power",
         severity="degrades",
     )
 
 
 def asleep(number: int) -> Finding:
-    return Finding(
-        code="gpu-asleep",
-        message=f"GPU {number} sleeps and was not woken; should it wake later, it is not measured",
-        remedy="Start its work before the measurement",
+    return Finding.of(
+        "gpu-asleep",
+        f"GPU {number} sleeps and was not woken; should it wake later, it is not measured",
     )
 
 
 def described_unreadably(number: int, what: Sequence[str]) -> Iterator[Finding]:
     if what:
-        yield Finding(
-            code="gpu-described-unreadably",
-            message=f"the {' and the '.join(what)} of GPU {number}, as the driver tells, is not UTF-8; "
+        yield Finding.of(
+            "gpu-described-unreadably",
+            f"the {' and the '.join(what)} of GPU {number}, as the driver tells, is not UTF-8; "
             "something else stands in the record",
             remedy=NEW_DRIVER,
         )
@@ -43,28 +42,28 @@ def about_own(label: str, found: Probe, own: Sequence[Channel]) -> Iterator[Find
     if not own:
         return
     first, last = own[0].id, own[-1].id  # its energy and its power, or the one of both that there is
-    if isinstance(found.counter, Reason):
+    if isinstance(found.counter, NoAnswer):
         kind = "momentary power" if found.is_momentary else "power averaged over 1 s"
-        yield Finding(
-            code="no-energy-counter",
-            message=f"{label} has no energy counter ({found.counter.message}); its {kind} is summed up",
-            remedy=found.counter.remedy,
+        yield Finding.of(
+            "no-energy-counter",
+            f"{label} has no energy counter ({found.counter.message}); its {kind} is summed up",
+            remedy=found.counter.remedy or None,
             channel=last,
         )
-    if isinstance(found.power, Reason):
-        yield Finding(
-            code="no-power-reading",
-            message=f"{label} tells no power ({found.power.message}), so that its counter goes unchecked",
-            remedy=found.power.remedy,
+    if isinstance(found.power, NoAnswer):
+        yield Finding.of(
+            "no-power-reading",
+            f"{label} tells no power ({found.power.message}), so that its counter goes unchecked",
+            remedy=found.power.remedy or None,
             channel=first,
         )
-    elif isinstance(found.instant, Reason):
-        yield Finding(
-            code="averaged-power",
-            message=f"{label} tells only its power averaged over 1 s ({found.instant.message})",
+    elif isinstance(found.instant, NoAnswer):
+        yield Finding.of(
+            "averaged-power",
+            f"{label} tells only its power averaged over 1 s ({found.instant.message})",
             remedy=NEW_DRIVER,
             # With a counter the power serves the edges of windows and the cross-check only.
-            severity="degrades" if isinstance(found.counter, Reason) else "note",
+            severity="degrades" if isinstance(found.counter, NoAnswer) else "note",
             channel=last,
         )
 
@@ -87,10 +86,9 @@ def about_module(
         )
     else:
         return
-    yield Finding(
-        code="module-scope",
-        message=message,
-        remedy="Take the module's figure as what it is",
+    yield Finding.of(
+        "module-scope",
+        message,
         channel=channels[0].id,
     )
 
@@ -98,18 +96,15 @@ def about_module(
 def about_mig(label: str, mig: bool | None, channel: Channel) -> Iterator[Finding]:
     if mig:
         # NVML knows energy and power of the whole GPU only; splitting it among slices would be a model.
-        yield Finding(
-            code="mig-shared",
-            message=f"{label} is divided by MIG; the energy is the whole GPU's, shared with other slices",
-            remedy="Measure on a GPU that is not divided",
-            severity="disqualifies",
+        yield Finding.of(
+            "mig-shared",
+            f"{label} is divided by MIG; the energy is the whole GPU's, shared with other slices",
             channel=channel.id,
         )
     elif mig is None:
-        yield Finding(
-            code="mig-unknown",
-            message=f"the driver does not say whether {label} is divided by MIG",
-            severity="degrades",
+        yield Finding.of(
+            "mig-unknown",
+            f"the driver does not say whether {label} is divided by MIG",
             channel=channel.id,
         )
 
@@ -144,19 +139,17 @@ def about_the_list(
     findings = []
     if visible.order_uncertain:
         findings.append(
-            Finding(
-                code="gpu-order-uncertain",
-                message="the GPUs differ and CUDA_VISIBLE_DEVICES counts them in CUDA's order; PCI order was assumed",
+            Finding.of(
+                "gpu-order-uncertain",
+                "the GPUs differ and CUDA_VISIBLE_DEVICES counts them in CUDA's order; PCI order was assumed",
                 remedy="Set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name the GPUs by UUID",
-                severity="degrades",
             )
         )
     if visible.invalid_entry is not None:
         findings.append(
-            Finding(
-                code="gpu-list-cut-short",
-                message=f"entry {visible.invalid_entry} of CUDA_VISIBLE_DEVICES names no GPU here; CUDA stops there",
-                remedy="Correct the entry",
+            Finding.of(
+                "gpu-list-cut-short",
+                f"entry {visible.invalid_entry} of CUDA_VISIBLE_DEVICES names no GPU here; CUDA stops there",
             )
         )
     chosen = "CUDA_VISIBLE_DEVICES" in environ
@@ -165,9 +158,9 @@ def about_the_list(
         if code != NO_PERMISSION:
             message, remedy = explain(code)
             findings.append(
-                Finding(
-                    code="gpu-not-measured",
-                    message=f"the GPU at place {place} of the driver's list is not measured: {message}",
+                Finding.of(
+                    "gpu-not-measured",
+                    f"the GPU at place {place} of the driver's list is not measured: {message}",
                     remedy=remedy,
                     # Whether it is among the chosen ones cannot be told without its UUID.
                     severity="note" if chosen else "degrades",

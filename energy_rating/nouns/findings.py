@@ -1,0 +1,682 @@
+"""Every code that a finding of this package may have: how grave it is, what it means, and what to do about it.
+
+``Finding.of`` takes from here what its caller does not say, and refuses a code that is not here; ``docs/findings.md`` is made from
+it. What a journal or a record of another version, or of somebody else, says is read as it stands, whatever its codes.
+
+*note*: good to know. *degrades*: the figure can be used, and is marked. *disqualifies*: the figure is shown and never rated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, get_args
+
+Severity = Literal["note", "degrades", "disqualifies"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # the gravest last
+
+
+class FindingKind(NamedTuple):
+    """What all findings of one code have in common.
+
+    ``severities``: those that it may have; where there are several ``when`` says which of them applies. ``remedy``: what to do, where
+    the finding itself does not say it better.
+    """
+
+    severities: tuple[Severity, ...]
+    meaning: str
+    remedy: str = ""
+    when: str = ""
+
+
+NOTE: tuple[Severity, ...] = ("note",)
+DEGRADES: tuple[Severity, ...] = ("degrades",)
+DISQUALIFIES: tuple[Severity, ...] = ("disqualifies",)
+NOTE_OR_DEGRADES: tuple[Severity, ...] = ("note", "degrades")
+
+# What is said of a component without a sensor of its own, and of one that a model of the chip or of CodeCarbon estimates.
+NOT_MEASURED: Mapping[str, str] = {
+    "gpu": "gpu-not-measured",
+    "cpu": "cpu-not-measured",
+    "dram": "dram-not-measured",
+    "module": "module-not-measured",
+    "wall": "wall-not-measured",
+}
+ESTIMATED: Mapping[str, str] = {
+    "gpu": "gpu-estimated",
+    "cpu": "cpu-estimated",
+    "dram": "dram-estimated",
+    "module": "module-estimated",
+}
+
+_SEE = "See what can be measured here, and why the rest cannot, with: energy-rating sensors"
+_CALIBRATE_WALL = "Compare with a wall meter"
+
+# By the subject, in the order in which a newcomer would ask.
+SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
+    "What was measured at all": {
+        "nothing-measured": FindingKind(DISQUALIFIES, "No sensor gave any energy.", _SEE),
+        "estimated-only": FindingKind(
+            DEGRADES,
+            "No sensor measured anything: every figure is a model's estimate.",
+            "See what would measure it here with: energy-rating sensors",
+        ),
+        "gpu-not-measured": FindingKind(
+            ("note", "degrades", "disqualifies"),
+            "A graphics card is there, or was asked for, and its energy is not in the figures.",
+            _SEE,
+            "note: no sensor of this kind can be used here, or the card was not chosen; degrades: a card that belongs to the run is "
+            "missing; disqualifies: its energy is told by a part of the card that this process cannot see",
+        ),
+        "cpu-not-measured": FindingKind(
+            NOTE, "No sensor measures the processor here; the reason is told.", _SEE
+        ),
+        "dram-not-measured": FindingKind(
+            NOTE, "No sensor measures the main memory here; the reason is told.", _SEE
+        ),
+        "module-not-measured": FindingKind(
+            NOTE, "No sensor measures the whole module (GPU, CPU and memory together) here.", _SEE
+        ),
+        "wall-not-measured": FindingKind(NOTE, "The wall meter that was named gave no readings.", _SEE),
+        "gpu-estimated": FindingKind(
+            NOTE, "The power of the GPU is a model's estimate, not a measurement.", "A wall meter measures"
+        ),
+        "cpu-estimated": FindingKind(
+            NOTE,
+            "The power of the processor is a model's estimate, not a measurement.",
+            "Where there are RAPL counters, let them be read: energy-rating sensors",
+        ),
+        "dram-estimated": FindingKind(
+            NOTE,
+            "The power of the main memory is a model's estimate, not a measurement.",
+            "Where there are RAPL counters, let them be read: energy-rating sensors",
+        ),
+        "module-estimated": FindingKind(
+            NOTE,
+            "The power of the whole module (GPU, CPU and memory) is a model's estimate, not a measurement.",
+            "A wall meter measures",
+        ),
+        "cpu-not-estimated": FindingKind(
+            NOTE,
+            "Not even an estimate of the processor was possible, because the system does not tell its load.",
+            "Measure outside of the sandbox, or update it",
+        ),
+        "models-failed": FindingKind(
+            NOTE,
+            "The models that estimate what no sensor measures could not be started.",
+            "Please report this",
+        ),
+        "partly-measured": FindingKind(
+            ("note", "degrades", "disqualifies"),
+            "The sensors of a component saw only a part of the time; the energy is that of this part.",
+            "Look for the findings sensors-late, sensor-lost and counter-reset; measure again",
+            "note: the component is only estimated, and another is measured; degrades: less than 99 % of the time was seen; "
+            "disqualifies: less than 90 %",
+        ),
+    },
+    "Sensors and devices": {
+        "sensors-late": FindingKind(
+            NOTE,
+            "Sensors answered only after the run had begun; what they missed is not in the figures.",
+            "See what answers, and how soon, with: energy-rating sensors",
+        ),
+        "sensor-untried": FindingKind(
+            NOTE,
+            "This kind of sensor was built from documents and has not yet been tried on the hardware.",
+            "Compare its figures with an external meter before you rely on them",
+        ),
+        "sensor-lost": FindingKind(
+            DEGRADES,
+            "A sensor stopped answering for good during the run.",
+            "See the kernel log for messages of the driver; measure again",
+        ),
+        "reading-failed": FindingKind(
+            NOTE, "Single readings of a sensor failed; later ones succeeded or may succeed."
+        ),
+        "sampler-failed": FindingKind(
+            DISQUALIFIES, "Measuring stopped because of an error in this package.", "Please report this"
+        ),
+        "condition-failed": FindingKind(
+            NOTE_OR_DEGRADES,
+            "The state of a device, or who else used it, could not be found out.",
+            "Please report this",
+            "note: its state (clocks, temperature); degrades: who else used it",
+        ),
+        "driver-hangs": FindingKind(
+            DEGRADES,
+            "A device did not answer at the end of the run, so that its last readings are missing.",
+            "See the kernel log for messages of the driver",
+        ),
+        "device-appeared": FindingKind(
+            DEGRADES,
+            "A device came up during the run and was not measured.",
+            "Start the measurement once all devices are there, and measure again",
+        ),
+        "device-told-twice": FindingKind(
+            DEGRADES,
+            "Two channels name the same device; it is counted once.",
+            "See what the driver lists, with: energy-rating sensors",
+        ),
+        "gpu-asleep": FindingKind(
+            NOTE,
+            "A GPU was asleep and was not woken for the measurement.",
+            "Start its work before the measurement",
+        ),
+        "gpu-described-unreadably": FindingKind(
+            NOTE,
+            "The driver tells a name or an identity of a GPU that is not valid text; something else stands in the record.",
+            "Update the driver",
+        ),
+        "gpu-list-cut-short": FindingKind(
+            NOTE,
+            "CUDA_VISIBLE_DEVICES holds an entry that names no GPU here; CUDA stops there.",
+            "Correct the entry",
+        ),
+        "gpu-list-unknown": FindingKind(
+            DEGRADES,
+            "Which GPUs the program sees cannot be found out, so that all of them are counted.",
+            "Take energy_by_channel_j of the GPUs that were used",
+        ),
+        "gpu-order-uncertain": FindingKind(
+            DEGRADES,
+            "The GPUs differ and are chosen by number; which number is which GPU was assumed.",
+            "Name the GPUs by their UUID",
+        ),
+        "mig-shared": FindingKind(
+            DISQUALIFIES,
+            "The GPU is divided into slices (MIG), and its energy is that of all slices together.",
+            "Measure on a GPU that is not divided",
+        ),
+        "mig-unknown": FindingKind(
+            DEGRADES,
+            "The driver does not say whether the GPU is divided into slices (MIG).",
+            "Update the driver",
+        ),
+        "module-scope": FindingKind(
+            NOTE,
+            "What the driver tells of this GPU is the energy of its whole module: GPU, CPU and memory.",
+            "Take the module's figure as what it is",
+        ),
+        "two-dies-one-meter": FindingKind(
+            NOTE_OR_DEGRADES,
+            "Two dies share one card and one meter; the first one tells the energy of both.",
+            "Make both dies of a card visible, and let nobody else use the other",
+            "note: both are visible; degrades: not all of them are visible here",
+        ),
+        "no-energy-counter": FindingKind(
+            NOTE,
+            "The GPU has no energy counter that can be used; its power readings are added up instead.",
+            "Update the driver",
+        ),
+        "no-power-reading": FindingKind(
+            NOTE, "The GPU tells no power, so that nothing checks its energy counter."
+        ),
+        "averaged-power": FindingKind(
+            NOTE_OR_DEGRADES,
+            "The GPU tells only its mean power over one second, not the power at the moment.",
+            "Update the driver",
+            "note: there is an energy counter beside it; degrades: there is none",
+        ),
+        "intel-package-only": FindingKind(
+            DEGRADES,
+            "This Intel GPU counts only its chip, not the card's memory and regulators.",
+            _CALIBRATE_WALL,
+        ),
+        "jetson-gpu-shared": FindingKind(
+            NOTE,
+            "No power rail of this Jetson feeds the GPU alone; the energy is that of the module.",
+            "Ask for the component module",
+        ),
+        "jetson-rail-unreadable": FindingKind(NOTE, "A power rail of this Jetson cannot be read.", _SEE),
+        "grace-meter-unreadable": FindingKind(
+            NOTE_OR_DEGRADES,
+            "A power meter of this Grace processor cannot be read.",
+            _SEE,
+            "note: no other meter of its kind is read; degrades: some are, and this one is missing",
+        ),
+        "grace-rails-only": FindingKind(
+            NOTE,
+            "The firmware tells no power of the whole Grace socket; its rails are added up, without memory.",
+        ),
+        "rapl-mirrored": FindingKind(
+            NOTE, "A processor counter shows the same number as another; it is counted once."
+        ),
+        "rapl-range-unknown": FindingKind(
+            NOTE, "When a processor's counter starts again at zero is not known; if it does, there is a gap."
+        ),
+        "rapl-zone-unreadable": FindingKind(
+            NOTE_OR_DEGRADES,
+            "A processor's energy counter is there and cannot be read.",
+            _SEE,
+            "note: no counter of its kind is read; degrades: some are, and this one is missing",
+        ),
+        "wall-accuracy-assumed": FindingKind(
+            NOTE,
+            "How exact the wall meter is was not told, and a value was assumed.",
+            "Put a line such as # accuracy=0.01 before the header of its file",
+        ),
+        "wall-added-afterwards": FindingKind(
+            NOTE,
+            "The readings of a wall meter were added after the run, and placed by their times.",
+            "Name the file before the run",
+        ),
+    },
+    "Counters and readings": {
+        "counter-reset": FindingKind(
+            DEGRADES,
+            "An energy counter started again or jumped during the run.",
+            "Keep persistence mode on while measuring; measure again, and compare",
+        ),
+        "counter-stuck": FindingKind(
+            DEGRADES, "An energy counter stood still while the device drew power.", "Reload the driver"
+        ),
+        "counter-disagrees-with-power": FindingKind(
+            ("degrades", "disqualifies"),
+            "The energy counter of a device and its power readings tell different energies.",
+            "Neither can be trusted to better than this; compare with a wall meter",
+            "degrades: they differ by more than both leave open; disqualifies: by so much that one of them is wrong",
+        ),
+        "counter-not-used": FindingKind(
+            ("degrades", "disqualifies"),
+            "The energy counter of a device cannot be true, or its power readings speak against it; the figure is theirs.",
+            "Update the driver, and compare with a wall meter",
+            "degrades: the power readings stand in; disqualifies: there are none, and so there is no figure",
+        ),
+        "summed-from-power": FindingKind(
+            DEGRADES,
+            "The energy is added up from power readings, which see only a part of the time.",
+            "A GPU and driver with an energy counter see all of it",
+        ),
+        "implausible-readings": FindingKind(
+            NOTE_OR_DEGRADES,
+            "Readings that no device can draw were left out.",
+            "Update the driver",
+            "note: up to 1 % of the readings; degrades: more",
+        ),
+        "gain-corrected": FindingKind(
+            NOTE,
+            "The readings of a card were corrected by a calibration against a meter.",
+            "Without --calibration the record is that of the sensor as it is",
+        ),
+        "in-step": FindingKind(
+            NOTE_OR_DEGRADES,
+            "The steps of the program keep time with the sensor, which may see the same part of each of them.",
+            "Change the batch size or add a short pause of varying length, and compare",
+            "note: the device has a counter; degrades: its power readings are added up",
+        ),
+    },
+    "Windows, repeats and uncertainty": {
+        "doubtful": FindingKind(
+            DEGRADES,
+            "The random uncertainty alone is more than 20 % of the figure.",
+            "Measure longer, or repeat",
+        ),
+        "window-too-short": FindingKind(
+            ("note", "degrades", "disqualifies"),
+            "Windows are too short for the sensor to tell their energy well.",
+            "Put more work into one window",
+            "note: together they are known well; degrades: at least as long as the sensor's step, or one after the other; "
+            "disqualifies: shorter than that",
+        ),
+        "windows-overlap": FindingKind(
+            NOTE,
+            "Windows of one name were open at the same time; the energy is that of the time in which any was open.",
+            "What a single one costs is told only by windows that do not overlap",
+        ),
+        "not-steady": FindingKind(
+            DEGRADES,
+            "Repeats of the same work did not take the same energy, or warming up did not end in a steady state.",
+            "See that nothing else runs on the machine, warm up longer, repeat more often",
+        ),
+        "not-cooled": FindingKind(
+            NOTE,
+            "The device was still warm when the next repeat began.",
+            "Allow more time with --cooldown (and --budget), or warm up longer",
+        ),
+        "no-steady-part": FindingKind(
+            DEGRADES,
+            "No part of the run could be told in which the server was kept full; the figure is that of the whole.",
+            "Give at least four times as many items as requests at once",
+        ),
+        "budget-spent": FindingKind(
+            DEGRADES, "The time that was allowed was over before all repeats were done.", "Raise --budget"
+        ),
+        "window-failed": FindingKind(
+            DEGRADES,
+            "A window could not be noted because of an error; it is in no figure.",
+            "Please report this",
+        ),
+        "window-left-open": FindingKind(
+            NOTE, "A window was still open when the run ended.", "Leave every window before the run"
+        ),
+        "window-renamed": FindingKind(
+            NOTE, "A window's name could not be kept as it was given.", "Give it a short printable name"
+        ),
+        "noted-outside-the-run": FindingKind(
+            NOTE,
+            "A window was noted afterwards that lies outside the run; it is in no figure.",
+            "Give its times by time.monotonic() of this machine",
+        ),
+        "sync-failed": FindingKind(
+            NOTE,
+            "Waiting for the device's work at a window's edge failed; work may lie on the wrong side of the edge.",
+            "See that the framework works on its own: torch.cuda.synchronize()",
+        ),
+    },
+    "Counted work": {
+        "count-refused": FindingKind(
+            DEGRADES,
+            "Counts were left out because they are no finite number of at least 0, or came too late.",
+            "Count finite numbers of at least 0, while the window is open",
+        ),
+        "counted-in-a-fork": FindingKind(
+            DEGRADES,
+            "Work was counted in a forked process, and is in no figure.",
+            "Count in the process that measures, such as what the workers return",
+        ),
+        "counted-into-the-run": FindingKind(
+            NOTE,
+            "Work was counted by a thread without a window of its own; it is in the run's work alone.",
+            "Count into the window itself (window.count), or open one in that thread",
+        ),
+        "counts-disagree": FindingKind(
+            DEGRADES,
+            "The same unit was counted in two places, with different results.",
+            "Count each unit in one place: at the run, in its outermost windows, or in those inside them",
+        ),
+        "work-unfinished": FindingKind(
+            DEGRADES,
+            "A window was broken off before its work was counted: its energy is in the figure, its work is not.",
+            "Count the work as it is done, in steps; or leave this run out of what is told per unit",
+        ),
+        "no-usage": FindingKind(
+            NOTE,
+            "The server does not say how many tokens there were, so that nothing is told per token.",
+            "Take a version that has stream_options.include_usage, or --no-streaming",
+        ),
+    },
+    "How the run went": {
+        "interrupted": FindingKind(
+            ("note", "degrades", "disqualifies"),
+            "The program ended before the run was over.",
+            "Run it again",
+            "note: after the run had been left; degrades: while a window was open, which counts up to there; disqualifies: before the "
+            "run had opened",
+        ),
+        "program-failed": FindingKind(
+            NOTE,
+            "The measured program ended with an error.",
+            "The figures are those of what was done until then",
+        ),
+        "still-running": FindingKind(
+            NOTE,
+            "The record was made while the run was still going on.",
+            "Make the record again when it has ended",
+        ),
+        "suspended": FindingKind(
+            ("degrades", "disqualifies"),
+            "The machine was suspended during the run.",
+            "Keep the machine awake while it measures",
+            "degrades: outside of any window; disqualifies: the windows in which it happened",
+        ),
+        "workload-failed": FindingKind(
+            DISQUALIFIES,
+            "The benchmark's model failed before the end.",
+            "Look at what it said, and run it again",
+        ),
+        "cancelled": FindingKind(
+            DISQUALIFIES, "Somebody ended the benchmark before its end.", "Run it again"
+        ),
+        "journal-damaged": FindingKind(
+            ("degrades", "disqualifies"),
+            "The journal is damaged, and could be read only up to there.",
+            "Take the figures for a part of the run",
+            "degrades: in a record; disqualifies: where a published run is checked",
+        ),
+        "journal-in-memory": FindingKind(
+            DEGRADES,
+            "No folder could be written to; the journal is kept in memory and is lost with the process.",
+            "Name a folder that can be written to",
+        ),
+        "disk-refuses": FindingKind(
+            NOTE_OR_DEGRADES,
+            "The journal could not be written for a time.",
+            "Free some space, or name another folder",
+            "note: nothing was lost; degrades: readings were lost",
+        ),
+        "descriptor-closed": FindingKind(
+            NOTE,
+            "The program closed the journal's file; it was opened again.",
+            "Close each descriptor once (os.close, os.closerange, os.dup2)",
+        ),
+        "folder-gone": FindingKind(
+            NOTE,
+            "The folder of the run was deleted, moved or replaced while it was measured.",
+            "Leave the folder alone until the run has ended",
+        ),
+        "folder-occupied": FindingKind(
+            NOTE,
+            "The folder that was asked for holds another run; this one is in a folder beside it.",
+            "Name another folder (--output-dir); a run of measure goes on in its own with --resume, or resume=True",
+        ),
+        "folder-refused": FindingKind(
+            NOTE, "The folder that was asked for could not be used.", "Name a folder that can be written to"
+        ),
+        "another-rank-measures": FindingKind(
+            NOTE,
+            "Several processes of one job run on this machine, and another one measures the devices that they share.",
+            "Take the records of all ranks together",
+        ),
+        "other-ranks-count-apart": FindingKind(
+            DEGRADES,
+            "The energy is that of all processes of the job on this machine, the counted work only that of one.",
+            "Count the work of all ranks here",
+        ),
+    },
+    "The state of the device": {
+        "shared-gpu": FindingKind(
+            DISQUALIFIES,
+            "Another program used the GPU at the same time, and the energy is that of both.",
+            "See who it is with nvidia-smi, and measure when the GPU is free",
+        ),
+        "throttled": FindingKind(
+            NOTE_OR_DEGRADES,
+            "The clocks of the device were held down.",
+            "See to its cooling and its power supply, and measure again",
+            "note: by its power limit, which belongs to the device; degrades: by heat or the hardware",
+        ),
+        "power-limit-changed": FindingKind(
+            DEGRADES,
+            "The power limit of the device was changed during the run.",
+            "Let nobody set limits while measuring",
+        ),
+        "clocks-changed": FindingKind(
+            DEGRADES,
+            "Somebody set the clocks of the device during the run.",
+            "Let nobody set clocks while measuring",
+        ),
+        "temperature-drift": FindingKind(
+            NOTE,
+            "The device became more than 10 °C warmer or colder while it was measured.",
+            "Warm up longer",
+        ),
+    },
+    "What the benchmark ran": {
+        "items-fetched": FindingKind(
+            NOTE, "The items came from a data set on the Hub; its name and commit are told."
+        ),
+        "items-stand-in": FindingKind(
+            NOTE,
+            "Items that ship with this package stand in for the protocol's data set.",
+            "Give the data set's own with --items FILE, or allow fetching them with --download",
+        ),
+        "items-synthetic": FindingKind(
+            NOTE,
+            "The items were drawn by a random generator and show nothing real.",
+            "Give real ones with --items",
+        ),
+        "items-repeated": FindingKind(
+            NOTE,
+            "The items were asked several times each to keep the server full.",
+            "Give more items; see that nothing answers from a cache",
+        ),
+        "input-cut": FindingKind(
+            NOTE,
+            "Inputs were longer than allowed and were cut.",
+            "Take a model with a longer context, or shorter items",
+        ),
+        "inputs-not-cut": FindingKind(
+            NOTE,
+            "Inputs should have been cut, and this server cannot be told to.",
+            "Give items that are short enough",
+        ),
+        "random-weights": FindingKind(
+            DEGRADES,
+            "The model was built with random weights: the energy is that of its architecture.",
+            "Its answers mean nothing and no quality is told; name a trained model for a figure of one",
+        ),
+        "gguf-dequantised": FindingKind(
+            NOTE,
+            "The engine computes with the file's weights converted back to a larger format.",
+            "For the energy of the quantised model take the workload llama_cpp",
+        ),
+        "dtype-not-as-asked": FindingKind(
+            DEGRADES,
+            "The server runs the model in another number format than was asked for, or does not say which.",
+            "The type is chosen when the server is started",
+        ),
+        "served-by": FindingKind(
+            NOTE,
+            "The model was run by a server; all devices that are visible here were measured.",
+            "Where others are at work too, name the server's GPUs in CUDA_VISIBLE_DEVICES",
+        ),
+        "server-may-be-elsewhere": FindingKind(
+            DEGRADES,
+            "Something passes the requests on; whether the model runs on this machine cannot be told.",
+            "Name the server's own address",
+        ),
+        "server-process-unknown": FindingKind(
+            NOTE,
+            "Which process answers cannot be told, so that its work counts as a stranger's.",
+            "Run this as the user of the server, or name its process with --option server_pid=NUMBER",
+        ),
+        "server-queues": FindingKind(
+            NOTE,
+            "The server works on fewer requests at once than were sent.",
+            "Start it with more slots, such as --parallel N",
+        ),
+        "requests-sent-late": FindingKind(
+            NOTE,
+            "Requests were sent later than planned because this machine was busy.",
+            "Lower --request-rate, or leave more processor time to this command",
+        ),
+        "answers-too-short": FindingKind(
+            DEGRADES,
+            "Answers had fewer tokens than were asked for at least.",
+            "See that the server heeds ignore_eos and min_tokens, and that its context is long enough",
+        ),
+        "suffix-left-out": FindingKind(
+            NOTE,
+            "The items say what comes after the answer, and this server cannot be told.",
+            "SGLang and Ollama can",
+        ),
+        "prompt-cache": FindingKind(
+            NOTE,
+            "Prefix caching was on: what was computed for one prompt could serve another.",
+            "Measure without --prompt-cache for figures that do not depend on the prompts' order",
+        ),
+        "prompt-cache-used": FindingKind(
+            DEGRADES, "A part of the input tokens came from the server's cache and was not computed."
+        ),
+        "prompt-cache-unknown": FindingKind(
+            NOTE, "The server does not say whether input tokens came from a cache."
+        ),
+        "unique-prefix": FindingKind(
+            NOTE, "Every prompt began with a number of its own, so that no cache could answer it."
+        ),
+    },
+    "What speaks against a published run": {
+        "start-is-no-time": FindingKind(DEGRADES, "The journal's start is no time with its zone."),
+        "before-the-start": FindingKind(DEGRADES, "Readings are older than the run."),
+        "time-goes-backwards": FindingKind(DEGRADES, "A reading is told to be older than the one before it."),
+        "several-runs": FindingKind(DISQUALIFIES, "One session of the journal has several runs."),
+        "window-outside-the-run": FindingKind(DISQUALIFIES, "A window lies outside the run."),
+        "work-in-no-time": FindingKind(DISQUALIFIES, "Work was counted in a window without any duration."),
+        "repeats-overlap": FindingKind(
+            DISQUALIFIES,
+            "A repeat began before the one before it had ended, so that energy would count twice.",
+        ),
+        "repeats-identical": FindingKind(
+            NOTE, "All repeats used exactly the same energy.", "Real repeats differ in the third digit"
+        ),
+        "repeats-not-of-the-items": FindingKind(
+            DEGRADES, "A repeat did not take all items, or not the same number of times."
+        ),
+        "counts-contradict": FindingKind(DISQUALIFIES, "A count became smaller, which counts do not."),
+        "work-all-at-once": FindingKind(
+            DEGRADES,
+            "Much more work was counted at the end of a window than ever before.",
+            "Count work when it is done",
+        ),
+        "more-tokens-than-asked": FindingKind(
+            DISQUALIFIES, "More tokens were counted than the requests were allowed to have."
+        ),
+        "limit-above-the-data-sheet": FindingKind(
+            DEGRADES, "The power limit that is told is above what the device's data sheet allows."
+        ),
+        "power-above-the-limit": FindingKind(
+            DISQUALIFIES,
+            "The mean power is above the device's power limit.",
+            "Its sensor, or the limit that the driver tells, is wrong: update the driver, and compare with a wall meter",
+        ),
+        "reading-above-the-limit": FindingKind(DEGRADES, "Readings are above the device's power limit."),
+        "step-above-the-limit": FindingKind(
+            DISQUALIFIES, "A counter rose by more than the device can use in that time."
+        ),
+        "energy-under-idle": FindingKind(
+            DISQUALIFIES, "The device is told to have used less at work than it draws when idle."
+        ),
+        "energy-under-its-own-idle": FindingKind(
+            DEGRADES, "The device is told to have used less at work than in the run's own idle windows."
+        ),
+        "faster-than-memory": FindingKind(
+            DISQUALIFIES,
+            "More tokens were counted than the memory of the devices can serve.",
+            "If tokens were guessed ahead and checked together, say so in the model's name or the protocol",
+        ),
+        "faster-than-arithmetic": FindingKind(
+            DISQUALIFIES,
+            "More tokens were counted than the devices can compute.",
+            "See that each token is counted once, and that the model's parameters are told rightly",
+        ),
+        "no-noise": FindingKind(
+            NOTE, "All readings of a sensor are exactly the same.", "Real registers are never that still"
+        ),
+        "no-jitter": FindingKind(
+            NOTE,
+            "All readings are exactly equally far apart in time.",
+            "A real scheduler is late by some microseconds, differently each time",
+        ),
+    },
+}
+
+FINDINGS: Mapping[str, FindingKind] = {
+    code: kind for kinds in SUBJECTS.values() for code, kind in kinds.items()
+}
+
+
+def severity_of(code: str, severity: Severity | None = None) -> Severity:
+    """How grave a finding of this code is; ``severity`` says which of several, where the table has several.
+
+    Raises:
+        ValueError: the code is not in the table, or the severity is none of those that it has.
+    """
+    kind = FINDINGS.get(code)
+    if kind is None:
+        raise ValueError(f"code must be one of nouns/findings.py; got {code!r}")
+    if severity is None and len(kind.severities) == 1:
+        return kind.severities[0]
+    if severity is None or severity not in kind.severities:
+        raise ValueError(
+            f"severity of {code!r} must be one of {', '.join(kind.severities)}; got {severity!r}"
+        )
+    return severity
