@@ -161,7 +161,7 @@ def about_the_list(
                 Finding.of(
                     "gpu-not-measured",
                     f"the GPU at place {place} of the driver's list is not measured: {message}",
-                    remedy=remedy,
+                    remedy=remedy or None,
                     # Whether it is among the chosen ones cannot be told without its UUID.
                     severity="note" if chosen else "degrades",
                 )
