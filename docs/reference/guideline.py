@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from energy_rating import load, rate
 from energy_rating.benchmarking.tasks import Protocol, TaskFile, load_task, tasks
 from energy_rating.judging.schemes import RatingClass, Scheme, load_scheme
-from energy_rating.nouns.quantities import scaled
+from energy_rating.nouns.quantities import scaled, with_doubt
 from energy_rating.nouns.records import STAGES
 from reference.markdown import cell, code, table
 
@@ -34,6 +35,12 @@ Evidence without a link of its own is from the public figures that the project w
 AI Energy Score (February 2025); [how it is rated](how-it-is-rated.md) and [normalisation](normalisation.md) work with them.
 """
 
+EXAMPLE = Path(__file__).parents[2] / "reports" / "example-gpu"
+
+STATEMENT = """One row for each item; what is not known is said, and no row is left out. The example is filled in from a
+[published folder](../reports/example-gpu/card.md); its device does not exist.
+"""
+
 TAIL = """## What this guideline does not cover
 
 - **The whole life of the machine.** The making of the hardware, water and cooling are not in any figure here. ITU-T L.1801 (2026-02) is about the life cycle;
@@ -53,13 +60,81 @@ TAIL = """## What this guideline does not cover
 | MLPerf Inference Power (rules of 2026-07-23) | power at the plug, of the whole system, 600 s at least, one run for speed and power | another boundary: `wall`; G7 is less strict |
 | AI Energy Score (February 2025) | GPU energy of 1,000 requests on one H100, batch 1 | the protocol `aes-2025-02` |
 | GHG Protocol, Scope 2 | location-based and market-based, each labelled | G13 |
-| ITU-T L.1801 (2026-02), ETSI ES 204 135 (2026) | four phases, a functional unit, training and inference apart | stages; only their tables of contents were read |
+| ITU-T L.1801 (2026-02), ETSI ES 204 135 (2026) | four phases, a functional unit, training and inference apart | stages; known from summaries, not read in full |
 """
 
 
 def said() -> Mapping[str, Any]:
     """The sentences: in general, by stage, by protocol, by task."""
     return tomllib.loads(SAID.read_text(encoding="utf-8"))
+
+
+def statement() -> str:
+    """A statement that follows the rules, filled in from the published example."""
+    record = load(EXAMPLE)
+    rating = rate(record)
+    measured, model, load_, device = (
+        record["measured"],
+        record.model,
+        record.load,
+        record.environment.devices[0],
+    )
+    task = record.task
+    assert task is not None
+    assert model is not None
+    assert load_ is not None
+    assert rating.energy_per_unit_j is not None
+    per_token = measured.energy_per("token")
+    idle = (measured.idle_j or {})["gpu"]
+    channels = record.channels_of(measured, "gpu")
+    methods = {"counter": "energy counter", "power": "power register", "model": "a model"}
+    rows = (
+        ("Model", "–", f"{model.id}, {model.parameters:,} parameters, {model.dtype}; revision not recorded"),
+        ("Task, protocol, functional unit", "G1, G14", f"{task.name}, {task.protocol}, {rating.unit}"),
+        (
+            "Energy per functional unit",
+            "G1, G4",
+            f"{with_doubt(rating.energy_per_unit_j, 'J')} (95 % interval)",
+        ),
+        ("Beside it", "G1", f"{with_doubt(per_token, 'J')} per token"),
+        ("Boundary", "G2, G5", "GPU alone; not measured: CPU, memory; without cooling"),
+        (
+            "How it was had",
+            "G3",
+            f"measured, by the {methods[channels[0].method]}; gain known to {100 * channels[0].accuracy:g} % (1 σ), not calibrated",
+        ),
+        (
+            "Gross or net",
+            "G6",
+            f"gross; idling would have cost {with_doubt(idle.times(1 / measured.work['request']), 'J')} per request",
+        ),
+        (
+            "Time, repeats, coverage",
+            "G7",
+            f"{measured.duration_s:g} s, {measured.n} repeats, {100 * measured.coverage['gpu']:g} % seen; {measured.validity}",
+        ),
+        (
+            "Operating point",
+            "G8",
+            f"{load_.items:,} items, one request at a time, {measured.work['input_token'] / measured.work['request']:g} tokens in and "
+            f"{measured.work['token'] / measured.work['request']:g} out per request, {model.dtype}",
+        ),
+        ("Device", "G9", f"1 × {device.name}, power limit {device.power_limit_w:g} W, undivided"),
+        ("Quality", "G10", "not stated"),
+        ("Runs", "G11", "one was made, says who published it; this one"),
+        (
+            "Evidence",
+            "G12",
+            f"journal with SHA-256 {record.provenance.journal_sha256[:12]}…, beside the record",
+        ),
+        ("Carbon", "G13", "not stated: no zone was named"),
+        (
+            "Who and when",
+            "–",
+            f"self-declared, {record.created[:10]}; energy-rating {record.provenance.version}",
+        ),
+    )
+    return table(("item", "rule", "example"), ((name, rule, cell(text)) for name, rule, text in rows))
 
 
 def missing() -> list[str]:
@@ -108,6 +183,9 @@ def page() -> str:
         (code(name), cell(one["use"]), cell(one["weak"])) for name, one in sorted(told["protocols"].items())
     ]
     parts.append(table(("protocol", "what to use it for", "what is weak in it"), rows))
+    parts.append("## A statement that follows it\n")
+    parts.append(STATEMENT)
+    parts.append(statement())
     parts.append(TAIL)
     return "\n".join(parts)
 
