@@ -119,6 +119,7 @@ class Curves:
                     # Only GPUs' registers are known to look for a part of the time.
                     unseen=UNSEEN_SHARE if channel.component == "gpu" and not modelled else 0.0,
                     limit_w=limit_w,
+                    first_reckoning=modelled or session.schema == JOURNAL_SCHEMAS[0],
                 )
                 self.registers[channel.id] = register
                 self.findings += checks.of_register(channel, register)

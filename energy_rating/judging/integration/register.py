@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 
 from energy_rating.files.columns import Column
 from energy_rating.judging.integration.gaps import Energy, Gaps, covered_s
@@ -24,6 +24,13 @@ HOLD_S = 0.1
 
 # Readings further apart than this (a call that took seconds, a thread that had to wait) may hide more than one change of power.
 UNREAD_S = 1.5
+
+# So much further apart than they usually are, and than its period, are readings that somebody was kept from: a program that holds Python's lock,
+# a machine that is paused. Nearer ones than this hide little, and fewer have no pace of their own. Our choice.
+HOLES_FROM, SHORTEST_HOLE_S, FEWEST_READINGS = 3.0, 0.25, 8
+
+# So many readings tell a run's pace.
+PACE_FROM = 1 << 16
 
 # So far around a window its readings are looked at to see how closely they follow.
 NEARBY_S = 0.5
@@ -49,6 +56,7 @@ class Register:
         lag_s: how old a value is on average when it is read.
         unseen: the share of the time that the readings tell nothing about.
         limit_w: readings above are no power but a fault; they are left out and counted.
+        first_reckoning: as the first release reckoned it, which left nothing open of holes of less than a second and a half.
     """
 
     def __init__(
@@ -61,6 +69,7 @@ class Register:
         lag_s: float = 0.0,
         unseen: float = UNSEEN_SHARE,
         limit_w: float = math.inf,
+        first_reckoning: bool = False,
     ) -> None:
         self.accuracy = accuracy
         self.accuracy_w = accuracy_w
@@ -69,6 +78,7 @@ class Register:
         self.unseen = unseen
         self.rejected = 0
         times, watts = Column(), Column()
+        ends = bytearray()  # of each time, whether it ends a span of which a mean was told
         last_s = math.nan
         self.gaps = Gaps()
         for first in range(0, len(samples), READ_AT_ONCE):
@@ -90,23 +100,35 @@ class Register:
                     self.gaps.append((last_s, start))
                 some_s.append(start)
                 some_w.append(value)
+                ends.append(False)
                 last_s = start
                 if end > start:
                     some_s.append(end)
                     some_w.append(value)
+                    ends.append(True)
                     last_s = end
             times.extend(some_s)
             watts.extend(some_w)
         self.times, self.watts = times.values(), watts.values()
         self._gap_starts = {a for a, _ in self.gaps}
         # Between readings further apart the power may have been anything that it ever was: a uniform law.
+        hole_s = math.inf if first_reckoning else self._hole_s(ends)
         unread_from, unread_to = Column(), Column()
-        for a, b in pairwise(self.times):
-            if UNREAD_S < b - a <= GAP_S:
+        in_holes_s = 0.0
+        for (a, b), told in zip(pairwise(self.times), ends[1:], strict=True):
+            is_hole = b - a > hole_s and not told
+            if (b - a > UNREAD_S or is_hole) and b - a <= GAP_S:
                 unread_from.append(a)
                 unread_to.append(b)
+                in_holes_s += b - a if is_hole else 0.0
         self._unread_from, self._unread_to = unread_from.values(), unread_to.values()
-        self._unread_w = (max(self.watts) - min(self.watts)) / SQRT12 if self._unread_to else 0.0
+        self._unread_w = 0.0
+        if self._unread_to:
+            range_w = max(self.watts) - min(self.watts)
+            if in_holes_s and limit_w < math.inf:
+                # And the more of the time nobody looked, the more likely anything else that the device can draw.
+                range_w += max(0.0, limit_w - range_w) * in_holes_s / (self.last_s - self.first_s)
+            self._unread_w = range_w / SQRT12
         sums, squares = Column(), Column()
         gap_starts = self._gap_starts
         sums.extend(
@@ -120,6 +142,13 @@ class Register:
         )
         squares.extend(accumulate(((q - p) ** 2 for p, q in pairwise(self.watts)), initial=0.0))
         self._sums, self._squares = sums.values(), squares.values()
+
+    def _hole_s(self, ends: bytearray) -> float:
+        """From what distance on two readings have a hole between them: one that neither its period nor the pace of the readings explains."""
+        apart = (b - a for (a, b), told in zip(pairwise(self.times), ends[1:], strict=True) if not told)
+        apart_s = sorted(islice(apart, PACE_FROM))
+        usual_s = apart_s[len(apart_s) // 4] if len(apart_s) >= FEWEST_READINGS else 0.0
+        return max(SHORTEST_HOLE_S, HOLES_FROM * max(self.period_s, usual_s))
 
     @property
     def first_s(self) -> float:
