@@ -11,7 +11,8 @@ from reference.markdown import cell, code, table
 
 HEAD = """# The command line
 
-Every command and every option, as `energy-rating COMMAND --help` tells them. `python -m energy_rating` is the same program.
+Every command and every option, as `energy-rating COMMAND --help` tells them. `python -m energy_rating` is the same program;
+`energy-rating --version` says which version it is.
 
 > - To see what this machine can measure: [`sensors`](#energy-rating-sensors). To measure: [`measure`](#energy-rating-measure),
 >   [`benchmark`](#energy-rating-benchmark).

@@ -20,9 +20,18 @@ The names that `energy_rating` promises, with their signatures, and the values t
 Everything else inside the package may move from one version to the next.
 
 ```python
-import energy_rating
+import time
 
-print(energy_rating.__version__)
+from energy_rating import load, measure, rate
+
+with measure("inference", model="org/name", output_dir="reports/answers") as run:
+    with run.window("answers") as window:
+        time.sleep(1)  # your own work
+        window.count(request=1, token=212)
+
+energy = run.record["answers"].energy_per("token")  # without a GPU: energy_per("token", "cpu")
+print(energy, energy.interval())
+print(rate(load("reports/answers")).reasons)
 ```
 
 > - Measure your own code: [`measure`](#measure) and the [`Run`](#run) that it gives. Benchmark any function: [`benchmark`](#benchmark).

@@ -30,7 +30,7 @@ what is inside it, and how it is had. It is written so that others can adopt it,
 > - **Each quantity carries two uncertainties**, random and systematic, each one standard deviation. What people are shown is the 95 % interval.
 > - **Measured, modelled and normalised are never the same variable**: how each was had stands beside it, from the sensor to the label.
 > - A figure without functional unit, boundary, protocol and operating point says nothing: [the guideline](guideline.md) says what has to stand beside it.
-> - The files: [the files of a run](files.md). The terms: [glossary](glossary.md).
+> - The files: [the files of a run](files.md). The terms: [glossary](glossary.md). This table for programs: [variables.toml](reference/variables.toml).
 
 The keys are those of the record ({schema}, [JSON Schema](schemas/record.schema.json)), of the journal's conditions
 ([JSON Schema](schemas/condition.schema.json)), of a rating ([JSON Schema](schemas/rating.schema.json)), and of what the commands print with

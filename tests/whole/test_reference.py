@@ -59,6 +59,15 @@ def test_the_pages_do_not_depend_on_terminal_language_or_home(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_picture_of_the_architecture_is_that_of_todays_imports():
+    spec = spec_from_file_location("draw_house", DOCS / "draw_house.py")
+    assert spec is not None
+    assert spec.loader is not None
+    draw_house = module_from_spec(spec)
+    spec.loader.exec_module(draw_house)
+    assert draw_house.PICTURE.read_text(encoding="utf-8") == draw_house.drawn(), "run: make docs"
+
+
 # ------------------------------------------------------------------------------------------------------- the command line
 
 
