@@ -32,6 +32,7 @@ from statistics import median
 
 from energy_rating.files import columns
 from energy_rating.files.columns import Column
+from energy_rating.judging.integration.edges import Lines
 from energy_rating.judging.integration.gaps import Energy, Gaps, covered_s
 from energy_rating.judging.integration.register import GAP_S, NEARBY_S, UNREAD_S, Register
 from energy_rating.judging.integration.ticks import (
@@ -393,104 +394,126 @@ class Counter:
     def _reckoned(
         self, edge: float, hint_w: float | None, register: Register | None
     ) -> tuple[float, float] | None:
-        ticks = self.ticks
+        """The same, by the power beside the edge and by what ticks on both sides of it make of that."""
         right = bisect_right(self._times, edge)  # ticks[right - 1] is the last before the edge
         left = right - 1
-        before = self._power_beside(left, -1)
-        after = self._power_beside(right, +1)
-        both_known = before is not None and after is not None
+        before, after = self._power_beside(left, -1), self._power_beside(right, +1)
+        seen = before is not None and after is not None
         if before is None and after is None:
             if hint_w is None:
                 return self._straight(left, right, edge)
             before = after = Power(hint_w)
-        unrest = self._unrest_w(right)
-        moves = self._hidden_w(right, register) if register is not None else None
-        if moves is None:
-            moves = MOVES * ((before or after or _NO_POWER).watts + (after or before or _NO_POWER).watts) / 2
-        period = self.period_s if self.period_s is not None else ASSUMED_PERIOD_S
-        if left < 0 or right >= len(ticks):
-            tick, power = (ticks[left], before or after) if left >= 0 else (ticks[right], after or before)
-            assert power is not None
-            reach = edge - tick.time_s
-            doubt = math.hypot(
-                power.doubt_j(tick, abs(reach)),
-                unrest * math.sqrt(abs(reach) * (abs(reach) + period)),
-                0.0 if self._first_reckoning else self._steps_w(right) * abs(reach),
-                moves * period / SQRT12,
+        moves_w = self._hidden_w(right, register) if register is not None else None
+        if moves_w is None:
+            moves_w = (
+                MOVES * ((before or after or _NO_POWER).watts + (after or before or _NO_POWER).watts) / 2
             )
-            return tick.energy_j + power.watts * reach, doubt
-        a, b = ticks[left], ticks[right]
-        since, until = edge - a.time_s, b.time_s - edge
+        if left < 0 or right >= len(self.ticks):
+            return self._outside(edge, right, before, after, moves_w)
+        lines = self._lines(edge, right, before, after, register, seen=seen, moves_w=moves_w)
+        if (lines.both or lines.took_s <= UNREAD_S) and lines.agree:
+            return lines.weighed(0.0 if self._first_reckoning else self._steps_w(right))
+        return self._stepped(right, lines)
+
+    def _outside(
+        self, edge: float, right: int, before: Power | None, after: Power | None, moves_w: float
+    ) -> tuple[float, float]:
+        """The energy at an edge before the first tick or after the last: the power beside it goes on."""
+        left, period = right - 1, self.period_s if self.period_s is not None else ASSUMED_PERIOD_S
+        tick, power = (
+            (self.ticks[left], before or after) if left >= 0 else (self.ticks[right], after or before)
+        )
+        assert power is not None
+        reach = edge - tick.time_s
+        doubt = math.hypot(
+            power.doubt_j(tick, abs(reach)),
+            self._unrest_w(right) * math.sqrt(abs(reach) * (abs(reach) + period)),
+            0.0 if self._first_reckoning else self._steps_w(right) * abs(reach),
+            moves_w * period / SQRT12,
+        )
+        return tick.energy_j + power.watts * reach, doubt
+
+    def _lines(
+        self,
+        edge: float,
+        right: int,
+        before: Power | None,
+        after: Power | None,
+        register: Register | None,
+        *,
+        seen: bool,
+        moves_w: float,
+    ) -> Lines:
+        """The lines of power that lead to an edge within a tick; where there is no other tick beyond, with what may be known of there."""
+        a, b = self.ticks[right - 1], self.ticks[right]
         known = before if before is not None else after
         assert known is not None
-        shown_j = 0.0
-        seen = both_known
-        if not both_known and not self._first_reckoning and (left == 0 or right == len(ticks) - 1):
-            # There is no other tick beyond.
-            found = self._beyond(a, b, known, register, moves, first=left == 0)
+        shown_j, both = 0.0, seen
+        first, last = right == 1, right == len(self.ticks) - 1
+        if not seen and not self._first_reckoning and (first or last):
+            found = self._beyond(a, b, known, register, moves_w, first=first)
             if found is not None:
                 other, share = found
-                unlike_j = abs(b.energy_j - a.energy_j - known.watts * (since + until))
-                beyond_s = until if before is not None else since
+                since_s, until_s = edge - a.time_s, b.time_s - edge
+                unlike_j = abs(b.energy_j - a.energy_j - known.watts * (since_s + until_s))
+                beyond_s = until_s if before is not None else since_s
                 shown_j = share * min(abs(other.watts - known.watts) * beyond_s, unlike_j)
                 before, after = (before or other), (after or other)
-                both_known = True
-        one_sided = not both_known and not self._first_reckoning
-        of_before, of_after = before or known, after or known
-        from_left, from_right = a.energy_j + of_before.watts * since, b.energy_j - of_after.watts * until
-        left_doubt, right_doubt = of_before.doubt_j(a, since), of_after.doubt_j(b, until)
-        # What is hidden within a tick leaves nothing open at its ends, and most in its middle.
-        hidden_s = since * until / (since + until) if since + until > 0 else 0.0
-        bridge = math.hypot(unrest * math.sqrt(max(since * until, 0.0)), moves * hidden_s)
-        # Over seconds that nobody read, unrest is no reason to take the two for one: the power may have stepped.
-        unread = since + until > self._unread_s
-        mean_w = (of_before.watts + of_after.watts) / 2
-        spread = (SAME_POWER * mean_w if unread else unrest) * (since + until)
-        agree = abs(from_left - from_right) <= 2 * math.hypot(left_doubt, right_doubt, spread)
-        if agree and (both_known or since + until <= UNREAD_S):
-            # Both tell the same within their doubt: weigh them by it.
-            of_left = left_doubt**2 + (unrest * since) ** 2 + 1e-18
-            of_right = right_doubt**2 + (unrest * until) ** 2 + 1e-18
-            weight = of_right / (of_left + of_right)
-            energy = weight * from_left + (1 - weight) * from_right
-            stepped_j = 0.0
-            if not self._first_reckoning:
-                # Where one of the two is not known well, a step such as there are beside this tick would not have shown.
-                reach = weight * since + (1 - weight) * until
-                stepped_j = min(max(left_doubt, right_doubt), self._steps_w(right) * reach / math.sqrt(3))
-            return energy, math.hypot(weight * left_doubt, (1 - weight) * right_doubt, bridge, stepped_j)
-        once = both_known and meet(from_left, from_right, of_before.watts, of_after.watts, since, until)
-        # Where the power changed once, the larger of the two if it rose, else the smaller.
-        energy, doubt = (
-            max((from_left, left_doubt), (from_right, right_doubt))
-            if of_after.watts > of_before.watts
-            else min((from_left, left_doubt), (from_right, right_doubt))
+                both = True
+        return Lines(
+            a=a,
+            b=b,
+            edge_s=edge,
+            before=before,
+            after=after,
+            known=known,
+            seen=seen,
+            both=both,
+            shown_j=shown_j,
+            unread_s=self._unread_s,
+            unrest_w=self._unrest_w(right),
+            moves_w=moves_w,
         )
+
+    def _stepped(self, right: int, lines: Lines) -> tuple[float, float]:
+        """The energy at an edge within a tick in which the power changed, for the lines from its two sides tell differently."""
+        a, b, of_before, of_after = lines.a, lines.b, lines.of_before, lines.of_after
+        (from_left, left_doubt), (from_right, right_doubt) = lines.left, lines.right
+        since, until, took = lines.since_s, lines.until_s, lines.took_s
+        once = lines.both and meet(from_left, from_right, of_before.watts, of_after.watts, since, until)
+        one_sided = not lines.both and not self._first_reckoning
         if one_sided:
-            # It stepped, and only the power on one side is known. A program's first and last moment are where power most often steps.
-            energy, doubt = (from_left, left_doubt) if before is not None else (from_right, right_doubt)
-        if unread or (since + until > UNREAD_S and not both_known):
+            # Only the power on one side is known. A program's first and last moment are where power most often steps.
+            energy, doubt = lines.left if lines.before is not None else lines.right
+        elif of_after.watts > of_before.watts:
+            # Where the power changed once, the larger of the two if it rose, else the smaller.
+            energy, doubt = max(lines.left, lines.right)
+        else:
+            energy, doubt = min(lines.left, lines.right)
+        if lines.unread or (took > UNREAD_S and not lines.both):
             guess_j = energy - a.energy_j if once else None
             since_a_j, doubt = self._anywhere(a, b, since, until, guess_j)
             return a.energy_j + since_a_j, doubt
-        if since + until > TWICE_S and both_known and not once:
+        if took > TWICE_S and lines.both and not once:
             # The power changed more than once, nobody knows when: the energy is anywhere between the two.
             low, high = (min(max(one, a.energy_j), b.energy_j) for one in sorted((from_left, from_right)))
-            return (low + high) / 2, math.hypot(left_doubt, right_doubt, bridge, (high - low) / SQRT12)
+            return (low + high) / 2, math.hypot(
+                left_doubt, right_doubt, lines.bridge_j, (high - low) / SQRT12
+            )
         burst_j = 0.0
-        if seen and not self._first_reckoning:
+        if lines.seen and not self._first_reckoning:
             # When the ticks were is known no better than their brackets, and so is where the lines meet.
             open_j = 2 * math.hypot(left_doubt, right_doubt)
             once = meet(from_left, from_right, of_before.watts, of_after.watts, since, until, open_j)
-            lines = (from_left, left_doubt), (from_right, right_doubt)
-            energy, doubt = self._beside_bursts(right, lines, (energy, doubt), once=once)
+            both = lines.left, lines.right
+            energy, doubt = self._beside_bursts(right, both, (energy, doubt), once=once)
             burst_j = UNSEEN_BURST * abs(from_left - from_right)
         inside = min(max(energy, a.energy_j), b.energy_j)
-        straight = self._straight_doubt(a, b, edge, inside)
+        straight = self._straight_doubt(a, b, lines.edge_s, inside)
         return inside, math.hypot(
             doubt,
-            bridge,
-            shown_j,
+            lines.bridge_j,
+            lines.shown_j,
             burst_j,
             (energy - inside) / 3,
             ONE_SIDED * straight if one_sided else straight,
