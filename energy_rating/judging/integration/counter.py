@@ -132,6 +132,11 @@ class _Dip:
     ticks: int
     gaps: int
 
+    def is_over(self, value: float, shown: float, end_s: float, most_j: float) -> bool:
+        """Whether a value is a sound one after the last before the fall, and none that could follow what was ``shown`` meanwhile."""
+        explained_j = DIP_JUMPS * self.power_w * (end_s - self.moved_s) + 1.0
+        return self.previous <= value <= self.previous + most_j and value - shown > explained_j
+
 
 class Counter:
     """The energy curve behind the ticks of one counter.
@@ -220,13 +225,9 @@ class Counter:
         dip: _Dip | None = None
         for start, end, value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
             if dip is not None and previous is not None:
-                explained = DIP_JUMPS * dip.power_w * (end - dip.moved_s) + 1.0
                 if start - dip.since_s > DIP_S:
                     dip = None
-                elif (
-                    dip.previous <= value <= dip.previous + limit_w * (end - dip.before_s) + slack
-                    and value - previous > explained
-                ):
+                elif dip.is_over(value, previous, end, limit_w * (end - dip.before_s) + slack):
                     # It is back where it was: what it showed meanwhile was no energy of anybody.
                     previous, before_s, moved_s, energy = (
                         dip.previous,
@@ -259,16 +260,7 @@ class Counter:
                         ticks=len(self.ticks),
                         gaps=len(self.gaps),
                     )
-                if not self.told:
-                    # Nobody knows any power yet: what was drawn until now is not nothing, it is unknown.
-                    since_s = self.ticks[-1].earliest_s
-                    if self.gaps and self.gaps[-1][1] >= since_s:
-                        since_s = self.gaps.pop()[0]
-                    self.gaps.append((since_s, start))
-                elif start - before_s > GAP_S:
-                    self.gaps.append((before_s, start))
-                else:
-                    energy += self._latest_w() * (end - self.ticks[-1].time_s)
+                energy += self._bridged_j(before_s, start, end)
                 self.ticks.append(Tick(earliest_s=start, latest_s=end, energy_j=energy))
                 moved_s = end
             elif step > 0:
@@ -280,14 +272,32 @@ class Counter:
                 moved_s, took_s = end, end - start
             elif took_s > period:
                 # A call that hung, and this one does not: it tells when in that time the value was read.
-                tick, since = self.ticks[-1], start - max(fresh_s, LATEST_TICK * (self.period_s or 0.0))
-                if tick.earliest_s < since < tick.latest_s:
-                    del self.ticks[len(self.ticks) - 1 :]
-                    self.ticks.append(replace(tick, earliest_s=since))
+                self._narrow_last_tick(start - max(fresh_s, LATEST_TICK * (self.period_s or 0.0)))
                 took_s = 0.0
             previous, before_s = value, start
         if previous is not None:
             self._note_stillness(moved_s, before_s, 0.0)
+
+    def _bridged_j(self, before_s: float, start: float, end: float) -> float:
+        """What is taken to have been drawn until a reset that was read from ``start`` to ``end``; 0 where a gap says that nobody knows."""
+        if not self.told:
+            # Nobody knows any power yet: what was drawn until now is not nothing, it is unknown.
+            since_s = self.ticks[-1].earliest_s
+            if self.gaps and self.gaps[-1][1] >= since_s:
+                since_s = self.gaps.pop()[0]
+            self.gaps.append((since_s, start))
+        elif start - before_s > GAP_S:
+            self.gaps.append((before_s, start))
+        else:
+            return self._latest_w() * (end - self.ticks[-1].time_s)
+        return 0.0
+
+    def _narrow_last_tick(self, since_s: float) -> None:
+        """The last tick came no earlier than that."""
+        tick = self.ticks[-1]
+        if tick.earliest_s < since_s < tick.latest_s:
+            del self.ticks[len(self.ticks) - 1 :]
+            self.ticks.append(replace(tick, earliest_s=since_s))
 
     def _stale_s(self, samples: Samples) -> float:
         """How old what the counter shows may be: its period or, where that is not known, the usual time between its ticks.
