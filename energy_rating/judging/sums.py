@@ -156,85 +156,103 @@ class Sum:
         Of each device one channel counts: its counter, unless its register saw more of the time; a device is never counted
         twice.
         """
-        energies: dict[str, Estimate] = {}
-        covered: dict[Component, float] = {}
-        wanted: dict[Component, float] = {}
-        groups: dict[Component, dict[str, list[Estimate]]] = {}
-        used: dict[str, float] = {}
-        doubts: dict[str, list[tuple[float, Doubt]]] = {}
+        drawn = _Drawn()
         for part in parts:
             duration_s = self.duration_by_part_s.get(part.number, 0.0)
-            if duration_s <= 0:
-                continue
-            for (component, device), candidates in part.devices.items():
-                wanted[component] = wanted.get(component, 0.0) + duration_s
-                covered_s = {c.id: self.seen[part.number, c.id].covered_s for c in candidates}
-                best = part.best(candidates, covered_s, duration_s)
-                best, energy = part.settled(
-                    (component, device),
-                    name,
-                    best,
-                    {c.id: self.seen[part.number, c.id] for c in candidates},
-                )
-                seen = self.seen[part.number, best.id]
-                covered[component] = covered.get(component, 0.0) + min(seen.covered_s, duration_s)
-                if seen.covered_s <= 0:
-                    continue
-                channel_id = part.renamed[best.id]
-                used[channel_id] = seen.resolutions_s / len(seen.values)
-                by_itself = energy.random
-                if name == MEASURED and len(seen.values) == self.stretches:
-                    energy = repeated(energy, self.rates(seen.values))
-                doubts.setdefault(component, []).append(
-                    (
-                        energy.sigma,
-                        _doubt_from(best, energy, seen.covered_s, repeats=energy.random > by_itself),
-                    )
-                )
-                energies[channel_id] = (
-                    energies[channel_id].plus(energy, same_sensor=True) if channel_id in energies else energy
-                )
-                groups.setdefault(component, {}).setdefault(part.names.get(device, device), []).append(energy)
-        energy_j: dict[str, Estimate] = {
-            component: total(
-                # Cards of one model share their gain's error (their spread is 1.6 %, SC24 data); other devices do not.
-                (total(group, same_sensor=True) for group in groups[component].values()),
-                same_sensor=False,
-            )
-            for component in COMPONENTS
-            if component in groups
-        }
-        coverage: dict[str, float] = {
-            component: _rounded_share(covered[component] / wanted[component])
-            for component in COMPONENTS
-            if wanted.get(component)
-        }
+            if duration_s > 0:
+                for device in part.devices:
+                    self._add_device(drawn, name, part, device, duration_s)
+        energy_j = drawn.energy_j()
         idle_j: dict[str, Estimate] = {
             component: power.times(self.duration_s)
             for component, power in idle_w.items()
             if component in energy_j
         }
-        return (
-            Measurement(
-                name=name,
-                n=self.n,
-                start_s=self.start_s,
-                duration_s=self.duration_s if self.duration_s >= LEAST_DURATION_S else 0.0,
-                work=dict(self.work),
-                energy_by_channel_j=energies,
-                energy_j=energy_j,
-                coverage=coverage,
-                validity="valid",
-                idle_j=idle_j or None,
-                doubt_from={
-                    component: max(doubts[component])[1]
-                    for component in energy_j
-                    if max(doubts[component])[0] > 0
-                },
-                methods=component_methods(energies, channels),
-            ),
-            used,
+        measurement = Measurement(
+            name=name,
+            n=self.n,
+            start_s=self.start_s,
+            duration_s=self.duration_s if self.duration_s >= LEAST_DURATION_S else 0.0,
+            work=dict(self.work),
+            energy_by_channel_j=drawn.by_channel_j,
+            energy_j=energy_j,
+            coverage=drawn.coverage(),
+            validity="valid",
+            idle_j=idle_j or None,
+            doubt_from=drawn.doubt_from(),
+            methods=component_methods(drawn.by_channel_j, channels),
         )
+        return measurement, drawn.resolution_s
+
+    def _add_device(
+        self, drawn: _Drawn, name: str, part: Curves, key: tuple[Component, str], duration_s: float
+    ) -> None:
+        """Adds what a device drew in the windows of one session, by the channel that stands for it."""
+        component, device = key
+        seen_by = {channel.id: self.seen[part.number, channel.id] for channel in part.devices[key]}
+        covered_s = {channel_id: seen.covered_s for channel_id, seen in seen_by.items()}
+        best, energy = part.settled(key, name, part.best(part.devices[key], covered_s, duration_s), seen_by)
+        seen = seen_by[best.id]
+        drawn.saw(component, min(seen.covered_s, duration_s), duration_s)
+        if seen.covered_s <= 0:
+            return
+        by_itself = energy.random
+        if name == MEASURED and len(seen.values) == self.stretches:
+            energy = repeated(energy, self.rates(seen.values))
+        doubt = _doubt_from(best, energy, seen.covered_s, repeats=energy.random > by_itself)
+        channel_id = part.renamed[best.id]
+        drawn.resolution_s[channel_id] = seen.resolutions_s / len(seen.values)
+        drawn.add(component, channel_id, part.names.get(device, device), energy, doubt)
+
+
+@dataclass
+class _Drawn:
+    """What the devices drew in the windows of one name, added up device by device; ``resolution_s`` is the refresh period of each
+    channel that it came from."""
+
+    by_channel_j: dict[str, Estimate] = field(default_factory=dict)
+    resolution_s: dict[str, float] = field(default_factory=dict)
+    _covered_s: dict[Component, float] = field(default_factory=dict)
+    _wanted_s: dict[Component, float] = field(default_factory=dict)
+    _by_card: dict[Component, dict[str, list[Estimate]]] = field(default_factory=dict)
+    _doubts: dict[str, list[tuple[float, Doubt]]] = field(default_factory=dict)
+
+    def saw(self, component: Component, covered_s: float, wanted_s: float) -> None:
+        """For how long a device was seen, of the time that it should have been."""
+        self._wanted_s[component] = self._wanted_s.get(component, 0.0) + wanted_s
+        self._covered_s[component] = self._covered_s.get(component, 0.0) + covered_s
+
+    def add(self, component: Component, channel_id: str, card: str, energy: Estimate, doubt: Doubt) -> None:
+        self._doubts.setdefault(component, []).append((energy.sigma, doubt))
+        before = self.by_channel_j.get(channel_id)
+        self.by_channel_j[channel_id] = energy if before is None else before.plus(energy, same_sensor=True)
+        self._by_card.setdefault(component, {}).setdefault(card, []).append(energy)
+
+    def energy_j(self) -> dict[str, Estimate]:
+        # Cards of one model share their gain's error (their spread is 1.6 %, SC24 data); other devices do not.
+        return {
+            component: total(
+                (total(group, same_sensor=True) for group in self._by_card[component].values()),
+                same_sensor=False,
+            )
+            for component in COMPONENTS
+            if component in self._by_card
+        }
+
+    def coverage(self) -> dict[str, float]:
+        return {
+            component: _rounded_share(self._covered_s[component] / self._wanted_s[component])
+            for component in COMPONENTS
+            if self._wanted_s.get(component)
+        }
+
+    def doubt_from(self) -> dict[str, Doubt]:
+        """Where most of the doubt comes from, by component."""
+        return {
+            component: max(self._doubts[component])[1]
+            for component in COMPONENTS
+            if component in self._doubts and max(self._doubts[component])[0] > 0
+        }
 
 
 def _doubt_from(channel: Channel, energy: Estimate, seen_s: float, *, repeats: bool) -> Doubt:
