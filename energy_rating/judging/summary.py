@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from energy_rating.files.columns import Column
 from energy_rating.files.journal import JOURNAL_SCHEMAS, being_written
 from energy_rating.files.reading import Journal, journal_in, read_journal
-from energy_rating.files.windows import named
+from energy_rating.files.windows import Span, named
 from energy_rating.judging import checks
 from energy_rating.judging.curves import Curves
 from energy_rating.judging.plausibility import impossible
@@ -142,70 +142,26 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
     channels = _distinct(parts)
     findings = [finding for part in parts for finding in part.findings]
     findings += [finding for part in parts for finding in checks.of_conditions(part.session)]
-    unit = journal.task.unit if journal.task is not None else None
-    sums: dict[str, Sum] = {RUN: Sum()}
-    interrupted: dict[Finding, None] = {}
-    for part in parts:
-        for span in part.session.spans:
-            if span.name not in sums:
-                sums[span.name] = Sum(unit=unit if span.name == MEASURED else None)
-            sums[span.name].add(part, span)
-            if not span.closed and not going_on:
-                interrupted[checks.interrupted(span.name, span.end_s)] = None
-    findings += interrupted
-    for part in parts:
-        runs = named(part.session.spans, RUN)
-        if not part.session.ended and not going_on and all(span.closed for span in runs):
-            findings.append(checks.ended_early(opened=bool(runs)))
+    sums, never_closed = _added_up(journal, parts)
+    if not going_on:
+        findings += dict.fromkeys(checks.interrupted(span.name, span.end_s) for span in never_closed)
+        findings += _broken_off(parts)
     if journal.damage is not None:
         findings.append(checks.damaged(journal.damage))
     idle_w = _idle_w(parts)
     measurements = []
     for name, added in sums.items():
-        added.finish()
         measurement, used = added.measurement(name, parts, channels, idle_w)
-        # Each stretch of windows that overlap is as good as one window of its length.
-        of_stretches = replace(measurement, n=added.stretches)
-        overlap = added.windows_s - added.duration_s > OVERLAP_S * added.n
-        findings += checks.of_measurement(
-            of_stretches,
-            channels,
-            used,
-            contiguous=added.contiguous,
-            seamless=added.seamless,
-            overlap=overlap,
-        )
-        if overlap:
-            findings.append(checks.overlapping(measurement, added.windows_s))
-        for channel in channels:
-            if channel.id in used:
-                findings += checks.of_steps(name, added.durations, channel, _known_period_s(parts, channel))
-        if name == MEASURED:
-            for (number, channel_id), seen in added.seen.items():
-                # A model follows the load of the whole machine; only what was measured is expected to repeat itself.
-                if parts[number - 1].is_measured(channel_id) and len(seen.values) == added.stretches:
-                    findings += checks.of_repeats(name, added.rates(seen.values))
+        findings += _of_measurement(measurement, added, used, parts, channels)
         measurements.append(measurement)
-    if lacking := _counted_in_windows_alone(journal).intersection(sums[RUN].work):
+    if lacking := _counted_in_windows_alone(journal).intersection(measurements[0].work):
         findings.append(checks.counted_by_an_older_version(sorted(lacking)))
-    outcome = _outcome(journal, going_on=going_on)
-    if going_on:
-        findings.append(checks.still_running(journal.sessions[-1].last_s))
-    for number, session in enumerate(journal.sessions, start=1):
-        if session.outcome is not None and session.outcome.failed:
-            several = f" (session {number} of {len(parts)})" if len(parts) > 1 else ""
-            findings.append(checks.failed(session.outcome, several))
-        broken_off = not session.ended if session.outcome is None else session.outcome.failed
-        if broken_off and not going_on and session.schema != JOURNAL_SCHEMAS[0]:
-            findings += checks.of_broken_off(session)
+    findings += _of_ends(journal, going_on=going_on)
     if not any(measurement.energy_j for measurement in measurements):
         findings.append(checks.nothing_measured())
     findings += impossible(journal, _draft(journal, parts, channels, measurements))
     findings += checks.of_estimates(measurements, findings)
     findings = list(dict.fromkeys(findings))
-    by_name: dict[str | None, list[Finding]] = {}
-    for finding in findings:
-        by_name.setdefault(finding.measurement, []).append(finding)
     return Record(
         run_id=journal.run_id,
         created=journal.sessions[0].started,
@@ -218,24 +174,99 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
             devices=tuple(dict.fromkeys(d for part in parts for d in part.session.environment.devices)),
         ),
         channels=tuple(channels),
-        measurements=tuple(
-            replace(
-                measurement,
-                validity=validity([*by_name.get(None, ()), *by_name.get(measurement.name, ())]),
-            )
-            for measurement in measurements
-        ),
+        measurements=_with_validity(measurements, findings),
         findings=tuple(findings),
         quality=tuple(dict.fromkeys(quality for part in parts for quality in part.session.quality)),
         provenance=Provenance(version=__version__, journal_sha256=journal.sha256, files=journal.files),
         origin=journal.origin,
-        outcome=outcome,
+        outcome=_outcome(journal, going_on=going_on),
         place=journal.place,
         role=journal.role,
         lineage=journal.lineage,
         ranks=journal.ranks,
         nodes=journal.nodes,
         operating_point=journal.operating_point,
+    )
+
+
+def _added_up(journal: Journal, parts: Sequence[Curves]) -> tuple[dict[str, Sum], list[Span]]:
+    """The windows of each name, those of the run first; and the windows that nobody closed."""
+    unit = journal.task.unit if journal.task is not None else None
+    sums: dict[str, Sum] = {RUN: Sum()}
+    never_closed: list[Span] = []
+    for part in parts:
+        for span in part.session.spans:
+            if span.name not in sums:
+                sums[span.name] = Sum(unit=unit if span.name == MEASURED else None)
+            sums[span.name].add(part, span)
+            if not span.closed:
+                never_closed.append(span)
+    for added in sums.values():
+        added.finish()
+    return sums, never_closed
+
+
+def _broken_off(parts: Sequence[Curves]) -> Iterator[Finding]:
+    """Sessions that ended before their journal says so."""
+    for part in parts:
+        runs = named(part.session.spans, RUN)
+        if not part.session.ended and all(span.closed for span in runs):
+            yield checks.ended_early(opened=bool(runs))
+
+
+def _of_measurement(
+    measurement: Measurement,
+    added: Sum,
+    used: Mapping[str, float],
+    parts: Sequence[Curves],
+    channels: Sequence[Channel],
+) -> Iterator[Finding]:
+    """What is to be said of the windows of one name; ``used``: the refresh period of each channel that their energy came from."""
+    overlap = added.windows_s - added.duration_s > OVERLAP_S * added.n
+    yield from checks.of_measurement(
+        # Each stretch of windows that overlap is as good as one window of its length.
+        replace(measurement, n=added.stretches),
+        channels,
+        used,
+        contiguous=added.contiguous,
+        seamless=added.seamless,
+        overlap=overlap,
+    )
+    if overlap:
+        yield checks.overlapping(measurement, added.windows_s)
+    for channel in channels:
+        if channel.id in used:
+            period_s = _known_period_s(parts, channel)
+            yield from checks.of_steps(measurement.name, added.durations, channel, period_s)
+    if measurement.name == MEASURED:
+        for (number, channel_id), seen in added.seen.items():
+            # A model follows the load of the whole machine; only what was measured is expected to repeat itself.
+            if parts[number - 1].is_measured(channel_id) and len(seen.values) == added.stretches:
+                yield from checks.of_repeats(measurement.name, added.rates(seen.values))
+
+
+def _of_ends(journal: Journal, *, going_on: bool) -> Iterator[Finding]:
+    """How the sessions ended, where that is to be said."""
+    if going_on:
+        yield checks.still_running(journal.sessions[-1].last_s)
+    for number, session in enumerate(journal.sessions, start=1):
+        if session.outcome is not None and session.outcome.failed:
+            several = f" (session {number} of {len(journal.sessions)})" if len(journal.sessions) > 1 else ""
+            yield checks.failed(session.outcome, several)
+        broken_off = not session.ended if session.outcome is None else session.outcome.failed
+        if broken_off and not going_on and session.schema != JOURNAL_SCHEMAS[0]:
+            yield from checks.of_broken_off(session)
+
+
+def _with_validity(
+    measurements: Sequence[Measurement], findings: Sequence[Finding]
+) -> tuple[Measurement, ...]:
+    by_name: dict[str | None, list[Finding]] = {}
+    for finding in findings:
+        by_name.setdefault(finding.measurement, []).append(finding)
+    whole = by_name.get(None, [])
+    return tuple(
+        replace(one, validity=validity([*whole, *by_name.get(one.name, ())])) for one in measurements
     )
 
 
