@@ -32,7 +32,7 @@ from statistics import median
 
 from energy_rating.files import columns
 from energy_rating.files.columns import Column
-from energy_rating.judging.integration.edges import Lines
+from energy_rating.judging.integration.edges import TwoLines
 from energy_rating.judging.integration.gaps import Energy, Gaps, covered_s
 from energy_rating.judging.integration.register import GAP_S, NEARBY_S, UNREAD_S, Register
 from energy_rating.judging.integration.ticks import (
@@ -453,7 +453,7 @@ class Counter:
         *,
         seen: bool,
         moves_w: float,
-    ) -> Lines:
+    ) -> TwoLines:
         """The lines of power that lead to an edge within a tick; where there is no other tick beyond, with what may be known of there."""
         a, b = self.ticks[right - 1], self.ticks[right]
         known = before if before is not None else after
@@ -470,7 +470,7 @@ class Counter:
                 shown_j = share * min(abs(other.watts - known.watts) * beyond_s, unlike_j)
                 before, after = (before or other), (after or other)
                 both = True
-        return Lines(
+        return TwoLines(
             a=a,
             b=b,
             edge_s=edge,
@@ -485,7 +485,7 @@ class Counter:
             moves_w=moves_w,
         )
 
-    def _stepped(self, right: int, lines: Lines) -> tuple[float, float]:
+    def _stepped(self, right: int, lines: TwoLines) -> tuple[float, float]:
         """The energy at an edge within a tick in which the power changed, for the lines from its two sides tell differently."""
         a, b, of_before, of_after = lines.a, lines.b, lines.of_before, lines.of_after
         (from_left, left_doubt), (from_right, right_doubt) = lines.left, lines.right

@@ -9,7 +9,7 @@ from energy_rating.judging.integration.ticks import SAME_POWER, Power, Tick
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lines:
+class TwoLines:
     """The two lines, and what is known of them.
 
     ``before`` and ``after`` are the power on either side; ``known`` stands for the one that nobody knows. ``seen``: both are told by ticks;

@@ -77,10 +77,25 @@ class Register:
         self.lag_s = lag_s
         self.unseen = unseen
         self.rejected = 0
-        times, watts = Column(), Column()
-        ends = bytearray()  # of each time, whether it ends a span of which a mean was told
-        last_s = math.nan
         self.gaps = Gaps()
+        ends = self._read(samples, limit_w)
+        self._gap_starts = {a for a, _ in self.gaps}
+        # Between readings further apart the power may have been anything that it ever was: a uniform law.
+        hole_s = math.inf if first_reckoning else self._hole_s(ends)
+        in_holes_s = self._find_unread(ends, hole_s)
+        self._unread_w = 0.0
+        if self._unread_to:
+            range_w = max(self.watts) - min(self.watts)
+            if in_holes_s and limit_w < math.inf:
+                # And the more of the time nobody looked, the more likely anything else that the device can draw.
+                range_w += max(0.0, limit_w - range_w) * in_holes_s / (self.last_s - self.first_s)
+            self._unread_w = range_w / SQRT12
+        self._add_up()
+
+    def _read(self, samples: Samples, limit_w: float) -> bytearray:
+        """Takes in the readings that can be; returns of each time whether it ends a span of which a mean was told."""
+        times, watts, ends = Column(), Column(), bytearray()
+        last_s = math.nan
         for first in range(0, len(samples), READ_AT_ONCE):
             block = slice(first, first + READ_AT_ONCE)
             some_s: list[float] = []
@@ -91,7 +106,7 @@ class Register:
                 if not 0 <= value <= limit_w:
                     self.rejected += 1
                     continue
-                start, end = start - lag_s, end - lag_s
+                start, end = start - self.lag_s, end - self.lag_s
                 if start < last_s:
                     start = last_s
                 if end - start < SPANS_FROM_S:
@@ -110,9 +125,10 @@ class Register:
             times.extend(some_s)
             watts.extend(some_w)
         self.times, self.watts = times.values(), watts.values()
-        self._gap_starts = {a for a, _ in self.gaps}
-        # Between readings further apart the power may have been anything that it ever was: a uniform law.
-        hole_s = math.inf if first_reckoning else self._hole_s(ends)
+        return ends
+
+    def _find_unread(self, ends: bytearray, hole_s: float) -> float:
+        """Notes the times that no reading saw and that are no gaps; returns how much of that lies in holes, longer than ``hole_s``."""
         unread_from, unread_to = Column(), Column()
         in_holes_s = 0.0
         for (a, b), told in zip(pairwise(self.times), ends[1:], strict=True):
@@ -122,13 +138,10 @@ class Register:
                 unread_to.append(b)
                 in_holes_s += b - a if is_hole else 0.0
         self._unread_from, self._unread_to = unread_from.values(), unread_to.values()
-        self._unread_w = 0.0
-        if self._unread_to:
-            range_w = max(self.watts) - min(self.watts)
-            if in_holes_s and limit_w < math.inf:
-                # And the more of the time nobody looked, the more likely anything else that the device can draw.
-                range_w += max(0.0, limit_w - range_w) * in_holes_s / (self.last_s - self.first_s)
-            self._unread_w = range_w / SQRT12
+        return in_holes_s
+
+    def _add_up(self) -> None:
+        """The energy up to each reading, and how the power moved until then."""
         sums, squares = Column(), Column()
         gap_starts = self._gap_starts
         sums.extend(
