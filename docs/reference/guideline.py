@@ -24,7 +24,8 @@ HEAD = """# Guideline: stating and comparing the energy of AI models
 For each stage and each task: the functional unit, what is inside the figure, what has to be stated beside it, and what must not be compared with what.
 It is written so that a standards body, a buyer or a regulator can adopt it, in whole or in part.
 
-> - **Rules for every figure** are [G1 to G{last}](#for-every-figure); then come [the stages](#by-stage) and [the tasks](#by-task).
+> - **Rules for every figure** are [G1 to G{last}](#for-every-figure); then come [the stages](#by-stage), and [the modalities with
+>   their tasks](#by-modality-and-task).
 > - *Shall* is a requirement, *should* a recommendation. Each rule says why, with its source.
 > - The variables and their units: [measured variables](variables.md). The terms: [glossary](glossary.md).
 > - How this project follows it: [how it is measured](how-it-is-measured.md), [how it is rated](how-it-is-rated.md). Where it does not reach: the
@@ -144,10 +145,12 @@ def missing() -> list[str]:
         "stages": set(STAGES),
         "tasks": set(tasks()),
         "protocols": {protocol for name in tasks() for protocol in load_task(name).protocols},
+        "modalities": {one.get("modality", "") for one in told["tasks"].values()},
     }
     asked = {
         "stages": ("unit", "boundary", "state", "never"),
-        "tasks": ("gives", "state", "never"),
+        "tasks": ("modality", "gives", "state", "never"),
+        "modalities": ("title", "decides", "unit"),
         "protocols": ("use", "weak"),
     }
     found = []
@@ -174,10 +177,15 @@ def page() -> str:
     for stage in STAGES:
         parts.append(f"### Stage: {stage}\n")
         parts += _stage(told["stages"].get(stage, {}), scheme, stage)
-    parts.append("## By task\n")
+    parts.append("## By modality and task\n")
     parts.append(_overview())
-    for name in tasks():
-        parts += _task(load_task(name), told["tasks"].get(name, {}), scheme)
+    for modality, one in told["modalities"].items():
+        parts.append(f"### {one['title']}\n")
+        parts.append(
+            f"- **What decides the energy:** {one['decides']}\n- **Functional unit:** {one['unit']}\n"
+        )
+        for name in of_modality(modality):
+            parts += _task(load_task(name), told["tasks"][name], scheme)
     parts.append("## The protocols\n")
     rows = [
         (code(name), cell(one["use"]), cell(one["weak"])) for name, one in sorted(told["protocols"].items())
@@ -222,12 +230,18 @@ def _lists(one: Mapping[str, Sequence[str]]) -> Iterator[str]:
     yield from (f"  - {text}" for text in one.get("never", ()))
 
 
+def of_modality(modality: str) -> list[str]:
+    """The tasks of a modality that there are, as the file lists them."""
+    return [name for name, one in said()["tasks"].items() if one.get("modality") == modality and name in tasks()]
+
+
 def _overview() -> str:
     rows = []
-    for name in tasks():
+    for name in (name for modality in said()["modalities"] for name in of_modality(modality)):
         task = load_task(name)
         rows.append(
             (
+                said()["modalities"][said()["tasks"][name]["modality"]]["title"],
                 f"[{task.title or name}](#{_anchor(name)})",
                 code(name),
                 cell(said()["tasks"].get(name, {}).get("gives", "")),
@@ -235,7 +249,7 @@ def _overview() -> str:
                 ", ".join(code(protocol) for protocol in task.protocols),
             )
         )
-    return table(("task", "name", "what it does", "functional unit", "protocols"), rows)
+    return table(("modality", "task", "name", "what it does", "functional unit", "protocols"), rows)
 
 
 def _anchor(name: str) -> str:
@@ -243,7 +257,7 @@ def _anchor(name: str) -> str:
 
 
 def _task(task: TaskFile, one: Mapping[str, Any], scheme: Scheme) -> Iterator[str]:
-    yield f"### Task: {task.name}\n"
+    yield f"#### Task: {task.name}\n"
     yield f"{task.title}: {one.get('gives', '')}.\n"
     beside = ", ".join(code(unit) for unit in one.get("beside", ()))
     yield f"- **Functional unit:** {code(task.unit)}" + (f"; beside it {beside}" if beside else "")
