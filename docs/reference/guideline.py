@@ -100,7 +100,7 @@ def statement() -> str:
         ("Beside it", "G1", f"{with_doubt(per_token, 'J')} per token"),
         ("Boundary", "G2, G5", "GPU alone; not measured: CPU, memory; without cooling"),
         (
-            "How it was had",
+            "How it was obtained",
             "G3",
             f"measured, by the {methods[channels[0].method]}; gain known to {100 * channels[0].accuracy:g} % (1 σ), not calibrated",
         ),
@@ -232,7 +232,9 @@ def _lists(one: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 def of_modality(modality: str) -> list[str]:
     """The tasks of a modality that there are, as the file lists them."""
-    return [name for name, one in said()["tasks"].items() if one.get("modality") == modality and name in tasks()]
+    return [
+        name for name, one in said()["tasks"].items() if one.get("modality") == modality and name in tasks()
+    ]
 
 
 def _overview() -> str:

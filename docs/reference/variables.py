@@ -24,11 +24,11 @@ SAID = Path(__file__).with_name("variables.toml")
 HEAD = """# Measured variables
 
 Every quantity and every descriptor that this project measures, states or works out: what it is called, its symbol and key, its unit, what it is,
-what is inside it, and how it is had. It is written so that others can adopt it, in whole or in part.
+what is inside it, and how it is obtained. It is written so that others can adopt it, in whole or in part.
 
 > - **Energy is gross and electrical**, in joules, of whole devices, by component. What was not measured is absent, never zero.
 > - **Each quantity carries two uncertainties**, random and systematic, each one standard deviation. What people are shown is the 95 % interval.
-> - **Measured, modelled and normalised are never the same variable**: how each was had stands beside it, from the sensor to the label.
+> - **Measured, modelled and normalised are never the same variable**: how each was obtained stands beside it, from the sensor to the label.
 > - A figure without functional unit, boundary, protocol and operating point says nothing: [the guideline](guideline.md) says what has to stand beside it.
 > - The files: [the files of a run](files.md). The terms: [glossary](glossary.md). This table for programs: [variables.toml](reference/variables.toml).
 
@@ -37,7 +37,7 @@ The keys are those of the record ({schema}, [JSON Schema](schemas/record.schema.
 `--json`. `COMPONENT`, `CHANNEL` and `UNIT` stand for keys that differ from record to record; `[]` for every element of a list. Where a key holds a value with
 its uncertainties, its own keys are `value`, `random` and `systematic`. A definition without a source is this project's own.
 
-## How a variable is had
+## How a value is obtained
 
 | word | means |
 |---|---|
@@ -47,7 +47,7 @@ its uncertainties, its own keys are `value`, `random` and `systematic`. A defini
 | derived | worked out from the others by a stated formula |
 | normalised | converted from another device by a factor; the measured figure stays beside it |
 | judged | the outcome of a published rule |
-| told by the device | what a driver or the kernel says, taken as it is |
+| reported by the device | what a driver or the kernel says, taken as it is |
 | identified | read from the software that ran |
 | stated | what whoever ran it said; not checked |
 """
@@ -121,7 +121,7 @@ def keys() -> dict[str, dict[str, str]]:
 def missing() -> list[str]:
     """The variables of which nothing is said, what is said of none that there is, and what is said by halves."""
     every, told = keys(), {noun: one for noun, one in said().items() if noun != "Unit"}
-    asked = ("name", "definition", "had")
+    asked = ("name", "definition", "how")
     found = [f"{noun}.{key}" for noun in every for key in every[noun] if key not in told.get(noun, {})]
     found += [f"{noun}.{key}" for noun in told for key in told[noun] if key not in every.get(noun, {})]
     for noun, variables in said().items():
@@ -184,9 +184,9 @@ def page() -> str:
     parts.append("## Units of work\n")
     parts.append(
         table(
-            ("unit", "key", "definition", "how it is had", "source"),
+            ("unit", "key", "definition", "how it is obtained", "source"),
             (
-                (cell(one["name"]), code(f"work.{key}"), cell(one["definition"]), one["had"], _source(one))
+                (cell(one["name"]), code(f"work.{key}"), cell(one["definition"]), one["how"], _source(one))
                 for key, one in told["Unit"].items()
             ),
         )
@@ -195,8 +195,8 @@ def page() -> str:
     return "\n".join(parts)
 
 
-QUANTITIES = ("variable", "symbol", "unit", "definition and boundary", "how it is had", "source")
-DESCRIPTORS = ("descriptor", "key", "type or values", "definition", "how it is had")
+QUANTITIES = ("variable", "symbol", "unit", "definition and boundary", "how it is obtained", "source")
+DESCRIPTORS = ("descriptor", "key", "type or values", "definition", "how it is obtained")
 
 
 def _where(noun: str, where: Mapping[str, str]) -> str:
@@ -217,17 +217,24 @@ def _rows(
     noun: str, every: Mapping[str, str], told: Mapping[str, Mapping[str, str]]
 ) -> Iterator[tuple[bool, tuple[str, ...]]]:
     for key in [*(key for key in told if key in every), *(key for key in every if key not in told)]:
-        one = told.get(key, {"name": key, "definition": "", "had": ""})
-        name, place, had = cell(one["name"]), code(_spelt(key)), cell(one["had"])
+        one = told.get(key, {"name": key, "definition": "", "how": ""})
+        name, place, obtained = cell(one["name"]), code(_spelt(key)), cell(one["how"])
         meaning = cell(one["definition"])
         if "symbol" in one:
             if one.get("boundary"):
                 meaning += f" *Boundary:* {cell(one['boundary'])}."
-            row = (f"{name}<br>{place}", cell(one["symbol"]), cell(one["unit"]), meaning, had, _source(one))
+            row = (
+                f"{name}<br>{place}",
+                cell(one["symbol"]),
+                cell(one["unit"]),
+                meaning,
+                obtained,
+                _source(one),
+            )
             yield True, row
         else:
             kind = cell(every[key]) if noun not in RESULTS else _words(RESULTS[noun][0], key)
-            yield False, (name, place, kind, meaning, had)
+            yield False, (name, place, kind, meaning, obtained)
 
 
 def _source(one: Mapping[str, str]) -> str:

@@ -154,6 +154,20 @@ def test_every_wing_of_the_package_stands_in_the_architecture():
             assert f"| `{folder.name}/` |" in told, folder.name
 
 
+# What is looked up in, and a report that the tests write.
+LOOKED_UP = ("faults.md", "findings.md", "api.md", "cli.md", "variables.md", "guideline.md", "glossary.md")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_a_long_page_says_first_what_it_says(document):
+    text = without_code(document)
+    if document.name == "README.md":
+        assert len(text.split()) < 900
+    elif len(text.split()) > 1500 and document.name not in LOOKED_UP:
+        points = [line for line in text.splitlines()[:40] if line.startswith("> - ")]
+        assert 4 <= len(points) <= 15, "it begins with a box of about five lines"
+
+
 def test_every_document_stands_in_the_list_of_documents():
     told = (TOP / "docs" / "README.md").read_text()
     for document in (TOP / "docs").glob("*.md"):
