@@ -47,11 +47,6 @@ class Plan:
     budget_s: float = math.inf
     cooldown_s: float | None = 0.0
 
-    @property
-    def own_items(self) -> bool:
-        """Whether the items are the caller's."""
-        return "items" in self.files
-
 
 def planned(
     task: TaskFile,

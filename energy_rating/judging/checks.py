@@ -22,6 +22,7 @@ from energy_rating.judging.integration.register import Register
 from energy_rating.nouns.findings import NOT_MEASURED
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import (
+    FULL_COVERAGE,
     MEASURED,
     RUN,
     Channel,
@@ -32,8 +33,7 @@ from energy_rating.nouns.records import (
     Severity,
 )
 
-# What a rating asks for, and below which share a figure no longer stands for its window at all.
-FULL_COVERAGE = 0.99
+# Below which share a figure no longer stands for its window at all.
 LEAST_COVERAGE = 0.90
 
 # A window shorter than so many refreshes of its counter is mostly edge.

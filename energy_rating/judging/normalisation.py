@@ -50,10 +50,22 @@ from energy_rating.judging.profiles import (
     nearest,
     profile_for,
 )
-from energy_rating.judging.profiles import profiles as all_profiles
+from energy_rating.judging.profiles import (
+    profiles as all_profiles,
+)
 from energy_rating.nouns import records
 from energy_rating.nouns.quantities import Estimate, significant
-from energy_rating.nouns.records import MEASURED, RUN, Device, Load, Measurement, Record, Status, worst_method
+from energy_rating.nouns.records import (
+    MEASURED,
+    RUN,
+    TRAINING,
+    Device,
+    Load,
+    Measurement,
+    Record,
+    Status,
+    worst_method,
+)
 
 Tier = Literal["M", "1", "2", "3", "4"]
 TIERS: tuple[Tier, ...] = get_args(Tier)  # worst last
@@ -126,9 +138,6 @@ CLASS_OF: Mapping[str, WorkloadClass] = {
         "embedding",
     ),
 }
-
-# The training stages: what the factors were measured on is inference.
-TRAINING = ("pre-training", "fine-tuning")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -548,12 +557,12 @@ def _workload_class(record: Record, unit: str | None) -> tuple[WorkloadClass | N
         )
         return None, f"{said}, so that no factor can be chosen; measure with --task"
     load = record.load or Load()
-    if load.batch_size is None and load.concurrency is None:
+    at_once = load.at_once
+    if at_once is None:
         return None, (
             "the record does not say how many requests ran at once (batch or concurrency), on which the factor of a language "
             "model depends; measure with benchmark"
         )
-    at_once = (load.batch_size or 1) * (load.concurrency or 1)
     return ("llm-serving" if at_once >= SERVING_FROM else "llm-small-batch"), ""
 
 

@@ -20,9 +20,8 @@ def weight_bits(dtype: str | None) -> int | None:
 
 
 def requests_in_flight(load: Load) -> int | None:
-    if load.request_rate is not None or (load.batch_size is None and load.concurrency is None):
-        return None  # where requests come by themselves, nobody keeps their number
-    return (load.batch_size or 1) * (load.concurrency or 1)
+    # Where requests come by themselves, nobody keeps their number.
+    return load.at_once if load.request_rate is None else None
 
 
 def of_operating_point(record: Record, rated: RatingClass) -> Iterator[str]:

@@ -336,7 +336,7 @@ def _of_speed(record: Record, measured: Measurement, profiles: Sequence[Profile]
     if not figures or len(figures) < len(known):
         return
     bits = weight_bits(model.dtype)
-    at_once = _at_once(load)
+    at_once = load.at_once
     bandwidths = [item.bandwidth_gb_s.value for item in figures if item.bandwidth_gb_s is not None]
     if bits and at_once is not None and len(bandwidths) == len(figures):
         # Each step of decoding reads the weights once, and gives one token to each request that is under way.
@@ -359,12 +359,6 @@ def _of_speed(record: Record, measured: Measurement, profiles: Sequence[Profile]
                 f"{sum(peaks) / 1e12:,.3g}",
                 measurement=measured.name,
             )
-
-
-def _at_once(load: Load) -> int | None:
-    if load.batch_size is None and load.concurrency is None:
-        return None
-    return (load.batch_size or 1) * (load.concurrency or 1)
 
 
 def _peak_flop_s(figures: Figures) -> float:
@@ -401,7 +395,7 @@ def _of_requests(record: Record, measurement: Measurement) -> Iterator[Finding]:
     if load is None or load.max_new_tokens is None or load.request_rate is not None or not requests:
         return
     # A window that cuts through a stream of requests holds tokens of some that ended after it.
-    most = load.max_new_tokens * (requests + measurement.n * (_at_once(load) or 1))
+    most = load.max_new_tokens * (requests + measurement.n * (load.at_once or 1))
     if tokens > most:
         yield Finding.of(
             "more-tokens-than-asked",

@@ -224,6 +224,13 @@ class Load:
         refuse_unless_above_zero("request_rate", self.request_rate)
         refuse_unless_above_zero("max_num_seqs", self.max_num_seqs)
 
+    @property
+    def at_once(self) -> int | None:
+        """How many requests are under way at once; None where nobody says."""
+        if self.batch_size is None and self.concurrency is None:
+            return None
+        return (self.batch_size or 1) * (self.concurrency or 1)
+
     def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
         """As it stands in a file: without what nobody asked for."""
         for key in ("request_rate", "max_num_seqs", "reasoning", "settings"):

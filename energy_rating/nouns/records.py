@@ -10,44 +10,44 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from energy_rating.nouns.entries import COMPONENTS as COMPONENTS
 from energy_rating.nouns.entries import (
+    COMPONENTS as COMPONENTS,
     LEAST_DURATION_S,
     LEAST_WORK,
+    LONGEST_UNIT as LONGEST_UNIT,
+    MEASURED as MEASURED,
+    METHODS as METHODS,
+    MOST_FAULTS as MOST_FAULTS,
+    MOST_NUMBER as MOST_NUMBER,
+    MOST_WORK as MOST_WORK,
+    RUN as RUN,
+    STAGES as STAGES,
+    Channel as Channel,
+    Component as Component,
+    Condition as Condition,
+    Device as Device,
+    Environment as Environment,
+    Finding as Finding,
+    Lineage as Lineage,
+    Load as Load,
+    Method as Method,
+    Model as Model,
+    Number as Number,
+    Origin as Origin,
+    Outcome as Outcome,
+    Place as Place,
+    Quality as Quality,
+    Setting as Setting,
+    Severity as Severity,
+    Stage as Stage,
+    Task as Task,
+    Window as Window,
+    plain as plain,
     refuse_unless_amount,
     refuse_unless_said_well,
     refuse_unless_share,
+    stage_of as stage_of,
 )
-from energy_rating.nouns.entries import LONGEST_UNIT as LONGEST_UNIT
-from energy_rating.nouns.entries import MEASURED as MEASURED
-from energy_rating.nouns.entries import METHODS as METHODS
-from energy_rating.nouns.entries import MOST_FAULTS as MOST_FAULTS
-from energy_rating.nouns.entries import MOST_NUMBER as MOST_NUMBER
-from energy_rating.nouns.entries import MOST_WORK as MOST_WORK
-from energy_rating.nouns.entries import RUN as RUN
-from energy_rating.nouns.entries import STAGES as STAGES
-from energy_rating.nouns.entries import Channel as Channel
-from energy_rating.nouns.entries import Component as Component
-from energy_rating.nouns.entries import Condition as Condition
-from energy_rating.nouns.entries import Device as Device
-from energy_rating.nouns.entries import Environment as Environment
-from energy_rating.nouns.entries import Finding as Finding
-from energy_rating.nouns.entries import Lineage as Lineage
-from energy_rating.nouns.entries import Load as Load
-from energy_rating.nouns.entries import Method as Method
-from energy_rating.nouns.entries import Model as Model
-from energy_rating.nouns.entries import Number as Number
-from energy_rating.nouns.entries import Origin as Origin
-from energy_rating.nouns.entries import Outcome as Outcome
-from energy_rating.nouns.entries import Place as Place
-from energy_rating.nouns.entries import Quality as Quality
-from energy_rating.nouns.entries import Setting as Setting
-from energy_rating.nouns.entries import Severity as Severity
-from energy_rating.nouns.entries import Stage as Stage
-from energy_rating.nouns.entries import Task as Task
-from energy_rating.nouns.entries import Window as Window
-from energy_rating.nouns.entries import plain as plain
-from energy_rating.nouns.entries import stage_of as stage_of
 from energy_rating.nouns.errors import STRICT, NotMeasured
 from energy_rating.nouns.quantities import EnergyPerUnit, Estimate
 
@@ -55,6 +55,9 @@ RECORD_SCHEMA = "energy-rating/record/2"
 RECORD_SCHEMAS = ("energy-rating/record/1", RECORD_SCHEMA)  # those that can be read, the oldest first
 # What a record says that was not in the schema before, and is stored only where there is something to say.
 SINCE_2 = ("origin", "outcome", "place", "role", "lineage", "ranks", "nodes", "operating_point")
+# The share of the time that has to be seen for a figure to be its window's: what a rating asks for. Below it, a figure is said to be that
+# part's.
+FULL_COVERAGE = 0.99
 Validity = Literal["valid", "degraded", "invalid"]
 # How far a record that was read from a file was held against the journal beside it (``evidence``).
 Checked = Literal["journal", "sha256", "too-long", "needs-calibration", "no-journal"]

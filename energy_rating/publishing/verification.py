@@ -62,7 +62,6 @@ MOST_WORDS = 1000  # of a label, which has some fifty
 CARD_NAME, README_NAME, LABEL_NAME, PICTURE_NAME = "card.md", "README.md", "label.svg", "label.png"
 # What is made from a record: where one of these is there, a record that is not is missing.
 SHOWN = (RATING_NAME, LABEL_NAME, PICTURE_NAME, CARD_NAME)
-NOT_JUDGED = ("trace.png",)
 
 # Where the files that a record or a rating rests on are found, by the folder that their names begin with.
 SHIPPED = {"tasks": TASKS, "schemes": SCHEMES, "hardware_profiles": None}

@@ -275,7 +275,7 @@ def test_own_items_replace_the_protocols_and_are_cut_to_its_number(tmp_path):
     plan = planned(load_task("text-generation"), protocol="aes-2025-02", items=path)
     assert len(plan.items) == 1000
     assert plan.items[0] == Item(text="question 0")
-    assert plan.own_items
+    assert "items" in plan.files
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,11 @@ from energy_rating.files.libraries import without_stray_prints
 from energy_rating.judging.footprint.countries import near
 from energy_rating.nouns.errors import BadInput, NotMeasured
 from energy_rating.nouns.quantities import JOULES_PER_KWH, Estimate, total
-from energy_rating.nouns.records import RUN, Measurement, Record, Validity, validity
+from energy_rating.nouns.records import FULL_COVERAGE, RUN, Measurement, Record, Validity, validity
 
 # What adds up to what was seen of a machine. A wall meter, a host or a module figure holds its parts already, and stands alone.
 WHOLES = ("wall", "host", "module")
 PARTS = ("gpu", "cpu", "dram")
-
-# Below which share of the time that was seen a figure is said to be that part's.
-FULL_COVERAGE = 0.99
 
 SOURCE = "Our World in Data (Ember, Energy Institute) as shipped with CodeCarbon"
 

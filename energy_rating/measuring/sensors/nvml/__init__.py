@@ -159,7 +159,7 @@ class _Opening(Probing):
         findings += about_mig(label, gpu.mig, channels[0])
         by_id = {channel.id: source for channel, source in sources.items()}
         answering = {**{name: described(source) for name, source in by_id.items()}, **found.answering}
-        sensor = NvmlGpu(self, handle, f"gpu{number}", gpu.uuid, channels, by_id, answering)
+        sensor = NvmlGpu(self, handle, f"gpu{number}", channels, by_id, answering)
         devices = [device]
         if of_module:
             devices.append(Device(id=channels[-1].device, name=f"{gpu.name} module", driver=device.driver))

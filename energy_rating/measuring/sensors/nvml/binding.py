@@ -115,8 +115,6 @@ def load_pynvml() -> ModuleType:
     """
     if sys.platform == "linux":
         # Without the driver's library there is nothing to ask, and the binding takes 30 ms to load.
-        import ctypes
-
         try:
             ctypes.CDLL(LIBRARY)
         except OSError:

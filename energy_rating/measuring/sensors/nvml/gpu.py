@@ -50,7 +50,6 @@ class NvmlGpu:
         driver: Library,
         handle: Any,
         label: str,
-        uuid: str,
         channels: tuple[Channel, ...],
         sources: Mapping[str, Query],
         answering: Mapping[str, str],
@@ -58,7 +57,6 @@ class NvmlGpu:
         self._driver = driver
         self._handle = handle
         self._label = label
-        self._uuid = uuid
         self._channels = channels
         self._answering = answering
         self._methods: dict[str, Method] = {channel.id: channel.method for channel in channels}
