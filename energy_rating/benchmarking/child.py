@@ -35,7 +35,7 @@ from typing import IO, Any, TypeVar
 from energy_rating.benchmarking.guard import guard
 from energy_rating.benchmarking.hub import limit_silence_of_hubs
 from energy_rating.benchmarking.options import from_entry, to_entry
-from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workload
+from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Telling, Workload
 from energy_rating.nouns.errors import (
     LONGEST_QUOTE,
     SILENT,
@@ -611,7 +611,7 @@ def serve() -> None:
                     workload.load()
                     reply = {"device": str(getattr(workload, "device", ""))}
                 else:
-                    if hasattr(workload, "tell"):
+                    if isinstance(workload, Telling):
                         workload.tell = _telling(told) if message.get("tell") else None
                     reply = _done_entry(workload.run([items[number] for number in message["items"]]))
             text = json.dumps(reply, allow_nan=False)

@@ -22,7 +22,7 @@ from energy_rating.benchmarking.plan import Plan, load
 from energy_rating.benchmarking.progress import Progress
 from energy_rating.benchmarking.steadiness import BLOCKS, StepBlocks, drifts, not_steady_yet, slope
 from energy_rating.benchmarking.tally import LOOKS, Look, Tally
-from energy_rating.benchmarking.work import Done, Workload
+from energy_rating.benchmarking.work import Done, Telling, Workload
 from energy_rating.files.reading import read_journal
 from energy_rating.judging.summary import energies_between, window_energies
 from energy_rating.judging.sums import STUDENT
@@ -80,45 +80,46 @@ def run_plan(
     report: Callable[[str], None] | None = None,
     place: str | None = None,
 ) -> Run:
-    """Runs a plan and returns the run, which has ended and holds the record.
+    """Runs a plan and returns the run, which has ended and holds the record. The workload is closed, whatever happens.
 
     Raises:
+        BadInput: something that the run was to be told is wrong.
         EnergyRatingError: the workload failed; what was measured until then is in the run's folder, marked.
     """
-    run = measure(
-        "inference",
-        model=model,
-        task=Task(name=plan.task.name, protocol=plan.protocol_name, unit=plan.task.unit),
-        load=load(plan),
-        files=plan.files,
-        place=place,
-        output_dir=output_dir,
-        sensors=sensors,
-        clock=clock,
-        report=report,
-    )
-    now = clock.now if clock is not None else time.monotonic
-    going = _Benchmark(run, workload, plan, sleep, progress, model.id, now)
-    with run:
-        try:
-            going.go()
-        except EnergyRatingError as error:
-            going.failed(error)
-            raise
-        except (
-            Exception
-        ) as error:  # a framework raises what it likes; it is told in one line, with its cause behind it
-            going.failed(error)
-            raise WorkloadFailed(
-                f"the workload failed in {going.phase!r}: {type(error).__name__}: {first_line(error, SILENT)}",
-                f"What was measured until then is in {run.folder}" if run.folder else "",
-            ) from error
-        except BaseException:  # Ctrl-C, or somebody asked the process to end
-            going.cancelled()
-            raise
-        finally:
-            going.close()
-            workload.close()
+    with contextlib.closing(workload):
+        run = measure(
+            "inference",
+            model=model,
+            task=Task(name=plan.task.name, protocol=plan.protocol_name, unit=plan.task.unit),
+            load=load(plan),
+            files=plan.files,
+            place=place,
+            output_dir=output_dir,
+            sensors=sensors,
+            clock=clock,
+            report=report,
+        )
+        now = clock.now if clock is not None else time.monotonic
+        going = _Benchmark(run, workload, plan, sleep, progress, model.id, now)
+        with run:
+            try:
+                going.go()
+            except EnergyRatingError as error:
+                going.failed(error)
+                raise
+            except Exception as error:
+                # A framework raises what it likes; it is told in one line, with its cause behind it.
+                going.failed(error)
+                raise WorkloadFailed(
+                    f"the workload failed in {going.phase!r}: {type(error).__name__}: {first_line(error, SILENT)}",
+                    f"What was measured until then is in {run.folder}" if run.folder else "",
+                ) from error
+            except BaseException:  # Ctrl-C, or somebody asked the process to end
+                going.cancelled()
+                raise
+            finally:
+                going.close()
+                workload.close()  # before the run ends: what a device draws once it is let go belongs to it
     return run
 
 
@@ -266,14 +267,15 @@ class _Benchmark:
         ``counts``: this is what is measured, and its parts go into the journal; else they are left out, as they would be mixed with
         those under the same name, and so is what it says of the measured part.
         """
-        tells = heard is not None and self.tell is not None and hasattr(self.workload, "tell")
-        if tells:
-            self.workload.tell = heard  # type: ignore[attr-defined]
+        workload = self.workload
+        telling = workload if isinstance(workload, Telling) and self.tell is not None else None
+        if telling is not None:
+            telling.tell = heard
         try:
-            found = self.workload.run(items)
+            found = workload.run(items)
         finally:
-            if tells:
-                self.workload.tell = None  # type: ignore[attr-defined]
+            if telling is not None:
+                telling.tell = None
         done = found if isinstance(found, Done) else Done(work=found)
         for finding in done.findings:
             if counts or finding.measurement != MEASURED:

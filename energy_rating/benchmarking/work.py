@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from energy_rating.benchmarking.options import not_default
 from energy_rating.benchmarking.settings import OperatingPoint as OperatingPoint
@@ -73,11 +73,7 @@ class Done:
 
 
 class Workload(Protocol):
-    """A model that can be asked to work.
-
-    One that is given many items at once may also have an attribute ``tell``, None at first. Who wants to know puts a function there;
-    it is called twice a second or so with how many of the items are done, from the thread that called ``run``.
-    """
+    """A model that can be asked to work. One that is given many items at once may be ``Telling`` as well."""
 
     def load(self) -> None:
         """Loads the model; returns when it is ready."""
@@ -91,6 +87,17 @@ class Workload(Protocol):
 
     def close(self) -> None:
         """Lets go of everything. May be called twice, and also while or after ``load`` or ``run`` failed."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A workload that says how far it is, if it is asked to.
+
+    ``tell`` is None at first. Who wants to know puts a function there; it is called twice a second or so with how many of the items are
+    done, from the thread that called ``run``.
+    """
+
+    tell: Callable[[int], None] | None
 
 
 def refuse(

@@ -1035,6 +1035,13 @@ def test_a_framework_that_raises_what_it_likes_gives_one_line_and_keeps_what_was
     assert "workload-failed" in {finding.code for finding in record.findings}
 
 
+def test_a_model_is_let_go_where_its_run_is_refused(clock, tmp_path):
+    model = FakeModel(clock)
+    with pytest.raises(BadInput, match="output_dir"):
+        go(clock, model, "")
+    assert model.closed
+
+
 def test_progress_tells_energy_and_the_time_that_is_left(clock, tmp_path):
     seen = []
     Tally.EVERY_S, before = 0.0, Tally.EVERY_S

@@ -153,15 +153,16 @@ def benchmark(
     rules = load_scheme(scheme)
     if zone is not None:
         check_zone(zone)
-    prepared, described = prepare(name, model, plan.settings, plan.items)
-    if model_id is not None:
-        described = replace(described, id=model_id)
-    if parameters is not None:
-        described = replace(described, parameters=parameters)
     refuse_a_file(output_dir)
     said: list[str] = []
+    # From here on there may be a process that only its workload's end ends.
+    prepared, described = prepare(name, model, plan.settings, plan.items)
     try:
-        with _ended_in_order():
+        with contextlib.closing(prepared), _ended_in_order():
+            if model_id is not None:
+                described = replace(described, id=model_id)
+            if parameters is not None:
+                described = replace(described, parameters=parameters)
             run = conduct.run_plan(
                 prepared,
                 plan,
