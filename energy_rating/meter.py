@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -22,6 +21,7 @@ from energy_rating.measuring.run import JournalRun
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.measuring.settings import RunSettings
 from energy_rating.measuring.windows import State
+from energy_rating.nouns import threads
 from energy_rating.nouns.entries import Load, Model, Place, Task, stage_of
 from energy_rating.nouns.errors import BadInput, EnergyRatingError, NotMeasured
 from energy_rating.nouns.interruptions import pass_on
@@ -169,7 +169,7 @@ class Run(JournalRun):
         if self._state is not State.OPEN:
             raise NotMeasured("the run has not started", "Call start(), or use it with the with statement")
         if isinstance(self.settings.clock, MonotonicClock):
-            threading.Event().wait(ONE_UPDATE_S)
+            threads.event().wait(ONE_UPDATE_S)
 
         def summed_up() -> Record:
             from energy_rating.files.reading import read_journal_from

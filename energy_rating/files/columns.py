@@ -9,13 +9,13 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-import threading
 import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import overload
 
+from energy_rating.nouns import threads
 from energy_rating.nouns.errors import NoRoom
 
 # 1 MiB of a column; of 64 GPUs there are some 900.
@@ -203,7 +203,7 @@ SEGMENT = 8 * 2 * SPILLS_FROM
 LARGE = 1 << 24
 
 _latest: _Segment | None = None
-_lock = threading.Lock()
+_lock = threads.lock()
 
 
 def _on_file(count: int) -> memoryview[float]:

@@ -41,6 +41,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from energy_rating.files.descriptors import identity
+from energy_rating.nouns import threads
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.interruptions import Living, is_interruption
 
@@ -203,7 +204,7 @@ class JournalFile:
         self._descriptor = descriptor
         self._own = identity(descriptor) if descriptor is not None else None
         # A signal's handler may write too, and finds its own thread inside.
-        self.lock = threading.RLock()
+        self.lock = threads.rlock()
         self._writer: int | None = None  # the thread that writes
         self._waiting: deque[_WrittenAtOnce] = deque()
         # Has a block written by the next ``flush``, whoever calls it. No function of Python's, so that nothing can be raised within.

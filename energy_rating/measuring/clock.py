@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
 
 from energy_rating.measuring.errands import begin
+from energy_rating.nouns import threads
 
 
 class Ticker(Protocol):
@@ -37,15 +37,15 @@ class _Thread:
     def __init__(self, step: Callable[[float], float | None], patience_s: float) -> None:
         self._step = step
         # A lock that nobody gives back until the end: waiting for it costs half of what waiting for an event does.
-        self._ended = threading.Lock()
+        self._ended = threads.lock()
         self._ended.acquire()
-        self._stepped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._stepped = threads.event()
+        self._thread: threads.AnyThread | None = None
         begin(self._made)
         self._stepped.wait(patience_s)
 
-    def _made(self) -> threading.Thread:
-        self._thread = thread = threading.Thread(target=self._loop, name="energy-rating", daemon=True)
+    def _made(self) -> threads.AnyThread:
+        self._thread = thread = threads.thread(self._loop, name="energy-rating")
         return thread
 
     def _loop(self) -> None:

@@ -6,17 +6,16 @@ they come, and goes on at once; the work is brought to its end all the same.
 
 from __future__ import annotations
 
-import _thread
-import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from energy_rating.nouns import threads
 from energy_rating.nouns.interruptions import in_handler, pass_on
 
 T = TypeVar("T")
 
 
-def begin(made: Callable[[], threading.Thread]) -> None:
+def begin(made: Callable[[], threads.AnyThread]) -> None:
     """Makes and starts a thread, from yet another one: ``Thread.start`` forgets a thread that has begun where it is called away in the middle.
 
     Python notes its threads in a collection that calls a function of Python's where one of them is gone; made and dropped in here, that
@@ -26,7 +25,7 @@ def begin(made: Callable[[], threading.Thread]) -> None:
         RuntimeError, MemoryError: no thread can be started.
     """
     failed: list[BaseException] = []
-    tried = threading.Lock()
+    tried = threads.lock()
     tried.acquire()
 
     def start() -> None:
@@ -37,7 +36,7 @@ def begin(made: Callable[[], threading.Thread]) -> None:
         finally:
             tried.release()
 
-    _thread.start_new_thread(start, ())
+    threads.start_new(start)
     tried.acquire()
     if failed:
         raise failed[0]
@@ -53,7 +52,7 @@ class Errand(Generic[T]):
     def __init__(self, work: Callable[[], T], *, here: bool = False) -> None:
         self._here = here
         self._to_do = [work]  # whoever takes it out does it
-        self._done = threading.Event()
+        self._done = threads.event()
         self._result: list[T] = []
         self._error: BaseException | None = None
 
@@ -82,8 +81,8 @@ class Errand(Generic[T]):
                 return
         self._run()
 
-    def _made(self) -> threading.Thread:
-        return threading.Thread(target=self._run, name="energy-rating-errand", daemon=False)
+    def _made(self) -> threads.AnyThread:
+        return threads.thread(self._run, name="energy-rating-errand", daemon=False)
 
     def _run(self) -> None:
         try:

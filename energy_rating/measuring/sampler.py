@@ -10,7 +10,6 @@ import contextlib
 import heapq
 import itertools
 import math
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ from energy_rating.measuring.errands import begin
 from energy_rating.measuring.pace import Pace
 from energy_rating.measuring.quiet import QUIET_LINE_S, Quiet
 from energy_rating.measuring.sensors import Detection, Sensor
+from energy_rating.nouns import threads
 from energy_rating.nouns.entries import Condition, Device, Finding, Method, Severity, plain
 from energy_rating.nouns.errors import SensorFailed, SensorLost
 
@@ -128,7 +128,7 @@ class Sampler:
         self._number = itertools.count()  # the order of what is due at the same time
         self._grain_s = 0.0
         self._arrived: deque[tuple[Detection, float]] = deque()  # models, and since when they are of use
-        self._loader: threading.Thread | None = None
+        self._loader: threads.AnyThread | None = None
         self._batch: list[dict[str, Any]] = []
         self._withholding = False
         self._thinned_s = -math.inf
@@ -141,7 +141,7 @@ class Sampler:
         self._zero: float | None = None
         # What is to be written, its time on the clock, until the journal has its header; None from then on.
         self._held: list[dict[str, Any]] | None = []
-        self._lock = threading.RLock()  # a handler that ends the run may come where its own thread holds it
+        self._lock = threads.rlock()  # a handler that ends the run may come where its own thread holds it
         self._asleep_s = clock.asleep()
         self._last_edge_s = -1.0
         self.detection: Detection | None = None
@@ -160,16 +160,14 @@ class Sampler:
             if held and not self._abandoned:
                 self._write(*map(self._since_zero, held))
         if self._models is not None:
-            self._loader = loader = threading.Thread(
-                target=self._load_models, name="energy-rating-models", daemon=True
-            )
+            self._loader = loader = threads.thread(self._load_models, name="energy-rating-models")
             begin(lambda: loader)
 
     def _load_models(self) -> None:
         """Beside the sampler's thread, which must not wait: loading takes long, and nothing here talks to a device."""
         models = self._models
         assert models is not None
-        threading.Event().wait(GIVE_WAY_S)
+        threads.event().wait(GIVE_WAY_S)
         since_s = self._clock.now()
         try:
             detection = models.modelling()

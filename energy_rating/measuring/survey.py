@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from energy_rating.files.libraries import ROOM_FOR_THREADS, has_room
 from energy_rating.measuring import probe, sensors
 from energy_rating.measuring.sensors import Detection, Sensor
+from energy_rating.nouns import threads
 from energy_rating.nouns.entries import Channel, Finding, plain
 from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorUnavailable
 from energy_rating.nouns.findings import NOT_MEASURED
@@ -174,8 +175,8 @@ class _Asked:
             WAITS_FOR,
         )
         self.answered_s = math.inf  # on the monotonic clock
-        self._answered = threading.Event()
-        self._lock = threading.Lock()
+        self._answered = threads.event()
+        self._lock = threads.lock()
         self._given_up = False
 
     @property
@@ -248,7 +249,7 @@ def _ask(asked: Sequence[_Asked]) -> None:
             continue
         # What has no hardware here says so in microseconds; a thread costs more, but only a thread can be left behind.
         try:
-            threading.Thread(target=one.ask, name=f"energy-rating-{one.name}", daemon=True).start()
+            threads.thread(one.ask, name=f"energy-rating-{one.name}").start()
         except (RuntimeError, MemoryError):  # no room for a thread
             one.ask()
 
@@ -411,7 +412,7 @@ def survey(
         except BaseException as error:
             result.append(error)  # raised again by the caller's thread
 
-    thread = threading.Thread(target=ask, name="energy-rating-survey", daemon=True)
+    thread = threads.thread(ask, name="energy-rating-survey")
     thread.start()
     thread.join(patience_s + probe_s)
     if not result:
@@ -431,7 +432,7 @@ def _surveyed(names: Iterable[str] | None, probe_s: float) -> Survey:
     for sensor in detection.sensors:
         modelled = all(channel.method == "model" for channel in sensor.channels)
         if modelled:
-            threading.Event().wait(0.1)  # a load is a share of some time
+            threads.event().wait(0.1)  # a load is a share of some time
         try:
             reading = sensor.read()
         except SensorFailed as error:
@@ -451,14 +452,14 @@ def _probed(detection: Detection, seconds: float) -> tuple[probe.Tried, ...]:
         with contextlib.suppress(SensorFailed):
             found[number] = probe.tried(sensor, seconds)
 
-    threads = [
-        threading.Thread(target=attempt, args=(number, sensor), name="energy-rating-probe", daemon=True)
+    attempts = [
+        threads.thread(functools.partial(attempt, number, sensor), name="energy-rating-probe")
         for number, sensor in enumerate(detection.sensors)
         if any(channel.method != "model" for channel in sensor.channels)
     ]
-    for thread in threads:
+    for thread in attempts:
         thread.start()
-    for thread in threads:
+    for thread in attempts:
         thread.join()
     drivers = {device.id: device.driver for device in detection.devices}
     for number, one in found.items():

@@ -22,6 +22,7 @@ from energy_rating.measuring.quiet import QUIET_LINE_S
 from energy_rating.measuring.reaching import SAME_COUNT, Reached
 from energy_rating.measuring.sampler import Sampler
 from energy_rating.measuring.settings import RunSettings
+from energy_rating.nouns import threads
 from energy_rating.nouns.entries import MOST_FAULTS, RUN, Number, Window
 from energy_rating.nouns.interruptions import Living, is_interruption, pass_on
 
@@ -105,7 +106,7 @@ class Windowed(Placed):
     def __init__(self, settings: RunSettings) -> None:
         super().__init__(settings)
         self._pid = os.getpid()
-        self._lock = threading.RLock()  # windows: what is open, and the order of their lines in the journal
+        self._lock = threads.rlock()  # windows: what is open, and the order of their lines in the journal
         self._state = State.NEW
         self._sampler: Sampler | None = None
         self._thread: int | None = None  # the one in which it began

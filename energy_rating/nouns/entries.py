@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, get_args
 
+from energy_rating.nouns import threads
 from energy_rating.nouns.errors import STRICT, BadInput
 from energy_rating.nouns.findings import FINDINGS, severity_of
 from energy_rating.nouns.findings import Severity as Severity
@@ -384,13 +384,13 @@ class Outcome:
 # and the assignment (see ``interruptions``). So nobody waits for anybody: a lock would be held while a handler runs that came into its
 # thread, and that handler may want a lock of the run whose holder waits for this one. Only where threads really run at once (a Python
 # without its global lock) is there one.
-_COUNTING = None if getattr(sys, "_is_gil_enabled", lambda: True)() else threading.RLock()
+_COUNTING = None if getattr(sys, "_is_gil_enabled", lambda: True)() else threads.rlock()
 
 
 def _new_lock() -> None:
     """In a forked child the lock may be held by a thread that is not there."""
     global _COUNTING
-    _COUNTING = threading.RLock() if _COUNTING is not None else None
+    _COUNTING = threads.rlock() if _COUNTING is not None else None
 
 
 if hasattr(os, "register_at_fork"):
