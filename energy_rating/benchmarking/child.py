@@ -47,6 +47,7 @@ from energy_rating.nouns.errors import (
     of_kind,
 )
 from energy_rating.nouns.records import Finding, Model, Number
+from energy_rating.nouns.work import Work
 
 NAMES = frozenset(
     (
@@ -162,7 +163,7 @@ def environment_of_a_model(
 PROGRAM = (sys.executable, "-P", "-m", "energy_rating.benchmarking.child")
 
 LARGEST_REPLY = 64 << 20  # bytes: 20,000 requests of a stream with the times of their tokens joined
-LARGEST_NUMBER = 1e18  # of anything that is counted, and of seconds
+LARGEST_NUMBER = 1e18  # of seconds, of items and of parameters
 MOST_UNITS = 64
 MOST_SPANS = 100_000
 MOST_FINDINGS = 100
@@ -465,13 +466,14 @@ def _item(entry: dict[str, Any]) -> Item:
 
 
 def _done_entry(found: Done | Mapping[str, Number]) -> dict[str, object]:
-    done = found if isinstance(found, Done) else Done(work=found)
+    if not isinstance(found, Done):  # what cannot be is refused by the parent, which has to look at it anyway
+        return {"work": dict(found), "spans": [], "steady": None, "findings": []}
     return {
-        "work": dict(done.work),
-        "spans": [_stretch_entry(span) for span in done.spans],
-        "steady": None if done.steady is None else _stretch_entry(done.steady),
+        "work": dict(found.work),
+        "spans": [_stretch_entry(span) for span in found.spans],
+        "steady": None if found.steady is None else _stretch_entry(found.steady),
         "findings": [
-            [one.code, one.message, one.remedy, one.severity, one.measurement] for one in done.findings
+            [one.code, one.message, one.remedy, one.severity, one.measurement] for one in found.findings
         ],
     }
 
@@ -496,10 +498,10 @@ def _done(entry: Mapping[str, Any]) -> Done:
     )
 
 
-def _work(entry: Mapping[str, Any]) -> dict[str, Number]:
+def _work(entry: Mapping[str, Any]) -> Work:
     if not isinstance(entry, dict) or len(entry) > MOST_UNITS:
-        raise ValueError("work is no short table of units")
-    return {_name(unit): _number(amount) for unit, amount in entry.items()}
+        raise ValueError(f"work must be a table of at most {MOST_UNITS} units; got {type(entry).__name__}")
+    return Work(entry)
 
 
 def _stretch(entry: Sequence[Any]) -> Stretch:

@@ -26,6 +26,7 @@ from energy_rating.measuring.queues import drain_queues
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Model, Number, Quality, Record, Setting
+from energy_rating.nouns.work import Work, is_amount, is_unit, why_not
 
 # ------------------------------------------------------------------------------------------------------- any callable
 
@@ -44,10 +45,7 @@ class _Function:
         """Calls the function, waits until the devices are done, and returns what it says it did, or only the requests."""
         told = [self._function(list(items))] if self._batched else [self._function(item) for item in items]
         drain_queues()
-        work: dict[str, Number] = {}
-        for found in told:
-            for unit, amount in _counted(found).items():
-                work[unit] = work.get(unit, 0) + amount
+        work = Work.total(_counted(found) for found in told)
         dones = [found for found in told if isinstance(found, Done)]
         return Done(
             work={"request": len(items), **work},
@@ -73,10 +71,10 @@ def _counted(told: object) -> Mapping[str, Number]:
         )
     found = told.work if isinstance(told, Done) else told if isinstance(told, Mapping) else {}
     for unit, amount in found.items():
-        if not isinstance(unit, str) or isinstance(amount, bool) or not isinstance(amount, int | float):
+        if not (is_unit(unit) and is_amount(amount)):
             raise BadInput(
-                f"the function returns a mapping in which {str(unit)[:40]!r} is a {type(amount).__name__}, no count",
-                'Return what it did, such as {"token": 212}, or None',
+                f"must return what it did, by unit, and {why_not(unit, amount)}",
+                'Return such as {"token": 212}, or None',
                 place="function",
             )
     return found

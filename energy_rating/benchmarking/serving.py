@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from energy_rating.benchmarking.work import Done, Stretch
 from energy_rating.nouns.records import Finding, Number
+from energy_rating.nouns.work import Work
 
 # ------------------------------------------------------------------------------------------------------------ serving
 
@@ -58,10 +59,7 @@ def served(
     Returns:
         ``steady`` is None, with a finding, where there were too few requests for it (fewer than about 2 × concurrency + 2).
     """
-    work: dict[str, Number] = {}
-    for one in answered:
-        for unit, amount in one.work.items():
-            work[unit] = work.get(unit, 0) + amount
+    work = Work.total(one.work for one in answered)
     edges = _steady_edges(answered, concurrency)
     if edges is None:
         asked = f"{len(answered)} requests" + (f" of which {concurrency} at once" if concurrency else "")
@@ -91,19 +89,12 @@ def _steady_edges(answered: Sequence[Answered], concurrency: int | None) -> tupl
     return found if found is not None and found[0] < found[1] else None
 
 
-def _work_between(
-    answered: Sequence[Answered], work: Mapping[str, Number], start_s: float, end_s: float
-) -> dict[str, Number]:
+def _work_between(answered: Sequence[Answered], work: Work, start_s: float, end_s: float) -> Work:
     tokens = work.get("token", 0)
     if tokens:
         share = sum(one.tokens_between(start_s, end_s) for one in answered) / tokens
-        return {unit: share * amount for unit, amount in work.items()}
-    inside: dict[str, Number] = {}
-    for one in answered:
-        if start_s < one.end_s <= end_s:
-            for unit, amount in one.work.items():
-                inside[unit] = inside.get(unit, 0) + amount
-    return inside
+        return share * work
+    return Work.total(one.work for one in answered if start_s < one.end_s <= end_s)
 
 
 def poisson_times(n: int, rate: float, seed: int) -> tuple[float, ...]:

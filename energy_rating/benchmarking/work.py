@@ -12,6 +12,7 @@ from energy_rating.benchmarking.settings import OperatingPoint as OperatingPoint
 from energy_rating.benchmarking.settings import Settings as Settings
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Finding, Number
+from energy_rating.nouns.work import Work
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +55,10 @@ class Stretch:
     name: str
     start_s: float
     end_s: float
-    work: Mapping[str, Number] = field(default_factory=dict)
+    work: Mapping[str, Number] = field(default_factory=Work)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "work", Work(self.work))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +74,9 @@ class Done:
     spans: Sequence[Stretch] = ()
     steady: Stretch | None = None
     findings: Sequence[Finding] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "work", Work(self.work))
 
 
 class Workload(Protocol):

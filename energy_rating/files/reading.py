@@ -26,7 +26,7 @@ from energy_rating.files.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JOURNAL_S
 from energy_rating.files.strict import optional, unknown_key, validated, why_not_open
 from energy_rating.files.windows import MOST_WHOLE, Counted, Span, Windows
 from energy_rating.nouns import records
-from energy_rating.nouns.entries import LEAST_WORK, refuse_unless_said_well
+from energy_rating.nouns.entries import refuse_unless_said_well
 from energy_rating.nouns.errors import STRICT, BadInput, UnpacksTooFar
 from energy_rating.nouns.records import (
     Channel,
@@ -37,7 +37,6 @@ from energy_rating.nouns.records import (
     Lineage,
     Load,
     Model,
-    Number,
     Origin,
     Outcome,
     Place,
@@ -47,6 +46,7 @@ from energy_rating.nouns.records import (
     Stage,
     Task,
 )
+from energy_rating.nouns.work import Work
 
 # Journals shrink to a tenth or so; deflate can make a thousandth of zeros. Beyond so many bytes, what grows more is no journal.
 MOST_GROWTH = 200
@@ -439,7 +439,8 @@ class _Reading:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, BadInput):
                 raise
-            raise BadInput(f"the {kind!r} line does not hold what it should", place=place) from error
+            why = f": {error}" if "work" in entry and str(error) else ""
+            raise BadInput(f"the {kind!r} line does not hold what it should{why}", place=place) from error
 
     def _time(self, value: object) -> float:
         time = _finite(value)
@@ -606,10 +607,10 @@ def _whole(value: object) -> int:
     return value
 
 
-def _work(value: object) -> dict[str, Number]:
+def _work(value: object) -> Work:
     if not isinstance(value, dict):
-        raise ValueError("work is an object")
-    for amount in value.values():
-        if _finite(amount) != 0 and amount < LEAST_WORK:
-            raise ValueError("work cannot be negative, nor next to nothing")
-    return value
+        raise ValueError(f"work must be an object of amounts by unit; got {type(value).__name__}")
+    try:
+        return Work(value)
+    except BadInput as error:  # the place is the line's
+        raise ValueError(error.message) from None

@@ -11,6 +11,7 @@ from typing import Any, cast, overload
 
 from energy_rating.files.columns import Column
 from energy_rating.nouns.records import Number
+from energy_rating.nouns.work import Work
 
 # Numbers of windows count up from 0. Whole numbers up to here are the same as doubles.
 MOST_WHOLE = 1 << 53
@@ -26,7 +27,7 @@ class Span:
     name: str
     start_s: float
     end_s: float
-    work: Mapping[str, Number] = field(default_factory=dict)
+    work: Work = field(default_factory=Work)
     closed: bool = True
 
 
@@ -41,7 +42,7 @@ class _Kind:
     units: tuple[str, ...]
     whole: tuple[bool, ...]
     closed: bool
-    work: Mapping[str, Number] | None = None
+    work: Work | None = None
 
 
 class Spans(Sequence[Span]):
@@ -88,10 +89,12 @@ class Spans(Sequence[Span]):
         if work is None:
             first = int(self._places[row])
             amounts = self._amounts[first : first + len(kind.units)]
-            work = {
-                unit: int(amount) if whole else amount
-                for unit, whole, amount in zip(kind.units, kind.whole, amounts, strict=True)
-            }
+            work = Work(
+                {
+                    unit: int(amount) if whole else amount
+                    for unit, whole, amount in zip(kind.units, kind.whole, amounts, strict=True)
+                }
+            )
         return Span(
             name=kind.name, start_s=self._starts[row], end_s=self._ends[row], work=work, closed=kind.closed
         )
@@ -167,7 +170,7 @@ class Windows:
         self._known: dict[tuple[Any, ...], int] = {}
         self._kind_of, self._starts, self._ends = Column(), Column(), Column()
         self._places, self._amounts, self._keys = Column(), Column(), Column()
-        self._open: dict[int, tuple[int, str, float, dict[str, Number]]] = {}
+        self._open: dict[int, tuple[int, str, float, Work]] = {}
         self._latest = -math.inf, -1
         self._in_order = True
         self._counts: dict[int, _Counts] = {}
@@ -176,7 +179,7 @@ class Windows:
     def open(self, key: int, name: str, start_s: float) -> None:
         self._in_order = self._in_order and key not in self._open and self._latest <= (start_s, key)
         self._latest = start_s, key
-        self._open[key] = len(self._starts), name, start_s, {}
+        self._open[key] = len(self._starts), name, start_s, Work()
         self._counts.pop(key, None)
         self._kind_of.append(self._NEVER)
         self._starts.append(start_s)
@@ -184,13 +187,13 @@ class Windows:
         self._places.append(0.0)
         self._keys.append(key)
 
-    def count(self, key: int, work: dict[str, Number], t: float) -> None:
+    def count(self, key: int, work: Work, t: float) -> None:
         if key in self._open:  # a count that comes after its window was left tells nothing new
             row, name, start_s, _ = self._open[key]
             self._open[key] = row, name, start_s, work
             self._counts.setdefault(key, _Counts()).add(t, work)
 
-    def tell(self, key: int, work: dict[str, Number]) -> None:
+    def tell(self, key: int, work: Work) -> None:
         """What a window has counted by now, told beside another's end."""
         if key in self._open:
             row, name, start_s, _ = self._open[key]
@@ -200,14 +203,14 @@ class Windows:
         """When a window was opened that is open now."""
         return self._open[key][2]
 
-    def close(self, key: int, end_s: float, work: dict[str, Number]) -> None:
+    def close(self, key: int, end_s: float, work: Work) -> None:
         row, name, _, _ = self._open.pop(key)
         counts = self._counts.pop(key, None)
         if counts is not None and len(self.counted) < MOST_COUNTED:
             self.counted += counts.at_the_end(name, end_s, work)
         self._fill(row, name, end_s, work, closed=True)
 
-    def _fill(self, row: int, name: str, end_s: float, work: dict[str, Number], *, closed: bool) -> None:
+    def _fill(self, row: int, name: str, end_s: float, work: Work, *, closed: bool) -> None:
         key = name, closed, *work, *map(type, work.values())
         number = self._known.get(key)
         if number is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
-from energy_rating.judging.work import Work, counted, percent, work_of
+from energy_rating.judging.work import Divisor, counted, percent, work_of
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import CONFIDENCE, Estimate
 from energy_rating.nouns.records import (
@@ -187,7 +187,7 @@ def _component(a: Measurement, b: Measurement, wanted: Component | None) -> Comp
 
 
 def _unit(
-    a: Record, b: Record, works: tuple[Mapping[str, Work], Mapping[str, Work]], wanted: str | None
+    a: Record, b: Record, works: tuple[Mapping[str, Divisor], Mapping[str, Divisor]], wanted: str | None
 ) -> str | None:
     """The unit to compare by; None where no one is known of both."""
     both = [unit for unit in works[0] if unit in works[1]]
@@ -208,7 +208,7 @@ def _unit(
 
 
 def _per_unit(
-    measurement: Measurement, component: str, unit: str | None, work: Mapping[str, Work], letter: str
+    measurement: Measurement, component: str, unit: str | None, work: Mapping[str, Divisor], letter: str
 ) -> Estimate:
     energy = measurement.energy_j[component]
     if energy.value <= 0:
@@ -263,7 +263,7 @@ def _notes(
             yield f"{letter} is invalid: {', '.join(codes) or 'no finding says why'}"
 
 
-def _unlike(a: Mapping[str, Work], b: Mapping[str, Work]) -> str:
+def _unlike(a: Mapping[str, Divisor], b: Mapping[str, Divisor]) -> str:
     """Why energies as a whole do not compare."""
     if not a and not b:
         return "what work was done is not known of either; count it, as with --count token=51200 or run.count(token=…)"
@@ -277,7 +277,7 @@ def _unlike(a: Mapping[str, Work], b: Mapping[str, Work]) -> str:
     )
 
 
-def _did(work: Iterable[Work]) -> str:
+def _did(work: Iterable[Divisor]) -> str:
     return ", ".join(str(item) for item in work)
 
 
@@ -286,7 +286,7 @@ def _remarks(
     b: Record,
     of_a: Measurement,
     of_b: Measurement,
-    works: tuple[Mapping[str, Work], Mapping[str, Work]],
+    works: tuple[Mapping[str, Divisor], Mapping[str, Divisor]],
     unit: str | None,
 ) -> Iterator[str]:
     """How the work was had, where not as one would think, and what the interval leaves out."""

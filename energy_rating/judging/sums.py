@@ -24,6 +24,7 @@ from energy_rating.nouns.records import (
     Number,
     component_methods,
 )
+from energy_rating.nouns.work import Work
 
 # t(0.975, ν) / 1.960 by degrees of freedom ν (any table of Student's t); 1.1 beyond is safe from ν = 14 on.
 STUDENT = {
@@ -173,7 +174,7 @@ class Sum:
             n=self.n,
             start_s=self.start_s,
             duration_s=self.duration_s if self.duration_s >= LEAST_DURATION_S else 0.0,
-            work=dict(self.work),
+            work=Work(self.work),
             energy_by_channel_j=drawn.by_channel_j,
             energy_j=energy_j,
             coverage=drawn.coverage(),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from energy_rating.judging.eligibility import count_to_text
 from energy_rating.judging.profiles import EXAMPLE_DEVICE, Profile, profile_for
 from energy_rating.judging.schemes import Scheme
-from energy_rating.judging.work import COVERS, Work, counted, percent
+from energy_rating.judging.work import COVERS, Divisor, counted, percent
 from energy_rating.nouns.records import Basis, Measurement, Record
 
 # Operations of a training, by parameter and token: two (a multiplication, an addition) forwards, two for the gradient of what
@@ -76,7 +76,7 @@ def training_flop(record: Record, measurement: Measurement) -> TrainingWork:
     )
 
 
-def _inside(work: Work) -> str:
+def _inside(work: Divisor) -> str:
     return f"{work.window!r}, which covers {percent(work.share)} of the run"
 
 

@@ -23,7 +23,7 @@ OVERLAP = "windows-overlap"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Work:
+class Divisor:
     """So much work of one unit. ``window``: the name of the inner windows that it was counted in, which are so large a ``share``
     of the measurement's time; None where it was counted into the measurement itself."""
 
@@ -50,17 +50,17 @@ def percent(share: float) -> str:
     return f"{math.floor(share * 1000 + ADDED_UP) / 10:g} %"
 
 
-def counted(record: Record, measurement: Measurement) -> Mapping[str, Work]:
+def counted(record: Record, measurement: Measurement) -> Mapping[str, Divisor]:
     """What was counted of each unit: into the measurement itself, else, of the run, into the windows inside it that cover most of it.
 
     Windows of one name stand for the run if they lie in it one after the other (as far as a record tells: their durations do not
     exceed the run's, the first begins with it where they cover it, and no finding says that they overlap). Where several names cover
     it and tell different amounts of one unit, that unit is not known.
     """
-    found = {unit: Work(unit=unit, amount=amount) for unit, amount in measurement.work.items() if amount}
+    found = {unit: Divisor(unit=unit, amount=amount) for unit, amount in measurement.work.items() if amount}
     if measurement.name != RUN or measurement.duration_s <= 0:
         return found
-    inner: dict[str, list[Work]] = {}
+    inner: dict[str, list[Divisor]] = {}
     for window in record:
         if window.name == RUN or any(
             finding.code == OVERLAP and finding.measurement == window.name for finding in record.findings
@@ -73,7 +73,7 @@ def counted(record: Record, measurement: Measurement) -> Mapping[str, Work]:
         for unit, amount in window.work.items():
             if amount and unit not in found:
                 inner.setdefault(unit, []).append(
-                    Work(unit=unit, amount=amount, window=window.name, share=min(share, 1.0))
+                    Divisor(unit=unit, amount=amount, window=window.name, share=min(share, 1.0))
                 )
     for unit, several in inner.items():
         covering = [work for work in several if work.covers]
@@ -83,6 +83,6 @@ def counted(record: Record, measurement: Measurement) -> Mapping[str, Work]:
     return found
 
 
-def work_of(record: Record, measurement: Measurement) -> Mapping[str, Work]:
+def work_of(record: Record, measurement: Measurement) -> Mapping[str, Divisor]:
     """Of ``counted``, what is the work of the whole measurement."""
     return {unit: work for unit, work in counted(record, measurement).items() if work.covers}

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import stat
-import sys
 from pathlib import Path
 
 from energy_rating.nouns.errors import BadInput
-from energy_rating.nouns.records import Number
+from energy_rating.nouns.work import Number, is_amount, is_unit, why_not
 
 SUCH_AS = "Such as token=512"
 LARGEST_COUNTS = 1 << 20  # bytes of a file of counts
@@ -81,14 +80,16 @@ def parse_count(text: str, *, place: str) -> tuple[str, Number]:
     """
     unit, mark, number = text.partition("=")
     if not mark:
-        raise BadInput(f"{text[:40]!r} is not of the form unit=number", SUCH_AS, place=place)
+        raise BadInput(f"must be of the form unit=number; got {text[:40]!r}", SUCH_AS, place=place)
     try:
         amount: Number = int(number)
     except ValueError:
         try:
             amount = float(number)
         except ValueError:
-            raise BadInput(f"{number[:40]!r} is not a number", SUCH_AS, place=place) from None
+            raise BadInput(
+                f"{unit.strip()[:40]} must be a number; got {number[:40]!r}", SUCH_AS, place=place
+            ) from None
     return check_count(unit.strip(), amount, place=place)
 
 
@@ -98,12 +99,15 @@ def check_count(unit: str, amount: object, *, place: str) -> tuple[str, Number]:
     Raises:
         BadInput: they are not.
     """
-    if not unit.isidentifier() or len(unit) > 60:
-        raise BadInput(f"{unit[:40]!r} is not a unit", "A unit is a word such as token or image", place=place)
+    if not unit.isidentifier():
+        raise BadInput(
+            f"a unit must be a word such as token or image; got {unit[:40]!r}", SUCH_AS, place=place
+        )
     if (
-        isinstance(amount, bool)
+        not is_unit(unit)
+        or isinstance(amount, str)
         or not isinstance(amount, int | float)
-        or not 0 <= amount <= sys.float_info.max
+        or not is_amount(amount)
     ):
-        raise BadInput(f"{amount!r:.40} is not a number of at least 0", SUCH_AS, place=place)
+        raise BadInput(why_not(unit, amount), SUCH_AS, place=place)
     return unit, amount

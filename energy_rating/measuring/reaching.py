@@ -15,9 +15,10 @@ import math
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from energy_rating.nouns.entries import MOST_FAULTS, MOST_WORK, RUN, Number, Window
+from energy_rating.nouns.entries import MOST_FAULTS, RUN, Number, Window
+from energy_rating.nouns.work import MOST_COUNTED
 
-Work = dict[str, Number]
+Amounts = dict[str, Number]
 
 # Counts that were added up in another order differ by less; a thousandth of a unit in a thousand millions is nobody's mistake.
 SAME_COUNT = 1e-9
@@ -26,8 +27,8 @@ SAME_COUNT = 1e-9
 class _ToldWork(NamedTuple):
     """What a group of outermost windows told: all of it, and that part of it that was counted with ``run.count``."""
 
-    work: Work
-    through: Work
+    work: Amounts
+    through: Amounts
 
     def less(self, other: _ToldWork) -> _ToldWork:
         return _ToldWork(_less(self.work, other.work), _less(self.through, other.through))
@@ -130,7 +131,7 @@ class Reached:
             whole: what was counted at the run outside of windows.
             windows: those of which the work has not gone up yet, by their keys; one inside another has the larger one.
         """
-        rising: dict[Window, Work] = {}
+        rising: dict[Window, Amounts] = {}
         for key in sorted(windows, reverse=True):
             window = windows[key]
             if window.above is not None:
@@ -151,7 +152,7 @@ class Reached:
             if at_run and rest > SAME_COUNT * in_windows and not _alike(rest, at_run):
                 differ.append(f"{unit}: {at_run:,.12g} at the run itself, {rest:,.12g} in its windows")
             amount = max(in_windows, at_run + through)
-            if amount <= MOST_WORK:
+            if amount <= MOST_COUNTED:
                 work[unit] = amount
         return work, differ
 
@@ -161,19 +162,19 @@ class Reached:
         return tuple(fault for tally in tallies for fault in tally.faults())
 
 
-def _work_of(tally: Window, rising: Mapping[Window, Work] | None = None) -> _ToldWork:
+def _work_of(tally: Window, rising: Mapping[Window, Amounts] | None = None) -> _ToldWork:
     through, inner = tally.told()
     return _ToldWork(_sum(_sum(through, inner), (rising or {}).get(tally, {})), through)
 
 
-def _sum(one: Mapping[str, Number], other: Mapping[str, Number]) -> Work:
+def _sum(one: Mapping[str, Number], other: Mapping[str, Number]) -> Amounts:
     total = dict(one)
     for unit, amount in other.items():
         total[unit] = total.get(unit, 0) + amount
     return total
 
 
-def _less(one: Mapping[str, Number], other: Mapping[str, Number]) -> Work:
+def _less(one: Mapping[str, Number], other: Mapping[str, Number]) -> Amounts:
     """What is left above zero; what floating point leaves of a difference is nothing."""
     rest = {unit: amount - other.get(unit, 0) for unit, amount in one.items()}
     return {unit: amount for unit, amount in rest.items() if amount > 1e-12 * one[unit]}

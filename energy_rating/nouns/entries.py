@@ -16,11 +16,13 @@ from energy_rating.nouns.errors import STRICT, BadInput
 from energy_rating.nouns.findings import FINDINGS, severity_of
 from energy_rating.nouns.findings import Severity as Severity
 from energy_rating.nouns.interruptions import is_interruption
+from energy_rating.nouns.work import LONGEST_UNIT as LONGEST_UNIT
+from energy_rating.nouns.work import MOST_COUNTED, is_amount, is_unit
+from energy_rating.nouns.work import Number as Number
 
 Stage = Literal["pre-training", "fine-tuning", "inference", "other"]
 Component = Literal["gpu", "cpu", "dram", "module", "host", "wall"]
 Method = Literal["counter", "power", "model"]
-Number = int | float
 Origin = Literal["measured", "imported", "merged"]
 State = Literal["ended", "killed", "running"]
 Setting = str | int | float | bool
@@ -453,7 +455,7 @@ class Window:
     def _add(self, unit: str, amount: object, *, through: bool = False) -> None:
         """Adds to one unit."""
         clean = _amount(amount)
-        if clean is not None and unit.isprintable() and len(unit) <= LONGEST_UNIT:
+        if clean is not None and is_unit(unit):
             if _COUNTING is None:
                 added = self._added(unit, clean, through)
             else:
@@ -470,7 +472,7 @@ class Window:
         while True:
             before = counts.get(unit)
             total, of_run = before or (0, 0)
-            if total + amount > MOST_WORK:
+            if total + amount > MOST_COUNTED:
                 return False
             after = total + amount, of_run + amount if through else of_run
             # Nothing can come between these (see above).
@@ -512,7 +514,7 @@ class Window:
         work = {unit: total for unit, (total, _) in counts.items()}
         for unit, amount in self._taken[1].items():
             total = amount + (counts[unit][1] if unit in counts else 0)
-            if work.get(unit, 0) < total <= MOST_WORK:
+            if work.get(unit, 0) < total <= MOST_COUNTED:
                 work[unit] = total
         return work
 
@@ -555,11 +557,8 @@ class Window:
 
 
 ALIKE = 1e-12  # sums of the same numbers in another order differ by less
-MOST_WORK = 2**63
-LEAST_WORK = 1e-9  # less is none: nothing can be divided by it
-LEAST_DURATION_S = 1e-9  # likewise; a journal tells times to a millionth
+LEAST_DURATION_S = 1e-9  # nothing can be divided by less; a journal tells times to a millionth
 MOST_NUMBER = 1e20  # of parameters, items, seconds between readings, joules of a counter's range
-LONGEST_UNIT = 60
 LONGEST_WORD = 200  # of what is said of a place, a model, a run
 MOST_RANKS = 10_000_000  # the largest machines of 2026 have some tens of thousands of accelerators
 MOST_SETTINGS = 100
@@ -572,9 +571,10 @@ def _amount(amount: object) -> Number | None:
             # A NumPy or torch scalar is a number too; it says so by converting itself.
             item = getattr(amount, "item", None)
             amount = item() if callable(item) else None
-        if isinstance(amount, bool) or not isinstance(amount, int | float):
+        if not is_amount(amount):
             return None
-        return amount if amount == 0 or LEAST_WORK <= amount <= MOST_WORK else None
+        counted: Number = amount  # type: ignore[assignment]
+        return counted if counted <= MOST_COUNTED else None
     except Exception as error:  # whatever it is, it is no number, and says so as a finding
         if is_interruption(error, called=None):
             raise

@@ -13,13 +13,11 @@ from typing import Any, Literal
 from energy_rating.nouns.entries import (
     COMPONENTS as COMPONENTS,
     LEAST_DURATION_S,
-    LEAST_WORK,
     LONGEST_UNIT as LONGEST_UNIT,
     MEASURED as MEASURED,
     METHODS as METHODS,
     MOST_FAULTS as MOST_FAULTS,
     MOST_NUMBER as MOST_NUMBER,
-    MOST_WORK as MOST_WORK,
     RUN as RUN,
     STAGES as STAGES,
     Channel as Channel,
@@ -50,6 +48,7 @@ from energy_rating.nouns.entries import (
 )
 from energy_rating.nouns.errors import STRICT, NotMeasured
 from energy_rating.nouns.quantities import EnergyPerUnit, Estimate
+from energy_rating.nouns.work import Work as Work
 
 RECORD_SCHEMA = "energy-rating/record/2"
 RECORD_SCHEMAS = ("energy-rating/record/1", RECORD_SCHEMA)  # those that can be read, the oldest first
@@ -122,7 +121,7 @@ class Measurement:
     n: int
     start_s: float
     duration_s: float
-    work: Mapping[str, Number]
+    work: Work
     energy_by_channel_j: Mapping[str, Estimate]
     energy_j: Mapping[str, Estimate]
     coverage: Mapping[str, float]
@@ -136,10 +135,8 @@ class Measurement:
         refuse_unless_amount("duration_s", self.duration_s)
         if 0 < self.duration_s < LEAST_DURATION_S:
             raise ValueError(f"duration_s is next to nothing: {self.duration_s}")
-        for unit, amount in self.work.items():
-            refuse_unless_amount(f"work.{unit}", amount)
-            if 0 < amount < LEAST_WORK:
-                raise ValueError(f"work.{unit} is next to nothing: {amount}")
+        if type(self.work) is not Work:
+            object.__setattr__(self, "work", Work(self.work))
         for component, share in self.coverage.items():
             refuse_unless_share(f"coverage.{component}", share)
         for name in ("energy_by_channel_j", "energy_j", "idle_j"):
@@ -170,12 +167,13 @@ class Measurement:
                 f"{component!r} was not measured in {self.name!r}",
                 self._others(unit),
             )
-        if not self.work.get(unit):
+        amount = self.work.divisor(unit)
+        if amount is None:
             counted = ", ".join(name for name, amount in self.work.items() if amount)
             raise NotMeasured(
                 f"no {unit!r} was counted in {self.name!r}", f"Counted are: {counted or 'none'}"
             )
-        energy = self.energy_j[component].times(1 / self.work[unit])
+        energy = self.energy_j[component].times(1 / amount)
         return EnergyPerUnit(
             value=energy.value,
             random=energy.random,

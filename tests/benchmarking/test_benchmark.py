@@ -1141,8 +1141,11 @@ def one_by_one(item):
     [
         (later, "asynchronous: when it returns, nothing is done yet"),
         (one_by_one, "a generator: when it returns, nothing is done yet"),
-        (lambda item: {"label": "POSITIVE"}, "'label' is a str, no count"),
-        (lambda item: {"right": True}, "'right' is a bool, no count"),
+        (
+            lambda item: {"label": "POSITIVE"},
+            "must return what it did, by unit, and label must be 0, or a number from 1e-09 to 1e\\+45; got 'POSITIVE'",
+        ),
+        (lambda item: {"right": True}, "right must be 0, or a number .*; got True"),
     ],
 )
 @pytest.mark.filterwarnings("error")

@@ -211,7 +211,7 @@ def test_its_errors_are_errors_here_and_it_goes_on(child, text, kind, says):
         ("crash", "crashed (SIGSEGV), having said 'last words'"),
         ("killed", "was killed (SIGKILL), as the kernel does when memory runs out"),
         ("leave", "exited with status 3, having said 'I leave'"),
-        ("negative", "cannot be: -1 is no number"),
+        ("negative", "cannot be: work: token must be 0, or a number from"),
         ("ours", "that ends before it begins, or is not its own"),
         ("backwards", "that ends before it begins"),
     ],

@@ -105,12 +105,24 @@ def test_sensors_lists_something_or_says_that_there_is_nothing(run_cli):
         (("measure", "--output-dir", "{tmp}/b", "--", "{tmp}"), "may not be executed"),
         (
             ("measure", "--output-dir", "{tmp}/c", "--count", "token", "--", "true"),
-            "is not of the form unit=number",
+            "must be of the form unit=number; got 'token'",
         ),
-        (("measure", "--output-dir", "{tmp}/c", "--count", "token=many", "--", "true"), "is not a number"),
-        (("measure", "--output-dir", "{tmp}/c", "--count", "token=-1", "--", "true"), "at least 0"),
-        (("measure", "--output-dir", "{tmp}/c", "--count", "a b=1", "--", "true"), "is not a unit"),
-        (("measure", "--output-dir", "{tmp}/c", "--count", "token=nan", "--", "true"), "at least 0"),
+        (
+            ("measure", "--output-dir", "{tmp}/c", "--count", "token=many", "--", "true"),
+            "token must be a number; got 'many'",
+        ),
+        (
+            ("measure", "--output-dir", "{tmp}/c", "--count", "token=-1", "--", "true"),
+            "token must be 0, or a number",
+        ),
+        (
+            ("measure", "--output-dir", "{tmp}/c", "--count", "a b=1", "--", "true"),
+            "a unit must be a word such as token",
+        ),
+        (
+            ("measure", "--output-dir", "{tmp}/c", "--count", "token=nan", "--", "true"),
+            "token must be 0, or a number",
+        ),
     ],
 )
 def test_wrong_input_gets_one_line_and_exit_code_1(run_cli, folder, tmp_path, arguments, says):

@@ -294,7 +294,10 @@ RUN_CHANNEL = ("measurements", 0, "energy_by_channel_j", "gpu0.energy")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("measurements", 1, "work", "token", -1), "measurements.1.*work.token"),
+        (
+            ("measurements", 1, "work", "token", -1),
+            r"measurements.1.*work: token must be 0, or a number from",
+        ),
         (("measurements", 1, "work", "token", 10**400), "measurements.1"),
         (("measurements", 1, "n", -1), "measurements.1.*n "),
         (("measurements", 1, "duration_s", -0.1), "measurements.1.*duration_s"),

@@ -27,6 +27,7 @@ from energy_rating.benchmarking.workloads.transformers.checkpoint import refuse_
 from energy_rating.measuring.queues import drain_queues
 from energy_rating.nouns.errors import BadInput, EnergyRatingError, EngineFailed, first_line
 from energy_rating.nouns.records import Finding, Model, Number
+from energy_rating.nouns.work import Work
 
 INSTALL = "Run: pip install vllm (on a machine with a GPU that it knows)"
 TASKS = ("text-generation", "summarization", "image-text-to-text")
@@ -226,7 +227,7 @@ class Vllm:
                     "Ask for fewer: it may be longer than the model's context allows",
                 )
         if not self._settings.serves:
-            return Done(work=_total(works), findings=self._findings())
+            return Done(work=Work.total(works), findings=self._findings())
         answered = [
             _answered(output, work, start_s, end_s) for output, work in zip(outputs, works, strict=True)
         ]
@@ -238,7 +239,7 @@ class Vllm:
                 remedy="Take a version whose RequestOutput has metrics, or measure its server with --endpoint",
                 measurement="measured",
             )
-            return Done(work=_total(works), findings=(*self._findings(), unknown))
+            return Done(work=Work.total(works), findings=(*self._findings(), unknown))
         return served(known, concurrency=self._settings.concurrency, findings=self._findings())
 
     def close(self) -> None:
@@ -339,14 +340,6 @@ def _work(output: Any) -> dict[str, Number]:
     if getattr(output, "num_cached_tokens", None):
         work["cached_token"] = output.num_cached_tokens
     return work
-
-
-def _total(works: Sequence[dict[str, Number]]) -> dict[str, Number]:
-    total: dict[str, Number] = {}
-    for work in works:
-        for unit, amount in work.items():
-            total[unit] = total.get(unit, 0) + amount
-    return total
 
 
 def _answered(output: Any, work: dict[str, Number], start_s: float, end_s: float) -> Answered | None:
