@@ -409,9 +409,10 @@ class _Reading:
                 start, end = self._windows.opened(key), self._time(entry["t"])
                 if end < start:
                     raise ValueError(f"closed at {end} s, before it was opened at {start} s")
-                self._windows.close(key, end, _work(entry["work"]))
+                work = _work(entry["work"])
+                self._windows.close(key, end, work)
                 if "run" in entry and self._schema != JOURNAL_SCHEMAS[0]:
-                    self._windows.tell(0, _work(entry["run"]))
+                    self._windows.tell(0, _work(entry["run"]), work)
             elif kind == "finding":
                 found_s = self._time(entry["t"])
                 self._findings.append(validated(Finding, entry["finding"], place))

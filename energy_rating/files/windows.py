@@ -159,6 +159,9 @@ class _Counts:
 # Of so many windows it is kept that their end told another thing than their counts.
 MOST_COUNTED = 100
 
+# What floating point makes of sums of the same numbers in another order.
+SAME_SUM = 1e-9
+
 
 class Windows:
     """The windows of a session while it is read, in columns: a row is made when a window is opened, and filled when it is closed."""
@@ -174,6 +177,10 @@ class Windows:
         self._latest = -math.inf, -1
         self._in_order = True
         self._counts: dict[int, _Counts] = {}
+        # Of each window that is open: the most that the ends of others told of it.
+        self._told: dict[int, dict[str, Number]] = {}
+        self._alone: dict[str, Number] = {}  # what windows counted that no other one overlapped
+        self._ended_together = 0  # windows that have ended since no other one was open
         self.counted: list[Counted] = []
 
     def open(self, key: int, name: str, start_s: float) -> None:
@@ -193,11 +200,41 @@ class Windows:
             self._open[key] = row, name, start_s, work
             self._counts.setdefault(key, _Counts()).add(t, work)
 
-    def tell(self, key: int, work: Work) -> None:
-        """What a window has counted by now, told beside another's end."""
-        if key in self._open:
-            row, name, start_s, _ = self._open[key]
-            self._open[key] = row, name, start_s, work
+    def tell(self, key: int, work: Work, inside: Work) -> None:
+        """What a window has counted by now, told beside the end of one inside it, and the work of that one: it counts for both.
+
+        Of windows that lay beside each other the same work may have been told twice; what those counted that were alone adds up.
+        """
+        if key not in self._open:
+            return
+        row, name, start_s, _ = self._open[key]
+        self._open[key] = row, name, start_s, work
+        self._hold(key, name, work)
+        told = self._told.setdefault(key, {})
+        for unit, amount in work.items():
+            told[unit] = max(amount, told.get(unit, 0))
+        self._ended_together += 1
+        if len(self._open) == 1:
+            if self._ended_together == 1:
+                for unit, amount in inside.items():
+                    self._alone[unit] = self._alone.get(unit, 0) + amount
+            self._ended_together = 0
+        for unit, amount in work.items():
+            least = max(inside.get(unit, 0), self._alone.get(unit, 0))
+            if amount < least * (1 - SAME_SUM):
+                self._contradicted(name, unit, least, amount)
+
+    def _hold(self, key: int, name: str, work: Mapping[str, Number]) -> None:
+        """Work of a window against what was told of it before: that only grows."""
+        for unit, before in self._told.get(key, {}).items():
+            if work.get(unit, 0) < before * (1 - SAME_SUM):
+                self._contradicted(name, unit, before, work.get(unit, 0))
+
+    def _contradicted(self, name: str, unit: str, before: Number, work: Number) -> None:
+        if len(self.counted) < MOST_COUNTED:
+            self.counted.append(
+                Counted(name=name, unit=unit, before=before, work=work, after_s=0.0, counts=0, most=0)
+            )
 
     def opened(self, key: int) -> float:
         """When a window was opened that is open now."""
@@ -208,6 +245,8 @@ class Windows:
         counts = self._counts.pop(key, None)
         if counts is not None and len(self.counted) < MOST_COUNTED:
             self.counted += counts.at_the_end(name, end_s, work)
+        self._hold(key, name, work)
+        self._told.pop(key, None)
         self._fill(row, name, end_s, work, closed=True)
 
     def _fill(self, row: int, name: str, end_s: float, work: Work, *, closed: bool) -> None:
