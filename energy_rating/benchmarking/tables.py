@@ -18,7 +18,7 @@ from energy_rating.nouns.errors import BadInput, NotMeasured
 from energy_rating.nouns.quantities import EnergyPerUnit, Estimate, with_doubt
 from energy_rating.nouns.records import MEASURED, Measurement, Record
 from energy_rating.publishing.exports.csv import defused
-from energy_rating.publishing.facts import lead
+from energy_rating.publishing.facts import facts_of, lead
 
 LONGEST_MODEL = 40
 
@@ -60,7 +60,7 @@ def _figures(outcome: BatchResult) -> tuple[str, ...]:
     power = measured.energy_j[component].times(1 / measured.duration_s) if measured.duration_s else None
     return (
         with_doubt(energy, f"J/{energy.unit}") if energy else "",
-        f"{component}{', estimated' if measured.methods.get(component) == 'model' else ''}",
+        f"{component}{', estimated' if facts_of(record).estimated else ''}",
         with_doubt(per_token, "J") if per_token else "",
         with_doubt(power, "W") if power else "",
         _speed(measured),

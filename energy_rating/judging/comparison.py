@@ -40,9 +40,9 @@ Verdict = Literal["a-better", "b-better", "undecided"]
 Gain = Literal["cancels", "partly-cancels", "counts"]
 
 OF_GAIN: Mapping[Gain, str] = {
-    "cancels": "one card and one kind of sensor in both: its gain cancels",
-    "partly-cancels": f"cards of one model: their gains differ by {100 * BETWEEN_CARDS:g} % (1 σ)",
-    "counts": "different sensors: the gain of each counts in full",
+    "cancels": "same device and sensor in both, so the sensor's own error does not matter",
+    "partly-cancels": f"devices of one model, whose sensors differ by {100 * BETWEEN_CARDS:g} % (1 σ)",
+    "counts": "different sensors, so the error of each counts in full",
 }
 
 

@@ -6,18 +6,18 @@ record is a stranger's: it is text in a table cell and nothing else, neither Mar
 
 from __future__ import annotations
 
+import html
 import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import AnyStr
 from urllib.parse import quote, urlsplit
 
 from energy_rating.files.whole import write_whole
 from energy_rating.judging.footprint.carbon import Impact, missing
-from energy_rating.judging.profiles import is_example
 from energy_rating.judging.schemes import MOST_STARS
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import (
@@ -25,6 +25,7 @@ from energy_rating.nouns.quantities import (
     JOULES_PER_WH,
     Estimate,
     duration,
+    reaches_zero,
     rounded,
     significant,
     with_doubt,
@@ -33,21 +34,19 @@ from energy_rating.nouns.records import (
     MEASURED,
     RUN,
     TRAINING,
-    Environment,
-    Finding,
-    Measurement,
-    Method,
+    Device,
+    Place,
     Rating,
     Record,
     Validity,
-    component_methods,
     validity,
 )
+from energy_rating.publishing import data, splice, words
 from energy_rating.publishing import label as labels
-from energy_rating.publishing import splice, words
-from energy_rating.publishing.facts import headline, outcome_of, units
+from energy_rating.publishing.facts import Facts, Remark, facts_of
+from energy_rating.publishing.links import MEANING, NO_LINKS, Links
 from energy_rating.publishing.strangers import for_markdown, for_plain_text
-from energy_rating.publishing.words import NAMES, grams, why_not_measured
+from energy_rating.publishing.words import NAMES, TO_95, grams
 
 KEY = "co2_eq_emissions"
 HEADING = "## Energy rating"
@@ -57,8 +56,8 @@ LARGEST_CARD = 16 << 20  # bytes
 # A whole year of the world's emissions is 6e16 g; what is larger is a slip of units.
 MOST_EMISSIONS_G = 1e16
 
-_SENSED = {"counter": "energy counter", "power": "power register"}
-_VALIDITY: dict[Validity, str] = {
+_SENSED: Mapping[str, str] = {"counter": "energy counter", "power": "power register"}
+_VALIDITY: Mapping[Validity, str] = {
     "valid": "valid",
     "degraded": "**degraded**: usable, with the reservations below",
     "invalid": "**invalid**: shown, and not fit for a rating",
@@ -67,6 +66,9 @@ _PLURALS = {"request": "requests", "token": "tokens", "image": "images", "item":
 
 # A name as the Hub allows it, with or without its owner; anything else is shown as code.
 _MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+
+# The picture is 400 pixels wide and two to three times as high: at full size it would fill the screen before the first word.
+PICTURE_PX = 300
 
 
 # -------------------------------------------------------------------------------------------------------- the section
@@ -80,6 +82,7 @@ def section(
     emissions_g: float | None = None,
     impact: Impact | None = None,
     location: str | None = None,
+    links: Links = NO_LINKS,
 ) -> str:
     """The section in Markdown, without its markers. The same records give the same text.
 
@@ -91,31 +94,78 @@ def section(
         emissions_g: grams of CO2e of the one training run among the records; shown with it.
         impact: the same, worked out by ``footprint``; shown with its doubt, its factor and what is in it.
         location: where that was.
+        links: where the journal lies, and where it is told what the stars mean.
 
     Raises:
         BadInput: there is no record, the label is no such path, or the emissions are of no one training run.
+    """
+    return (
+        "\n\n".join(
+            parts(
+                records,
+                label=label,
+                heading=heading,
+                emissions_g=emissions_g,
+                impact=impact,
+                location=location,
+                links=links,
+            )
+        )
+        + "\n"
+    )
+
+
+def parts(
+    records: Sequence[tuple[Record, Rating | None]],
+    *,
+    label: str | None,
+    heading: str,
+    emissions_g: float | None,
+    impact: Impact | None,
+    location: str | None,
+    links: Links,
+) -> list[str]:
+    """The section in parts, between which an empty line stands, and in none of which there is one.
+
+    That is: the heading; the picture, if there is one; for each record its name (of several), its table, and how to check it; what
+    holds of all; and the data. See ``section`` for the rest.
     """
     if not records:
         raise BadInput("there is no record to write a section from", "Name at least one record")
     given = impact if impact is not None else emissions_g
     training = _training([record for record, _ in records], given)
-    parts = [heading]
+    found = [heading]
     if label is not None:
-        parts.append(f"![{for_markdown(labels.alt(*records[0]), 1000)}]({_link(label)})")
+        found.append(_picture(*records[0], label))
     deeper = "#" * min(len(heading) - len(heading.lstrip("#")) + 1, 6)
     for record, rating in records:
+        facts = facts_of(record, rating)
         if len(records) > 1:
-            parts.append(f"{deeper} {_title(record)}")
-        rows = _rows(record, rating, given if record is training else None, location)
-        parts.append(
-            "\n".join(["| What | Value |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)])
+            found.append(f"{deeper} {_title(record)}")
+        rows = _rows(facts, given if record is training else None, location)
+        found.append("\n".join([*TABLE, *(f"| {name} | {text} |" for name, text in rows)]))
+        found.append(_check(facts, links))
+    found.append(_foot(links))
+    found.append(
+        data.of_section(
+            [data.of_run(record, rating) for record, rating in records],
+            links,
+            label=label,
+            impact=impact if training is not None else None,
+            location=location if training is not None else None,
+            emissions_g=emissions_g if training is not None else None,
         )
-        parts.append(_recompute(record))
-    parts.append(
-        f"“±” is half the {100 * CONFIDENCE:.0f} % interval. These figures are self-declared by whoever ran the measurement; "
-        "the journal lets anyone recompute them."
     )
-    return "\n\n".join(parts) + "\n"
+    return found
+
+
+TABLE = ("| What | Value |", "|---|---|")
+
+
+def _picture(record: Record, rating: Rating | None, label: str) -> str:
+    # References mean the same in an attribute, and nothing to Markdown.
+    alt = for_markdown(labels.alt(record, rating), 1000).replace('"', "&#34;")
+    return f'<img src="{html.escape(_link(label))}" width="{PICTURE_PX}" alt="{alt}">'
 
 
 def _title(record: Record) -> str:
@@ -130,45 +180,46 @@ def _model(record: Record) -> str:
     return for_markdown(name) if _MODEL_ID.fullmatch(name) else f"<code>{for_markdown(name)}</code>"
 
 
-def _rows(
-    record: Record, rating: Rating | None, emissions: Impact | float | None, location: str | None
-) -> Iterator[tuple[str, str]]:
-    shown = headline(record)
-    if is_example(record):
+def _rows(facts: Facts, emissions: Impact | float | None, location: str | None) -> Iterator[tuple[str, str]]:
+    record, rating = facts.record, facts.rating
+    if facts.example:
         yield "**Example**", "this device does not exist, and this is no rating of anything real"
     yield "Model", _about_model(record)
     yield "Task", _about_task(record)
-    yield "Rating", _stars(rating)
+    yield "Rating", _stars(facts)
     if rating is not None:
-        yield "Scheme", _scheme(rating)
-    if shown is not None:
-        yield from _energies(record, shown)
-    if record.stage in TRAINING and RUN in record:
-        run = record[RUN]
-        for component, energy in run.energy_j.items():
-            text = _energy(energy.times(1 / JOULES_PER_WH), "Wh", _estimated(record, run, component))
-            yield f"Total energy, {NAMES.get(component, component)}", text
-        yield "Duration", duration(run.duration_s)
+        yield from _rests_on(rating)
+    if facts.component is not None:
+        yield "Energy of", f"{words.HOLDS[facts.component]}; electricity, {words.NOT_CARBON}"
+    for part in facts.total:
+        yield (
+            f"Total energy, {part.name}",
+            _energy(part.energy_j.times(1 / JOULES_PER_WH), "Wh", part.estimated),
+        )
+    yield from _energies(facts)
+    if facts.total_s is not None:
+        yield "Duration", duration(facts.total_s)
     if isinstance(emissions, Impact):
         yield "Emissions of the training", _impact(emissions, location)
     elif emissions is not None:
         where = f", {for_markdown(location)}" if location else ""
         yield "Emissions of the training", f"{splice.decimal(emissions)} g CO2e{where} (as given)"
-    yield "Hardware", for_markdown(hardware(record.environment)) or "not recorded"
+    yield "Hardware", for_markdown(hardware(facts.machine)) or "not recorded"
+    if facts.place is not None:
+        yield "Place", _place(facts.place)
     software = [
         f"{for_markdown(name)} {for_markdown(version)}"
         for name, version in record.environment.software.items()
     ]
     if software:
         yield "Software", ", ".join(software)
-    yield from _how(record, shown)
-    if (told := outcome_of(record)) is not None:
-        yield "Program", for_markdown(told)
-    concerned = [m.name for m in record if m is shown or (m.name == RUN and record.stage in TRAINING)]
-    found = [f for f in record.findings if f.measurement is None or f.measurement in concerned]
-    yield "Validity", _VALIDITY[validity(found)]
-    for finding in dict.fromkeys(finding for finding in found if finding.severity != "note"):
-        yield _finding_name(finding), _finding(finding)
+    yield from _how(facts)
+    if facts.outcome is not None:
+        yield "Program", for_markdown(facts.outcome)
+    yield "Validity", _VALIDITY[facts.validity]
+    for finding in facts.findings:
+        if finding.severity != "note":
+            yield _finding_name(finding), f"{for_markdown(finding.code)}: {for_markdown(finding.said, 500)}"
     for quality in record.quality:
         text = f"{splice.decimal(quality.value)} (source: {for_markdown(quality.source)})"
         yield f"Quality, {for_markdown(quality.metric)}", text
@@ -178,86 +229,119 @@ def _rows(
 
 def _about_model(record: Record) -> str:
     model = record.model
-    parts = [_model(record)]
+    told = [_model(record)]
     if model is not None:
-        parts.append(
-            f"revision {for_markdown(model.revision)}" if model.revision else "revision not recorded"
-        )
+        told.append(f"revision {for_markdown(model.revision)}" if model.revision else "revision not recorded")
         if model.parameters:
             active = f" ({model.active_parameters:,} active)" if model.active_parameters else ""
-            parts.append(f"{model.parameters:,} parameters{active}")
+            told.append(f"{model.parameters:,} parameters{active}")
         if model.dtype:
-            parts.append(for_markdown(model.dtype))
-    return ", ".join(parts)
+            told.append(for_markdown(model.dtype))
+    return ", ".join(told)
 
 
 def _about_task(record: Record) -> str:
-    parts = [for_markdown(record.task.name) if record.task else "not named", f"stage: {record.stage}"]
+    told = [for_markdown(record.task.name) if record.task else "not named", f"stage: {record.stage}"]
     if record.task and record.task.protocol:
-        parts.append(f"protocol: {for_markdown(record.task.protocol)}")
+        told.append(f"protocol: {for_markdown(record.task.protocol)}")
     if record.load is not None:
         load = record.load
-        told = {
+        settings = {
             "items": load.items,
             "batch size": load.batch_size,
             "concurrency": load.concurrency,
             "new tokens at most": load.max_new_tokens,
         }
-        parts += [f"{name}: {value}" for name, value in told.items() if value is not None]
-    return ", ".join(parts)
+        told += [f"{name}: {value}" for name, value in settings.items() if value is not None]
+    return ", ".join(told)
 
 
-def _stars(rating: Rating | None) -> str:
+def _stars(facts: Facts) -> str:
+    rating = facts.rating
     if rating is None:
         return "**not rated**: no rating was made"
     if rating.stars is None:
-        reasons = [for_markdown(reason) for reason in rating.reasons] or ["no reason was given"]
-        told = f"**not rated**: {'; '.join(reasons)}"
+        reasons = [for_markdown(reason.said, 500) for reason in facts.reasons]
+        told = f"**not rated**: {_listed(reasons) or 'no reason was given'}"
         if rating.would_be is not None:
             # In digits, and behind the reasons: nobody who looks for stars, or for the first words, finds any here.
-            told += f". *{words.would_be(rating.would_be)}: {words.NO_RATING}*"
+            told += f" *{words.would_be(rating.would_be)}: {words.NO_RATING}*"
         return told
-    text = f"{'★' * rating.stars} {rating.stars} of {MOST_STARS} stars"
+    # Stars as signs would be read out one by one.
+    text = f"**{rating.stars} of {MOST_STARS} stars**"
     if rating.could_be is not None and rating.could_be[0] != rating.could_be[1]:
         text += f", could be {rating.could_be[0]}–{rating.could_be[1]}"
     if rating.index is not None:
-        text += f"; index {_ratio(rating)} (energy over the class's reference)"
-    if rating.basis is not None and rating.basis != "measured":
-        text += f"; **{rating.basis}**"
-    return text + ("; provisional" if rating.status == "provisional" else "")
+        text += f": {words.against_typical(rating.index, rating.yardstick)}"
+        if rating.index.sigma or rating.interval_95:
+            low_high = rating.interval_95 or rating.index.interval()
+            text += f" (95 % interval: {words.change_between(*low_high)})"
+    return text
 
 
-def _scheme(rating: Rating) -> str:
-    parts = [for_markdown(rating.scheme)]
+def _listed(texts: Sequence[str]) -> str:
+    """Several are numbered: a semicolon stands inside of some."""
+    return (
+        texts[0]
+        if len(texts) == 1
+        else " ".join(f"({number}) {text}" for number, text in enumerate(texts, start=1))
+    )
+
+
+def _rests_on(rating: Rating) -> Iterator[tuple[str, str]]:
+    """What the stars rest on: the class, a conversion, items of one's own, the figure that is rated."""
+    told = [f"scheme {for_markdown(rating.scheme)}"]
     if rating.class_ is not None:
-        parts.append(f"class {for_markdown(rating.class_)}")
+        told.append(f"class {for_markdown(rating.class_)}")
     if rating.protocol is not None:
-        parts.append(f"protocol {for_markdown(rating.protocol)}")
+        told.append(f"protocol {for_markdown(rating.protocol)}")
+    yield "Rated under", ", ".join(told)
+    if rating.stars is None:
+        return
     # Only the figure that stars rest on; all others stand below, with what they are of.
-    if rating.energy_per_unit_j is not None and rating.unit is not None and rating.stars is not None:
-        parts.append(
-            f"rated: {with_doubt(rating.energy_per_unit_j, 'J')} per {for_markdown(rating.unit)} ({rating.basis or 'basis not told'})"
+    if rating.energy_per_unit_j is not None and rating.unit is not None:
+        figure = f"{with_doubt(rating.energy_per_unit_j, 'J')} per {for_markdown(rating.unit)}"
+        index = (
+            f"; index {_ratio(rating)} (energy over the typical one's)" if rating.index is not None else ""
         )
-    return ", ".join(parts)
+        yield "Rated figure", f"{figure}{index}"
+    if rating.yardstick is not None:
+        yield (
+            "Compared with",
+            f"{for_markdown(words.compared_with(rating.yardstick))}; the typical one needs {words.typical(rating.yardstick)}",
+        )
+    if rating.conversion is not None:
+        within = significant(rating.conversion.interval**TO_95, 3)
+        yield (
+            "**Converted**",
+            f"{for_markdown(words.converted(rating.conversion), 500)}; true to within ×/÷ {within} with 95 % confidence",
+        )
+    elif rating.basis == "normalised":
+        yield "**Converted**", "from another device"
+    if rating.basis == "indicative":
+        yield "**Indicative**", words.measured_on(rating.own)
 
 
-def _energies(record: Record, shown: Measurement) -> Iterator[tuple[str, str]]:
+def _energies(facts: Facts) -> Iterator[tuple[str, str]]:
+    row = facts.shown
+    if row is None:
+        return
+    shown = row.measurement
     window = "" if shown.name in (MEASURED, RUN) else f", window {for_markdown(shown.name)}"
-    for component in shown.energy_j:
-        estimated = _estimated(record, shown, component)
-        for unit in units(shown):
-            each = shown.energy_per(unit, component)
+    for part in row.parts:
+        for unit in row.units:
+            each = row.per(unit, part)
             thousand = each.times(1000 / JOULES_PER_WH)
             many = _PLURALS.get(unit, f"× {for_markdown(unit)}")
-            name = f"Energy per {for_markdown(unit)}, {NAMES.get(component, component)}{window}"
-            yield (
-                name,
-                f"{_energy(each, 'J', estimated)}; {_energy(thousand, 'Wh', estimated)} per 1,000 {many}",
-            )
+            name = f"Energy per {for_markdown(unit)}, {part.name}{window}"
+            text = _energy(each, "J", part.estimated)
+            # Both figures are one estimate: it is marked once.
+            yield name, f"{text}; {with_doubt(thousand, 'Wh')} per 1,000 {many}"
 
 
 def _energy(energy: Estimate, unit: str, estimated: bool) -> str:
-    return f"{'**estimated** ≈ ' if estimated else ''}{with_doubt(energy, unit)}"
+    mark = "" if not estimated else "**estimated** " if reaches_zero(energy) else "**estimated** ≈ "
+    return f"{mark}{with_doubt(energy, unit)}"
 
 
 def _ratio(rating: Rating) -> str:
@@ -272,7 +356,7 @@ def _ratio(rating: Rating) -> str:
 
 
 def _impact(impact: Impact, location: str | None) -> str:
-    """The grams with their doubt, what they are of, by what factor, and what is not in them."""
+    """The grams with their doubt and whose that is, what they are of, by what factor, and what is not in them."""
     whose = ", ".join(
         f"{NAMES[name]}, **estimated**" if name in impact.estimated else NAMES[name]
         for name in impact.components
@@ -282,6 +366,7 @@ def _impact(impact: Impact, location: str | None) -> str:
         f"{for_markdown(location or impact.zone_name)}, {impact.intensity_g_per_kwh:.0f} g/kWh, "
         f"mean of {impact.year}",
         f"not in it: {', '.join([*(NAMES[name] for name in impact.missing), 'cooling'])}",
+        words.whose_doubt(impact),
         *(f"{NAMES[name]}: {100 * seen:.3g} % of the time seen" for name, seen in impact.partly_seen.items()),
         *([f"**{impact.validity}**"] if impact.validity != "valid" else []),
     ]
@@ -289,63 +374,62 @@ def _impact(impact: Impact, location: str | None) -> str:
     return f"{mark}{grams(impact.carbon_g)} CO2e ({'; '.join(about)})"
 
 
-def _how(record: Record, shown: Measurement | None) -> Iterator[tuple[str, str]]:
+def _place(place: Place) -> str:
+    told = [place.zone, place.region, place.provider]
+    return ", ".join(for_markdown(one) for one in told if one) + " (as whoever ran it said)"
+
+
+def _how(facts: Facts) -> Iterator[tuple[str, str]]:
     """What was measured, estimated and left out, and why."""
-    methods = _methods(record, shown) if shown is not None else {}
     measured, estimated = [], []
-    for component, method in methods.items():
-        if shown is None or component not in shown.energy_j:
-            continue
-        seen = shown.coverage.get(component, 1.0)
-        part = "" if seen >= 1 else f", {100 * seen:.1f} % of the time"
-        name = NAMES.get(component, component)
-        if method == "model":
-            estimated.append(f"{name} (by a model{part})")
+    for part in facts.parts:
+        seen = "" if part.coverage >= 1 else f", {100 * part.coverage:.1f} % of the time"
+        if part.estimated:
+            estimated.append(f"{part.name} (by a model{seen})")
         else:
-            measured.append(f"{name} ({_SENSED[method]}{part})")
+            measured.append(
+                f"{part.name} ({_SENSED.get(part.method or '', 'a sensor that is not named')}{seen})"
+            )
     yield "Measured", ", ".join(measured) or "nothing"
     if estimated:
         yield "**Estimated**", ", ".join(estimated)
-    left_out = missing(shown.energy_j if shown is not None else ())
-    if left_out:
+    if facts.missing:
         yield (
             "Not measured",
-            "; ".join(f"{NAMES[name]} ({for_markdown(why_not_measured(record, name))})" for name in left_out),
+            "; ".join(f"{NAMES[name]} ({for_markdown(why)})" for name, why in facts.missing),
         )
 
 
-def _finding_name(finding: Finding) -> str:
+def _finding_name(finding: Remark) -> str:
     return "Not fit for a rating" if finding.severity == "disqualifies" else "Reservation"
 
 
-def _finding(finding: Finding) -> str:
-    return f"{for_markdown(finding.code)}: {for_markdown(finding.message, 500)}"
-
-
-def _recompute(record: Record) -> str:
-    sha256 = for_markdown(record.provenance.journal_sha256)
+def _check(facts: Facts, links: Links) -> str:
+    """Where the journal is, and the command that makes all this again from it."""
+    sha256 = for_markdown(facts.record.provenance.journal_sha256)
+    if links.journal_href is not None:
+        where = f"Its journal is [here]({links.journal_href})"
+    else:
+        where = "The address of its journal is not given: ask whoever published this for it"
+    told = f" When this was written these figures were {facts.unchecked}." if facts.unchecked else ""
     return (
-        "Recompute these figures from the run's journal with `energy-rating summarise journal.jsonl`; the SHA-256 of the "
-        f"journal, uncompressed, is <code>{sha256}</code>."
-        + (f" When this was written they were {told}." if (told := words.unchecked(record)) else "")
+        f"{where}; its SHA-256, uncompressed, is <code>{sha256}</code>. To check this section, put the journal and the record of the "
+        f"run into one folder and run `energy-rating verify FOLDER --card README.md`.{told}"
     )
 
 
-def _methods(record: Record, measurement: Measurement) -> dict[str, Method]:
-    if measurement.methods:
-        return dict(measurement.methods)
-    known = {channel.id for channel in record.channels}
-    return component_methods(known & set(measurement.energy_by_channel_j), record.channels)
+def _foot(links: Links) -> str:
+    meaning = f"[here]({links.meaning_href})" if links.meaning_href else f"in `{MEANING}` of energy-rating"
+    return (
+        f"“±” is half the {100 * CONFIDENCE:.0f} % interval. What the stars mean is told {meaning}. These figures are self-declared by "
+        "whoever ran the measurement; the journal lets anyone recompute them."
+    )
 
 
-def _estimated(record: Record, measurement: Measurement, component: str) -> bool:
-    return _methods(record, measurement).get(component) == "model"
-
-
-def hardware(environment: Environment) -> str:
+def hardware(devices: Sequence[Device]) -> str:
     """The devices, alike ones together: ``8 × NVIDIA H100 80GB HBM3 (power limit 700 W)``. Not escaped."""
     counts: dict[tuple[str, float | None], int] = {}
-    for device in environment.devices:
+    for device in devices:
         kind = (for_plain_text(device.name), device.power_limit_w)
         counts[kind] = counts.get(kind, 0) + 1
     return ", ".join(
@@ -393,14 +477,15 @@ def metadata(
     else:
         emissions_g = emissions
     _check_emissions(emissions_g)
+    facts = facts_of(record)
     value: dict[str, str | float] = {
         "emissions": emissions_g,
-        "source": _source(record, emissions if isinstance(emissions, Impact) else None),
+        "source": _source(facts, emissions if isinstance(emissions, Impact) else None),
         "training_type": record.stage,
     }
     if location and for_plain_text(location):
         value["geographical_location"] = for_plain_text(location)
-    devices = hardware(record.environment)
+    devices = hardware(facts.machine)
     if devices:
         value["hardware_used"] = devices
     return value
@@ -416,18 +501,17 @@ def _check_emissions(emissions_g: float) -> None:
         )
 
 
-def _source(record: Record, impact: Impact | None) -> str:
+def _source(facts: Facts, impact: Impact | None) -> str:
     """What the figure rests on. Says that the key is ours: ``splice`` knows it by the first words."""
+    record = facts.record
     version = re.sub(r"[\s,]+", "-", for_plain_text(record.provenance.version, 40)) or "unknown"
-    run = next((measurement for measurement in record if measurement.name == RUN), None)
-    had = impact.components if impact is not None else tuple(run.energy_j) if run is not None else ()
-    parts = [f"energy-rating {version}", f"run {for_plain_text(record.run_id, 80)}"]
-    for component in had:
-        estimated = run is not None and _estimated(record, run, component)
-        parts.append(f"{component} {'estimated' if estimated else 'measured'}")
-    parts += [f"{component} not measured" for component in missing(had)]
+    had = impact.components if impact is not None else tuple(part.component for part in facts.total)
+    told = [f"energy-rating {version}", f"run {for_plain_text(record.run_id, 80)}"]
+    estimated = {part.component for part in facts.total if part.estimated}
+    told += [f"{component} {'estimated' if component in estimated else 'measured'}" for component in had]
+    told += [f"{component} not measured" for component in missing(had)]
     sound = impact.validity if impact is not None else validity(record.findings_on(RUN))
-    return ", ".join([*parts, sound] if sound != "valid" else parts)
+    return ", ".join([*told, sound] if sound != "valid" else told)
 
 
 # ----------------------------------------------------------------------------------------------------------- the card
@@ -442,6 +526,7 @@ def update_card(
     impact: Impact | None = None,
     location: str | None = None,
     label: str | None = None,
+    links: Links = NO_LINKS,
     overwrite: bool = False,
 ) -> AnyStr:
     """The card with our section, and for training runs our metadata, written or refreshed; all else byte for byte.
@@ -455,6 +540,7 @@ def update_card(
         impact: the same, worked out by ``footprint``: told with its doubt, its factor and what is in it.
         location: where that was, for example ``"Quebec, Canada"``.
         label: where the label's picture lies.
+        links: where the journal lies, and where it is told what the stars mean.
         overwrite: replace a ``co2_eq_emissions`` that somebody else wrote; ``remove_card`` restores it.
 
     Raises:
@@ -480,6 +566,7 @@ def update_card(
         emissions_g=None if value is None else emissions_g,
         impact=None if value is None else impact,
         location=location,
+        links=links,
     )
     return _like(readme, splice.put_section(text, content))
 
@@ -540,6 +627,7 @@ def update_card_file(
     impact: Impact | None = None,
     location: str | None = None,
     label: str | None = None,
+    links: Links = NO_LINKS,
     overwrite: bool = False,
 ) -> bool:
     """``update_card`` on a file, written whole or not at all. Says whether anything changed.
@@ -558,6 +646,7 @@ def update_card_file(
             impact=impact,
             location=location,
             label=label,
+            links=links,
             overwrite=overwrite,
         )
     except BadInput as error:

@@ -110,7 +110,8 @@ class Row:
 class Figure:
     """The figure that stands for a record. ``unit`` None: it is the energy in all.
 
-    ``window`` is the measurement that it is of, ``others`` the same energy per other units, and ``duration_s`` how long that took.
+    ``window`` is the measurement that it is of, and ``duration_s`` how long that took. ``others`` is energy per other units, in
+    ``others_window``, which of a training may be a part of the run.
     """
 
     window: str
@@ -118,6 +119,7 @@ class Figure:
     unit: str | None
     energy_j: Estimate
     others: tuple[tuple[str, Estimate], ...]
+    others_window: str | None
     duration_s: float
 
     @property
@@ -155,7 +157,7 @@ class Facts:
 
     ``figure`` stands for the record; ``total`` is the whole run of a training, by component, which stands before any figure per unit.
     ``parts`` are those of the figure's measurement. ``normalised_j``: what the stars rest on where it was converted from another
-    device. ``devices`` are those that the figure came from (None: one that the record does not describe), ``machine`` all.
+    device; ``rated``: the figure that is rated, and its unit, where that is another than the one that stands for the record. ``devices`` are those that the figure came from (None: one that the record does not describe), ``machine`` all.
     ``missing``: the components that were not measured, each with why. ``unchecked``: what is to be said where nobody held the record
     against its journal. The ``record`` is there for what it says itself (model, load, software), nothing more.
     """
@@ -170,6 +172,7 @@ class Facts:
     total_s: float | None
     rated_as: RatedAs | None
     normalised_j: Estimate | None
+    rated: tuple[Estimate, str] | None
     devices: tuple[Device | None, ...]
     machine: tuple[Device, ...]
     missing: tuple[tuple[Component, str], ...]
@@ -213,6 +216,7 @@ def facts_of(record: Record, rating: Rating | Judgement | None = None) -> Facts:
     run = next((row for row in rows if row.measurement.name == RUN), None)
     total = run if record.stage in TRAINING else None
     figure = _figure(record, rating, shown, total)
+    rated_j = rating.energy_per_unit_j if rating is not None else None
     concerned = {row.measurement.name for row in (shown, total) if row is not None}
     findings = [one for one in record.findings if one.measurement is None or one.measurement in concerned]
     return Facts(
@@ -225,8 +229,11 @@ def facts_of(record: Record, rating: Rating | Judgement | None = None) -> Facts:
         total=total.parts if total is not None else (),
         total_s=total.measurement.duration_s if total is not None else None,
         rated_as=_rated_as(record, rating, figure),
-        normalised_j=rating.energy_per_unit_j
+        normalised_j=rated_j
         if rating is not None and rating.basis == "normalised" and figure is not None
+        else None,
+        rated=(rated_j, rating.unit)
+        if total is not None and rating is not None and rating.unit is not None and rated_j is not None
         else None,
         devices=_devices(record, total or shown, figure),
         machine=tuple(record.environment.devices),
@@ -241,7 +248,7 @@ def facts_of(record: Record, rating: Rating | Judgement | None = None) -> Facts:
         reasons=_reasons_once(record, rating),
         validity=validity(findings),
         unchecked=words.unchecked(record),
-        by_right_answer=per_right_answer(record),
+        by_right_answer=tuple(_by_right_answer(record, shown)),
     )
 
 
@@ -295,12 +302,17 @@ def _figure(record: Record, rating: Rating | None, shown: Row | None, total: Row
             *row.units,
         )
         unit = next((one for one in wanted if one in row.units), None)
+    counted = row if row.units or shown is None else shown
+    beside = counted.part(part.component)
     return Figure(
         window=measurement.name,
         part=part,
         unit=unit,
         energy_j=part.energy_j if unit is None else _plain(row.per(unit, part)),
-        others=tuple((one, _plain(row.per(one, part))) for one in row.units if one != unit),
+        others=tuple((one, _plain(counted.per(one, beside))) for one in counted.units if one != unit)
+        if beside
+        else (),
+        others_window=counted.measurement.name,
         duration_s=measurement.duration_s,
     )
 
@@ -394,25 +406,26 @@ def per_right_answer(record: Record) -> tuple[tuple[Quality, EnergyPerUnit], ...
     The share is taken as exact; whether it holds for these very items is for its source to say. Empty without an accuracy,
     without requests or without energy.
     """
-    shown = headline(record)
-    component = lead(shown) if shown is not None else None
-    if shown is None or component is None or not shown.work.get("request"):
-        return ()
-    each = shown.energy_per("request", component)
-    return tuple(
-        (
-            quality,
-            replace(
-                each,
-                value=each.value / quality.value,
-                random=each.random / quality.value,
-                systematic=each.systematic / quality.value,
-                unit="right answer",
-            ),
-        )
-        for quality in record.quality
-        if is_accuracy(quality)
-    )
+    return facts_of(record).by_right_answer
+
+
+def _by_right_answer(record: Record, shown: Row | None) -> Iterator[tuple[Quality, EnergyPerUnit]]:
+    part = shown.lead if shown is not None else None
+    if shown is None or part is None or not shown.measurement.work.get("request"):
+        return
+    each = shown.per("request", part)
+    for quality in record.quality:
+        if is_accuracy(quality):
+            yield (
+                quality,
+                replace(
+                    each,
+                    value=each.value / quality.value,
+                    random=each.random / quality.value,
+                    systematic=each.systematic / quality.value,
+                    unit="right answer",
+                ),
+            )
 
 
 def lead(measurement: Measurement) -> Component | None:
@@ -425,43 +438,40 @@ def units(measurement: Measurement) -> tuple[str, ...]:
     return tuple(unit for unit, amount in measurement.work.items() if amount and not unit.startswith(_READ))
 
 
-def one_line(record: Record, where: str = "") -> str:
+def one_line(record: Record | Facts, where: str = "") -> str:
     """What a run comes to, in one line: energy, duration, power, per unit; what was measured, estimated and missing."""
-    if RUN not in record:
+    facts = record if isinstance(record, Facts) else facts_of(record)
+    run = next((row for row in facts.rows if row.measurement.name == RUN), None)
+    if run is None:
         return f"nothing can be said: the run never opened · {where}".rstrip(" ·")
-    run = record[RUN]
+    duration_s = run.measurement.duration_s
     parts: list[str] = []
-    head = lead(run)
-    if head is not None:
-        energies = [
-            f"{component} {_energy(energy)} ({_origin(run, component)})"
-            for component, energy in run.energy_j.items()
-        ]
-        power = run.energy_j[head].times(1 / run.duration_s if run.duration_s > 0 else 0.0)
+    if run.lead is not None:
+        energies = [f"{part.component} {_energy(part.energy_j)} ({part.origin})" for part in run.parts]
+        power = run.lead.energy_j.times(1 / duration_s if duration_s > 0 else 0.0)
         told = with_doubt(power, "W") if reaches_zero(power) else scaled(power.value, "W")
-        parts.append(f"{', '.join(energies)} in {duration(run.duration_s)}, {head} {told}")
+        parts.append(f"{', '.join(energies)} in {duration(duration_s)}, {run.lead.component} {told}")
     else:
-        parts.append(f"no energy was measured in {duration(run.duration_s)}")
-    counted = headline(record)
-    component = lead(counted) if counted is not None else None
-    if counted is not None and component is not None:
-        mark = ", estimated" if _origin(counted, component) == "estimated" else ""
+        parts.append(f"no energy was measured in {duration(duration_s)}")
+    shown = facts.shown
+    if shown is not None and shown.lead is not None:
+        mark = ", estimated" if shown.lead.estimated else ""
         # A figure of other windows than the energy before it says so.
-        mark += f", in {counted.name!r}" if counted.name != RUN else ""
+        mark += f", in {shown.measurement.name!r}" if shown is not run else ""
         parts += [
-            f"{with_doubt(counted.energy_per(unit, component), f'J/{unit}')} ({component}{mark})"
-            for unit in units(counted)
+            f"{with_doubt(shown.per(unit, shown.lead), f'J/{unit}')} ({shown.lead.component}{mark})"
+            for unit in shown.units
         ]
-    left_out = missing(run.energy_j)
+    left_out = missing(run.measurement.energy_j)
     if left_out:
         parts.append(f"not measured: {', '.join(left_out)}")
-    if (ended := outcome_of(record)) is not None:
-        parts.append(f"the program {ended}")
-    if run.validity != "valid":
-        codes = dict.fromkeys(f.code for f in record.findings_on(RUN) if f.severity != "note")
+    if facts.outcome is not None:
+        parts.append(f"the program {facts.outcome}")
+    if run.measurement.validity != "valid":
+        codes = dict.fromkeys(one.code for one in facts.record.findings_on(RUN) if one.severity != "note")
         # What is invalid is not the run's energy, and would make any sum wrong in silence.
-        aside = "; leave it out of sums" if run.validity == "invalid" else ""
-        parts.append(f"{run.validity}: {', '.join(codes)}{aside}")
+        aside = "; leave it out of sums" if run.measurement.validity == "invalid" else ""
+        parts.append(f"{run.measurement.validity}: {', '.join(codes)}{aside}")
     if where:
         parts.append(where)
     return " · ".join(parts)
@@ -475,10 +485,6 @@ def outcome_of(record: Record) -> str | None:
     return {"killed": "was killed", "running": "is still running"}.get(outcome.state) or checks.ending(
         outcome
     )
-
-
-def _origin(measurement: Measurement, component: str) -> str:
-    return "estimated" if measurement.methods.get(component) == "model" else "measured"
 
 
 def _energy(energy: Estimate) -> str:

@@ -23,6 +23,8 @@ from energy_rating.judging.integration.ticks import Tick
 from energy_rating.judging.limits import limits_w, peak_w
 from energy_rating.nouns.quantities import significant
 from energy_rating.nouns.records import COMPONENTS, METHODS, RUN, Channel, Component
+from energy_rating.publishing.facts import Origin, origin_of
+from energy_rating.publishing.words import NAMES
 
 if TYPE_CHECKING:
     import pandas
@@ -238,14 +240,6 @@ COLOURS: Mapping[Component, str] = {
     "host": "#E69F00",
     "wall": "#000000",
 }
-NAMES: Mapping[Component, str] = {
-    "gpu": "GPU",
-    "cpu": "CPU",
-    "dram": "DRAM",
-    "module": "module",
-    "host": "host",
-    "wall": "wall",
-}
 INK, QUIET_INK, RULE, LANE = "#1f2328", "#57606a", "#d3d9e0", "#c9d3df"
 SHADES = ("#f1f4f8", "#e5eaf1", "#d9e0ea", "#cdd6e3")  # by how many windows of different names are open
 
@@ -255,7 +249,6 @@ LONGEST_TEXT = 300  # characters; no sheet is so wide
 MOST_PIECES = 1500  # of one line; what is too dense to be seen apart is drawn as means and ranges
 BINS = (RIGHT_PX - LEFT_PX) // 2
 
-Origin = Literal["measured", "estimated"]
 Kind = tuple[Component, Origin]
 Place = Callable[[float], float]  # from seconds or watts to pixels
 
@@ -332,7 +325,7 @@ def _lines(journal: Journal, starts_s: Sequence[float]) -> list[_PowerLine]:
             found = [(channel, _pieces(session, channel)) for channel in channels]
             most_s = max(_known_s(pieces) for _, pieces in found)
             channel, pieces = next(item for item in found if _known_s(item[1]) >= most_s / 2)
-            origin: Origin = "estimated" if channel.method == "model" else "measured"
+            origin = origin_of(channel.method)
             lines.append(_PowerLine((component, origin), number, _placed(pieces, start_s, session.last_s)))
     return lines
 

@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 
 from energy_rating.judging.evidence import gains_in_words
+from energy_rating.judging.footprint.carbon import Impact
+from energy_rating.judging.schemes import MOST_STARS
 from energy_rating.nouns.findings import NOT_MEASURED
-from energy_rating.nouns.quantities import Estimate, significant, with_doubt
-from energy_rating.nouns.records import Checked, Record, WouldBe
+from energy_rating.nouns.quantities import Estimate, scaled, significant, with_doubt
+from energy_rating.nouns.records import Checked, Conversion, Own, Record, WouldBe, Yardstick
 
-NAMES = {"gpu": "GPU", "cpu": "CPU", "dram": "memory", "module": "module", "host": "host", "wall": "wall"}
+NAMES: Mapping[str, str] = {
+    "gpu": "GPU",
+    "cpu": "CPU",
+    "dram": "memory",
+    "module": "module",
+    "host": "host",
+    "wall": "wall",
+}
+
+# What a figure holds, for who does not know the short names.
+HOLDS: Mapping[str, str] = {
+    "gpu": "graphics card (GPU) only",
+    "cpu": "processor (CPU) only",
+    "dram": "memory only",
+    "module": "the whole module, processor and memory with it",
+    "host": "the whole machine",
+    "wall": "the whole machine, at the wall plug",
+}
+NOT_CARBON = "not carbon"
+
+# What a machine has beside the component whose energy is told.
+LEAVES_OUT: Mapping[str, str] = {"gpu": "graphics card", "cpu": "processor", "dram": "memory"}
+
+SENSED: Mapping[str, str] = {
+    "counter": "by its energy counter",
+    "power": "by power readings",
+    "model": "estimated by a model",
+}
 
 EXAMPLE = "EXAMPLE: this device does not exist"
 
@@ -20,6 +50,9 @@ UNCHECKED: Mapping[Checked, str] = {
     "sha256": "not made again from its journal, which is long; its SHA-256 agrees",
     "too-long": "not checked against its journal, which is too long for that",
 }
+
+# From half the width of a 90 % interval to that of a 95 % one, of a normal distribution: all intervals that are told are 95 %.
+TO_95 = NormalDist().inv_cdf(0.975) / NormalDist().inv_cdf(0.95)
 
 NO_REASON = "the record does not say why"
 
@@ -45,8 +78,68 @@ def would_be(value: WouldBe) -> str:
     """What the stars of what is not rated would be. In digits: stars are drawn only for what is rated."""
     low, high = value.could_be
     open_ = f" (could be {low}–{high})" if low != high else ""
-    rests_on = f", {value.basis}" if value.basis != "measured" else ""
-    return f"provisional — would be {value.stars} of 5 stars{open_}{rests_on}"
+    rests_on = {"normalised": ", converted from another device", "indicative": ", on test items of its own"}
+    return f"would be {value.stars} of {MOST_STARS} stars{open_}{rests_on.get(value.basis, '')}"
+
+
+# ------------------------------------------------------------------------------------------------- what stars rest on
+
+
+def compared_with(value: Yardstick) -> str:
+    """How many models make the class, and which: ``24 models of up to 20 billion parameters``."""
+    about = value.about.removeprefix("models ") if value.about.startswith("models ") else f"({value.about})"
+    few = "only " if value.few else ""
+    return f"{few}{value.models} models {about}"
+
+
+def population(value: Yardstick) -> str:
+    """How well the class is known; what of it is provisional is that only few models were measured."""
+    return f"few models to compare with: {value.models}" if value.few else f"based on {value.models} models"
+
+
+def converted(value: Conversion) -> str:
+    """From what, to what, by what factor, and whether that was measured or assumed."""
+    how = "assumed" if value.assumed else "measured"
+    return f"converted from {value.origin} to {value.target} by × {significant(value.factor, 3)} ({how}: {value.why})"
+
+
+_OWN: Mapping[Own, str] = {"items": "own test items", "options": "options of the engine's own"}
+
+
+def measured_on(own: Sequence[Own]) -> str:
+    """Why nobody else can compare with a figure: ``measured on own test items, which nobody else can compare with``."""
+    if "example" in own:
+        return "measured on a device that does not exist"
+    told = " and ".join(_OWN[one] for one in own if one in _OWN) or _OWN["items"]
+    return f"measured on {told}, which nobody else can compare with"
+
+
+def against_typical(index: Estimate, yardstick: Yardstick | None) -> str:
+    """``32 % less energy than the typical model of its kind``; without a class to name, than the reference."""
+    kind = "run" if yardstick is not None and yardstick.unit == "flop" else "model"
+    whose = "the reference" if yardstick is None else f"the typical {kind} of its kind"
+    told = change(index.value)
+    if told == "the same energy":
+        return f"as much energy as {whose}"
+    return f"{told} {'of' if 'times' in told else 'than'} {whose}"
+
+
+def typical(yardstick: Yardstick) -> str:
+    """``30 J per request``."""
+    return f"{scaled(yardstick.typical_j, 'J', 2)} per {yardstick.unit}"
+
+
+def change_between(low: float, high: float) -> str:
+    """An interval of the index as a change of the energy: ``27 to 38 % less``, ``12 % less to 3 % more``."""
+    ends = [round(100 * (end - 1)) for end in (high, max(low, 0.0))]
+    if high >= 10:
+        return f"{significant(max(low, 0.0), 3)} to {significant(high, 3)} times the energy"
+    more, less = (f"{abs(end)} % {'more' if end > 0 else 'less'}" for end in ends)
+    if all(end <= 0 for end in ends):
+        return f"{abs(ends[0])} to {abs(ends[1])} % less"
+    if all(end >= 0 for end in ends):
+        return f"{ends[1]} to {ends[0]} % more"
+    return f"{less} to {more}"
 
 
 def grams(carbon_g: Estimate) -> str:
@@ -54,6 +147,13 @@ def grams(carbon_g: Estimate) -> str:
     if carbon_g.value >= TONNES_FROM_G:
         return with_doubt(carbon_g.times(1 / GRAMS_PER_TONNE), "t")
     return with_doubt(carbon_g, "g")
+
+
+def whose_doubt(impact: Impact) -> str:
+    """Whose the ± of an amount of carbon is: the energy's alone."""
+    half, value = impact.energy_j.half_width(), impact.energy_j.value
+    share = f"± {significant(100 * half / value, 2)} %" if value and half else "±"
+    return f"{share} is the energy's alone: how far off the factor is, is not known and not in it"
 
 
 def unchecked(record: Record) -> str:

@@ -652,7 +652,7 @@ def test_the_command_shows_what_was_measured_first(run_cli: Any, tmp_path: Path)
     assert first.startswith("measured       2.000 ± 0.039 J per token")
     assert second.startswith("normalised     to nvidia-h100-sxm-80gb: 3.02 J per token")
     text = " ".join(" ".join(rest).split())
-    assert "tier 1 · factor 1.51 · ×/÷ 1.40" in text
+    assert "tier 1 · factor 1.51 · 95 % within ×/÷ 1.49 for the hardware" in text
     assert f"profiles {A100.key}@{version(A100)}, {H100.key}@{version(H100)}" in text
     assert all(len(line) <= 80 for line in out.splitlines())
 

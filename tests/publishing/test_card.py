@@ -19,6 +19,7 @@ from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import (
     Channel,
+    Conversion,
     Device,
     Environment,
     Finding,
@@ -30,6 +31,7 @@ from energy_rating.nouns.records import (
     Rating,
     Record,
     Task,
+    Yardstick,
 )
 from energy_rating.publishing import card, label, strangers
 from energy_rating.publishing.card import metadata, remove_card, section, update_card
@@ -98,6 +100,14 @@ def rating(**changes: object) -> Rating:
         "scheme": "2026.1",
         "class_": "A",
         "protocol": "aes-2025-02",
+        "component": "gpu",
+        "yardstick": Yardstick(
+            typical_j=24.0,
+            unit="request",
+            models=24,
+            few=False,
+            about="models of up to 20 billion parameters",
+        ),
     }
     return Rating(**(fields | changes))
 
@@ -116,19 +126,34 @@ def rows(text: str) -> dict[str, str]:
     return found
 
 
+def alt_of(text: str) -> str:
+    """The words that stand in for the picture."""
+    found = re.search(r'<img src="[^"]*" width="300" alt="([^"]*)">', text)
+    assert found
+    return html.unescape(found[1])
+
+
 # --------------------------------------------------------------------------------------------------------- the section
 
 
 def test_the_section_tells_what_a_reader_needs():
     text = section([(record(), rating())], label="label.svg")
     assert text.startswith(
-        "## Energy rating\n\n![Energy rating of org/name: 4 of 5 stars (could be 3–4), provisional; 15.1 ± 1.2 J per request on "
+        '## Energy rating\n\n<img src="label.svg" width="300" alt="Energy rating of org/name: 4 of 5 stars (could be 3–4); '
+        "15.1 ± 1.2 J per request, graphics card (GPU) only, not carbon; on "
     )
     told = rows(text)
     assert told["Model"] == "org/name, revision 0123abcd, 134,515,008 parameters, q4_1"
-    assert told["Rating"].startswith("★★★★ 4 of 5 stars, could be 3–4; index 0.620 ± 0.053")
-    assert told["Rating"].endswith("provisional")
-    assert told["Scheme"].startswith("2026.1, class A, protocol aes-2025-02, rated: 15.1 ± 1.2 J per request")
+    assert told["Rating"] == (
+        "**4 of 5 stars**, could be 3–4: 38 % less energy than the typical model of its kind (95 % interval: 33 to 43 % less)"
+    )
+    assert "★" not in text  # a screen reader reads each of them out
+    assert told["Rated under"] == "scheme 2026.1, class A, protocol aes-2025-02"
+    assert told["Rated figure"].startswith("15.1 ± 1.2 J per request; index 0.620 ± 0.053")
+    assert told["Compared with"] == (
+        "24 models of up to 20 billion parameters; the typical one needs 24 J per request"
+    )
+    assert told["Energy of"] == "graphics card (GPU) only; electricity, not carbon"
     assert told["Energy per request, GPU"] == "15.1 ± 1.2 J; 4.20 ± 0.33 Wh per 1,000 requests"
     assert told["Energy per token, GPU"] == "1.51 ± 0.12 J; 0.420 ± 0.033 Wh per 1,000 tokens"
     assert told["Hardware"] == "2 × NVIDIA H100 80GB HBM3 (power limit 700 W), 1 × AMD EPYC 9654"
@@ -139,7 +164,7 @@ def test_the_section_tells_what_a_reader_needs():
     assert told["Quality, accuracy"] == "0.62 (source: lm-eval 0.4)"
     assert told["Date"] == "2026-11-21T09:14:03Z"
     assert told["Run"] == "20261121T091403Z-6f1c, energy-rating 0.1.0"
-    assert "`energy-rating summarise journal.jsonl`" in text
+    assert "`energy-rating verify FOLDER --card README.md`" in text
     assert "ab" * 32 in text
 
 
@@ -153,7 +178,10 @@ def test_what_was_estimated_never_looks_measured():
         energy_j={"cpu": CPU}, energy_by_channel_j={"cpu.model": CPU}, methods={}, coverage={"cpu": 1.0}
     )
     text = section([(record(measurements=(only,)), None)], label="label.svg")
-    assert "estimated 1.5 ± 1.5 J per request (CPU only) on 1 × AMD EPYC 9654" in text.split("](")[0]
+    assert (
+        "estimated 1.5 ± 1.5 J per request, processor (CPU) only, not carbon; on 1 × AMD EPYC 9654"
+        in alt_of(text)
+    )
     assert rows(text)["Measured"] == "nothing"
     assert rows(text)["Not measured"].startswith("GPU (the record does not say why); memory (energy_uj may")
 
@@ -161,18 +189,31 @@ def test_what_was_estimated_never_looks_measured():
 def test_without_a_rating_every_reason_is_told():
     told = rows(section([(record(), None)], label=None))
     assert told["Rating"] == "**not rated**: no rating was made"
-    assert "Scheme" not in told
+    assert "Rated under" not in told
     refused = rating(stars=None, could_be=None, index=None, reasons=("a GPU was shared", "no quality"))
     text = section([(record(), refused)], label="x.svg")
-    assert rows(text)["Rating"] == "**not rated**: a GPU was shared; no quality"
-    assert "rated:" not in rows(text)["Scheme"]
-    assert "org/name: not rated, provisional; 15.1 ± 1.2 J per request" in text.split("](")[0]
+    assert rows(text)["Rating"] == "**not rated**: (1) a GPU was shared (2) no quality"
+    assert "Rated figure" not in rows(text)
+    assert "org/name: not rated; 15.1 ± 1.2 J per request" in alt_of(text)
 
 
 def test_a_normalised_rating_says_so():
-    told = rows(section([(record(), rating(basis="normalised"))], label=None))
-    assert "**normalised**" in told["Rating"]
-    assert "(normalised)" in told["Scheme"]
+    from_a100 = Conversion(
+        origin="nvidia-a100-sxm-80gb",
+        target="nvidia-h100-sxm-80gb",
+        factor=1.0,
+        interval=1.25,
+        assumed=True,
+        why="no data; both HBM, Ampere or later",
+    )
+    told = rows(section([(record(), rating(basis="normalised", conversion=from_a100))], label=None))
+    assert told["**Converted**"] == (
+        "converted from nvidia-a100-sxm-80gb to nvidia-h100-sxm-80gb by × 1.00 (assumed: no data; both HBM, Ampere or later); "
+        "true to within ×/÷ 1.30 with 95 % confidence"
+    )
+    assert "90 %" not in section(
+        [(record(), rating(basis="normalised", conversion=from_a100))], label="x.svg"
+    )
 
 
 def test_a_training_run_tells_its_total_and_duration_and_emissions_only_when_given():
@@ -222,9 +263,7 @@ def test_an_interval_through_zero_is_told_by_its_upper_end():
         energy_j={"gpu": GPU, "cpu": wide}, energy_by_channel_j={"gpu0.energy": GPU, "cpu.model": wide}
     )
     told = rows(section([(record(measurements=(run,)), None)], label=None))
-    assert told["Energy per request, CPU"].startswith(
-        "**estimated** ≈ below 3.3 J; **estimated** ≈ below 0.91 Wh per"
-    )
+    assert told["Energy per request, CPU"].startswith("**estimated** below 3.3 J; below 0.91 Wh per")
 
 
 def test_without_a_gpu_what_did_the_work_stands_first_and_not_the_memory():
@@ -235,7 +274,9 @@ def test_without_a_gpu_what_did_the_work_stands_first_and_not_the_memory():
         methods={"cpu": "model", "dram": "model"},
     )
     assert "≈" not in label.alt(record(measurements=(run,)), None)
-    assert "estimated 1.5 ± 1.5 J per request (CPU only)" in label.alt(record(measurements=(run,)), None)
+    assert "estimated 1.5 ± 1.5 J per request, processor (CPU) only" in label.alt(
+        record(measurements=(run,)), None
+    )
 
 
 def test_an_invalid_record_says_that_it_is():
@@ -270,7 +311,7 @@ def test_our_words_claim_no_more_than_they_may():
     assert "certif" not in lower
     assert "energy star" not in lower
     assert "frugal" not in lower
-    assert not re.search(r"\de[+-]?\d", everything.split("Recompute")[0])
+    assert not re.search(r"\de[+-]?\d", everything.split("SHA-256")[0])
 
 
 @pytest.mark.parametrize("label", ["", "javascript:alert(1)", "data:image/svg+xml,x", "file:///etc/passwd"])
@@ -281,7 +322,7 @@ def test_a_label_that_is_no_path_is_refused(label):
 
 def test_a_label_with_odd_characters_stays_one_link():
     text = section([(record(), None)], label='my (new) "label"\n|x].svg')
-    assert "](my%20%28new%29%20%22label%22%0A%7Cx%5D.svg)" in text
+    assert '<img src="my%20%28new%29%20%22label%22%0A%7Cx%5D.svg" width="300" alt="' in text
 
 
 def test_no_record_is_refused():
@@ -342,12 +383,16 @@ def check_harmless(text: str) -> None:
     assert not re.search(
         "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u200b\u202a-\u202e\u2066-\u2069\ufeff]", mine
     )
-    # No HTML but our <code>, and no code spans, links, pictures but ours.
-    inner = mine.split("\n", 1)[1].rsplit("\n", 2)[0]
-    assert set(re.findall(r"<[^>]*>", inner)) <= {"<code>", "</code>"}
-    assert len(re.findall("`", inner)) == 4
-    assert len(re.findall(r"[\[\]]", inner)) == 2
-    assert "://" not in inner
+    # No HTML but our <code>, one picture and one comment; and no code spans and links but ours.
+    inner, _, comment = mine.split("\n", 1)[1].rsplit("\n", 2)[0].partition("<!--")
+    (picture,) = re.findall(r"<img [^>]*>", inner)
+    assert re.fullmatch(r'<img src="l\.svg" width="300" alt="[^"]*">', picture)
+    assert set(re.findall(r"<[^>]*>", inner)) <= {"<code>", "</code>", picture}
+    assert len(re.findall("`", inner)) == 6
+    assert not re.findall(r"[\[\]]", inner)
+    assert re.fullmatch(r" energy-rating:data \{[^<>`|*$\n]*\} -->\n?", comment)
+    assert "--" not in comment.removesuffix("\n").removesuffix("-->")
+    assert "://" not in mine
     assert max(map(len, mine.splitlines())) < 8_000
     assert update_card(put, [value, value], ratings=[judged, refused], label="l.svg") == put
     assert remove_card(put) == readme
@@ -381,8 +426,7 @@ def test_visible_text_is_read_as_it_was_written(text):
 
 def test_the_picture_is_described_as_the_label_describes_itself():
     text = section([(record(), rating())], label="label.svg")
-    alt = text.partition("![")[2].partition("](")[0]
-    assert html.unescape(alt) == label.alt(record(), rating())
+    assert alt_of(text) == label.alt(record(), rating())
 
 
 def test_a_model_that_the_hub_would_not_name_so_is_shown_as_code():
@@ -429,7 +473,8 @@ def test_an_impact_is_told_with_its_doubt_its_factor_and_what_is_in_it():
     impact = replace(impact, carbon_g=impact.energy_j.times(56.04 / 3.6e6))
     put = update_card("# Hi\n", [GPU_ONLY], impact=impact)
     assert rows(put)["Emissions of the training"] == (
-        "1.61 ± 0.13 g CO2e (GPU only; France, 56 g/kWh, mean of 2023; not in it: CPU, memory, cooling)"
+        "1.61 ± 0.13 g CO2e (GPU only; France, 56 g/kWh, mean of 2023; not in it: CPU, memory, cooling; "
+        "± 7.9 % is the energy's alone: how far off the factor is, is not known and not in it)"
     )
     found = HUB.match(put)
     assert found
@@ -451,7 +496,8 @@ def test_an_impact_that_was_partly_estimated_or_seen_or_is_degraded_says_so():
     told = rows(put)["Emissions of the training"]
     assert told.startswith("**estimated** ≈ ")
     assert "(GPU, CPU, **estimated**; France" in told
-    assert "not in it: memory, cooling; GPU: 95 % of the time seen; **degraded**)" in told
+    assert "not in it: memory, cooling; ± 11 % is the energy's alone: " in told
+    assert told.endswith("; GPU: 95 % of the time seen; **degraded**)")
     assert "gpu measured, cpu estimated, dram not measured, degraded" in put
 
 

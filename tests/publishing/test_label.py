@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import re
 import unicodedata
@@ -21,6 +22,7 @@ from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import (
     Channel,
+    Conversion,
     Device,
     Environment,
     Load,
@@ -32,10 +34,12 @@ from energy_rating.nouns.records import (
     Record,
     Task,
     WouldBe,
+    Yardstick,
 )
 from energy_rating.publishing import label, words
 from energy_rating.publishing.label import drawing, sheet
-from energy_rating.publishing.label.picture import png
+from energy_rating.publishing.label.picture import png, texts
+from energy_rating.publishing.links import Links
 
 SVG = "{http://www.w3.org/2000/svg}"
 ENERGY = Estimate(value=90_000.0, random=400.0, systematic=3600.0)  # of 5,000 requests
@@ -87,6 +91,19 @@ def a_record(**changes: Any) -> Record:
     return Record(**(plain | changes))
 
 
+YARDSTICK = Yardstick(
+    typical_j=30.0, unit="request", models=24, few=False, about="models of up to 20 billion parameters"
+)
+FROM_A100 = Conversion(
+    origin="nvidia-a100-sxm-80gb",
+    target="nvidia-h100-sxm-80gb",
+    factor=1.0,
+    interval=1.25,
+    assumed=True,
+    why="no data; both HBM, Ampere or later",
+)
+
+
 def a_rating(**changes: Any) -> Rating:
     energy = ENERGY.times(1 / 5000)
     plain: dict[str, Any] = {
@@ -100,6 +117,8 @@ def a_rating(**changes: Any) -> Rating:
         "scheme": "2026.0-draft",
         "class_": "A",
         "protocol": "aes-2025-02",
+        "component": "gpu",
+        "yardstick": YARDSTICK,
     }
     return Rating(**(plain | changes))
 
@@ -125,7 +144,7 @@ CASES: dict[str, tuple[Record, Rating]] = {
     "estimated": (estimated(), a_rating()),
     "normalised": (
         a_record(),
-        a_rating(basis="normalised", energy_per_unit_j=Estimate(value=14.2, random=1)),
+        a_rating(basis="normalised", energy_per_unit_j=Estimate(value=14.2, random=1), conversion=FROM_A100),
     ),
     "example": (an_example(), a_rating(basis="indicative")),
     "bare": (
@@ -201,26 +220,70 @@ def test_a_label_says_what_it_rests_on() -> None:
         "org/name",
         "revision 9c1b22aa77e0",
         "text-generation, per request",
-        "provisional",
         "scheme 2026.0-draft",
-        "0.60 of the reference: 40 % less energy",
-        "95 % interval 0.55 to 0.65",
+        "40 % less energy than the typical model of its kind",
+        "which needs 30 J per request; 95 % interval: 35 to 45 % less",
         "Energy per request MEASURED 18.0 ± 1.4 J 95 % interval",
         "5.00 ± 0.39 Wh per 1,000 requests",
         "1.80 ± 0.14 J per token",
         "accuracy 0.62 (MMLU)",
-        "GPU only, by energy counter; not in it: CPU (estimated), RAM, cooling (PUE)",
+        "Measured graphics card (GPU) only, by its energy counter",
+        "Left out processor (an estimate is in the card), memory, cooling (PUE), making the hardware",
         "1 × NVIDIA H100 80GB HBM3, power limit 700 W",
         "transformers 5.0.0, torch 2.9.1, driver 560.35.03",
-        "float16, batch 1, concurrency 1, 1,000 items, at most 10 new tokens",
-        "aes-2025-02, class A",
-        "2026.0-draft, provisional, measured",
+        "one request at a time, 1,000 items, answers of at most 10 tokens, weights in float16",
+        "with 24 models of up to 20 billion parameters",
+        "aes-2025-02, scheme 2026.0-draft, class A",
         "2026-11-21, self-declared",
-        "3f2a9c1b22aa (SHA-256)",
+        "Journal address not given; SHA-256 3f2a9c1b22aa…",
+        "what they mean: docs/what-the-stars-mean.md of energy-rating",
+        "Check energy-rating verify FOLDER",
+        "says nothing of carbon",
         "not a government or certification label",
     ):
         assert part in text
     assert "input_token" not in text
+
+
+def test_an_address_that_was_given_stands_on_the_label_and_no_other_does() -> None:
+    links = Links(journal="https://example.org/run/journal.jsonl.gz", meaning="https://example.org/stars")
+    text = " ".join(e.text or "" for e in ET.fromstring(label.svg(*CASES["rated"], links)).iter(f"{SVG}text"))
+    assert "https://example.org/run/journal.jsonl.gz" in text.replace(" ", "")
+    assert "what they mean: https://example.org/stars" in text
+    for wrong in ("ftp://a/b", "example.org", "https://a b", "https://me@example.org/", "javascript:x"):
+        with pytest.raises(BadInput, match="must begin with https://"):
+            Links(journal=wrong)
+
+
+def test_what_few_models_make_says_so_and_what_many_make_does_not() -> None:
+    few = replace(YARDSTICK, models=7, few=True)
+    assert "few models to compare with: 7" in shown(a_record(), a_rating(yardstick=few))
+    assert "few models" not in shown(*CASES["rated"])
+    assert "provisional" not in shown(*CASES["rated"]) + shown(a_record(), a_rating(yardstick=few))
+
+
+def test_one_reason_for_many_devices_stands_once() -> None:
+    gpus = tuple(
+        Channel(id=f"gpu{n}.energy", component="gpu", device=f"GPU-{n}", method="counter", accuracy=0.04)
+        for n in range(200)
+    )
+    reasons = tuple(f"{one.id} gave about 54 samples; at least 60 are asked for" for one in gpus)
+    text = shown(a_record(channels=gpus), not_rated(*reasons, "there are 2 repeats"))
+    assert "gpu0.energy gave about 54 samples; at least 60 are asked for (and the same of 199 others)" in text
+    assert "there are 2 repeats" in text
+    assert "more in the card" not in text
+
+
+def test_a_training_shows_its_energy_in_all() -> None:
+    run = replace(a_record().measurements[0], name="run", work={"token": 5_000_000})
+    record = a_record(stage="fine-tuning", measurements=(run,))
+    per_flop = Estimate(value=2.2e-12, random=1e-14, systematic=9e-14)
+    rating = a_rating(energy_per_unit_j=per_flop, unit="flop")
+    text = shown(record, rating)
+    assert "Energy of the whole training MEASURED 25.0 ± 2.0 Wh 95 % interval" in text
+    assert "rated: 2.20 ± 0.18 pJ per floating-point operation" in text
+    assert "25.0 ± 2.0 Wh in all, graphics card (GPU) only, not carbon" in label.alt(record, rating)
+    assert "pWh" not in text
 
 
 def test_who_cannot_see_it_is_told_the_same() -> None:
@@ -232,7 +295,12 @@ def test_who_cannot_see_it_is_told_the_same() -> None:
     assert named["t"].text == "Energy rating of org/name"
     assert named["d"].tag == f"{SVG}desc"
     told = named["d"].text or ""
-    for part in ("4 of 5 stars (could be 3–4), provisional", "18.0 ± 1.4 J per request", "GPU only", "H100"):
+    for part in (
+        "4 of 5 stars (could be 3–4)",
+        "18.0 ± 1.4 J per request",
+        "graphics card (GPU) only",
+        "H100",
+    ):
         assert part in told
     reasons = root(*CASES["not rated"]).findtext(f"{SVG}desc") or ""
     assert all(reason in reasons for reason in REASONS)
@@ -259,8 +327,8 @@ def test_measured_normalised_and_estimated_never_look_alike() -> None:
     for name in ("rated", "normalised", "estimated"):
         tree = root(*CASES[name])
         words = " ".join(element.text or "" for element in tree.iter(f"{SVG}text"))
-        word = "MEASURED" if name == "rated" else name.upper()
-        assert [mark for mark in ("MEASURED", "NORMALISED", "ESTIMATED") if mark in words] == [word]
+        word = {"rated": "MEASURED", "normalised": "CONVERTED"}.get(name, name.upper())
+        assert [mark for mark in ("MEASURED", "CONVERTED", "ESTIMATED") if mark in words] == [word]
         fills = {path.get("fill") for path in tree.iter(f"{SVG}path") if path.get("class") == "star filled"}
         assert fills == ({sheet.BLUE} if name == "rated" else {sheet.PAPER})
     assert "stroke-dasharray" in label.svg(*CASES["estimated"])
@@ -284,8 +352,12 @@ def test_what_was_measured_is_the_headline_and_what_it_was_normalised_to_stands_
     tree = root(*CASES["normalised"])
     large = max(tree.iter(f"{SVG}text"), key=lambda element: float(element.get("font-size", "0")))
     assert large.text == "18.0"
-    assert "14.2 ± 2.0 J per request normalised to the reference" in shown(*CASES["normalised"])
-    assert "18.0 ± 1.4 J per request as measured, 14.2 ± 2.0 J normalised" in label.alt(*CASES["normalised"])
+    assert "14.2 ± 2.0 J per request, converted: what is rated" in shown(*CASES["normalised"])
+    alt = label.alt(*CASES["normalised"])
+    assert "18.0 ± 1.4 J per request as measured, 14.2 ± 2.0 J converted to the reference device" in alt
+    by = "converted from nvidia-a100-sxm-80gb to nvidia-h100-sxm-80gb by × 1.00 (assumed: no data; both HBM, Ampere or later)"
+    assert by in alt
+    assert by in shown(*CASES["normalised"])
 
 
 def test_what_would_be_is_never_drawn_as_stars() -> None:
@@ -293,11 +365,11 @@ def test_what_would_be_is_never_drawn_as_stars() -> None:
     case = a_record(), not_rated("59.9 s were measured; at least 60 s are asked for", would_be=would_be)
     text = shown(*case)
     assert "NOT RATED" in text
-    assert "provisional — would be 3 of 5 stars (could be 2–3)" in text
+    assert "would be 3 of 5 stars (could be 2–3)" in text
     assert "this is no rating" in text
     assert "★" not in label.svg(*case)
     assert not [p for p in root(*case).iter(f"{SVG}path") if "star" in (p.get("class") or "")]
-    assert "not rated (provisional — would be 3 of 5 stars" in label.alt(*case)
+    assert "not rated (would be 3 of 5 stars" in label.alt(*case)
 
 
 def test_an_example_says_so_across_the_label() -> None:
@@ -311,8 +383,8 @@ def test_an_example_says_so_across_the_label() -> None:
 
 def test_the_alternative_text_is_one_sentence() -> None:
     assert label.alt(*CASES["in doubt"]) == (
-        "Energy rating of org/name: 4 of 5 stars (could be 3–4), provisional; 18.0 ± 1.4 J per request on "
-        "1 × NVIDIA H100 80GB HBM3, scheme 2026.0-draft, measured 2026-11-21"
+        "Energy rating of org/name: 4 of 5 stars (could be 3–4); 18.0 ± 1.4 J per request, graphics card (GPU) only, "
+        "not carbon; on 1 × NVIDIA H100 80GB HBM3, scheme 2026.0-draft, measured 2026-11-21"
     )
     assert "not rated" in label.alt(*CASES["not rated"])
     assert "no energy was measured" in label.alt(*CASES["bare"])
@@ -330,7 +402,7 @@ def test_a_component_that_was_not_the_gpu_is_named() -> None:
         record.measurements[0], energy_j={"cpu": ENERGY}, energy_by_channel_j={"cpu.model": ENERGY}
     )
     text = shown(replace(record, measurements=(only_cpu,)), not_rated("no", energy_per_unit_j=None))
-    assert "CPU only, estimated by a model; not in it: GPU" in text
+    assert "Estimated processor (CPU) only, estimated by a model Left out graphics card, memory" in text
     assert "1 × a CPU" in text
 
 
@@ -346,9 +418,10 @@ def test_an_interval_through_zero_is_told_by_its_upper_end() -> None:
         record.measurements[0], energy_j={"cpu": wide}, energy_by_channel_j={"cpu.model": wide}
     )
     text = shown(replace(record, measurements=(only_cpu,)), not_rated("no", energy_per_unit_j=None))
-    assert "≈ below 9.9 J upper end of the 95 % interval" in text
-    assert "≈ below 2.8 Wh per 1,000 requests" in text
+    assert "below 9.9 J upper end of the 95 % interval" in text
+    assert "below 2.8 Wh per 1,000 requests" in text
     assert "±" not in text
+    assert "≈" not in text  # below is enough
 
 
 def test_the_label_shows_what_the_card_and_the_one_line_show() -> None:
@@ -364,11 +437,11 @@ def test_the_label_shows_what_the_card_and_the_one_line_show() -> None:
 @pytest.mark.parametrize(
     ("index", "words"),
     [
-        (0.6, "0.60 of the reference: 40 % less energy"),
-        (1.8, "1.80 of the reference: 80 % more energy"),
-        (1.001, "1.00 of the reference: the same energy"),
-        (0.0012, "0.0012 of the reference: over 99 % less energy"),
-        (23.4, "23.4 times the reference energy"),
+        (0.6, "40 % less energy than the typical model of its kind"),
+        (1.8, "80 % more energy than the typical model of its kind"),
+        (1.001, "as much energy as the typical model of its kind"),
+        (0.0012, "over 99 % less energy than the typical model of its kind"),
+        (23.4, "23.4 times the energy of the typical model of its kind"),
     ],
 )
 def test_an_index_is_told_in_words(index: float, words: str) -> None:
@@ -455,7 +528,7 @@ def test_strangers_names_can_do_nothing_to_a_label(model: str, device: str, othe
         text = label.svg(record, made)
         tree = ET.fromstring(text.encode())
         tags = {element.tag.removeprefix(SVG) for element in tree.iter()}
-        assert tags <= {"svg", "title", "desc", "rect", "path", "text"}
+        assert tags <= {"svg", "title", "desc", "metadata", "rect", "path", "text"}
         attributes = {name for element in tree.iter() for name in element.attrib}
         assert not any(name.startswith("on") or "href" in name for name in attributes)
         assert len(text) < 40_000
@@ -513,6 +586,22 @@ def test_the_same_values_give_the_same_bytes(name: str) -> None:
     record, rating = CASES[name]
     assert label.svg(record, rating) == label.svg(record, rating)
     assert png(record, rating) == png(record, rating)
+
+
+@pytest.mark.parametrize("name", ["rated", "not rated", "example"])
+def test_a_png_that_is_passed_on_keeps_its_words(name: str) -> None:
+    tree = root(*CASES[name])
+    told = texts(png(*CASES[name]))
+    assert told == {
+        "Description": tree.findtext(f"{SVG}desc"),
+        "energy-rating": tree.findtext(f"{SVG}metadata"),
+    }
+
+
+def test_a_label_says_to_programs_by_what_it_was_made() -> None:
+    entry = json.loads(root(*CASES["rated"]).findtext(f"{SVG}metadata") or "")
+    assert entry["schema"] == "energy-rating/label/1"
+    assert (entry["scheme"], entry["stars"], entry["run"]) == ("2026.0-draft", 4, "20261121T091403Z-6f1c")
 
 
 @pytest.mark.parametrize("width_px", [400, 800])

@@ -127,6 +127,7 @@ def benchmark(
     from energy_rating.judging.quality import parse_quality, read_results
     from energy_rating.judging.rating import judge
     from energy_rating.judging.schemes import load_scheme
+    from energy_rating.publishing.facts import facts_of
     from energy_rating.publishing.folder import publish
     from energy_rating.publishing.terminal import ratings, records
 
@@ -187,7 +188,7 @@ def benchmark(
     else:
         say(records.record(record))
         say("")
-        say(ratings.judgement(judged))
+        say(ratings.judgement(judged, facts_of(record, judged)))
         if impact is not None:
             say("")
             say(records.impact(impact))

@@ -39,6 +39,7 @@ def rate(
     """
     from energy_rating.judging import rating, schemes
     from energy_rating.judging.evidence import load
+    from energy_rating.publishing.facts import facts_of
     from energy_rating.publishing.terminal import ratings
 
     read = load(record)
@@ -53,7 +54,7 @@ def rate(
     for number, item in enumerate(found):
         if number:
             say("")
-        say(ratings.judgement(item))
+        say(ratings.judgement(item, facts_of(read, item)))
         if explain:
             say("")
             say(ratings.explanation(item))

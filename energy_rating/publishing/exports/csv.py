@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from energy_rating.nouns.quantities import JOULES_PER_KWH
-from energy_rating.nouns.records import COMPONENTS, Component, Measurement, Record
+from energy_rating.nouns.records import COMPONENTS, Component, Record
+from energy_rating.publishing.facts import Facts, Row, facts_of
 
 # codecarbon 3.3.2, codecarbon/output_methods/emissions_data.py, the fields of EmissionsData.
 CODECARBON = (
@@ -41,7 +42,9 @@ def export(record: Record) -> str:
 
     ``energy_consumed`` is the sum of those of gpu, cpu and dram that were measured or estimated; the power of a component is its
     energy over the time that its sensors saw. ``timestamp`` is the start of the run, UTC, written as CodeCarbon does. Units of
-    work are columns ``work_UNIT``. ``checked`` is how far the record was held against its journal. A text that a spreadsheet would take for a formula is led by an apostrophe.
+    work are columns ``work_UNIT``. ``checked`` is how far the record was held against its journal. The columns ``headline_…`` have
+    their cells in one row, that of the measurement that stands for the run: whose energy, whether measured or estimated, joules per
+    what. A text that a spreadsheet would take for a formula is led by an apostrophe.
     """
     units = tuple(dict.fromkeys(unit for measurement in record.measurements for unit in measurement.work))
     columns = (
@@ -51,12 +54,14 @@ def export(record: Record) -> str:
         "validity",
         "findings",
         "checked",
+        *_HEADLINE,
     )
+    facts = facts_of(record)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(defused(column) for column in columns)
-    for measurement in record.measurements:
-        cells = {**_codecarbon_cells(record, measurement), **_our_cells(record, measurement)}
+    for row in facts.rows:
+        cells = {**_codecarbon_cells(facts, row), **_our_cells(facts, row), **_headline_cells(facts, row)}
         writer.writerow([cells.get(column, "") for column in columns])
     return file.getvalue()
 
@@ -68,7 +73,24 @@ def _our_columns() -> Iterator[str]:
             yield f"{component}_{figure}"
 
 
-def _codecarbon_cells(record: Record, measurement: Measurement) -> dict[str, Cell]:
+_HEADLINE = ("headline_component", "headline_origin", "headline_unit", "headline_energy_j")
+
+
+def _headline_cells(facts: Facts, row: Row) -> dict[str, Cell]:
+    figure = facts.figure
+    if figure is None or figure.window != row.measurement.name:
+        return {}
+    cells: tuple[Cell, ...] = (
+        figure.component,
+        figure.origin,
+        defused(figure.unit or ""),
+        figure.energy_j.value,
+    )
+    return dict(zip(_HEADLINE, cells, strict=True))
+
+
+def _codecarbon_cells(facts: Facts, row: Row) -> dict[str, Cell]:
+    record, measurement = facts.record, row.measurement
     names = {device.id: device.name for device in record.environment.devices}
     cells: dict[str, Cell] = {
         "timestamp": defused(_timestamp(record.created)),
@@ -90,42 +112,35 @@ def _codecarbon_cells(record: Record, measurement: Measurement) -> dict[str, Cel
             cells[f"{theirs}_power"] = energy.value / seen_s
     if energies:
         cells["energy_consumed"] = sum(energies) / JOULES_PER_KWH
-    gpus = _devices(record, "gpu")
+    gpus = facts.devices_of("gpu")
     if gpus:
         cells["gpu_count"] = len(gpus)
     # As CodeCarbon writes them: "8 x NVIDIA H100 80GB HBM3".
     models = Counter(names[gpu] for gpu in gpus if gpu in names)
     cells["gpu_model"] = defused(", ".join(f"{count} x {name}" for name, count in models.items()))
-    models = Counter(names[cpu] for cpu in _devices(record, "cpu") if cpu in names)
+    models = Counter(names[cpu] for cpu in facts.devices_of("cpu") if cpu in names)
     cells["cpu_model"] = defused(", ".join(models))
     return cells
 
 
-def _devices(record: Record, component: Component) -> tuple[str, ...]:
-    return tuple(
-        dict.fromkeys(channel.device for channel in record.channels if channel.component == component)
-    )
-
-
-def _our_cells(record: Record, measurement: Measurement) -> dict[str, Cell]:
+def _our_cells(facts: Facts, row: Row) -> dict[str, Cell]:
+    record, measurement = facts.record, row.measurement
     cells: dict[str, Cell] = {
         "measurement": defused(measurement.name),
         "stage": record.stage,
         "n": measurement.n,
         "start_s": measurement.start_s,
         "validity": measurement.validity,
-        "findings": defused(
-            " ".join(dict.fromkeys(finding.code for finding in record.findings_on(measurement.name)))
-        ),
+        "findings": defused(" ".join(row.codes)),
         "checked": record.checked or "",
     }
     for component in COMPONENTS:
-        energy = measurement.energy_j.get(component)
-        if energy is not None:
-            cells[f"{component}_energy_j"] = energy.value
-            cells[f"{component}_random_j"] = energy.random
-            cells[f"{component}_systematic_j"] = energy.systematic
-            cells[f"{component}_method"] = measurement.methods.get(component, "")
+        part = row.part(component)
+        if part is not None:
+            cells[f"{component}_energy_j"] = part.energy_j.value
+            cells[f"{component}_random_j"] = part.energy_j.random
+            cells[f"{component}_systematic_j"] = part.energy_j.systematic
+            cells[f"{component}_method"] = part.method or ""
         if component in measurement.coverage:
             cells[f"{component}_coverage"] = measurement.coverage[component]
     for unit, amount in measurement.work.items():

@@ -7,7 +7,7 @@ from energy_rating.nouns.quantities import NEXT_TO_NO_DOUBT, Estimate, reaches_z
 from energy_rating.nouns.records import MEASURED, RUN, Rating, WouldBe
 from energy_rating.publishing.first_release import words
 from energy_rating.publishing.first_release.said import (
-    Facts,
+    FirstFacts,
     Origin,
     in_words,
     interval_in_words,
@@ -39,7 +39,7 @@ MOST_REASONS = 3
 # ---------------------------------------------------------------------------------------------------------- drawing
 
 
-def draw(facts: Facts) -> str:
+def draw(facts: FirstFacts) -> str:
     sheet = Sheet()
     _draw_head(sheet, facts)
     _draw_name(sheet, facts)
@@ -60,7 +60,7 @@ def draw(facts: Facts) -> str:
     )
 
 
-def _draw_head(sheet: Sheet, facts: Facts) -> None:
+def _draw_head(sheet: Sheet, facts: FirstFacts) -> None:
     sheet.shape(f"M0.75 64V12.75a12 12 0 0 1 12-12H{WIDTH_PX - 12.75}a12 12 0 0 1 12 12V64Z", fill=BLUE)
     right = WIDTH_PX - MARGIN_PX
     sheet.y = 41
@@ -82,7 +82,7 @@ def _draw_head(sheet: Sheet, facts: Facts) -> None:
         sheet.y = 90
 
 
-def _draw_name(sheet: Sheet, facts: Facts) -> None:
+def _draw_name(sheet: Sheet, facts: FirstFacts) -> None:
     sheet.move(28)
     # In one line if that is possible; a long name is set smaller before it is cut.
     for size, most in ((17.0, 1), (14.5, 1), (17.0, 2), (13.0, 3)):
@@ -102,7 +102,7 @@ def _draw_name(sheet: Sheet, facts: Facts) -> None:
 STAR_PX, STAR_STEP_PX = 27.0, 64.0
 
 
-def _draw_stars(sheet: Sheet, facts: Facts) -> None:
+def _draw_stars(sheet: Sheet, facts: FirstFacts) -> None:
     rating = facts.rating
     sheet.move(44)
     centres = [WIDTH_PX / 2 + (number - 2) * STAR_STEP_PX for number in range(MOST_STARS)]
@@ -178,7 +178,7 @@ def _draw_would_be(sheet: Sheet, would_be: WouldBe) -> None:
     sheet.behind(place, box_at(MARGIN_PX, top, ROOM_PX, sheet.y - top, stroke=INK, line_px=1.2, dashed=True))
 
 
-def _draw_energy(sheet: Sheet, facts: Facts) -> None:
+def _draw_energy(sheet: Sheet, facts: FirstFacts) -> None:
     """The panel of the energy: plain if measured, framed twice if normalised or indicative, hatched and dashed if estimated."""
     sheet.move(20)
     top, behind, left = sheet.y, sheet.place(), MARGIN_PX + 14
@@ -271,7 +271,7 @@ def _panel(top: float, height: float, origin: Origin | None) -> str:
 LABELS_PX = 76
 
 
-def _draw_rows(sheet: Sheet, facts: Facts) -> None:
+def _draw_rows(sheet: Sheet, facts: FirstFacts) -> None:
     sheet.move(8)
     for label, value in facts.rows():
         if label == "Task":

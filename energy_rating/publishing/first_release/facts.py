@@ -21,14 +21,14 @@ from energy_rating.nouns.records import (
     worst_method,
 )
 from energy_rating.publishing.facts import headline, lead, units
-from energy_rating.publishing.first_release.said import COMPONENTS, Facts, Origin, plain
+from energy_rating.publishing.first_release.said import COMPONENTS, FirstFacts, Origin, plain
 from energy_rating.publishing.strangers import for_picture
 
 HASH_DIGITS = 12
 REVISION_DIGITS = 12
 
 
-def facts_of(record: Record, rating: Rating) -> Facts:
+def facts_of(record: Record, rating: Rating) -> FirstFacts:
     # Of training the run is rated, wherever in it the work was counted.
     of_run = record.stage in TRAINING and RUN in record and rating.energy_per_unit_j is not None
     measurement = record[RUN] if of_run else headline(record)
@@ -42,7 +42,7 @@ def facts_of(record: Record, rating: Rating) -> Facts:
     # What was measured is the headline, whatever it was normalised to for the stars.
     normalised = rating.energy_per_unit_j if rating.basis == "normalised" and own is not None else None
     energy = own if normalised is not None else rating.energy_per_unit_j or own
-    return Facts(
+    return FirstFacts(
         rating=rating,
         example=is_example(record),
         model=for_picture(record.model.id) if record.model else "a model that is not named",

@@ -22,7 +22,7 @@ RECOMPUTE = "It can be recomputed from its journal."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
+class FirstFacts:
     """All that a label says, cleaned and in words; nothing here is escaped or shortened to its room."""
 
     rating: Rating

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+from collections.abc import Iterator
+from xml.etree import ElementTree
+
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Rating, Record
 from energy_rating.publishing.label import svg
 from energy_rating.publishing.label.sheet import FONTS, WIDTH_PX, font_folder
+from energy_rating.publishing.links import NO_LINKS, Links
 
 NARROWEST_PX, WIDEST_PX = 100, 4000  # of a PNG
 SHADED_OTHERWISE = 0.2  # of the way from black to white
 
 
-def png(record: Record, rating: Rating, *, width_px: int = 2 * WIDTH_PX) -> bytes:
-    """The same label as a PNG of this width, in pixels; by default for a screen of double density.
+# What a PNG says of itself beside what is drawn, so that a label that is passed on keeps its words (PNG, third edition, 11.3.3).
+WORDS, DATA = "Description", "energy-rating"
+LONGEST_TEXT = 1 << 20  # bytes of one text
+
+
+def png(record: Record, rating: Rating, links: Links = NO_LINKS, *, width_px: int = 2 * WIDTH_PX) -> bytes:
+    """The same label as a PNG of this width, in pixels; by default for a screen of double density. Its words are in it as text.
+
+    Raises:
+        BadInput: the width is not from 100 to 4000 pixels.
+    """
+    return drawn(svg(record, rating, links), width_px=width_px)
+
+
+def drawn(content: str, *, width_px: int = 2 * WIDTH_PX) -> bytes:
+    """A label's SVG as PNG.
 
     Raises:
         BadInput: the width is not from 100 to 4000 pixels.
@@ -24,9 +44,9 @@ def png(record: Record, rating: Rating, *, width_px: int = 2 * WIDTH_PX) -> byte
     import resvg_py
 
     # Without a font it would draw no text at all, and a system's own would make another picture on every machine.
-    return bytes(
+    picture = bytes(
         resvg_py.svg_to_bytes(
-            svg_string=svg(record, rating),
+            svg_string=content,
             skip_system_fonts=True,
             font_files=[str(font_folder() / name) for name in FONTS],
             font_family="DejaVu Sans",
@@ -34,6 +54,44 @@ def png(record: Record, rating: Rating, *, width_px: int = 2 * WIDTH_PX) -> byte
             width=width_px,
         )
     )
+    tree = ElementTree.fromstring(content)  # noqa: S314  it was made here
+    told = {WORDS: tree.findtext(f"{_SVG}desc"), DATA: tree.findtext(f"{_SVG}metadata")}
+    # Behind the header, which is the first chunk and has 13 bytes.
+    header = 8 + 12 + 13
+    return (
+        picture[:header]
+        + b"".join(_chunk(key, text) for key, text in told.items() if text)
+        + picture[header:]
+    )
+
+
+_SVG = "{http://www.w3.org/2000/svg}"
+
+
+def _chunk(key: str, text: str) -> bytes:
+    """An iTXt chunk, not compressed: key, two zero flags, no language, no translated key, UTF-8."""
+    content = b"iTXt" + key.encode("latin-1") + b"\0\0\0\0\0" + text.encode()
+    return struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+
+
+def texts(content: bytes) -> dict[str, str]:
+    """The texts that a PNG carries in chunks that are not compressed, by their keys."""
+    return dict(_texts(content))
+
+
+def _texts(content: bytes) -> Iterator[tuple[str, str]]:
+    at = 8
+    while at + 12 <= len(content):
+        length = int.from_bytes(content[at : at + 4], "big")
+        kind, body = content[at + 4 : at + 8], content[at + 8 : at + 8 + length]
+        if kind == b"IDAT":
+            return
+        if kind == b"iTXt" and length <= LONGEST_TEXT:
+            key, _, rest = body.partition(b"\0")
+            if rest[:2] == b"\0\0" and rest.count(b"\0") >= 4:
+                text = rest[2:].split(b"\0", 2)[2]
+                yield key.decode("latin-1"), text.decode(errors="replace")
+        at += 12 + length
 
 
 def png_width(content: bytes) -> int | None:

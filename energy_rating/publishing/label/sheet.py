@@ -104,8 +104,8 @@ class Sheet:
         self.move(12)
         self.shape(f"M{MARGIN_PX} {_px(self.y)}h{ROOM_PX}", stroke=RULE)
 
-    def document(self, *, title: str, description: str, example: bool) -> str:
-        """The whole, as it is written to a file."""
+    def document(self, *, title: str, description: str, example: bool, data: str = "") -> str:
+        """The whole, as it is written to a file; ``data`` is for programs, and not drawn."""
         height = math.ceil(self.y)
         frame = (0.75, 0.75, WIDTH_PX - 1.5, height - 1.5)
         across = ""
@@ -116,11 +116,12 @@ class Sheet:
                 f'fill-opacity="0.13" text-anchor="middle" transform="rotate({_px(angle)} {WIDTH_PX / 2:g} {_px(height / 2)})"'
                 f' aria-hidden="true">EXAMPLE</text>\n'
             )
+        metadata = f"<metadata>{escape(data)}</metadata>\n" if data else ""
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH_PX}" height="{height}" '
             f'viewBox="0 0 {WIDTH_PX} {height}" role="img" aria-labelledby="t d" xml:lang="en" '
             f"font-family={quoteattr(FAMILIES)}>\n"
-            f'<title id="t">{escape(title)}</title>\n<desc id="d">{escape(description)}</desc>\n'
+            f'<title id="t">{escape(title)}</title>\n<desc id="d">{escape(description)}</desc>\n{metadata}'
             f"{box_at(*frame, fill=PAPER, round_px=12)}{''.join(self._elements)}{across}"
             f"{box_at(*frame, stroke=BLUE, line_px=1.5, round_px=12)}</svg>\n"
         )

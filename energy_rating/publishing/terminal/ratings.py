@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Sequence
 
 from energy_rating.judging.comparison import OF_GAIN, Comparison
 from energy_rating.judging.normalisation import Normalised, hardware_interval
 from energy_rating.judging.rating import Judgement, next_star_j
-from energy_rating.nouns.quantities import Estimate, duration, rounded, scaled, significant, with_doubt
+from energy_rating.nouns.quantities import (
+    CONFIDENCE,
+    Estimate,
+    duration,
+    reaches_zero,
+    rounded,
+    scaled,
+    significant,
+    with_doubt,
+)
 from energy_rating.nouns.records import Checked, Rating
 from energy_rating.publishing import words
+from energy_rating.publishing.facts import Facts
 from energy_rating.publishing.terminal.layout import WIDTH, entry_lines, listed, shortened
 
 
@@ -21,11 +32,12 @@ def rating(
     *,
     estimated: bool = False,
     example: bool = False,
+    reasons: Sequence[str] | None = None,
 ) -> str:
     """Stars, or every reason why there are none.
 
-    ``next_j``: joules per unit at which the next star begins. ``measured_j``: as measured, to stand before what was normalised.
-    ``estimated``: the energy is a model's. ``example``: the device does not exist.
+    ``next_j``: joules per unit at which the next star begins. ``measured_j``: as measured, to stand before what was converted.
+    ``estimated``: the energy is a model's. ``example``: the device does not exist. ``reasons``: as they are told, each kind once.
     """
     lines: list[str] = [words.EXAMPLE] if example else []
     what = " · ".join(
@@ -33,9 +45,8 @@ def rating(
         for part in (
             f"class {value.class_}" if value.class_ else "",
             value.protocol or "",
-            f"scheme {value.scheme}",
-            value.status or "",
-            f"basis {value.basis}" if value.basis else "",
+            f"scheme {value.scheme}" if value.scheme else "",
+            words.population(value.yardstick) if value.yardstick and value.stars is not None else "",
         )
         if part
     )
@@ -43,36 +54,62 @@ def rating(
         could_be = value.could_be or (value.stars, value.stars)
         open_ = f"  could be {could_be[0]}–{could_be[1]}" if could_be[0] != could_be[1] else ""
         lines.append(f"{'★' * value.stars}{'☆' * (5 - value.stars)}  {value.stars} of 5 stars{open_}")
-        lines.append(f"  {what}")
     else:
-        lines += ["Not rated", f"  {what}"]
+        lines.append("Not rated")
+    lines += _wrapped(what, "  ")
     if value.energy_per_unit_j is not None:
-        normalised = " normalised" if value.basis == "normalised" else ""
-        if normalised and measured_j is not None:
+        whose = f", {words.HOLDS[value.component]}" if value.component is not None else ""
+        converted = " converted to the reference device" if value.basis == "normalised" else ""
+        if converted and measured_j is not None:
             lines.append(f"  {with_doubt(measured_j, 'J')} per {value.unit} as measured")
-        figure = f"{'estimated ≈ ' if estimated else ''}{with_doubt(value.energy_per_unit_j, 'J')} per {value.unit}{normalised}"
-        if value.stars is not None and value.index is not None:
-            figure += f": {rounded(value.index.value, value.index.half_width())} of the reference, {words.change(value.index.value)}"
-        lines.append(f"  {figure}")
+        mark = (
+            "" if not estimated else "estimated " if reaches_zero(value.energy_per_unit_j) else "estimated ≈ "
+        )
+        lines += _wrapped(
+            f"{mark}{with_doubt(value.energy_per_unit_j, 'J')} per {value.unit}{converted}{whose}", "  "
+        )
+    if value.stars is not None and value.index is not None:
+        told = words.against_typical(value.index, value.yardstick)
+        if value.yardstick is not None:
+            told += f" ({words.typical(value.yardstick)})"
+        if value.index.sigma or value.interval_95:
+            low_high = value.interval_95 or value.index.interval()
+            told += f"\n95 % interval: {words.change_between(*low_high)}"
+        lines += [line for part in told.splitlines() for line in _wrapped(part, "  ")]
+        lines.append(
+            f"  index {rounded(value.index.value, value.index.half_width())}: energy over the typical one's"
+        )
+    if value.stars is not None:
+        if value.conversion is not None:
+            lines += _wrapped(words.converted(value.conversion), "  ")
+        if value.basis == "indicative":
+            lines += _wrapped(f"indicative: {words.measured_on(value.own)}", "  ")
     if value.stars is not None and next_j is not None:
         lines.append(f"  the next star begins at {scaled(_rounded_down(next_j), 'J')} per {value.unit}")
-    for reason in value.reasons:
+    for reason in value.reasons if reasons is None else reasons:
         lines += textwrap.wrap(
             reason, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
         )
     if value.would_be is not None:
-        lines += [f"  {words.would_be(value.would_be)}", f"  {words.NO_RATING}"]
+        lines += _wrapped(f"{words.would_be(value.would_be)}; {words.NO_RATING}", "  ")
     return "\n".join(lines)
 
 
-def judgement(value: Judgement) -> str:
-    """A rating with what of it the record alone tells: the figure as measured, an estimate, an example."""
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", break_on_hyphens=False
+    )
+
+
+def judgement(value: Judgement, facts: Facts) -> str:
+    """A rating with what the facts tell beside it: the figure as measured, an estimate, an example, reasons once."""
     return rating(
         value.rating,
         next_star_j(value.rating, value.scheme),
         value.measured_j,
-        estimated=value.estimated,
-        example=value.example,
+        estimated=facts.estimated and facts.component == value.component,
+        example=facts.example,
+        reasons=[reason.said for reason in facts.reasons],
     )
 
 
@@ -87,11 +124,10 @@ def comparison(value: Comparison) -> str:
     verdicts = {
         "b-better": "B needs less energy than A",
         "a-better": "B needs more energy than A",
-        "undecided": "Undecided: the doubt does not allow saying which one needs less energy",
+        "undecided": "No clear difference: it is smaller than the uncertainty",
     }
     if value.notes:
         verdicts["undecided"] = f"No verdict: {value.notes[0]}"
-    low, high = value.interval_95
     per = f" per {value.unit}" if value.unit else ""
     lines = [
         *textwrap.wrap(verdicts[value.verdict], WIDTH, break_on_hyphens=False),
@@ -99,10 +135,8 @@ def comparison(value: Comparison) -> str:
         f"  B  {with_doubt(value.b_j, 'J')}{per} ({value.component}, {value.measurement!r})",
     ]
     if value.unit is not None:  # else it would be a ratio of energies of different work
-        lines += [
-            f"  B / A  {value.ratio:.4g}, {words.change(value.ratio)}; 95 % interval {low:.4g} to {high:.4g}",
-            f"  {OF_GAIN[value.gain]}",
-        ]
+        lines.append(f"  B / A  {value.ratio:.4g}, {words.change(value.ratio)}{_interval_of(value)}")
+        lines += _wrapped(OF_GAIN[value.gain], "  ")
     lines += [line for note in value.notes[1:] for line in listed("note", note, "")]
     lines += [
         line
@@ -118,6 +152,14 @@ def comparison(value: Comparison) -> str:
         a, b = (shortened(text if text is not None else "not recorded", 40) for text in (item.a, item.b))
         lines.append(f"  {item.what:<{wide}}  {a}  →  {b}")
     return "\n".join(lines)
+
+
+def _interval_of(value: Comparison) -> str:
+    """The interval, where it decided; beside *no verdict* it would be taken for one."""
+    if value.notes:
+        return ""
+    low, high = value.interval_95
+    return f"; 95 % interval {low:.4g} to {high:.4g}"
 
 
 def explanation(value: Judgement) -> str:
@@ -150,7 +192,7 @@ def explanation(value: Judgement) -> str:
             )
             lines += entry_lines(
                 "factor",
-                f"× {step.factor:.4g}, from {step.origin} to {step.target}{exponent}; 90 % within ×/÷ {step.interval:g}; "
+                f"× {step.factor:.4g}, from {step.origin} to {step.target}{exponent}; 95 % within ×/÷ {significant(step.interval**words.TO_95, 3)}; "
                 f"tier {step.tier}: {step.why}",
             )
         profiles_ = ", ".join(f"{key} {version}" for key, version in found.versions.items())
@@ -184,11 +226,11 @@ def explanation(value: Judgement) -> str:
         lines += entry_lines("ladder", f"{steps}, else 1★: half the energy, one more star")
         lines += entry_lines(
             "stars",
-            f"{scheme_.stars(index.value)} by the point, "
+            f"{scheme_.stars(index.value)} by the measured value; "
             + (
-                f"{scheme_.stars(high)} to {scheme_.stars(low)} by the interval"
+                f"{scheme_.stars(high)} to {scheme_.stars(low)} with its uncertainty"
                 if scheme_.stars(high) != scheme_.stars(low)
-                else "and by the whole interval"
+                else "the same within its uncertainty"
             )
             + ("" if rating_.stars is not None else "; not rated, for the reasons above"),
         )
@@ -224,14 +266,16 @@ def normalised(value: Normalised) -> str:
                 reason, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
             )
         return "\n".join(lines)
-    low, high = (scaled(end, "J") for end in value.interval_90)
+    low, high = (scaled(end, "J") for end in value.interval(CONFIDENCE))
     lines += _said(
         "normalised",
-        f"to {value.reference}: {scaled(value.energy_per_unit_j.value, 'J')} per {value.unit}, 90 % interval {low} to {high}",
+        f"to {value.reference}: {scaled(value.energy_per_unit_j.value, 'J')} per {value.unit}, 95 % interval {low} to {high}",
     )
     about = [f"tier {value.tier}", f"factor {significant(value.factor, 3)}"]
     if value.steps:
-        about.append(f"×/÷ {significant(hardware_interval(value.steps), 3)} for the hardware")
+        about.append(
+            f"95 % within ×/÷ {significant(hardware_interval(value.steps) ** words.TO_95, 3)} for the hardware"
+        )
         about.append(value.workload_class or "")
     if value.use is not None:
         about.append(f"{significant(100 * value.use, 3)} % of the power limit")
@@ -239,7 +283,7 @@ def normalised(value: Normalised) -> str:
     for step in value.steps:
         lines += _said(
             "",
-            f"{step.origin} → {step.target}: {significant(step.factor, 3)}, ×/÷ {step.interval:g}, tier {step.tier} ({step.why})",
+            f"{step.origin} → {step.target}: {significant(step.factor, 3)}, ×/÷ {significant(step.interval**words.TO_95, 3)}, tier {step.tier} ({step.why})",
         )
     lines += _said("profiles", ", ".join(f"{key}@{known}" for key, known in value.versions.items()))
     return "\n".join(lines)

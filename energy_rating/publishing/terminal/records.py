@@ -16,22 +16,23 @@ from energy_rating.nouns.quantities import (
     with_doubt,
     with_doubt_in_parts,
 )
-from energy_rating.nouns.records import Finding, Measurement, Record
+from energy_rating.nouns.records import Finding, Record
 from energy_rating.publishing import words
-from energy_rating.publishing.facts import one_line, per_right_answer, units
+from energy_rating.publishing.facts import Row, facts_of, one_line
 from energy_rating.publishing.terminal.layout import WIDTH, listed, shortened
 
 
 def record(value: Record) -> str:
     """What was measured, window by window, and what is to be said of it."""
-    lines = [*textwrap.wrap(one_line(value), WIDTH), ""]
+    facts = facts_of(value)
+    lines = [*textwrap.wrap(one_line(facts), WIDTH), ""]
     about = [value.stage, value.model.id if value.model else None, value.task.name if value.task else None]
     lines += [*textwrap.wrap(f"{value.run_id}  {' · '.join(part for part in about if part)}", WIDTH), ""]
-    if value.measurements:
-        lines += _table(value.measurements)
-        if any("model" in measurement.methods.values() for measurement in value.measurements):
+    if facts.rows:
+        lines += _table(facts.rows)
+        if any(part.estimated for row in facts.rows for part in row.parts):
             lines.append("* estimated by a model, not measured")
-    for quality, energy in per_right_answer(value):
+    for quality, energy in facts.by_right_answer:
         origin = f"{energy.component}, estimated" if energy.estimated else energy.component
         told = f"{with_doubt(energy, 'J')} per right answer ({origin}), at {quality.metric} {quality.value:g}"
         lines += ["", *textwrap.wrap(f"{told} by {quality.source}", WIDTH)]
@@ -89,10 +90,10 @@ def files(paths: Iterable[Path]) -> str:
 _HEAD = ("window", "n", "time", "component", "energy", "±95 %", "mostly from", "per unit")
 
 
-def _table(measurements: Iterable[Measurement]) -> list[str]:
+def _table(shown: Iterable[Row]) -> list[str]:
     """A line for each component of each measurement. Columns are as wide as what stands in them; what a line cannot hold goes
     on below."""
-    rows = [_HEAD, *(row for measurement in measurements for row in _rows(measurement))]
+    rows = [_HEAD, *(row for one in shown for row in _rows(one))]
     columns = len(_HEAD) - 1
     widths = [max(len(row[number]) for row in rows if len(row) > columns) for number in range(columns)]
     lines = []
@@ -113,26 +114,27 @@ def _table(measurements: Iterable[Measurement]) -> list[str]:
     return lines
 
 
-def _rows(measurement: Measurement) -> Iterator[tuple[str, ...]]:
+def _rows(row: Row) -> Iterator[tuple[str, ...]]:
     """The cells of a measurement's lines, in the order of ``_HEAD``; after them whatever is to be said of it."""
+    measurement = row.measurement
     start = (shortened(measurement.name, 16), str(measurement.n), duration(measurement.duration_s))
     mark = () if measurement.validity == "valid" else (f"({measurement.validity})",)
-    if not measurement.energy_j:
+    if not row.parts:
         yield (*start, "", "", "", "", "no energy was measured", *mark)
-    for component, energy in measurement.energy_j.items():
-        shown = f"{component}*" if measurement.methods.get(component) == "model" else component
-        made = units(measurement)
+    for part in row.parts:
+        shown = f"{part.component}*" if part.estimated else part.component
         per = ""
-        if made:
+        if row.units:
             # The doubt stands in its own column.
-            figure, _, unit = with_doubt_in_parts(measurement.energy_per(made[0], component), f"J/{made[0]}")
+            figure, _, unit = with_doubt_in_parts(row.per(row.units[0], part), f"J/{row.units[0]}")
             per = f"{figure} {unit}"
+        energy = part.energy_j
         if reaches_zero(energy):
             told, doubt = with_doubt(energy, "J"), ""
         else:
             told = scaled(energy.value, "J")
             doubt = f"{significant(100 * energy.half_width() / energy.value, 2)} %" if energy.value else ""
-        mostly = measurement.doubt_from.get(component, "") if doubt else ""
+        mostly = measurement.doubt_from.get(part.component, "") if doubt else ""
         yield (*start, shown, told, doubt, mostly, per, *mark)
         start, mark = ("", "", ""), ()
 

@@ -1,0 +1,212 @@
+"""What a label and a section were made with, as data inside them: what ``verify`` makes them again from, and other programs read.
+
+Nothing of it has to be found in a sentence. It is JSON in ASCII, in a form that neither HTML nor Markdown sees anything in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from energy_rating.judging.footprint.carbon import Impact
+from energy_rating.nouns.records import Rating, Record
+from energy_rating.publishing import words
+from energy_rating.publishing.links import NO_LINKS, Links
+from energy_rating.publishing.strangers import for_plain_text
+from energy_rating.version import __version__
+
+LABEL_SCHEMA = "energy-rating/label/1"
+SECTION_SCHEMA = "energy-rating/section/1"
+COMMENT = "energy-rating:data"
+LONGEST = 64 << 10  # characters of the data of one label or section
+MOST_RUNS = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunData:
+    """One run as it was published: its journal, the scheme that it was rated under (None: not rated at all), and what came of it.
+
+    ``would_be``: the stars that it would have were asked for. ``checked``: what kept the record from being held against its journal
+    then; None: nothing.
+    """
+
+    run: str
+    journal_sha256: str
+    scheme: str | None
+    stars: int | None
+    would_be: bool
+    checked: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelData:
+    """What a label was made with."""
+
+    version: str
+    run: RunData
+    links: Links
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SectionData:
+    """What a section was made with. ``zone``: the country whose factor made the carbon; ``emissions_g``: grams that were given."""
+
+    version: str
+    runs: tuple[RunData, ...]
+    links: Links
+    label: str | None
+    zone: str | None
+    location: str | None
+    emissions_g: float | None
+
+
+def of_run(record: Record, rating: Rating | None) -> RunData:
+    return RunData(
+        run=for_plain_text(record.run_id),
+        journal_sha256=for_plain_text(record.provenance.journal_sha256),
+        scheme=(for_plain_text(rating.scheme) or None) if rating is not None else None,
+        stars=rating.stars if rating is not None else None,
+        would_be=rating is not None and rating.would_be is not None,
+        checked=record.checked if record.checked in words.UNCHECKED else None,
+    )
+
+
+def of_label(record: Record, rating: Rating, links: Links) -> str:
+    return _written(
+        {
+            "schema": LABEL_SCHEMA,
+            "version": __version__,
+            **asdict(of_run(record, rating)),
+            **_of_links(links),
+        }
+    )
+
+
+def of_section(
+    runs: list[RunData],
+    links: Links,
+    *,
+    label: str | None,
+    impact: Impact | None,
+    location: str | None,
+    emissions_g: float | None,
+) -> str:
+    """The data of a section, as a comment of HTML."""
+    told = impact is not None or emissions_g is not None
+    text = _written(
+        {
+            "schema": SECTION_SCHEMA,
+            "version": __version__,
+            "runs": [asdict(run) for run in runs],
+            **_of_links(links),
+            "label": label,
+            "zone": impact.zone if impact is not None else None,
+            "location": for_plain_text(location) if location is not None and told else None,
+            "emissions_g": emissions_g,
+        }
+    )
+    return f"<!-- {COMMENT} {text} -->"
+
+
+def _of_links(links: Links) -> dict[str, str | None]:
+    return {"journal_url": links.journal, "meaning_url": links.meaning}
+
+
+def _written(content: Mapping[str, Any]) -> str:
+    """JSON that ends no comment and opens no tag: what could is written as an escape, which is the same text."""
+    text = json.dumps(content)
+    for char in "<>&`|*~$@()!#":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text.replace("--", "-\\u002d").replace("://", ":\\u002f/")
+
+
+# ---------------------------------------------------------------------------------------------------------------- reading
+
+
+def label_data(text: str) -> LabelData | None:
+    """The data of a label, from the text of its element; None where it is none.
+
+    Raises:
+        ValueError: it says that it is, and is not whole.
+    """
+    entry = _read(text, LABEL_SCHEMA)
+    if entry is None:
+        return None
+    return LabelData(version=_text(entry, "version"), run=_run(entry), links=_links(entry))
+
+
+def section_data(text: str) -> SectionData | None:
+    """The data of a section, from the whole section; None where it holds none.
+
+    Raises:
+        ValueError: it holds what calls itself so, and is not whole, or holds it twice.
+    """
+    opening = f"<!-- {COMMENT} "
+    if opening not in text:
+        return None
+    _, _, rest = text.partition(opening)
+    content, end, after = rest.partition(" -->")
+    if not end or opening in after:
+        raise ValueError("its data must stand in it once, in one comment")
+    entry = _read(content, SECTION_SCHEMA)
+    if entry is None:
+        raise ValueError(f"its data must be {SECTION_SCHEMA}")
+    runs = entry.get("runs")
+    if not isinstance(runs, list) or not 0 < len(runs) <= MOST_RUNS:
+        raise ValueError(f"its data must name 1 to {MOST_RUNS} runs")
+    emissions = entry.get("emissions_g")
+    if emissions is not None and (isinstance(emissions, bool) or not isinstance(emissions, int | float)):
+        raise ValueError("emissions_g must be a number")
+    return SectionData(
+        version=_text(entry, "version"),
+        runs=tuple(_run(run) for run in runs),
+        links=_links(entry),
+        label=_maybe(entry, "label"),
+        zone=_maybe(entry, "zone"),
+        location=_maybe(entry, "location"),
+        emissions_g=emissions,
+    )
+
+
+def _read(text: str, schema: str) -> dict[str, Any] | None:
+    if len(text) > LONGEST:
+        raise ValueError(f"its data must have at most {LONGEST:,} characters; got {len(text):,}")
+    if schema not in text:
+        return None
+    try:
+        entry = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("its data must be JSON") from None
+    return entry if isinstance(entry, dict) and entry.get("schema") == schema else None
+
+
+def _run(entry: object) -> RunData:
+    if not isinstance(entry, dict):
+        raise ValueError("each run must be an object")
+    stars = entry.get("stars")
+    return RunData(
+        run=_text(entry, "run"),
+        journal_sha256=_text(entry, "journal_sha256"),
+        scheme=_maybe(entry, "scheme"),
+        stars=stars if isinstance(stars, int) and not isinstance(stars, bool) else None,
+        would_be=entry.get("would_be") is True,
+        checked=_maybe(entry, "checked"),
+    )
+
+
+def _links(entry: dict[str, Any]) -> Links:
+    journal, meaning = _maybe(entry, "journal_url"), _maybe(entry, "meaning_url")
+    return Links(journal=journal, meaning=meaning) if journal or meaning else NO_LINKS
+
+
+def _text(entry: dict[str, Any], key: str) -> str:
+    value = entry.get(key)
+    if not isinstance(value, str):
+        raise ValueError(f"{key} must be text; got {value!r:.80}")
+    return value
+
+
+def _maybe(entry: dict[str, Any], key: str) -> str | None:
+    return None if entry.get(key) is None else _text(entry, key)
