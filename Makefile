@@ -19,6 +19,7 @@ help:
 	@echo "make format              put the formatting right"
 	@echo "make docs                the pages that are made from the code (commands, public names, variables, guideline) again"
 	@echo "make example             make the published example again, into reports/example-gpu/"
+	@echo "make shown               label, picture and card of the reports again, after their words have changed"
 	@echo "make clean               remove .venv, caches and reports/demo/"
 
 $(BIN)/python:
@@ -98,6 +99,9 @@ example: .venv/.dev
 docs: .venv/.dev
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/draw_house.py
+
+shown: .venv/.dev
+	$(BIN)/python benchmarks/shown_again.py
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -166,13 +166,7 @@ def _checked(record: Record, file: Path, journal_file: Path) -> Record:
         found = compared(record, again, journal, tolerance=OTHER_ARITHMETIC)
         if found.differences:
             raise _does_not_follow(file, journal_file, found.differences[0])
-        if is_of_another_version(record, again):
-            # What today's rules find, and what it left unsaid: nobody has compared its sentences.
-            record = replace(
-                again,
-                schema=record.schema,
-                provenance=replace(again.provenance, version=record.provenance.version),
-            )
+        record = as_loaded(record, again)
         return replace(record, checked="journal")
     hashed = _hashed(journal_file)
     if hashed is not None and hashed != sha256:
@@ -294,6 +288,20 @@ def _does_not_follow(file: Path, journal: Path, found: Difference) -> BadInput:
 def by_todays_rules(record: Record, added: Sequence[Finding]) -> Record:
     """The record, with what today's rules say besides."""
     return _with_findings(record, (*record.findings, *added)) if added else record
+
+
+def as_loaded(record: Record, again: Record) -> Record:
+    """A record that agrees with the one that its journal gives today, as ``load`` hands it out.
+
+    Of another version: what today's rules find, and what it left unsaid; nobody has compared its sentences.
+    """
+    if not is_of_another_version(record, again):
+        return record
+    return replace(
+        again,
+        schema=record.schema,
+        provenance=replace(again.provenance, version=record.provenance.version),
+    )
 
 
 def _with_findings(record: Record, findings: Sequence[Finding]) -> Record:

@@ -137,11 +137,10 @@ def parts(
     found = [heading]
     if label is not None:
         found.append(_picture(*records[0], label))
-    deeper = "#" * min(len(heading) - len(heading.lstrip("#")) + 1, 6)
     for record, rating in records:
         facts = facts_of(record, rating)
         if len(records) > 1:
-            found.append(f"{deeper} {_title(record)}")
+            found.append(title(record, heading))
         rows = _rows(facts, given if record is training else None, location)
         found.append("\n".join([*TABLE, *(f"| {name} | {text} |" for name, text in rows)]))
         found.append(_check(facts, links))
@@ -168,9 +167,11 @@ def _picture(record: Record, rating: Rating | None, label: str) -> str:
     return f'<img src="{html.escape(_link(label))}" width="{PICTURE_PX}" alt="{alt}">'
 
 
-def _title(record: Record) -> str:
+def title(record: Record, heading: str) -> str:
+    """The heading of one record of several, a level below that of the section."""
+    deeper = "#" * min(len(heading) - len(heading.lstrip("#")) + 1, 6)
     about = [_model(record), record.stage, for_markdown(record.task.name) if record.task else None]
-    return ", ".join(part for part in about if part)
+    return f"{deeper} {', '.join(part for part in about if part)}"
 
 
 def _model(record: Record) -> str:

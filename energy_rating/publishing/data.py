@@ -15,11 +15,14 @@ from energy_rating.nouns.records import Rating, Record
 from energy_rating.publishing import words
 from energy_rating.publishing.links import NO_LINKS, Links
 from energy_rating.publishing.strangers import for_plain_text
-from energy_rating.version import __version__
 
 LABEL_SCHEMA = "energy-rating/label/1"
 SECTION_SCHEMA = "energy-rating/section/1"
 COMMENT = "energy-rating:data"
+
+# The wording and drawing of labels and sections, counted up whenever a release words or draws anything of them otherwise (then run
+# `make shown`): what is of another form was made by another version, and its words are not compared. 0.1.0's was the first, without data.
+FORM = 2
 LONGEST = 64 << 10  # characters of the data of one label or section
 MOST_RUNS = 1000
 
@@ -44,7 +47,7 @@ class RunData:
 class LabelData:
     """What a label was made with."""
 
-    version: str
+    form: int
     run: RunData
     links: Links
 
@@ -53,7 +56,7 @@ class LabelData:
 class SectionData:
     """What a section was made with. ``zone``: the country whose factor made the carbon; ``emissions_g``: grams that were given."""
 
-    version: str
+    form: int
     runs: tuple[RunData, ...]
     links: Links
     label: str | None
@@ -77,7 +80,7 @@ def of_label(record: Record, rating: Rating, links: Links) -> str:
     return _written(
         {
             "schema": LABEL_SCHEMA,
-            "version": __version__,
+            "form": FORM,
             **asdict(of_run(record, rating)),
             **_of_links(links),
         }
@@ -98,7 +101,7 @@ def of_section(
     text = _written(
         {
             "schema": SECTION_SCHEMA,
-            "version": __version__,
+            "form": FORM,
             "runs": [asdict(run) for run in runs],
             **_of_links(links),
             "label": label,
@@ -134,7 +137,7 @@ def label_data(text: str) -> LabelData | None:
     entry = _read(text, LABEL_SCHEMA)
     if entry is None:
         return None
-    return LabelData(version=_text(entry, "version"), run=_run(entry), links=_links(entry))
+    return LabelData(form=_number(entry, "form"), run=_run(entry), links=_links(entry))
 
 
 def section_data(text: str) -> SectionData | None:
@@ -160,7 +163,7 @@ def section_data(text: str) -> SectionData | None:
     if emissions is not None and (isinstance(emissions, bool) or not isinstance(emissions, int | float)):
         raise ValueError("emissions_g must be a number")
     return SectionData(
-        version=_text(entry, "version"),
+        form=_number(entry, "form"),
         runs=tuple(_run(run) for run in runs),
         links=_links(entry),
         label=_maybe(entry, "label"),
@@ -205,6 +208,13 @@ def _text(entry: dict[str, Any], key: str) -> str:
     value = entry.get(key)
     if not isinstance(value, str):
         raise ValueError(f"{key} must be text; got {value!r:.80}")
+    return value
+
+
+def _number(entry: dict[str, Any], key: str) -> int:
+    value = entry.get(key)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{key} must be a whole number; got {value!r:.80}")
     return value
 
 

@@ -126,7 +126,7 @@ def test_every_output_of_a_record_without_a_journal_says_so_and_of_one_with_it_d
         explained = " ".join(CliRunner().invoke(cli, ["rate", str(folder), "--explain"]).stdout.split())
         assert ("the record, from its journal" in explained) is there
     readme = (tmp_path / "README.md").read_text()
-    assert f"they were {told}" in readme
+    assert f"these figures were {told}" in readme
     labelled = (tmp_path / "label.svg").read_text()
     assert labelled.count(told) >= 2, "in the alternative text, and to be seen"
 

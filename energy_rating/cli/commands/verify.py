@@ -27,15 +27,30 @@ from energy_rating.cli.output import as_json_text, say
     metavar="FILE",
     help="Hardware profile with whose gains the record was made (summarise --calibration).",
 )
+@click.option(
+    "--card",
+    type=click.Path(path_type=Path),
+    metavar="README.md",
+    help="A model card that lies elsewhere: its section and its co2_eq_emissions are held against this run.",
+)
 @json_option
-def verify(folder: Path, strict: bool, tolerance: float, calibration: Path | None, as_json: bool) -> None:
+def verify(
+    folder: Path,
+    strict: bool,
+    tolerance: float,
+    calibration: Path | None,
+    card: Path | None,
+    as_json: bool,
+) -> None:
     """Makes record, rating, label and card again from the journal, and says what differs.
 
     FOLDER is that of a run. Exit code 0: all agrees; 1: something differs, is missing or cannot be checked, or, with --strict, is not plausible.
     """
     from energy_rating.publishing import verification
 
-    found = verification.verify(folder, strict=strict, tolerance=tolerance, calibration=calibration)
+    found = verification.verify(
+        folder, strict=strict, tolerance=tolerance, calibration=calibration, card=card
+    )
     if as_json:
         say(as_json_text(verification.verification_to_json(found)))
     else:

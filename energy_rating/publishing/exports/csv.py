@@ -51,10 +51,10 @@ def export(record: Record) -> str:
         *CODECARBON,
         *_our_columns(),
         *(f"work_{unit}" for unit in units),
+        *_HEADLINE,
         "validity",
         "findings",
         "checked",
-        *_HEADLINE,
     )
     facts = facts_of(record)
     file = io.StringIO()

@@ -1,0 +1,570 @@
+"""What is shown of a run held against its journal: label, its picture and the section of a card, each made again and compared.
+
+By what each was made (scheme, country, addresses) stands in it as data. What this version made is compared whole, to the last letter of
+the words that stand in for the picture. What another version made words things otherwise: of it the claims are compared (figures, stars,
+what they rest on), and that its words were not is said. What 0.1.0 made holds no data; it is made again as that version made it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from difflib import SequenceMatcher
+from pathlib import Path, PurePosixPath
+from typing import cast, get_args
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+from energy_rating.judging.footprint.carbon import Impact, footprint, zone_named
+from energy_rating.judging.rating import rate
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import TRAINING, Checked, Rating, Record
+from energy_rating.publishing import card, data, first_release, label, splice
+from energy_rating.publishing.checking import MOST_TOLD, Checking, kind_of
+from energy_rating.publishing.data import FORM, LabelData, RunData, SectionData
+from energy_rating.publishing.first_release import card as first_card
+from energy_rating.publishing.first_release import words as first_words
+from energy_rating.publishing.label import picture
+
+CARD_NAME, README_NAME, LABEL_NAME, PICTURE_NAME = "card.md", "README.md", "label.svg", "label.png"
+MOST_WORDS = 1000  # of a label, which has some fifty
+
+
+# ------------------------------------------------------------------------------------------------------------- the label
+
+
+def check_label(checking: Checking) -> None:
+    published = checking.text(LABEL_NAME)
+    if published is None:
+        return
+    try:
+        tree = _tree(published)
+        texts = _words(tree)
+        made_with = data.label_data(tree.findtext(f"{_SVG}metadata") or "")
+    except (ElementTree.ParseError, ValueError, RecursionError, BadInput) as error:
+        checking.differs(LABEL_NAME, "", f"is no label ({error})", "a label")
+        return
+    if made_with is None:
+        scheme = _first_scheme(" ".join(texts))
+        first_told = first_words.NO_RATING in " ".join(texts)
+        rating = checking.rated(LABEL_NAME, scheme, first_told)
+        if rating is not None:
+            _compare_label(checking, published, texts, first_release.svg(checking.record, rating))
+        return
+    told = _told(checking, LABEL_NAME, made_with.run)
+    if not told:
+        return
+    drawn = [label.svg(record, rating, made_with.links) for record, rating in told]
+    expected = published if published in drawn else drawn[0]
+    _note_links(checking, made_with)
+    if made_with.form == FORM:
+        _compare_label(checking, published, texts, expected)
+        return
+    checking.not_checked.append(_of_other_form(LABEL_NAME))
+    _compare_claims(checking, LABEL_NAME, texts, _words(_tree(expected)))
+
+
+def _compare_label(checking: Checking, published: str, texts: list[str], expected: str) -> None:
+    if published == expected:
+        return
+    again = _words(_tree(expected))
+    if len(texts) > MOST_WORDS:
+        checking.differs(LABEL_NAME, "text", f"{len(texts)} texts", f"{len(again)} texts")
+        return
+    for was, now in _changes(texts, again):
+        checking.differs(LABEL_NAME, "text", " ".join(was) or None, " ".join(now) or None)
+    if texts == again:
+        checking.differs(LABEL_NAME, "drawing", "drawn otherwise", "the same words")
+
+
+_SVG = "{http://www.w3.org/2000/svg}"
+
+
+def _tree(svg: str) -> ElementTree.Element:
+    """An SVG.
+
+    Raises:
+        ParseError: it is none.
+        ValueError: it has entities of its own, which could unfold without end.
+    """
+    if "<!" in re.sub(r"<!--.*?-->", "", svg, flags=re.S):
+        raise ValueError("it declares a type or entities")
+    return ElementTree.fromstring(svg)  # noqa: S314  without entities it is harmless
+
+
+def _words(tree: ElementTree.Element) -> list[str]:
+    """All texts of an SVG, in their order."""
+    return [text for element in tree.iter() if (text := " ".join((element.text or "").split()))]
+
+
+# ----------------------------------------------------------------------------------------------------------- the picture
+
+
+def check_picture(checking: Checking) -> None:
+    content = checking.read(PICTURE_NAME)
+    if content is None:
+        return
+    width = picture.png_width(content)
+    if width is None or not picture.NARROWEST_PX <= width <= picture.WIDEST_PX:
+        checking.differs(PICTURE_NAME, "", "is no PNG of a label's size", "a label")
+        return
+    texts = picture.texts(content)
+    try:
+        made_with = data.label_data(texts.get(picture.DATA, ""))
+    except (ValueError, BadInput) as error:
+        checking.differs(PICTURE_NAME, "text", f"data that cannot be read ({error})", "those of a label")
+        return
+    if made_with is None:
+        _check_first_picture(checking, content, width)
+        return
+    told = _told(checking, PICTURE_NAME, made_with.run)
+    if not told:
+        return
+    if made_with.form != FORM:
+        checking.checked.remove(PICTURE_NAME)
+        checking.not_checked.append(f"{PICTURE_NAME}, which another version drew")
+        return
+    drawn = [label.svg(record, rating, made_with.links) for record, rating in told]
+    alike = [svg for svg in drawn if data_of(svg) == texts.get(picture.DATA)]
+    again = picture.drawn(
+        next((svg for svg in alike if words_of(svg) == texts.get(picture.WORDS)), drawn[0]), width_px=width
+    )
+    expected = picture.texts(again)
+    for key in dict.fromkeys([*texts, *expected]):
+        if texts.get(key) != expected.get(key):
+            checking.differs(PICTURE_NAME, f"text {key[:40]}", texts.get(key), expected.get(key))
+    if not picture.looks_like(content, again):
+        checking.differs(PICTURE_NAME, "", "another picture", "the label that its own data tell of")
+
+
+def data_of(svg: str) -> str | None:
+    return _tree(svg).findtext(f"{_SVG}metadata")
+
+
+def words_of(svg: str) -> str | None:
+    return _tree(svg).findtext(f"{_SVG}desc")
+
+
+def _check_first_picture(checking: Checking, content: bytes, width: int) -> None:
+    """A picture of 0.1.0 cannot be asked for its scheme: it is that of the rating or of the label beside it."""
+    schemes = _schemes_named(checking)
+    for scheme in schemes:
+        for provisional in (False, True):
+            rating = checking.rated(PICTURE_NAME, scheme, provisional)
+            if rating is None or picture.looks_like(
+                content, picture.drawn(first_release.svg(checking.record, rating), width_px=width)
+            ):
+                return
+    named = " or ".join(schemes) or "a scheme that is named"
+    checking.differs(PICTURE_NAME, "", "another picture", f"the label under {named}")
+
+
+def _schemes_named(checking: Checking) -> tuple[str, ...]:
+    found = []
+    for name, pattern in (
+        ("rating.json", r'"scheme": "([^"]*)"'),
+        (LABEL_NAME, _FIRST_SCHEME),
+        (CARD_NAME, r"^\| Scheme \| ([\w.-]+)"),
+    ):
+        found += re.findall(pattern, checking.contents.get(name, b"").decode(errors="replace"), re.M)[:1]
+    return tuple(dict.fromkeys(found)) or (rate(checking.record).scheme,)
+
+
+# The labels of 0.1.0 hold no data; their scheme stands in their words alone.
+_FIRST_SCHEME = r"\bscheme ([\w.-]*\w)"
+
+
+def _first_scheme(text: str) -> str | None:
+    found = re.search(_FIRST_SCHEME, text)
+    return found[1] if found else None
+
+
+# -------------------------------------------------------------------------------------------------------------- the card
+
+
+def check_cards(checking: Checking, readme: Path | None) -> None:
+    """The section in ``card.md``, in a README.md beside the journal, and in the card that was named."""
+    text = checking.text(CARD_NAME)
+    if text is not None:
+        check_section(checking, CARD_NAME, text, checking.folder)
+    text = checking.text(README_NAME)
+    if text is not None and not _check_readme(checking, README_NAME, text, checking.folder):
+        checking.checked.remove(README_NAME)  # a card of somebody's own, without a section of ours
+    if readme is not None:
+        name = readme.name if readme.name != README_NAME or text is None else str(readme)
+        content = checking.read_at(readme, name, kind_of(readme))
+        text = None if content is None else checking.decoded(name, content)
+        if text is not None and not _check_readme(checking, name, text, readme.parent):
+            checking.differs(name, "", None, f"a section between {splice.START} and {splice.END}")
+
+
+def _check_readme(checking: Checking, name: str, text: str, beside: Path) -> bool:
+    """The section and the metadata of a whole card; whether it has a section at all."""
+    section = between(text)
+    if section is None:
+        return False
+    check_section(checking, name, section, beside)
+    _check_metadata(checking, name, text, section)
+    return True
+
+
+def between(text: str) -> str | None:
+    """The section between our markers, if there is one."""
+    _, start, rest = text.partition(splice.START)
+    inside, end, _ = rest.partition(splice.END)
+    return inside if start and end else None
+
+
+def check_section(checking: Checking, name: str, text: str, beside: Path) -> None:
+    """A section; ``beside`` is the folder that what it links is looked for in."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
+    try:
+        made_with = data.section_data(text)
+    except (ValueError, BadInput) as error:
+        checking.differs(name, "data", f"cannot be read ({error})", "what the section was made with")
+        return
+    if made_with is None:
+        _check_first_section(checking, name, text)
+        return
+    numbers = [number for number, run in enumerate(made_with.runs) if run.run == checking.record.run_id]
+    if not numbers:
+        told = ", ".join(run.run for run in made_with.runs)
+        checking.differs(name, "Run", told[:200], checking.record.run_id)
+        return
+    for number in numbers:
+        _check_run_of(checking, name, text, beside, made_with, number)
+
+
+def _check_run_of(
+    checking: Checking, name: str, text: str, beside: Path, made_with: SectionData, number: int
+) -> None:
+    run = made_with.runs[number]
+    told = _told(checking, name, run)
+    if not told:
+        return
+    found: list[tuple[Record, list[str]]] = []
+    try:
+        for record, rating in told:
+            impact, emissions_g = _emissions(checking, name, made_with, record)
+            again = card.parts(
+                [(record, None if run.scheme is None else rating)],
+                label=made_with.label,
+                heading=_heading(text),
+                emissions_g=emissions_g,
+                impact=impact,
+                location=made_with.location,
+                links=made_with.links,
+            )
+            found.append((record, again))
+    except EnergyRatingError as error:
+        made_of = "what the section was made with"
+        checking.differs(name, "data", f"what no section is made with ({error})", made_of)
+        return
+    _note_links(checking, made_with)
+    if made_with.label is not None and _is_missing(beside, made_with.label):
+        checking.notes.append(f"{name} shows {made_with.label[:80]}, which is not here")
+    theirs = text.split("\n\n")
+    pairs = [(theirs, ours) for _, ours in found]
+    if len(made_with.runs) > 1:
+        several = [
+            _of_several(checking, name, theirs, ours, made_with, number, record) for record, ours in found
+        ]
+        pairs = [pair for pair in several if pair is not None]
+        if not pairs:
+            return
+    theirs, ours = next((pair for pair in pairs if pair[0] == pair[1]), pairs[0])
+    if made_with.form == FORM:
+        for row, was, now in _rows_apart(theirs, ours):
+            checking.differs(name, row, was, now)
+        if theirs != ours and not any(found.file == name for found in checking.differences):
+            checking.differs(name, "text", "in another order or form", "the section")
+        return
+    checking.not_checked.append(_of_other_form(name))
+    for row, was, now in _rows_apart(theirs, ours):
+        if _claims(was or "") != _claims(now or ""):
+            checking.differs(name, row, was, now)
+
+
+def _is_missing(beside: Path, linked: str) -> bool:
+    """Whether what a card links lies below it, by its words, and is not there. What leads elsewhere is not looked for."""
+    parts = PurePosixPath(linked).parts
+    if urlsplit(linked).scheme or "\0" in linked or not parts or {"..", "/"} & set(parts):
+        return False
+    return not (beside / linked).exists()
+
+
+def _of_several(
+    checking: Checking,
+    name: str,
+    theirs: list[str],
+    ours: list[str],
+    made_with: SectionData,
+    number: int,
+    record: Record,
+) -> tuple[list[str], list[str]] | None:
+    """Of a section of several runs what is this one's, and what holds of all; None, and said, where it has not the parts of one."""
+    before = 1 + (made_with.label is not None)
+    parts = before + 3 * len(made_with.runs) + 2
+    if len(theirs) != parts:
+        checking.differs(name, "text", f"{len(theirs)} parts", f"{parts} parts")
+        return None
+    checking.not_checked.append(f"the other runs that {name} tells of: verify each with its own folder")
+    start = before + 3 * number
+    # The picture is the first run's. The data hold for all runs; of this one they are compared.
+    shown = before if number == 0 else 1
+    run, own = made_with.runs[number], data.of_run(record, None)
+    if run.journal_sha256 != own.journal_sha256:
+        checking.differs(name, "data", run.journal_sha256, own.journal_sha256)
+    return (
+        [*theirs[:shown], *theirs[start : start + 3], theirs[-2]],
+        [*ours[:shown], card.title(record, ours[0]), *ours[before:-2], ours[-2]],
+    )
+
+
+def _rows_apart(theirs: list[str], ours: list[str]) -> Iterator[tuple[str, str | None, str | None]]:
+    """Where two sections differ: the rows of the table by their names, everything else as text."""
+    if theirs == ours:
+        return
+    texts = ["\n".join(parts) for parts in (theirs, ours)]
+    was, now = (found[0] if (found := tables_of(text)) else {} for text in texts)
+    for key in dict.fromkeys([*was, *now]):
+        if was.get(key) != now.get(key):
+            yield key, was.get(key), now.get(key)
+    lines = [_sentences(text) for text in texts]
+    for gone, came in _changes(lines[0][:MOST_WORDS], lines[1]):
+        yield "text", " ".join(gone) or None, " ".join(came) or None
+
+
+def _heading(text: str) -> str:
+    """The line that a section begins with, if it is one that sections begin with."""
+    first = text.partition("\n")[0]
+    return first if re.fullmatch(r"#{1,6} Energy", first) else card.HEADING
+
+
+def _emissions(
+    checking: Checking, name: str, made_with: SectionData, record: Record
+) -> tuple[Impact | None, float | None]:
+    """The carbon that a section tells, made again for the country in its data; grams that were given are taken as they are."""
+    if record.stage not in TRAINING:
+        return None, None
+    if made_with.zone is not None:
+        if record.place is None or record.place.zone != made_with.zone:
+            checking.not_checked.append(f"that the run took place in {made_with.zone}, as {name} says")
+        return footprint(record, zone=made_with.zone), None
+    if made_with.emissions_g is not None:
+        checking.notes.append(
+            f"{name}: the emissions were given by whoever wrote the card; no journal tells them"
+        )
+    return None, made_with.emissions_g
+
+
+def _check_metadata(checking: Checking, name: str, text: str, section: str) -> None:
+    """``co2_eq_emissions`` in the front matter, where it is ours."""
+    try:
+        made_with = data.section_data(section)
+        if made_with is None or len(made_with.runs) > 1:
+            return
+        if splice.is_of_others(text, card.KEY):
+            checking.not_checked.append(f"{card.KEY} of {name}, which somebody else wrote")
+            return
+        record = checking.record
+        impact, emissions_g = _emissions(checking, name, made_with, record)
+        value = card.metadata(record, impact if impact is not None else emissions_g, made_with.location)
+        again = splice.remove_key(text, card.KEY) if value is None else splice.put_key(text, card.KEY, value)
+    except (EnergyRatingError, ValueError) as error:
+        checking.differs(name, card.KEY, f"cannot be read ({error})", "what the run gives")
+        return
+    if again != text and made_with.form == FORM:
+        checking.differs(name, card.KEY, "another value", None if value is None else dict(value))
+
+
+# ------------------------------------------------------------------------------------------------- the cards of 0.1.0
+
+
+def _check_first_section(checking: Checking, name: str, text: str) -> None:
+    """A section without data: one of 0.1.0, made again as it made it."""
+    record = checking.record
+    tables = [rows for rows in tables_of(text) if rows.get("Run", "").partition(",")[0] == _run_cell(record)]
+    if not tables:
+        checking.differs(name, "Run", None, record.run_id)
+    lines = _sentences(text)
+    linked = next((found for line in lines if (found := _FIRST_PICTURE.fullmatch(line))), None)
+    for rows in tables:
+        scheme = rows.get("Scheme", "").partition(",")[0] or None
+        unrated = rows.get("Rating", "").endswith("no rating was made")
+        told = first_words.NO_RATING in rows.get("Rating", "")
+        rating = None if unrated else checking.rated(name, scheme, told)
+        if rating is None and not unrated:
+            continue
+        impact = _first_impact(checking, name, rows.get("Emissions of the training"))
+        section = first_card.section(
+            record,
+            rating,
+            label=linked[1] if linked else None,
+            heading=lines[0] if lines and re.fullmatch(r"#{1,6} Energy", lines[0]) else card.HEADING,
+            impact=impact,
+        )
+        (again,) = tables_of(section)
+        if impact is None:
+            rows = {key: value for key, value in rows.items() if key != "Emissions of the training"}
+        for key in dict.fromkeys([*rows, *again]):
+            if rows.get(key) == again.get(key):
+                continue
+            if key == "Rating" and _only_reasons_differ(checking, rating, rows, again):
+                told_by = f"the reasons that {name} gives, which its version worded in its own way"
+                checking.not_checked.append(told_by)
+                continue
+            checking.differs(name, key, rows.get(key), again.get(key))
+        _compare_first_sentences(checking, name, text, section)
+    if (
+        linked
+        and not urlsplit(linked[1]).scheme
+        and "/" not in linked[1]
+        and linked[1] not in checking.present
+    ):
+        checking.notes.append(f"{name} shows {linked[1][:80]}, which is not here")
+    sha256 = record.provenance.journal_sha256
+    stated = re.findall(r"<code>([0-9a-f]{64})</code>", text)
+    if sha256 not in stated:
+        checking.differs(name, "SHA-256 of the journal", stated[0] if stated else None, sha256)
+
+
+def _only_reasons_differ(
+    checking: Checking, rating: Rating | None, was: Mapping[str, str], now: Mapping[str, str]
+) -> bool:
+    """Whether both say *not rated*, and only the reasons read otherwise: today's rules word them in their own way."""
+    if rating is None or rating.stars is not None or not checking.other_version:
+        return False
+    cells = [row.get("Rating", "") for row in (was, now)]
+    return all(cell.startswith("**not rated**: ") and not set("★☆") & set(cell) for cell in cells)
+
+
+def _compare_first_sentences(checking: Checking, name: str, text: str, section: str) -> None:
+    if len(tables_of(text)) > 1:
+        checking.notes.append(
+            f"{name} tells of several runs; of its sentences only the rows of this one's table were compared"
+        )
+        return
+    for was, now in _changes(_sentences(text)[:MOST_WORDS], _sentences(section)):
+        checking.differs(name, "text", " ".join(was) or None, " ".join(now) or None)
+
+
+def _run_cell(record: Record) -> str:
+    (rows,) = tables_of(first_card.section(record, None, label=None, heading=card.HEADING))
+    return rows["Run"].partition(",")[0]
+
+
+def _first_impact(checking: Checking, name: str, row: str | None) -> Impact | None:
+    """The carbon of the training that a card of 0.1.0 tells, made again for the country that it names."""
+    if row is None:
+        return None
+    named = re.search(r"; ([^;]+), \d+ g/kWh, mean of \d+", row)
+    zone = zone_named(named[1]) if named else None
+    if zone is None:
+        checking.notes.append(
+            f"{name}: the emissions were given by whoever wrote the card; no journal tells them"
+        )
+        return None
+    try:
+        return footprint(checking.record, zone=zone)
+    except EnergyRatingError as error:
+        checking.differs(name, "Emissions of the training", row, str(error))
+        return None
+
+
+_FIRST_PICTURE = re.compile(r"!\[.*\]\(([^()]*)\)")
+
+
+# ------------------------------------------------------------------------------------------------------- what all share
+
+
+def _told(checking: Checking, name: str, run: RunData) -> list[tuple[Record, Rating]]:
+    """The record and the rating that the data of a label or a section tell of; none, and said, where there can be none.
+
+    A record of another version may have been told as that version made it, or with what today's rules say besides: both are right.
+    """
+    found = []
+    for today in (False, True):
+        rating = checking.rated(name, run.scheme, run.would_be, today=today)
+        if rating is None:
+            return []
+        record = checking.as_today if today else checking.record
+        found.append((_as_told(record, run), rating))
+    alike = [told for told in found if told[1].stars == run.stars or run.scheme is None]
+    if not alike:
+        checking.differs(name, "data.stars", run.stars, found[0][1].stars)
+    return alike or found
+
+
+def _as_told(record: Record, run: RunData) -> Record:
+    """One that was told without its journal says so, and is none the less right."""
+    checked = cast(Checked, run.checked) if run.checked in get_args(Checked) else None
+    return replace(record, checked=checked)
+
+
+def _note_links(checking: Checking, made_with: LabelData | SectionData) -> None:
+    if made_with.links.journal or made_with.links.meaning:
+        checking.not_checked.append("what lies at the addresses that are given")
+
+
+def _of_other_form(name: str) -> str:
+    return f"the words of {name}, which another version made: only its figures and claims were compared"
+
+
+def _changes(theirs: Sequence[str], ours: Sequence[str]) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+    for what, start, end, again_start, again_end in SequenceMatcher(
+        None, theirs, ours, autojunk=False
+    ).get_opcodes():
+        if what != "equal":
+            yield theirs[start:end], ours[again_start:again_end]
+
+
+def _compare_claims(checking: Checking, name: str, texts: Sequence[str], again: Sequence[str]) -> None:
+    if len(texts) > MOST_WORDS:
+        checking.differs(name, "text", f"{len(texts)} texts", f"{len(again)} texts")
+        return
+    for was, now in _changes(texts, again):
+        published, recomputed = " ".join(was), " ".join(now)
+        if _claims(published) != _claims(recomputed):
+            checking.differs(name, "text", published or None, recomputed or None)
+        elif len(checking.notes) < MOST_TOLD:
+            checking.notes.append(
+                f"{name} reads otherwise today: {recomputed[:300]!r}; published: {published[:300]!r}"
+            )
+
+
+def _claims(text: str) -> list[str]:
+    """What a text claims, whatever its sentences: its numbers, and the words that grade."""
+    return re.findall(
+        r"\d[\d.,]*|★+|\b(?:stars?|not rated|firm|provisional|measured|normalised|converted|indicative|estimated|certif\w*|accredit\w*)\b",
+        text.lower(),
+    )
+
+
+_ROW = re.compile(r"^\| (.+?) \| (.*) \|$")
+
+
+def _sentences(text: str) -> list[str]:
+    """The lines of a section that are neither empty nor of a table."""
+    return [line for line in text.splitlines() if line.strip() and not line.startswith("|")]
+
+
+def tables_of(text: str) -> list[dict[str, str]]:
+    """The tables of a section: rows by their first cell. Rows of one name, such as several reservations, are counted."""
+    tables: list[dict[str, str]] = []
+    open_ = False
+    for line in text.splitlines():
+        found = _ROW.match(line)
+        if found is None:
+            open_ = open_ and line == "|---|---|"
+        elif found[1] == "What" and found[2] == "Value":
+            tables.append({})
+            open_ = True
+        elif open_:
+            name, number = found[1], 2
+            while name in tables[-1]:
+                name = f"{found[1]} #{number}"
+                number += 1
+            tables[-1][name] = found[2]
+    return tables
