@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 PERIOD_S = 0.1
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.005, 60.0
 
-# Beyond these, making the record takes more than a few seconds, and is left to whoever asks for it.
-MOST_WINDOWS_AT_ONCE = 20_000
+# Beyond this, too, making the record takes more than a few seconds, and is left to whoever asks for it.
 LARGEST_AT_ONCE = 64 << 20  # bytes of journal
 
 # The slowest counters are refreshed every 100 ms (measured: A100, RTX 3090, SC24 data), and read just after.
@@ -72,7 +71,7 @@ class Run(JournalRun):
 
     def _is_large(self) -> bool:
         """Whether making the record would hold up the end of the measured program noticeably."""
-        return self._next > MOST_WINDOWS_AT_ONCE or self._journal_file.size > LARGEST_AT_ONCE
+        return self._next > self.settings.windows_at_once or self._journal_file.size > LARGEST_AT_ONCE
 
     def _judge(self) -> None:
         """Makes the record, where the judging half is at hand."""

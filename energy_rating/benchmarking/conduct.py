@@ -79,6 +79,7 @@ def run_plan(
     progress: Callable[[Progress], None] | None = None,
     report: Callable[[str], None] | None = None,
     place: str | None = None,
+    tally: Tally | None = None,
 ) -> Run:
     """Runs a plan and returns the run, which has ended and holds the record. The workload is closed, whatever happens.
 
@@ -100,7 +101,7 @@ def run_plan(
             report=report,
         )
         now = clock.now if clock is not None else time.monotonic
-        going = _Benchmark(run, workload, plan, sleep, progress, model.id, now)
+        going = _Benchmark(run, workload, plan, sleep, progress, model.id, now, tally or Tally())
         with run:
             try:
                 going.go()
@@ -133,6 +134,7 @@ class _Benchmark:
         progress: Callable[[Progress], None] | None,
         model: str,
         now: Callable[[], float],
+        tally: Tally,
     ) -> None:
         self.run = run
         self.now = now  # what the workload's spans are in
@@ -144,7 +146,7 @@ class _Benchmark:
         self.phase = "load"
         self._over = False
         self._told: set[str] = set()
-        self._tally = Tally()
+        self._tally = tally
         self._repeat_s: list[float] = []
         self._cooldown_s: list[float] = []
         self._start_c: dict[str, float] = {}  # what each device had when the first repeat began

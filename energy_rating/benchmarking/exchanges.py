@@ -87,8 +87,10 @@ class Stream(Generic[Answer]):
         silence_s: float,
         answer_s: float,
         tell: Callable[[int], None] | None = None,
+        tells_every_s: float = TELLS_EVERY_S,
     ) -> None:
         """``tell`` is called now and then, by the thread that calls ``go``, with how many are answered."""
+        self._tells_every_s = tells_every_s
         self._ask = ask
         self._tell = tell
         self._told_s = time.monotonic()
@@ -146,12 +148,12 @@ class Stream(Generic[Answer]):
         if self._tell is None:
             return self._wait_in_silence(done, until_s)
         while True:
-            if self._wait_in_silence(done, min(until_s, self._told_s + TELLS_EVERY_S)):
+            if self._wait_in_silence(done, min(until_s, self._told_s + self._tells_every_s)):
                 return True
             now = time.monotonic()
             with self._changed:
                 over, answered = done() or now >= until_s, len(self._replies) - self._left
-            if now >= self._told_s + TELLS_EVERY_S:
+            if now >= self._told_s + self._tells_every_s:
                 self._told_s = now
                 self._tell(answered)
             if over:

@@ -60,8 +60,10 @@ _FILE_TYPES = {
 }
 
 
-def described(path: Path) -> Model:
+def described(path: Path, *, most_strings: int = MOST_STRINGS) -> Model:
     """The model in a GGUF file: its id is the file's name, its parameters are those of all tensors.
+
+    A header of more than ``most_strings`` strings is none.
 
     Raises:
         BadInput: the file cannot be opened, or is no GGUF file.
@@ -72,7 +74,7 @@ def described(path: Path) -> Model:
                 raise BadInput(
                     "this is not a GGUF file", "Convert the model, or download its GGUF", place=path
                 )
-            return _read(_Header(file), path)
+            return _read(_Header(file, most_strings), path)
     except OSError as error:
         raise BadInput(
             f"cannot be opened ({error.strerror or error})", "Name a GGUF file", place=path
@@ -86,6 +88,7 @@ class _Header:
     """The beginning of a file, and how many strings have been read from it."""
 
     file: IO[bytes]
+    most_strings: int
     strings: int = 0
 
     def read(self, count: int) -> bytes:
@@ -137,7 +140,7 @@ def _number(file: _Header, form: str) -> int:
 def _string(file: _Header) -> str:
     file.strings += 1
     length = _number(file, "<Q")
-    if length > LONGEST_STRING or file.strings > MOST_STRINGS:
+    if length > LONGEST_STRING or file.strings > file.most_strings:
         raise _Impossible
     return _take(file, length).decode("utf-8", "replace")
 

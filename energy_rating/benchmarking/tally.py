@@ -27,15 +27,18 @@ class Look:
     throttled_by: frozenset[str] | None
 
 
+# For the eye, a second is soon enough.
+EVERY_S = 1.0
+
+
 class Tally:
     """The journal, read along as it grows: what was taken so far, for the eye, and what the devices are like.
 
-    Figures are the record's; and nobody asks a device twice.
+    Figures are the record's; and nobody asks a device twice. ``every_s``: no more often is the journal read for the eye.
     """
 
-    EVERY_S = 1.0
-
-    def __init__(self) -> None:
+    def __init__(self, every_s: float = EVERY_S) -> None:
+        self._every_s = every_s
         self._file: IO[bytes] | None = None
         self._looked_s = -math.inf
         self._components: dict[str, tuple[str, str]] = {}  # component and method of each channel
@@ -55,7 +58,7 @@ class Tally:
     def so_far(self, path: Path | None) -> tuple[float | None, str]:
         """Joules and component; None where nothing was read."""
         now = time.monotonic()
-        if path is not None and now - self._looked_s >= self.EVERY_S:
+        if path is not None and now - self._looked_s >= self._every_s:
             self._looked_s = now
             with contextlib.suppress(OSError, EnergyRatingError):
                 self._read(path)

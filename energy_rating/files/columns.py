@@ -11,7 +11,7 @@ import os
 import tempfile
 import weakref
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import overload
 
@@ -32,12 +32,116 @@ MOST_IN_MEMORY = 256 << 20
 LARGE_FILES = "/var/tmp"  # noqa: S108
 
 
+class _Segment:
+    """A file without a name that many columns share, since each mapped file takes a descriptor of the process."""
+
+    def __init__(self, mapped: mmap.mmap, count: int) -> None:
+        self._mapped = weakref.ref(mapped)
+        self._count = count
+        self._taken = 0
+        self.first = self._slice(mapped, 0)
+
+    def _slice(self, mapped: mmap.mmap, count: int) -> memoryview[float]:
+        start, self._taken = self._taken, self._taken + count
+        return memoryview(mapped).cast("B").cast("d")[start : self._taken]
+
+    def take(self, count: int) -> memoryview[float] | None:
+        """So many doubles of it; None where there is no room, or nobody uses it any more."""
+        mapped = self._mapped()
+        if mapped is None or self._taken + count > self._count:
+            return None
+        return self._slice(mapped, count)
+
+
+# A segment is so large at least (doubles): a column of the first size takes an eighth of it. The largest columns have one of their own.
+SEGMENT = 8 * 2 * SPILLS_FROM
+LARGE = 1 << 24
+
+
+class Room:
+    """Where long columns go.
+
+    Args:
+        large_files: the folder for them, unless the user names another (TMPDIR).
+        reserve: sees to it that so many bytes from a place on belong to a file; by default ``os.posix_fallocate``, where there is one.
+        most_in_memory: bytes of a column that finds no room on a disk.
+    """
+
+    def __init__(
+        self,
+        *,
+        large_files: str = LARGE_FILES,
+        reserve: Callable[[int, int, int], None] | None = None,
+        most_in_memory: int = MOST_IN_MEMORY,
+    ) -> None:
+        self._large_files = large_files
+        self._reserve = reserve
+        self.most_in_memory = most_in_memory
+        self._latest: _Segment | None = None
+        self._lock = threads.lock()
+
+    def folders(self) -> list[str]:
+        """Where files may go, the best first: where the user says; else where large files belong, and where all others go."""
+        chosen = tempfile.gettempdir()
+        if tempfile.tempdir != "/tmp" or os.environ.get("TMPDIR"):  # noqa: S108
+            return [chosen]
+        return [self._large_files, chosen]
+
+    def on_file(self, count: int) -> memoryview[float]:
+        """Room for so many doubles on a file, which goes when nobody uses it any more.
+
+        Raises:
+            OSError: there is no room on the disk.
+        """
+        with self._lock:
+            taken = self._latest.take(count) if self._latest is not None else None
+            if taken is None:
+                # Larger columns come in larger segments, so there are never many.
+                wanted = count if count >= LARGE else max(SEGMENT, 4 * count)
+                self._latest = _Segment(self._mapped(wanted * ITEM_BYTES), wanted)
+                taken = self._latest.take(count)
+                self._latest.first.release()
+            assert taken is not None
+            return taken
+
+    def _mapped(self, size: int) -> mmap.mmap:
+        *others, last = self.folders()
+        for folder in others:
+            try:
+                return self._mapped_in(folder, size)
+            except OSError:
+                continue
+        return self._mapped_in(last, size)
+
+    def _mapped_in(self, folder: str, size: int) -> mmap.mmap:
+        with tempfile.TemporaryFile(prefix="energy-rating-", dir=folder) as file:
+            # Reserved, since a page of a mapped file that finds no room on the disk ends the process.
+            reserve = os.posix_fallocate if self._reserve is None else self._reserve
+            reserve(file.fileno(), 0, size)
+            return mmap.mmap(file.fileno(), size)
+
+    def none(self, reason: str) -> NoRoom:
+        """The error where there is none."""
+        return NoRoom(
+            f"the journal is long, and its readings find no room in {' or '.join(self.folders())} ({reason})",
+            "Name a folder on a disk with twice the journal's size free (TMPDIR=FOLDER), and set no limit to mapped memory (ulimit -v)",
+        )
+
+
+# The files of this process. Whatever is read in it shares them.
+ROOM = Room()
+
+
 class Column(Sequence[float]):
-    """Doubles, appended one by one or many at once. ``spills_from``: so many stay in memory (by default ``SPILLS_FROM``)."""
+    """Doubles, appended one by one or many at once. ``spills_from``: so many stay in memory (by default ``SPILLS_FROM``).
 
-    __slots__ = ("_kept", "_length", "_room", "_tail")
+    ``room`` is where more of them go.
+    """
 
-    def __init__(self, spills_from: int | None = None) -> None:
+    __slots__ = ("_files", "_kept", "_length", "_room", "_tail")
+
+    def __init__(self, spills_from: int | None = None, room: Room = ROOM) -> None:
+        self._files = room
         self._kept: array[float] | memoryview[float] = array("d")
         self._length = 0  # of what is kept; the tail comes behind it
         self._tail = array("d")
@@ -103,7 +207,7 @@ class Column(Sequence[float]):
 
     def copy(self) -> Column:
         """Another one of the same values."""
-        other = Column()
+        other = Column(room=self._files)
         other.extend(self.values())
         return other
 
@@ -120,105 +224,23 @@ class Column(Sequence[float]):
             else:
                 self._kept[self._length : length] = memoryview(tail)
         except MemoryError:
-            raise _no_room("no memory is left either, or mapped files count against a limit") from None
+            raise self._files.none(
+                "no memory is left either, or mapped files count against a limit"
+            ) from None
         self._length = length
         del tail[:]
 
     def _make_room(self, length: int) -> None:
         room = max(2 * self._room, length)
         try:
-            grown = _on_file(room)
+            grown = self._files.on_file(room)
         except (OSError, ValueError, AttributeError) as error:
-            if room * ITEM_BYTES > MOST_IN_MEMORY:
+            if room * ITEM_BYTES > self._files.most_in_memory:
                 reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-                raise _no_room(reason) from error
+                raise self._files.none(reason) from error
             if not isinstance(self._kept, array):
                 self._kept = array("d", self._kept[: self._length])
         else:
             grown[: self._length] = memoryview(self._kept)[: self._length]
             self._kept = grown
         self._room = room
-
-
-class _Segment:
-    """A file without a name that many columns share, since each mapped file takes a descriptor of the process."""
-
-    def __init__(self, count: int) -> None:
-        self._mapped = weakref.ref(mapped := _mapped_file(count * ITEM_BYTES))
-        self._count = count
-        self._taken = 0
-        self.first = self._slice(mapped, 0)
-
-    def _slice(self, mapped: mmap.mmap, count: int) -> memoryview[float]:
-        start, self._taken = self._taken, self._taken + count
-        return memoryview(mapped).cast("B").cast("d")[start : self._taken]
-
-    def take(self, count: int) -> memoryview[float] | None:
-        """So many doubles of it; None where there is no room, or nobody uses it any more."""
-        mapped = self._mapped()
-        if mapped is None or self._taken + count > self._count:
-            return None
-        return self._slice(mapped, count)
-
-
-def _no_room(reason: str) -> NoRoom:
-    return NoRoom(
-        f"the journal is long, and its readings find no room in {' or '.join(_folders())} ({reason})",
-        "Name a folder on a disk with twice the journal's size free (TMPDIR=FOLDER), and set no limit to mapped memory (ulimit -v)",
-    )
-
-
-def _folders() -> list[str]:
-    """Where files may go, the best first: where the user says; else where large files belong, and where all others go."""
-    chosen = tempfile.gettempdir()
-    if tempfile.tempdir != "/tmp" or os.environ.get("TMPDIR"):  # noqa: S108
-        return [chosen]
-    return [LARGE_FILES, chosen]
-
-
-def _mapped_file(size: int) -> mmap.mmap:
-    """A file of so many bytes, without a name, mapped.
-
-    Raises:
-        OSError: there is no room for it anywhere.
-    """
-    *others, last = _folders()
-    for folder in others:
-        try:
-            return _mapped_in(folder, size)
-        except OSError:
-            continue
-    return _mapped_in(last, size)
-
-
-def _mapped_in(folder: str, size: int) -> mmap.mmap:
-    with tempfile.TemporaryFile(prefix="energy-rating-", dir=folder) as file:
-        # Reserved, since a page of a mapped file that finds no room on the disk ends the process.
-        os.posix_fallocate(file.fileno(), 0, size)
-        return mmap.mmap(file.fileno(), size)
-
-
-# A segment is so large at least (doubles): a column of the first size takes an eighth of it. The largest columns have one of their own.
-SEGMENT = 8 * 2 * SPILLS_FROM
-LARGE = 1 << 24
-
-_latest: _Segment | None = None
-_lock = threads.lock()
-
-
-def _on_file(count: int) -> memoryview[float]:
-    """Room for so many doubles on a file, which goes when nobody uses it any more.
-
-    Raises:
-        OSError: there is no room on the disk.
-    """
-    global _latest
-    with _lock:
-        taken = _latest.take(count) if _latest is not None else None
-        if taken is None:
-            # Larger columns come in larger segments, so there are never many.
-            _latest = _Segment(count if count >= LARGE else max(SEGMENT, 4 * count))
-            taken = _latest.take(count)
-            _latest.first.release()
-        assert taken is not None
-        return taken

@@ -199,8 +199,11 @@ class JournalFile:
     each write it is looked whether it still leads to the journal; where it does not it is left alone, and the journal opened again.
     """
 
-    def __init__(self, path: Path | None, descriptor: int | None) -> None:
+    def __init__(
+        self, path: Path | None, descriptor: int | None, lines_in_memory: int = MOST_LINES_IN_MEMORY
+    ) -> None:
         self.path = path
+        self._lines_in_memory = lines_in_memory
         self._descriptor = descriptor
         self._own = identity(descriptor) if descriptor is not None else None
         # A signal's handler may write too, and finds its own thread inside.
@@ -223,7 +226,7 @@ class JournalFile:
     def write(self, *entries: Mapping[str, Any]) -> None:
         """Appends the entries, in one write."""
         block = self.block(*entries)
-        if block.only_readings and len(self._waiting) >= MOST_LINES_IN_MEMORY:
+        if block.only_readings and len(self._waiting) >= self._lines_in_memory:
             self.dropped += 1
             if self.dropped % THINNED_TO:  # the counters among those that are kept bridge the rest
                 return

@@ -145,13 +145,25 @@ def load(path: str | Path) -> Record:
     journal = next((one for one in beside if one.is_file()), None)
     if journal is None:
         return replace(record, checked="no-journal")
-    return _checked(record, file, journal)
+    return held_against(record, file, journal)
 
 
-def _checked(record: Record, file: Path, journal_file: Path) -> Record:
+def held_against(
+    record: Record,
+    file: Path,
+    journal_file: Path,
+    *,
+    largest_checked: int = LARGEST_CHECKED,
+    largest_hashed: int = LARGEST_HASHED,
+) -> Record:
+    """A record from a file, held against a journal. Of one with more than so many bytes the hash is compared, or not even that.
+
+    Raises:
+        BadInput: it does not follow from it.
+    """
     named = file.name == RECORD_NAME  # whatever else lies in a folder may be of another run
     sha256 = record.provenance.journal_sha256
-    if not _is_longer(journal_file, LARGEST_CHECKED):
+    if not _is_longer(journal_file, largest_checked):
         journal = reading.read_journal(journal_file)
         if not named and journal.sha256 != sha256 and journal.run_id != record.run_id:
             return replace(record, checked="no-journal")
@@ -168,7 +180,7 @@ def _checked(record: Record, file: Path, journal_file: Path) -> Record:
             raise _does_not_follow(file, journal_file, found.differences[0])
         record = as_loaded(record, again)
         return replace(record, checked="journal")
-    hashed = _hashed(journal_file)
+    hashed = _hashed(journal_file, largest_hashed)
     if hashed is not None and hashed != sha256:
         if named:
             raise _does_not_follow(file, journal_file, _of_hash(sha256, hashed))
@@ -361,12 +373,12 @@ def _is_longer(path: Path, most: int) -> bool:
     return False
 
 
-def _hashed(path: Path) -> str | None:
+def _hashed(path: Path, most: int) -> str | None:
     """The SHA-256 of a journal's uncompressed bytes; None where it is too long to ask."""
     digest, size = hashlib.sha256(), 0
     for block in _blocks(path):
         size += len(block)
-        if size > LARGEST_HASHED:
+        if size > most:
             return None
         digest.update(block)
     return digest.hexdigest()

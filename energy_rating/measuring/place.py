@@ -139,14 +139,14 @@ class Placed:
                     )
                 )
             self.folder = folder
-            return JournalFile(folder / JOURNAL_NAMES[0], descriptor), findings
+            return JournalFile(folder / JOURNAL_NAMES[0], descriptor, self.settings.lines_in_memory), findings
         findings.append(
             Finding.of(
                 "journal-in-memory",
                 "no folder could be written to; the journal is kept in memory and dies with the process",
             )
         )
-        return JournalFile(None, None), findings
+        return JournalFile(None, None, self.settings.lines_in_memory), findings
 
     @property
     def _journal_file(self) -> JournalFile:

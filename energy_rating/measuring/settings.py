@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from energy_rating.files.journal import MOST_LINES_IN_MEMORY
 from energy_rating.measuring.clock import Clock
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.nouns.entries import Load, Model, Place, Stage, Task
+
+# Beyond this, making the record takes more than a few seconds.
+MOST_WINDOWS_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,6 +20,8 @@ class RunSettings:
     """The arguments of ``energy_rating.measure``, checked; ``environ`` is the environment that ranks and folders are found by.
 
     ``sensors`` None: all that answer. ``report`` None: nothing is said at the end. ``period_s`` is that of sensors without ticks.
+    While no disk takes the journal, ``lines_in_memory`` of its lines are kept; of more, readings are thinned out. With more than
+    ``windows_at_once`` windows the record is made by whoever asks for it, and not at the end of the program.
     """
 
     stage: Stage
@@ -31,3 +37,5 @@ class RunSettings:
     clock: Clock
     report: Callable[[str], None] | None
     environ: Mapping[str, str]
+    lines_in_memory: int = MOST_LINES_IN_MEMORY
+    windows_at_once: int = MOST_WINDOWS_AT_ONCE

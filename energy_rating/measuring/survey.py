@@ -294,9 +294,17 @@ class InTurn:
     """The same in two turns: what measures, which answers at once, and what only models, which takes long to load.
 
     ``names``: the kinds that are asked, by default all. ``given``: what was detected before, and is measured beside them.
+    ``patience_s``: for so long the first turn waits, from now on.
     """
 
-    def __init__(self, names: Sequence[str] | None = None, given: Detection | None = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str] | None = None,
+        given: Detection | None = None,
+        *,
+        patience_s: float = FIRST_PATIENCE_S,
+    ) -> None:
+        self._patience_s = patience_s
         self._names = names
         self._given = Detection() if given is None else given
         self._measured = Detection()
@@ -312,7 +320,7 @@ class InTurn:
     def measuring(self) -> Detection:
         """The sensors that measure, as far as they have answered by then: those are to be read at once. The others are told by name."""
         self._measured, self._refusals = look(
-            self._kinds(models=False), patience_s=FIRST_PATIENCE_S, began_s=self._began_s, late=self._late
+            self._kinds(models=False), patience_s=self._patience_s, began_s=self._began_s, late=self._late
         )
         late = [
             Finding.of(

@@ -78,7 +78,7 @@ def clock():
     return VirtualClock()
 
 
-def go(clock, model, folder, *, seen=None, **wishes):
+def go(clock, model, folder, *, seen=None, tally=None, **wishes):
     plan = planned(load_task("text-generation"), **wishes)
     gpu = FakeDevice(clock=clock, power=model.power, energy=model.energy, tick_s=0.02, known_period=True)
     told = seen if seen is not None else []
@@ -91,6 +91,7 @@ def go(clock, model, folder, *, seen=None, **wishes):
         clock=clock,
         sleep=clock.sleep,
         progress=told.append,
+        tally=tally,
     )
 
 
@@ -1044,11 +1045,8 @@ def test_a_model_is_let_go_where_its_run_is_refused(clock, tmp_path):
 
 def test_progress_tells_energy_and_the_time_that_is_left(clock, tmp_path):
     seen = []
-    Tally.EVERY_S, before = 0.0, Tally.EVERY_S
-    try:
-        record = go(clock, FakeModel(clock), tmp_path / "run", seen=seen).record
-    finally:
-        Tally.EVERY_S = before
+    often = Tally(every_s=0.0)
+    record = go(clock, FakeModel(clock), tmp_path / "run", seen=seen, tally=often).record
     assert seen[-1].energy_j == pytest.approx(record["run"].energy_j["gpu"].value, rel=0.05)
     left = [(now.elapsed_s, now.left_s) for now in seen if now.left_s is not None]
     assert all(elapsed + rest == pytest.approx(record["run"].duration_s, abs=8.0) for elapsed, rest in left)

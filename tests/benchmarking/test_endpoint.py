@@ -319,9 +319,7 @@ def test_exactly_so_many_requests_are_under_way_as_the_servers_log_says(concurre
 
 
 @pytest.mark.parametrize("way", [{"concurrency": 4}, {"request_rate": 40.0}])
-def test_whoever_wants_to_know_is_told_how_many_are_answered(monkeypatch, way):
-    monkeypatch.setattr("energy_rating.benchmarking.exchanges.TELLS_EVERY_S", 0.05)
-
+def test_whoever_wants_to_know_is_told_how_many_are_answered(way):
     def slowly(talk):
         time.sleep(0.1)
         answers(talk)
@@ -329,7 +327,7 @@ def test_whoever_wants_to_know_is_told_how_many_are_answered(monkeypatch, way):
     with serving(slowly) as server:
         workload = loaded(server, **way)
         told = []
-        workload.tell = told.append
+        workload.tell, workload.tells_every_s = told.append, 0.05
         workload.run(items(24))
     assert told == sorted(told)
     assert len(told) >= 3

@@ -15,10 +15,10 @@ from virtual import FakeDevice, VirtualClock, sine
 
 from energy_rating import measure, summarise
 from energy_rating.files import columns
-from energy_rating.files.columns import Column
+from energy_rating.files.columns import Column, Room
 from energy_rating.files.journal import encoded
 from energy_rating.files.record import record_to_json
-from energy_rating.judging.integration import ticks
+from energy_rating.judging.integration.ticks import Tick, Ticks
 from energy_rating.nouns.errors import NoRoom
 
 numbers = st.floats(allow_nan=False)
@@ -43,29 +43,32 @@ def test_a_column_on_a_file_is_as_good_as_an_array(values, spills_from, cut, las
         column[len(column)]
 
 
-def test_where_the_disk_is_full_a_column_stays_in_memory(monkeypatch):
-    def refuse(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def refuses(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    column = Column(10)
+
+def test_where_the_disk_is_full_a_column_stays_in_memory():
+    files = 0
+
+    def reserve(descriptor, start, size):
+        nonlocal files
+        files += 1
+        if files > 1:
+            refuses()
+        os.posix_fallocate(descriptor, start, size)
+
+    more = 2 * columns.SEGMENT
+    column = Column(10, Room(reserve=reserve))
     column.extend(range(15))
     assert isinstance(column.values(), memoryview)  # on a file
-    monkeypatch.setattr(os, "posix_fallocate", refuse)
-    monkeypatch.setattr(columns, "_latest", None)
-    column.extend(range(15, 100))
-    assert list(column) == list(range(100))
+    column.extend(range(15, more))
+    assert list(column) == list(range(more))
     assert isinstance(column.values(), array)
 
 
 def test_where_neither_disk_nor_memory_has_room_one_line_says_what_to_do(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(os, "posix_fallocate", refuse)
-    monkeypatch.setattr(columns, "_latest", None)
-    monkeypatch.setattr(columns, "MOST_IN_MEMORY", 8000)
-    column = Column(10)
+    column = Column(10, Room(reserve=refuses, most_in_memory=8000))
     with pytest.raises(NoRoom) as caught:
         column.extend(range(columns.BLOCK))
     assert str(tmp_path) in str(caught.value)
@@ -101,12 +104,22 @@ def test_a_journal_on_files_gives_the_same_record_byte_for_byte(tmp_path, monkey
             with run.window("w"):
                 clock.sleep(9.7)
     in_memory = record_to_json(summarise(tmp_path / "run"))
+    # The default of the whole process, as it is for journals of a few hundred megabytes.
     monkeypatch.setattr(columns, "SPILLS_FROM", 100)
     assert record_to_json(summarise(tmp_path / "run")) == in_memory
-    monkeypatch.setattr(ticks.Ticks, "BLOCK", 50)
-    assert summarise(tmp_path / "run")["w"].energy_j["gpu"].value == pytest.approx(
-        run.record["w"].energy_j["gpu"].value, rel=1e-3
-    )
+
+
+@pytest.mark.parametrize("at_once", [50, 333])
+def test_ticks_that_were_missed_are_found_however_many_are_looked_at_together(at_once):
+    true_s = [0.1 * number for number in range(1000)]
+    several, all_of_them = Ticks(at_once), Ticks()
+    for ticks in (several, all_of_them):
+        for number, time_s in enumerate(true_s):
+            since_s = time_s - (0.099 if number % 7 == 3 else 0.001)
+            ticks.append(Tick(earliest_s=since_s, latest_s=time_s + 0.001, energy_j=float(number)))
+        ticks.sharpen(0.1, False)
+        assert list(ticks.times_s()) == pytest.approx(true_s, abs=0.002)
+    assert [tick.energy_j for tick in several] == [tick.energy_j for tick in all_of_them]
 
 
 def test_many_columns_share_a_few_descriptors():
@@ -126,7 +139,7 @@ def test_a_command_without_room_for_a_long_journal_ends_in_one_line(tmp_path, li
         "import resource, sys\n"
         "from energy_rating.files import columns, reading as formats\n"
         "from energy_rating.cli import main\n"
-        "columns.MOST_IN_MEMORY = 1 << 16\n"
+        "columns.ROOM.most_in_memory = 1 << 16\n"
         "columns.SPILLS_FROM = 1 << 10\n"
         "disk = 'disk' in sys.argv\n"
         "sys.argv[1:] = ['summarise', sys.argv[1], '-o', sys.argv[1] + '.json']\n"

@@ -16,7 +16,6 @@ from energy_rating.files import columns, reading
 from energy_rating.files.journal import JOURNAL_SCHEMA, JournalFile, decoded, encoded
 from energy_rating.files.reading import read_journal_from
 from energy_rating.files.windows import Span, Windows
-from energy_rating.judging.integration import ticks
 from energy_rating.judging.integration.gaps import Gaps, covered_s
 from energy_rating.judging.integration.ticks import Kept
 from energy_rating.judging.plausibility import SLACK_S, _inside
@@ -183,9 +182,8 @@ def test_the_gaps_near_a_window_cover_what_all_gaps_do(bounds, start, end, in_or
     assert covered_s(41.0, 45.0, gaps.near(41.0, 45.0)) == 0.0
 
 
-def test_what_is_kept_is_bounded(monkeypatch):
-    monkeypatch.setattr(ticks, "MOST_KEPT", 10)
-    kept = Kept()
+def test_what_is_kept_is_bounded():
+    kept = Kept(most=10)
     for number in range(1000):
         kept[number] = number
         assert len(kept) <= 10
@@ -208,19 +206,18 @@ def test_a_window_is_inside_a_run_if_it_is_inside_any(runs, window):
 def test_long_columns_go_where_large_files_belong_but_for_who_names_a_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("TMPDIR", raising=False)
     monkeypatch.setattr("tempfile.tempdir", "/tmp")
-    assert columns._folders() == [columns.LARGE_FILES, "/tmp"]
+    assert columns.ROOM.folders() == [columns.LARGE_FILES, "/tmp"]
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert columns._folders() == [str(tmp_path)]
+    assert columns.ROOM.folders() == [str(tmp_path)]
     monkeypatch.setattr("tempfile.tempdir", "/tmp")
     monkeypatch.setenv("TMPDIR", "/tmp")
-    assert columns._folders() == ["/tmp"]
+    assert columns.ROOM.folders() == ["/tmp"]
 
 
 def test_where_large_files_find_no_room_others_may(monkeypatch, tmp_path):
     monkeypatch.delenv("TMPDIR", raising=False)
     monkeypatch.setattr("tempfile.tempdir", "/tmp")
-    monkeypatch.setattr(columns, "LARGE_FILES", str(tmp_path / "is not there"))
-    column = columns.Column(10)
+    column = columns.Column(10, columns.Room(large_files=str(tmp_path / "is not there")))
     column.extend(range(3000))
     assert isinstance(column.values(), memoryview)
     assert all(b - a == 1 for a, b in pairwise(column))

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from energy_rating import BadInput, load, rate, summarise, verify
 from energy_rating.cli import cli
+from energy_rating.files import record as files_record
 from energy_rating.files.journal import decoded, encoded
 from energy_rating.files.reading import read_journal
 from energy_rating.files.record import read_record, write_record
@@ -164,28 +165,31 @@ def test_a_record_of_another_name_is_held_against_the_journal_of_its_own_run_onl
         load(folder)
 
 
-def test_of_a_long_journal_the_hash_is_compared_and_that_is_said(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(evidence, "LARGEST_CHECKED", 1000)
-    record = load(folder)
+def held(folder: Path, name: str, **limits: int) -> Record:
+    """What is loaded from a folder, where journals are long from so many bytes on."""
+    file = folder / "record.json"
+    return evidence.held_against(files_record.load(file), file, folder / name, **limits)
+
+
+def test_of_a_long_journal_the_hash_is_compared_and_that_is_said(folder: Path) -> None:
+    record = held(folder, "journal.jsonl", largest_checked=1000)
     assert record.checked == "sha256"
     assert words.unchecked(record) == words.UNCHECKED["sha256"]
     with (folder / "journal.jsonl").open("ab") as journal:
         journal.write(b"\n")
     with pytest.raises(BadInput, match="does not follow from journal.jsonl: provenance.journal_sha256"):
-        load(folder)
-    monkeypatch.setattr(evidence, "LARGEST_HASHED", 2000)
-    assert load(folder).checked == "too-long"
+        held(folder, "journal.jsonl", largest_checked=1000)
+    too_long = held(folder, "journal.jsonl", largest_checked=1000, largest_hashed=2000)
+    assert too_long.checked == "too-long"
 
 
-def test_a_packed_journal_is_measured_unpacked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_packed_journal_is_measured_unpacked(folder: Path) -> None:
     packed = gzip.compress((folder / "journal.jsonl").read_bytes())
     (folder / "journal.jsonl").unlink()
     (folder / "journal.jsonl.gz").write_bytes(packed)
     assert load(folder).checked == "journal"
-    monkeypatch.setattr(evidence, "LARGEST_CHECKED", 2 * len(packed))
-    assert load(folder).checked == "sha256"
+    long = held(folder, "journal.jsonl.gz", largest_checked=2 * len(packed))
+    assert long.checked == "sha256"
 
 
 def test_a_record_that_names_a_calibration_and_no_gain_does_not_follow_from_its_journal(folder: Path) -> None:

@@ -11,14 +11,14 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fake_nvml import Device, FakeNvml, NoCompiler, build
 from virtual import FakeDevice, VirtualClock, constant, is_right
 
-from energy_rating import BadInput, load, measure, summarise
-from energy_rating.files import journal as journals
+from energy_rating import BadInput, Run, load, measure, summarise
 from energy_rating.files.reading import read_journal
 from energy_rating.measuring import environment
 from energy_rating.measuring.sensors import Detection
@@ -138,11 +138,10 @@ def test_a_forked_child_that_lives_on_does_not_keep_the_journal_from_being_resum
         os.waitpid(child, 0)
 
 
-def test_where_memory_is_all_there_is_readings_are_thinned_and_windows_are_not(clock, tmp_path, monkeypatch):
-    monkeypatch.setattr(journals, "MOST_LINES_IN_MEMORY", 300)
+def test_where_memory_is_all_there_is_readings_are_thinned_and_windows_are_not(clock, tmp_path):
     (tmp_path / "state").write_text("a file")
     (tmp_path / "run").write_text("a file")
-    with a_run(clock, tmp_path) as run:
+    with Run(replace(a_run(clock, tmp_path).settings, lines_in_memory=300)) as run:
         for _ in range(30):
             with run.window("epoch") as window:
                 clock.sleep(10)
@@ -371,16 +370,10 @@ def test_a_device_that_hangs_holds_the_end_up_for_a_second_and_no_more(clock, tm
     assert "driver-hangs" in codes(run.record)
 
 
-def test_a_large_run_is_summed_up_when_somebody_asks_and_not_at_the_end_of_the_program(
-    clock, tmp_path, monkeypatch
-):
-    from energy_rating import meter
-
-    monkeypatch.setattr(meter, "MOST_WINDOWS_AT_ONCE", 100)
+def test_a_large_run_is_summed_up_when_somebody_asks_and_not_at_the_end_of_the_program(clock, tmp_path):
     lines = []
-    with measure(
-        output_dir=tmp_path / "run", sensors=[device(clock)], clock=clock, report=lines.append
-    ) as run:
+    usual = measure(output_dir=tmp_path / "run", sensors=[device(clock)], clock=clock, report=lines.append)
+    with Run(replace(usual.settings, windows_at_once=100)) as run:
         for _ in range(150):
             with run.window("step"):
                 clock.sleep(0.01)

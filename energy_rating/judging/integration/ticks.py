@@ -54,21 +54,28 @@ V = TypeVar("V")
 
 
 class Kept(dict[K, V]):
-    """What was worked out, up to a number that is no burden."""
+    """What was worked out, up to a number that is no burden: ``most``."""
+
+    def __init__(self, most: int = MOST_KEPT) -> None:
+        super().__init__()
+        self._most = most
 
     def __setitem__(self, key: K, value: V) -> None:
-        if len(self) >= MOST_KEPT:
+        if len(self) >= self._most:
             self.clear()
         super().__setitem__(key, value)
+
+
+# So many ticks are looked at together.
+AT_ONCE = 100_000
 
 
 class Ticks:
     """As many ticks as there may be, in columns; each is made when it is asked for. What a list of them can, where it is needed."""
 
-    # So many are looked at together for those that were missed.
-    BLOCK = 100_000
-
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        """``at_once``: so many are looked at together for those that were missed."""
+        self._at_once = at_once
         self._earliest, self._latest, self._energies = Column(), Column(), Column()
 
     def __len__(self) -> int:
@@ -94,8 +101,8 @@ class Ticks:
         return self._tick(place)
 
     def __iter__(self) -> Iterator[Tick]:
-        for first in range(0, len(self), self.BLOCK):
-            yield from self[first : first + self.BLOCK]
+        for first in range(0, len(self), self._at_once):
+            yield from self[first : first + self._at_once]
 
     def times_s(self) -> Iterator[float]:
         """The middle of each tick's bracket."""
@@ -113,8 +120,8 @@ class Ticks:
         self._energies.append(tick.energy_j)
 
     def sharpen(self, period_s: float | None, first_reckoning: bool) -> None:
-        for first in range(0, len(self), self.BLOCK):
-            places = slice(first, first + self.BLOCK)
+        for first in range(0, len(self), self._at_once):
+            places = slice(first, first + self._at_once)
             earliest, latest = self._earliest[places], self._latest[places]
             if _all_close(sorted(map(operator.sub, latest, earliest))):
                 continue

@@ -29,6 +29,7 @@ from typing import Any
 from energy_rating.benchmarking.exchanges import (
     LARGEST_REPLY,
     LOOK,
+    TELLS_EVERY_S,
     Exchange,
     Server,
     Stream,
@@ -136,6 +137,7 @@ class Endpoint:
         # Whether the server says what it did, as the first answer showed; all others must then do likewise.
         self._tells: bool | None = None
         self.tell: Callable[[int], None] | None = None
+        self.tells_every_s = TELLS_EVERY_S
 
     # -- the three members
 
@@ -178,6 +180,7 @@ class Endpoint:
             times=times,
             silence_s=self._silence_s,
             answer_s=self._answer_s,
+            tells_every_s=self.tells_every_s,
             tell=None if tell is None else lambda done: tell(min(done * size, len(whole))),
         )
         replies = stream.go()
