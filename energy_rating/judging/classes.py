@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from energy_rating.judging.operating_point import requests_in_flight, weight_bits
-from energy_rating.judging.schemes import OPERATING_POINT, RatingClass, Scheme, SizeClass, TrainingClass
+from energy_rating.judging.operating_point import CALLED, requests_in_flight, weight_bits
+from energy_rating.judging.schemes import RatingClass, Scheme, SizeClass, TrainingClass
+from energy_rating.nouns.reasons import Reason
 from energy_rating.nouns.records import MEASURED, Load, Model, Record, Yardstick
 
 # Weights, and a fifth on top for activations and buffers: the rule by which the AI Energy Score divides text generation.
@@ -22,23 +23,29 @@ class _Class:
 
     rated: RatingClass | TrainingClass | None = None
     name: str | None = None
-    reasons: Sequence[str] = field(default_factory=list)
+    reasons: Sequence[Reason] = field(default_factory=list)
 
 
 def find_class(record: Record, scheme: Scheme) -> _Class:
     task = record.task
     if task is None:
-        return _Class(reasons=["the record names no task and no protocol; only runs of one protocol compare"])
+        return _without(
+            "no-task",
+            "the record names no task and no protocol, and only runs of one protocol can be compared",
+        )
     protocol = task.protocol
     if protocol is None:
-        return _Class(reasons=["the record names no protocol; only runs of one protocol compare"])
+        return _without(
+            "no-protocol", "the record names no protocol, and only runs of one protocol can be compared"
+        )
     for item in scheme.unrated:
         if item.protocol == protocol and item.task is None:
-            return _Class(reasons=[item.reason])
+            return _without("never-rated", item.reason)
     names = [item.name for item in scheme.protocols]
     if protocol not in names:
-        return _Class(
-            reasons=[f"{scheme.name} does not know the protocol {protocol!r}; it knows: {', '.join(names)}"]
+        return _without(
+            "protocol-unknown",
+            f"the protocol must be one that {scheme.name} knows: {', '.join(names)}; got {protocol!r}",
         )
     sizes = [item for item in scheme.sizes if (item.protocol, item.task) == (protocol, task.name)]
     name: str | None = None
@@ -52,7 +59,7 @@ def find_class(record: Record, scheme: Scheme) -> _Class:
                 if not _parameters(record.model)
                 else "in which format its weights are"
             )
-            return _Class(reasons=[f"the class cannot be told: the record does not say {missing}"])
+            return _without("class-unknown", f"the class cannot be told: the record does not say {missing}")
         name = size.name
     candidates = [
         item
@@ -65,14 +72,17 @@ def find_class(record: Record, scheme: Scheme) -> _Class:
         return _at_operating_point(record, candidates)
     for item in scheme.unrated:
         if (item.protocol, item.task) == (protocol, task.name) and item.name in (None, name):
-            return _Class(name=name, reasons=[item.reason])
+            return _without("never-rated", item.reason, name)
     tasks = dict.fromkeys(item.task for item in scheme.classes if item.protocol == protocol)
-    return _Class(
-        name=name,
-        reasons=[
-            f"{scheme.name} has no class for {task.name!r} under {protocol}; it has: {', '.join(tasks)}"
-        ],
+    return _without(
+        "task-not-rated",
+        f"{scheme.name} has no class for the task {task.name!r} under {protocol}; it has: {', '.join(tasks)}",
+        name,
     )
+
+
+def _without(code: str, message: str, name: str | None = None) -> _Class:
+    return _Class(name=name, reasons=[Reason.of(code, message)])
 
 
 def _at_operating_point(record: Record, candidates: Sequence[RatingClass]) -> _Class:
@@ -83,16 +93,19 @@ def _at_operating_point(record: Record, candidates: Sequence[RatingClass]) -> _C
         if in_flight is not None and low <= in_flight <= high:
             return _Class(rated=item, name=item.name)
     there = ", ".join(f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in points)
-    what, protocol = OPERATING_POINT["in_flight"], candidates[0].protocol
-    said = f"the record does not say the {what}" if in_flight is None else f"{in_flight:,} {what}"
-    return _Class(reasons=[f"outside the protocol: {said}; {protocol} has reference energies for {there}"])
+    must = f"the {CALLED['in_flight']} must be one of {there} under {candidates[0].protocol}"
+    if in_flight is None:
+        return _without("setting-unknown", f"{must}; the record does not say it")
+    return _without("setting-outside", f"{must}; got {in_flight:,}")
 
 
 def find_training(record: Record, scheme: Scheme) -> _Class:
     for rated in scheme.training:
         if rated.stage == record.stage:
             return _Class(rated=rated, name=rated.name)
-    return _Class(reasons=[f"{record.stage} is not rated yet: {scheme.name} has no classes for training"])
+    return _without(
+        "stage-not-rated", f"{record.stage} is not rated yet: {scheme.name} has no classes for training"
+    )
 
 
 def _parameters(model: Model | None) -> int | None:

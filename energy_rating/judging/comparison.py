@@ -16,6 +16,7 @@ from typing import Any, Literal
 from energy_rating.judging.work import Divisor, counted, percent, work_of
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import CONFIDENCE, Estimate
+from energy_rating.nouns.reasons import Reason, codes
 from energy_rating.nouns.records import (
     COMPONENTS,
     MEASURED,
@@ -60,7 +61,7 @@ class Comparison:
     """What B needs over what A needs, per ``unit`` of work (None: in all, where no unit is known of both, and no verdict follows).
 
     ``interval_95`` holds the true ratio with 95 % confidence; the ``verdict`` is undecided where it holds one, or where
-    ``notes`` say what forbids a verdict. ``remarks``: how the work was had, and what the interval leaves out.
+    ``notes`` say what forbids a verdict (``why_not``: with code and remedy). ``remarks``: how the work was had, and what the interval leaves out.
     """
 
     component: Component
@@ -75,6 +76,7 @@ class Comparison:
     differences: tuple[UnlikeSetting, ...]
     notes: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    why_not: tuple[Reason, ...] = ()
 
     def worse_by(self, share: float) -> bool:
         """Whether B needs more than A by more than that share (0.05: 5 %), with 95 % confidence.
@@ -125,9 +127,9 @@ def compare(
     # exp of a thousand is no number; a doubt so large allows any ratio, and no verdict.
     factor = math.exp(min(NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * sigma, 500.0))
     interval = ratio / factor, ratio * factor
-    notes = tuple(_notes(a, b, of_a, of_b, component, unit))
+    why_not = tuple(_why_no_verdict(a, b, of_a, of_b, component, unit))
     verdict: Verdict = "undecided"
-    if not notes:
+    if not why_not:
         verdict = "b-better" if interval[1] < 1 else "a-better" if interval[0] > 1 else "undecided"
     return Comparison(
         component=component,
@@ -140,7 +142,8 @@ def compare(
         verdict=verdict,
         gain=gain,
         differences=tuple(_differences(a, b, of_a, of_b, component)),
-        notes=notes,
+        notes=tuple(reason.message for reason in why_not),
+        why_not=why_not,
         remarks=tuple(_remarks(a, b, of_a, of_b, works, unit)),
     )
 
@@ -148,6 +151,8 @@ def compare(
 def comparison_to_json(found: Comparison) -> dict[str, Any]:
     """What ``compare --json`` prints."""
     entry: dict[str, Any] = plain(found)
+    entry["reason_codes"] = list(codes(found.why_not))
+    del entry["why_not"]
     return entry
 
 
@@ -247,20 +252,25 @@ def _of_gain(a: float, b: float, gain: Gain) -> float:
     return math.hypot(a, b)
 
 
-def _notes(
+def _why_no_verdict(
     a: Record, b: Record, of_a: Measurement, of_b: Measurement, component: Component, unit: str | None
-) -> Iterator[str]:
+) -> Iterator[Reason]:
     """What forbids a verdict."""
     if unit is None:
-        yield _unlike(*(counted(record, m) for record, m in ((a, of_a), (b, of_b))))
+        yield Reason.of("unlike-work", _unlike(*(counted(record, m) for record, m in ((a, of_a), (b, of_b)))))
     for letter, record, measurement in (("A", a, of_a), ("B", b, of_b)):
         if worst_method(channel.method for channel in record.channels_of(measurement, component)) == "model":
-            yield f"{letter} is estimated by a model, not measured: the ratio says nothing of the machine"
+            yield Reason.of(
+                "estimated-side",
+                f"{letter} is estimated by a model, not measured: the ratio says nothing of the machine",
+            )
         if measurement.validity == "invalid":
-            codes = dict.fromkeys(
+            named = dict.fromkeys(
                 item.code for item in record.findings_on(measurement.name) if item.severity == "disqualifies"
             )
-            yield f"{letter} is invalid: {', '.join(codes) or 'no finding says why'}"
+            yield Reason.of(
+                "invalid-side", f"{letter} is invalid: {', '.join(named) or 'no finding says why'}"
+            )
 
 
 def _unlike(a: Mapping[str, Divisor], b: Mapping[str, Divisor]) -> str:

@@ -41,6 +41,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal, get_args
 
+from energy_rating.judging.eligibility import of_unknown_devices
 from energy_rating.judging.profiles import (
     Factor,
     Profile,
@@ -50,11 +51,10 @@ from energy_rating.judging.profiles import (
     nearest,
     profile_for,
 )
-from energy_rating.judging.profiles import (
-    profiles as all_profiles,
-)
+from energy_rating.judging.profiles import profiles as all_profiles
 from energy_rating.nouns import records
 from energy_rating.nouns.quantities import Estimate, significant
+from energy_rating.nouns.reasons import Reason, codes
 from energy_rating.nouns.records import (
     MEASURED,
     RUN,
@@ -160,7 +160,7 @@ class Normalised:
     ``reference`` is the key of the profile normalised to. ``energy_per_unit_j`` is joules per ``unit`` there, ``interval_90`` its
     90 % interval, ``factor`` that over the measured figure; None where it is refused, and ``reasons`` says why.
     ``measured_per_unit_j`` is the figure as measured, on ``device``; ``use`` the mean power over the power limit. ``steps`` is the
-    road; ``versions`` are the profiles on it, each with a hash of what it says.
+    way there; ``versions`` are the profiles on it, each with a hash of what it says.
     """
 
     energy_per_unit_j: Estimate | None
@@ -176,6 +176,7 @@ class Normalised:
     use: float | None = None
     steps: tuple[Step, ...] = ()
     versions: Mapping[str, str]
+    why_not: tuple[Reason, ...] = ()
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Joules per unit between which the truth lies with this confidence: the measurement's own for tier M, else ×/÷.
@@ -210,77 +211,123 @@ def normalise(
     """
     known = tuple(all_profiles() if profiles is None else profiles)
     target = to if isinstance(to, Profile) else _target(to, known)
-    reasons: list[str] = []
-    if record.stage in TRAINING:
-        reasons.append(
-            f"{record.stage} is not normalised: the factors were measured on inference; compare runs of one device"
-        )
-    name = MEASURED if MEASURED in record else RUN
+    found = _measured(record, unit, known)
+    reasons = [*_of_stage(record), *found.reasons]
+    workload, why_no_class = _workload_class(record, found.unit)
+    steps: Sequence[Step] = ()
+    # Its own device at its own limit is the identity: nothing more has to be known.
+    if found.origin is None or found.origin.key != target.key or _other_limit(found.device, found.origin):
+        reasons += why_no_class
+        wrong, steps = _way_to(record, target, found, workload, known, calibration)
+        reasons += wrong
+    return _concluded(target, found, workload, steps, reasons, known)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Basis:
+    """What a figure is converted from: joules per unit as measured, on which device, how far that was used; or why it is not known."""
+
+    unit: str | None = None
     measured: Estimate | None = None
-    workload: WorkloadClass | None = None
     device: Device | None = None
     origin: Profile | None = None
     use: float | None = None
+    reasons: tuple[Reason, ...] = ()
+
+
+def _measured(record: Record, unit: str | None, known: Sequence[Profile]) -> _Basis:
+    """The energy per unit of the GPU as measured, and the profile of the device that it was measured on."""
+    name = MEASURED if MEASURED in record else RUN
     if name not in record:
-        reasons.append(f"there is no measurement {MEASURED!r} or {RUN!r}; summarise the journal again")
-    else:
-        measurement = record[name]
-        reasons += _of_energy(record, measurement)
-        unit, wrong = _unit(record, measurement, unit)
-        reasons += wrong
-        energy = measurement.energy_j.get("gpu")
-        if energy is not None and unit is not None:
-            measured = energy.times(1 / measurement.work[unit])
-            reasons += _of_figure(measured, unit)
-        devices, wrong = _devices(record, measurement)
-        reasons += wrong
-        if devices:
-            device = devices[0]
-            origin = profile_for(device.name, device.memory_gb, among=known)
-            if origin is None:
-                reasons.append(_unknown(device, known))
-            use = _use(measurement, devices)
-    told, why_no_class = _workload_class(record, unit)
-    workload = told
+        said = Reason.of("no-run", f"the record must hold the measurement {MEASURED!r} or {RUN!r}")
+        return _Basis(unit=unit, reasons=(said,))
+    measurement = record[name]
+    reasons = list(_of_energy(record, measurement))
+    unit, wrong = _unit(record, measurement, unit)
+    reasons += wrong
+    energy = measurement.energy_j.get("gpu")
+    measured: Estimate | None = None
+    if energy is not None and unit is not None:
+        measured = energy.times(1 / measurement.work[unit])
+        reasons += _of_figure(measured, unit)
+    devices, wrong = _devices(record, measurement)
+    reasons += wrong
+    if not devices:
+        return _Basis(unit=unit, measured=measured, reasons=tuple(reasons))
+    device = devices[0]
+    origin = profile_for(device.name, device.memory_gb, among=known)
+    if origin is None:
+        reasons.append(_unknown(device, known))
+    return _Basis(
+        unit=unit,
+        measured=measured,
+        device=device,
+        origin=origin,
+        use=_use(measurement, devices),
+        reasons=tuple(reasons),
+    )
 
-    # Its own device at its own limit is the identity: nothing more has to be known.
-    itself = origin is not None and origin.key == target.key and not _other_limit(device, origin)
-    steps: list[Step] = []
-    if not itself:
-        if workload is None:
-            reasons.append(why_no_class)
-        if origin is not None and device is not None:
-            reasons += _of_use(device, use)
-            reasons += _of_format(record, (origin, target))
-            if workload is not None and use is not None:
-                road = _road(origin, target, workload, device, use, known, calibration)
-                if isinstance(road, str):
-                    reasons.append(road)
-                else:
-                    steps = road
 
-    versions = {profile.key: version(profile) for profile in _on_the_way(origin, target, steps, known)}
+def _of_stage(record: Record) -> Iterator[Reason]:
+    if record.stage in TRAINING:
+        yield Reason.of(
+            "training-not-converted",
+            f"{record.stage} is not converted: the factors between devices were measured on inference",
+        )
+
+
+def _way_to(
+    record: Record,
+    target: Profile,
+    found: _Basis,
+    workload: WorkloadClass | None,
+    known: Sequence[Profile],
+    calibration: Sequence[Factor],
+) -> tuple[list[Reason], Sequence[Step]]:
+    """The steps to another device, and what speaks against taking them."""
+    origin, device = found.origin, found.device
+    if origin is None or device is None:
+        return [], ()
+    reasons = [*_of_use(device, found.use), *_of_format(record, (origin, target))]
+    if workload is None or found.use is None:
+        return reasons, ()
+    road = _road(origin, target, workload, device, found.use, known, calibration)
+    return ([*reasons, road], ()) if isinstance(road, Reason) else (reasons, road)
+
+
+def _concluded(
+    target: Profile,
+    found: _Basis,
+    workload: WorkloadClass | None,
+    steps: Sequence[Step],
+    reasons: Sequence[Reason],
+    known: Sequence[Profile],
+) -> Normalised:
+    """The figure on the other device with what the steps leave open, where nothing speaks against it."""
+    versions = {profile.key: version(profile) for profile in _on_the_way(found.origin, target, steps, known)}
     plain: dict[str, Any] = {
-        "unit": unit,
+        "unit": found.unit,
         "workload_class": workload,
         "reference": target.key,
-        "measured_per_unit_j": measured,
-        "device": device.name if device is not None else None,
-        "use": use,
+        "measured_per_unit_j": found.measured,
+        "device": found.device.name if found.device is not None else None,
+        "use": found.use,
         "versions": versions,
     }
-    if reasons or measured is None:
+    if reasons or found.measured is None:
+        why_not = tuple(dict.fromkeys(reasons))
         return Normalised(
             energy_per_unit_j=None,
             factor=None,
             interval_90=None,
             tier=None,
-            reasons=tuple(dict.fromkeys(reasons)),
+            reasons=tuple(str(reason) for reason in why_not),
+            why_not=why_not,
             **plain,
         )
     factor = math.prod(step.factor for step in steps)
     tier = max((step.tier for step in steps), key=TIERS.index, default=TIERS[0])
-    energy = _scaled(measured, factor, steps)
+    energy = _scaled(found.measured, factor, steps)
     return Normalised(
         energy_per_unit_j=energy,
         factor=factor,
@@ -302,6 +349,7 @@ def normalised_to_json(value: Normalised) -> dict[str, Any]:
         "workload_class": value.workload_class,
         "reference": value.reference,
         "reasons": list(value.reasons),
+        "reason_codes": list(codes(value.why_not)),
     }
 
 
@@ -368,69 +416,79 @@ def _target(key: str | None, known: Sequence[Profile]) -> Profile:
     return next((profile for profile in known if profile.key == key), None) or load_profile(key)
 
 
-def _of_energy(record: Record, measurement: Measurement) -> Iterator[str]:
+def _of_energy(record: Record, measurement: Measurement) -> Iterator[Reason]:
     energy = measurement.energy_j.get("gpu")
     if energy is None:
         there = ", ".join(measurement.energy_j) or "nothing"
         whole = any(name in measurement.energy_j for name in ("wall", "host", "module"))
-        yield (
-            f"the GPU alone was not measured; there is: {there}"
+        yield Reason.of(
+            "gpu-alone",
+            f"the GPU alone must be measured; measured was: {there}"
             + (
                 "; a factor between GPUs does not hold for what else draws from the same supply"
                 if whole
                 else ""
-            )
-            + "; measure with a sensor of the GPU"
+            ),
         )
         return
     channels = record.channels_of(measurement, "gpu")
     if worst_method(channel.method for channel in channels) == "model":
-        yield "the energy of the GPU is estimated by a model, not measured; measure with a sensor of the GPU"
+        yield Reason.of(
+            "estimated",
+            "the energy of the GPU is only an estimate: a model's, not a measurement's",
+            "Measure with a sensor of the GPU",
+        )
     if energy.value <= 0:
-        yield f"the GPU is said to have used {energy.value:g} J: the sensor told nothing"
+        yield Reason.of(
+            "no-energy", f"the energy of the GPU must be above 0 J; its sensor told {energy.value:g} J"
+        )
 
 
-def _of_figure(measured: Estimate, unit: str) -> Iterator[str]:
+def _of_figure(measured: Estimate, unit: str) -> Iterator[Reason]:
     if not (LEAST_J < measured.value < MOST_J and measured.sigma <= MOST_DOUBT * measured.value):
-        yield f"{measured.value:.3g} J per {unit} with a doubt of {measured.sigma:.3g} J say nothing; measure again"
+        yield Reason.of(
+            "no-figure",
+            f"{measured.value:.3g} J per {unit} with an uncertainty of {measured.sigma:.3g} J (1 σ) say nothing",
+        )
 
 
-def _unit(record: Record, measurement: Measurement, asked: str | None) -> tuple[str | None, list[str]]:
+def _unit(record: Record, measurement: Measurement, asked: str | None) -> tuple[str | None, list[Reason]]:
     counted = [name for name, amount in measurement.work.items() if amount]
     there = ", ".join(counted) or "nothing"
     unit = asked or (record.task.unit if record.task is not None else None)
     if unit is not None:
         if unit in counted:
             return unit, []
-        return None, [
-            f"no {unit!r} was counted in {measurement.name!r}; there is: {there}; name one with --unit"
-        ]
+        said = f"the unit of work must be one that was counted in {measurement.name!r}: {there}; got {unit!r}"
+        return None, [Reason.of("nothing-counted", said, "Name one with --unit" if counted else None)]
     if len(counted) == 1:
         return counted[0], []
+    said = f"the unit of work is not known: the task names none, and counted was: {there}"
     return None, [
-        f"the unit of work is not known: the task names none, and counted were: {there}; "
-        + ("name one with --unit" if counted else "count the work, as with --count token=N")
+        Reason.of("unit-unknown", said, None if counted else "Count the work, as with --count token=N")
     ]
 
 
-def _devices(record: Record, measurement: Measurement) -> tuple[list[Device], list[str]]:
+def _devices(record: Record, measurement: Measurement) -> tuple[list[Device], list[Reason]]:
     """The devices that the energy is of, each once, and what is wrong with them."""
     names = dict.fromkeys(channel.device for channel in record.channels_of(measurement, "gpu"))
     described = [device for device in record.environment.devices if device.id in names]
     missing = [name for name in names if name not in {device.id for device in described}]
-    reasons = [f"the record does not say what device {name!r} is; measure again" for name in missing]
+    reasons = list(of_unknown_devices(missing, len(names)))
     kinds = dict.fromkeys(device.name for device in described)
     if len(kinds) > 1:
         reasons.append(
-            f"measured on devices of more than one kind: {', '.join(kinds)}; measure each kind alone"
+            Reason.of(
+                "mixed-devices", f"it was measured on devices of more than one kind: {', '.join(kinds)}"
+            )
         )
     if any(device.mig for device in described):
-        reasons.append("the GPU was divided (MIG), and a part has no factor; measure on a whole one")
+        reasons.append(Reason.of("device-divided", "the GPU was divided (MIG), and a part has no factor"))
     by_id = {device.id: device for device in described}
     if any(device.power_limit_w != by_id[device.id].power_limit_w for device in described):
-        reasons.append("the power limit changed between the sessions of this run; measure again in one")
+        reasons.append(Reason.of("limit-changed", "the power limit changed between the sessions of this run"))
     if len({(device.memory_gb, device.power_limit_w) for device in by_id.values()}) > 1 and not reasons:
-        reasons.append("the devices differ in memory or power limit; measure on equal ones")
+        reasons.append(Reason.of("devices-differ", "the devices differ in memory or power limit"))
     return list(by_id.values()), reasons
 
 
@@ -447,23 +505,24 @@ def _use(measurement: Measurement, devices: Sequence[Device]) -> float | None:
     return energy.value / seen_s / total_w
 
 
-def _of_use(device: Device, use: float | None) -> Iterator[str]:
+def _of_use(device: Device, use: float | None) -> Iterator[Reason]:
     if device.power_limit_w is None:
-        yield (
-            f"the power limit of {device.name} is not known, and without it not how much it was used; "
-            "measure where the driver tells it"
+        yield Reason.of(
+            "limit-unknown",
+            f"the power limit of {device.name} is not known, and without it not how much the device was used",
         )
     elif use is None:
-        yield "the mean power is not known: no time was seen by the GPU's sensors; measure again"
+        yield Reason.of("power-unknown", "the mean power is not known: no time was seen by the GPU's sensors")
     elif use < LEAST_USE:
-        yield (
-            f"the GPU drew {_percent(use)} of its limit; below {_percent(LEAST_USE)} the host sets the pace, and a factor "
-            "between GPUs says nothing; give the GPU more to do at once"
+        yield Reason.of(
+            "used-too-little",
+            f"the GPU must draw {_percent(LEAST_USE)} to {_percent(MOST_USE)} of its power limit; got {_percent(use)}, at which the "
+            "host sets the pace",
         )
     elif use > MOST_USE:
-        yield (
-            f"the GPU drew {_percent(use)} of its limit; the factors hold up to {_percent(MOST_USE)}; "
-            "look at the limit, or take fewer requests at once"
+        yield Reason.of(
+            "used-too-much",
+            f"the GPU must draw {_percent(LEAST_USE)} to {_percent(MOST_USE)} of its power limit; got {_percent(use)}",
         )
 
 
@@ -471,23 +530,24 @@ def _percent(share: float) -> str:
     return f"{significant(100 * share, 3)} %"
 
 
-def _unknown(device: Device, known: Sequence[Profile]) -> str:
+def _unknown(device: Device, known: Sequence[Profile]) -> Reason:
     alike = [profile.key for profile in known if device.name in profile.driver.names]
     if alike and device.memory_gb is None:
-        return (
-            f"{device.name} may be any of {', '.join(alike)}: the record does not say its memory; measure where the driver "
-            "tells it"
+        return Reason.of(
+            "memory-unknown",
+            f"{device.name} may be any of {', '.join(alike)}, and the record does not say its memory",
         )
     if alike and device.memory_gb is not None:
-        return (
+        return Reason.of(
+            "variant",
             f"{device.name} with {significant(device.memory_gb, 3)} GB is not the device of its profile, but a part or a "
-            "variant of it; measure on a whole one"
+            "variant of it",
         )
     near = nearest(device.name, among=known)
-    return (
+    return Reason.of(
+        "no-profile",
         f"no hardware profile names {device.name!r}"
-        + (f" (the nearest are {', '.join(near)})" if near else "")
-        + "; add one to hardware_profiles/"
+        + (f" (the nearest are {', '.join(near)})" if near else ""),
     )
 
 
@@ -514,18 +574,18 @@ def _at_limit(profile: Profile, limit_w: float | None = None) -> tuple[Factor, .
     return tuple(held)
 
 
-def _of_format(record: Record, profiles: Sequence[Profile]) -> Iterator[str]:
+def _of_format(record: Record, profiles: Sequence[Profile]) -> Iterator[Reason]:
     dtype = record.model.dtype if record.model is not None else None
     for profile in profiles:
         if dtype is None and profile.architecture in ARCHITECTURES[:2]:
-            yield (
-                f"the record does not say the format of the weights, and {profile.name} emulates bfloat16; "
-                "measure with a workload that tells it"
+            yield Reason.of(
+                "format-unknown",
+                f"the record does not say the format of the weights, and {profile.name} emulates bfloat16",
             )
         elif _is_emulated(profile, dtype):
-            yield (
-                f"{profile.name} has no matrix units for {dtype} and emulates it; a factor from native formats does not "
-                "hold; measure in a format that both devices compute in"
+            yield Reason.of(
+                "format-emulated",
+                f"{profile.name} has no matrix units for {dtype} and emulates it; a factor from native formats does not hold",
             )
 
 
@@ -542,28 +602,31 @@ def _formats(dtype: str | None) -> list[str]:
     return [name for name, spelling in _SPELLINGS if re.search(spelling, (dtype or "").lower())]
 
 
-def _workload_class(record: Record, unit: str | None) -> tuple[WorkloadClass | None, str]:
+def _workload_class(record: Record, unit: str | None) -> tuple[WorkloadClass | None, list[Reason]]:
     """The class of workloads, or why it cannot be told."""
     task = record.task.name if record.task is not None else None
     if task is not None and task in CLASS_OF:
-        return CLASS_OF[task], ""
+        return CLASS_OF[task], []
     if task not in LANGUAGE and unit == "video":
-        return "diffusion", ""
+        return "diffusion", []
     if task not in LANGUAGE and unit != "token":
         said = (
             "the record names no task"
             if task is None
             else f"the task {task!r} belongs to no class of workloads"
         )
-        return None, f"{said}, so that no factor can be chosen; measure with --task"
+        return None, [Reason.of("task-unknown", f"{said}, so that no factor can be chosen")]
     load = record.load or Load()
     at_once = load.at_once
     if at_once is None:
-        return None, (
-            "the record does not say how many requests ran at once (batch or concurrency), on which the factor of a language "
-            "model depends; measure with benchmark"
-        )
-    return ("llm-serving" if at_once >= SERVING_FROM else "llm-small-batch"), ""
+        return None, [
+            Reason.of(
+                "in-flight-unknown",
+                "the record does not say how many requests ran at once (batch × concurrency), on which the factor of a language "
+                "model depends",
+            )
+        ]
+    return ("llm-serving" if at_once >= SERVING_FROM else "llm-small-batch"), []
 
 
 # --------------------------------------------------------------------------------------------------------- the road
@@ -577,7 +640,7 @@ def _road(
     use: float,
     known: Sequence[Profile],
     calibration: Sequence[Factor],
-) -> list[Step] | str:
+) -> list[Step] | Reason:
     """The steps from a device to another, or why there are none."""
     if _other_limit(device, origin):
         # Of the profile's factors only those hold that a calibration found at this very limit.
@@ -596,7 +659,7 @@ def _road(
         steps.append(_forth(up, place, use if not steps else None))
     if meets is None:
         bridge = _bridge(up.profiles[-1], down.profiles[-1], workload, device if last == 0 else None)
-        if isinstance(bridge, str):
+        if isinstance(bridge, Reason):
             return bridge
         steps.append(bridge)
     first = keys_down.index(meets) if meets is not None else len(keys_down) - 1
@@ -680,27 +743,33 @@ def _rests_on(factor: Factor) -> str:
     return f"{factor.models} model{'s' if factor.models > 1 else ''}, {factor.rows} pairs"
 
 
-def _bridge(origin: Profile, target: Profile, workload: WorkloadClass, device: Device | None) -> Step | str:
+def _bridge(
+    origin: Profile, target: Profile, workload: WorkloadClass, device: Device | None
+) -> Step | Reason:
     """Between two devices of which nothing was measured. ``device``: the measured one, where the origin is it."""
     if origin.example or target.example:
-        return "a device that does not exist has no factor; this record is an example"
+        return Reason.of(
+            "example-device", "a device that does not exist has no factor; this record is an example"
+        )
     both = (origin, target)
     if all(item.has_hbm and item.architecture in AMPERE_OR_LATER for item in both):
         return _step(origin, target, 1.0, _alike(workload), "3", "no data; both HBM, Ampere or later")
     for item in both:
         # Memory beside the chip: what shares the processor's is a module, and was never in the data.
         if item.architecture not in ARCHITECTURES or not item.memory_kind.startswith(("HBM", "GDDR")):
-            return (
+            return Reason.of(
+                "no-data",
                 f"there are no data between {origin.name} and {target.name}, and {item.name} ({item.architecture}, "
-                f"{item.memory_kind}) is like no device that there are data of; calibrate it with models whose energy on the "
-                "other is published"
+                f"{item.memory_kind}) is like no device that there are data of",
             )
     rates = []
     for item in both:
         bandwidth, limit = item.figures.bandwidth_gb_s, item.figures.power_limit_w
         limit_w = device.power_limit_w if item is origin and device is not None else limit and limit.value
         if bandwidth is None or not limit_w:
-            return f"the profile of {item.name} does not know its bandwidth or power limit; add it with its source"
+            return Reason.of(
+                "profile-incomplete", f"the profile of {item.name} does not know its bandwidth or power limit"
+            )
         rates.append(bandwidth.value / limit_w)
     return _step(
         origin, target, rates[0] / rates[1], BY_BANDWIDTH, "4", "no data; by bandwidth per watt, never rated"

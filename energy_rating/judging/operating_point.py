@@ -5,11 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from energy_rating.judging.schemes import OPERATING_POINT, RatingClass
+from energy_rating.judging.schemes import RatingClass
+from energy_rating.nouns.reasons import Reason
 from energy_rating.nouns.records import Load, Record
 
 # Weights come in these numbers of bits; any other number in the name of a format means something else.
 WIDTHS = (1, 2, 3, 4, 5, 6, 8, 16, 32, 64)
+
+
+# How the bounds of an operating point are called in a sentence.
+CALLED = {
+    "items": "number of items",
+    "in_flight": "number of requests at once (batch × concurrency)",
+    "max_new_tokens": "limit of the answers (new tokens)",
+    "bits": "number of bits per weight",
+}
 
 
 def weight_bits(dtype: str | None) -> int | None:
@@ -24,7 +34,7 @@ def requests_in_flight(load: Load) -> int | None:
     return load.at_once if load.request_rate is None else None
 
 
-def of_operating_point(record: Record, rated: RatingClass) -> Iterator[str]:
+def of_operating_point(record: Record, rated: RatingClass) -> Iterator[Reason]:
     load = record.load or Load()
     found = {
         "items": load.items,
@@ -35,29 +45,37 @@ def of_operating_point(record: Record, rated: RatingClass) -> Iterator[str]:
     for key, (low, high) in rated.operating_point.items():
         value, asked = found[key], f"{low:,}" if low == high else f"{low:,} to {high:,}"
         if value is None:
-            yield f"outside the protocol: the record does not say the {OPERATING_POINT[key]}; {rated.protocol} has {asked}"
+            yield Reason.of(
+                "setting-unknown",
+                f"the {CALLED[key]} must be {asked} under {rated.protocol}; the record does not say it",
+                f"Use --max-new-tokens {low}" if key == "max_new_tokens" and low == high else None,
+            )
         elif not low <= value <= high:
-            yield f"outside the protocol: {value:,} {OPERATING_POINT[key]}; {rated.protocol} has {asked}"
+            yield Reason.of(
+                "setting-outside", f"the {CALLED[key]} must be {asked} under {rated.protocol}; got {value:,}"
+            )
 
 
-def of_settings(record: Record, rated: RatingClass, unset: Sequence[str]) -> Iterator[str]:
+def of_settings(record: Record, rated: RatingClass, unset: Sequence[str]) -> Iterator[Reason]:
     """Settings that make another work of it than the protocol's, by which nearly any energy could be had."""
     load = record.load or Load()
     for name in unset:
         if value := load.settings.get(name):
-            yield (
-                f"outside the protocol: {name.replace('_', ' ')} was set to {_told_value(value)}; "
-                f"{rated.protocol} leaves it alone"
+            yield Reason.of(
+                "setting-added",
+                f"{name.replace('_', ' ')} must be left alone under {rated.protocol}; got {_told_value(value)}",
             )
     if rated.reasoning is not None and load.reasoning is not rated.reasoning:
         was = {
-            None: "does not say whether the model was",
-            True: "says that the model was",
-            False: "says that the model was not",
+            None: "the record does not say whether it was",
+            True: "it was asked to",
+            False: "it was not asked to",
         }
-        asked = "think first" if rated.reasoning else "answer without thinking first"
-        yield (
-            f"outside the protocol: the record {was[load.reasoning]} asked to think first; in this class it is asked to {asked}"
+        asked = "must" if rated.reasoning else "must not"
+        yield Reason.of(
+            "reasoning",
+            f"in this class the model {asked} be asked to think first; {was[load.reasoning]}",
+            "Use --reasoning" if rated.reasoning else "Use --no-reasoning",
         )
 
 

@@ -10,7 +10,7 @@ floating-point operation that the model's training needs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from energy_rating.files import strict
@@ -18,10 +18,10 @@ from energy_rating.files.shipped import hardware_profiles
 from energy_rating.judging.checks import is_only_estimated
 from energy_rating.judging.classes import find_class, find_training, yardstick
 from energy_rating.judging.eligibility import (
-    Shortfall,
     has_options,
     is_estimated,
     knows_items,
+    not_the_reference,
     of_devices,
     of_measurement,
     of_repeats,
@@ -37,6 +37,7 @@ from energy_rating.judging.training import TrainingWork, of_training_devices, tr
 from energy_rating.nouns import records
 from energy_rating.nouns.errors import EnergyRatingError
 from energy_rating.nouns.quantities import CONFIDENCE, Estimate
+from energy_rating.nouns.reasons import Reason, codes
 from energy_rating.nouns.records import (
     MEASURED,
     RUN,
@@ -117,123 +118,232 @@ def judge(
     if not isinstance(scheme, Scheme):
         scheme = load_scheme(scheme)
     known = _known(scheme) if profiles is None else profiles
-    training = record.stage in TRAINING
-    found = find_training(record, scheme) if training else find_class(record, scheme)
-    rated = found.rated
-    unit = rated.unit if rated else record.task.unit if record.task else None
-    reasons: list[str] = list(found.reasons) if training else []
-    measurement = record[name] if (name := RUN if training else MEASURED) in record else None
-    done = TrainingWork()
-    measured: Estimate | None = None
-    normalised: Normalised | None = None
-    basis: Basis = "measured"
+    examine = examine_training if record.stage in TRAINING else examine_inference
+    return _conclude(record, scheme, examine(record, scheme, known), provisional=provisional)
 
-    if is_only_estimated(record) and (measurement is None or scheme.component not in measurement.energy_j):
-        reasons.append("it is only an estimate: nothing was measured, and what models say is not rated")
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Examined:
+    """What there is to be rated of a record, and every reason why it is not, but for the width of its doubt.
+
+    ``done`` is the work in the unit that is rated, ``measured`` the energy per unit as measured, ``normalised`` what was made of it.
+    """
+
+    class_name: str | None
+    rated: RatingClass | TrainingClass | None
+    unit: str | None
+    measurement: Measurement | None
+    done: TrainingWork
+    measured: Estimate | None
+    normalised: Normalised | None
+    basis: Basis
+    reasons: tuple[Reason, ...]
+
+    @property
+    def energy(self) -> Estimate | None:
+        """The energy per unit that is rated."""
+        normalised = self.normalised
+        return normalised.energy_per_unit_j if normalised and normalised.energy_per_unit_j else self.measured
+
+    @property
+    def mendable(self) -> bool:
+        """Whether a better measurement would take all the reasons away."""
+        return all(reason.mendable for reason in self.reasons)
+
+
+def examine_training(record: Record, scheme: Scheme, known: Sequence[Profile]) -> _Examined:
+    """A training: the run as a whole, on whatever devices, per operation that its model needed."""
+    found = find_training(record, scheme)
+    measurement = _named(record, RUN)
+    reasons = [*found.reasons, *_of_estimates(record, measurement, scheme)]
+    done = TrainingWork()
+    basis: Basis = "measured"
     if measurement is None:
-        there = ", ".join(repr(item.name) for item in record) or "none"
-        reasons.append(f"there is no measurement {name!r}, which is what is rated; there is: {there}")
+        reasons.append(_of_nothing(record, RUN))
     else:
         reasons += of_measurement(record, measurement, scheme)
-        if training and rated:
+        if found.rated is not None:
             done = training_flop(record, measurement)
-            reasons += done.reasons
             wrong, basis = of_training_devices(record, measurement, scheme, known, done.amount)
+            reasons += [*done.reasons, *wrong]
+    return _Examined(
+        class_name=found.name,
+        rated=found.rated,
+        unit=found.rated.unit if found.rated else record.task.unit if record.task else None,
+        measurement=measurement,
+        done=done,
+        measured=_per_unit(measurement, done.amount, scheme),
+        normalised=None,
+        basis=basis,
+        reasons=tuple(reasons),
+    )
+
+
+def examine_inference(record: Record, scheme: Scheme, known: Sequence[Profile]) -> _Examined:
+    """A benchmark: its repeats, under the protocol of a class, on the reference device or normalised to it."""
+    found = find_class(record, scheme)
+    rated = found.rated
+    unit = rated.unit if rated else record.task.unit if record.task else None
+    measurement = _named(record, MEASURED)
+    reasons = list(_of_estimates(record, measurement, scheme))
+    done = TrainingWork()
+    basis: Basis = "measured"
+    normalised: Normalised | None = None
+    if measurement is None:
+        reasons.append(_of_nothing(record, MEASURED))
+    else:
+        reasons += of_measurement(record, measurement, scheme)
+        reasons += of_repeats(measurement, scheme)
+        wrong, elsewhere, basis = of_devices(record, measurement, scheme, known)
+        reasons += wrong
+        if elsewhere and scheme.normalised_tiers and not found.reasons:
+            wrong, normalised = _normalised(record, scheme, unit, known, elsewhere[0].name)
             reasons += wrong
-        elif not training:
-            reasons += of_repeats(measurement, scheme)
-            wrong, elsewhere, basis = of_devices(record, measurement, scheme, known)
-            reasons += wrong
-            if elsewhere and scheme.normalised_tiers and not found.reasons:
-                refused, normalised = _normalised(record, scheme, unit, known)
-                reasons += [f"{elsewhere[0].partition(';')[0]}; {reason}" for reason in refused]
-                basis = "normalised" if normalised else basis
-            else:
-                reasons += elsewhere
-            if unit is not None:
-                done = TrainingWork(amount=measurement.work.get(unit) or None, method=f"counted in {name!r}")
-                if not done.amount and scheme.component in measurement.energy_j:
-                    reasons.append(f"no {unit!r} was counted in {name!r}, the unit that is rated")
-        if done.amount and scheme.component in measurement.energy_j:
-            measured = measurement.energy_j[scheme.component].times(1 / done.amount)
-    if not training:
-        reasons += found.reasons
+            basis = "normalised" if normalised else basis
+        else:
+            reasons += [not_the_reference(device, scheme, known) for device in elsewhere]
+        if unit is not None:
+            done = TrainingWork(amount=measurement.work.get(unit) or None, method=f"counted in {MEASURED!r}")
+            if not done.amount and scheme.component in measurement.energy_j:
+                reasons.append(
+                    Reason.of(
+                        "nothing-counted",
+                        f"the energy is rated per {unit}, and no {unit!r} was counted in {MEASURED!r}",
+                        f"Count it: window.count({unit}=…)" if unit.isidentifier() else None,
+                    )
+                )
+    reasons += found.reasons
     if isinstance(rated, RatingClass):
-        reasons += of_operating_point(record, rated)
-        protocol = protocol_of(record, scheme)
-        reasons += of_settings(record, rated, protocol.unset if protocol is not None else ())
-        if measurement is not None:
-            whole_rounds = protocol is None or protocol.whole_rounds
-            reasons += of_work(record, measurement, rated, whole_rounds=whole_rounds)
+        reasons += _of_protocol(record, measurement, scheme, rated)
         if not knows_items(record, rated) or has_options(record):
             if normalised:
                 # One step away from what the class was measured as can be told by its basis; two would look like one.
                 reasons.append(
-                    Shortfall(
-                        "it did not run on the protocol's items, or with options of the engine's own, and not on the reference; one "
-                        "of both is asked for"
+                    Reason.of(
+                        "own-items-elsewhere",
+                        "it ran neither on the protocol's items without options of the engine's own, nor on the reference device; one of "
+                        "both is needed",
                     )
                 )
             basis = "indicative"
+    return _Examined(
+        class_name=found.name,
+        rated=rated,
+        unit=unit,
+        measurement=measurement,
+        done=done,
+        measured=_per_unit(measurement, done.amount, scheme),
+        normalised=normalised,
+        basis=basis,
+        reasons=tuple(reasons),
+    )
 
-    energy = normalised.energy_per_unit_j if normalised and normalised.energy_per_unit_j else measured
-    mendable = all(isinstance(reason, Shortfall) for reason in reasons)
-    index = energy.times(1 / rated.e_ref_j) if energy and rated and mendable else None
+
+def _conclude(record: Record, scheme: Scheme, found: _Examined, *, provisional: bool) -> Judgement:
+    """Stars, where nothing speaks against them."""
+    energy, rated = found.energy, found.rated
+    reasons = list(dict.fromkeys(found.reasons))
+    index = energy.times(1 / rated.e_ref_j) if energy and rated and found.mendable else None
     interval: tuple[float, float] | None = None
     could_be: tuple[int, int] | None = None
-    stars: int | None = None
+    too_wide = False
     if index is not None and rated is not None:
-        interval = _interval(index, normalised, rated.e_ref_j)
+        interval = _interval(index, found.normalised, rated.e_ref_j)
         could_be = scheme.stars(interval[1]), scheme.stars(interval[0])
-        if could_be[1] - could_be[0] >= scheme.rules.widest_stars:
-            reasons.append(
-                Shortfall(
-                    f"the doubt is too wide: it could be {could_be[0]} to {could_be[1]} stars, and at most "
-                    f"{scheme.rules.widest_stars} may be open; measure longer, or with a better sensor"
-                )
+        too_wide = could_be[1] - could_be[0] >= scheme.rules.widest_stars
+    only_too_wide = too_wide and not reasons
+    if too_wide and could_be is not None:
+        reasons.append(
+            Reason.of(
+                "too-uncertain",
+                f"the uncertainty is too large: it could be {could_be[0]} to {could_be[1]} stars, and at most "
+                f"{scheme.rules.widest_stars} may be open",
             )
-        if not reasons:
-            stars = scheme.stars(index.value)
+        )
+    stars = scheme.stars(index.value) if index is not None and not reasons else None
     would_be: WouldBe | None = None
     if provisional and stars is None and index is not None and could_be is not None:
-        would_be = WouldBe(stars=scheme.stars(index.value), could_be=could_be, index=index, basis=basis)
-    firm = rated is not None and rated.status == "firm" and basis == "measured" and not scheme.draft
-    too_wide = bool(reasons) and reasons[-1].startswith("the doubt is too wide") and len(reasons) == 1
+        would_be = WouldBe(stars=scheme.stars(index.value), could_be=could_be, index=index, basis=found.basis)
+    is_rated = stars is not None
+    firm = rated is not None and rated.status == "firm" and found.basis == "measured" and not scheme.draft
     rating = Rating(
         stars=stars,
-        could_be=could_be if stars is not None else None,
-        index=index if stars is not None or too_wide else None,
-        energy_per_unit_j=energy if stars is not None else measured,
-        unit=unit,
-        basis=basis if stars is not None else None,
-        status=("firm" if firm else "provisional") if stars is not None else None,
+        could_be=could_be if is_rated else None,
+        index=index if is_rated or only_too_wide else None,
+        energy_per_unit_j=energy if is_rated else found.measured,
+        unit=found.unit,
+        basis=found.basis if is_rated else None,
+        status=("firm" if firm else "provisional") if is_rated else None,
         scheme=scheme.name,
-        class_=found.name,
+        class_=found.class_name,
         protocol=_protocol_name(record, rated),
-        reasons=tuple(dict.fromkeys(str(reason) for reason in reasons)),
+        reasons=tuple(str(reason) for reason in reasons),
+        why_not=tuple(reasons),
         would_be=would_be,
-        interval_95=interval if normalised is not None else None,
+        interval_95=interval if found.normalised is not None else None,
         component=scheme.component,
         yardstick=yardstick(scheme, rated) if rated is not None else None,
-        conversion=_conversion(normalised),
-        own=tuple(_own(record, rated)) if basis == "indicative" else (),
+        conversion=_conversion(found.normalised),
+        own=tuple(_own(record, rated)) if found.basis == "indicative" else (),
     )
+    measurement = found.measurement
     return Judgement(
         rating=rating,
         scheme=scheme,
         component=scheme.component,
         measurement=measurement,
         energy_j=measurement.energy_j.get(scheme.component) if measurement else None,
-        work=done.amount,
-        work_method=done.method,
-        measured_j=measured,
-        normalised=normalised,
+        work=found.done.amount,
+        work_method=found.done.method,
+        measured_j=found.measured,
+        normalised=found.normalised,
         rated=rated,
         interval=interval,
         estimated=measurement is not None and is_estimated(record, measurement, scheme.component),
         example=is_example(record),
         checked=record.checked,
     )
+
+
+def _named(record: Record, name: str) -> Measurement | None:
+    return record[name] if name in record else None  # noqa: SIM401 - a record has no ``get``
+
+
+def _of_estimates(record: Record, measurement: Measurement | None, scheme: Scheme) -> Iterator[Reason]:
+    if is_only_estimated(record) and (measurement is None or scheme.component not in measurement.energy_j):
+        yield Reason.of(
+            "only-estimated",
+            "it is only an estimate: no sensor measured anything, and what models say is not rated",
+        )
+
+
+def _of_nothing(record: Record, name: str) -> Reason:
+    """That there is not the measurement that is rated."""
+    there = ", ".join(repr(item.name) for item in record) or "nothing"
+    if name == MEASURED:
+        as_a_whole = "; this run was measured as a whole" if RUN in record else ""
+        return Reason.of(
+            "not-benchmarked", f"only a benchmark can be rated{as_a_whole} (needed is {name!r}; got {there})"
+        )
+    return Reason.of("no-run", f"the record must hold the measurement {name!r}; got {there}")
+
+
+def _of_protocol(
+    record: Record, measurement: Measurement | None, scheme: Scheme, rated: RatingClass
+) -> Iterator[Reason]:
+    """Whether it ran at the class's operating point, and did all of the protocol's work."""
+    protocol = protocol_of(record, scheme)
+    yield from of_operating_point(record, rated)
+    yield from of_settings(record, rated, protocol.unset if protocol is not None else ())
+    if measurement is not None:
+        whole_rounds = protocol is None or protocol.whole_rounds
+        yield from of_work(record, measurement, rated, whole_rounds=whole_rounds)
+
+
+def _per_unit(measurement: Measurement | None, amount: float | None, scheme: Scheme) -> Estimate | None:
+    if measurement is None or not amount or scheme.component not in measurement.energy_j:
+        return None
+    return measurement.energy_j[scheme.component].times(1 / amount)
 
 
 def _conversion(normalised: Normalised | None) -> Conversion | None:
@@ -298,6 +408,7 @@ def rating_to_json(rating: Rating) -> dict[str, Any]:
         "class": rating.class_,
         "protocol": rating.protocol,
         "reasons": list(rating.reasons),
+        "reason_codes": list(codes(rating.why_not)),
     }
     if rating.would_be is not None:
         entry["would_be"] = records.plain(rating.would_be)
@@ -308,9 +419,9 @@ def rating_schema() -> dict[str, Any]:
     """The JSON Schema of what ``rate --json`` prints and ``rating.json`` holds, as published in ``docs/``."""
     schema = strict.json_schema(Rating, RATING_SCHEMA)
     properties = schema["properties"]
-    for name in ("interval_95", "component", "yardstick", "conversion", "own"):
+    for name in ("interval_95", "component", "yardstick", "conversion", "own", "why_not"):
         del properties[name]
-    for name in ("Yardstick", "Conversion"):
+    for name in ("Yardstick", "Conversion", "Reason"):
         schema["$defs"].pop(name, None)
     properties["class"] = properties.pop("class_") | {"title": "Class"}
     properties["schema"] = {"const": RATING_SCHEMA, "description": "in a file; what is printed goes without"}
@@ -335,6 +446,11 @@ def rating_schema() -> dict[str, Any]:
         "enum": list(get_args(Checked)),
         "description": "where it was printed: how far the record was held against the journal beside it",
     }
+    properties["reason_codes"] = {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "the codes of the reasons, in their order: docs/findings.md; not in what 0.1.0 wrote",
+    }
     # What is there only where it was asked for is never null.
     properties["would_be"] = {"$ref": "#/$defs/WouldBe"}
     schema["required"] = [*("class" if name == "class_" else name for name in schema["required"]), "reasons"]
@@ -343,18 +459,27 @@ def rating_schema() -> dict[str, Any]:
 
 
 def _normalised(
-    record: Record, scheme: Scheme, unit: str | None, known: Sequence[Profile]
-) -> tuple[list[str], Normalised | None]:
+    record: Record, scheme: Scheme, unit: str | None, known: Sequence[Profile], device: str
+) -> tuple[list[Reason], Normalised | None]:
     """The figure on the reference device, or why there is none."""
     try:
         found = normalise(record, to=scheme.reference_device, unit=unit, profiles=known)
     except EnergyRatingError as error:
-        return [f"it cannot be normalised: {error}"], None
-    if found.factor is None or found.energy_per_unit_j is None:
-        return [f"it cannot be normalised: {reason}" for reason in found.reasons], None
-    if found.tier not in scheme.normalised_tiers:
-        return [f"normalised by tier {found.tier}, which {scheme.name} does not rate"], None
-    return [], found
+        reasons = [Reason.of("not-converted", error.message, error.remedy)]
+    else:
+        if found.factor is None or found.energy_per_unit_j is None:
+            reasons = list(found.why_not)
+        elif found.tier not in scheme.normalised_tiers:
+            reasons = [
+                Reason.of(
+                    "tier-not-rated",
+                    f"the factor is of tier {found.tier}, and {scheme.name} rates tiers {', '.join(scheme.normalised_tiers)}",
+                )
+            ]
+        else:
+            return [], found
+    told = f"it was measured on {device}, which cannot be converted to the reference device"
+    return [replace(reason, message=f"{told}: {reason.message}") for reason in reasons], None
 
 
 def _interval(index: Estimate, normalised: Normalised | None, e_ref_j: float) -> tuple[float, float]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from energy_rating.judging.eligibility import count_to_text
+from energy_rating.judging.eligibility import count_to_text, of_unknown_devices
 from energy_rating.judging.profiles import EXAMPLE_DEVICE, Profile, profile_for
 from energy_rating.judging.schemes import Scheme
 from energy_rating.judging.work import COVERS, Divisor, counted, percent
+from energy_rating.nouns.reasons import Reason
 from energy_rating.nouns.records import Basis, Measurement, Record
 
 # Operations of a training, by parameter and token: two (a multiplication, an addition) forwards, two for the gradient of what
@@ -23,7 +24,7 @@ class TrainingWork:
 
     amount: float | None = None
     method: str = ""
-    reasons: Sequence[str] = field(default_factory=list)
+    reasons: Sequence[Reason] = field(default_factory=list)
 
 
 def training_flop(record: Record, measurement: Measurement) -> TrainingWork:
@@ -41,18 +42,29 @@ def training_flop(record: Record, measurement: Measurement) -> TrainingWork:
     tokens = tokens_counted.amount if tokens_counted is not None else None
     model = record.model
     active = (model.active_parameters or model.parameters) if model is not None else None
-    reasons = []
+    reasons: list[Reason] = []
     if not tokens:
         inner = next((found[unit] for unit in ("flop", "token") if unit in found), None)
         reasons.append(
-            "no 'flop' and no 'token' was counted in 'run'; training is rated per floating-point operation"
+            Reason.of(
+                "nothing-counted",
+                "training is rated per floating-point operation, and neither 'token' nor 'flop' was counted in the run",
+                "Count the tokens that are trained on: window.count(token=…), or --count token=N",
+            )
             if inner is None
-            else f"{inner} were counted; windows that cover at least {percent(COVERS)} of the run are asked for, or "
-            f"run.count({inner.unit}=…): training is rated as a whole"
+            else Reason.of(
+                "counted-in-parts",
+                f"the work of the whole run is needed; {inner} were counted, and windows count for the run that cover "
+                f"{percent(COVERS)} of it",
+                f"Count it for the whole run: run.count({inner.unit}=…)",
+            )
         )
     if model is None or active is None:
         reasons.append(
-            "the record does not say how many parameters the model has, from which its operations would follow"
+            Reason.of(
+                "parameters-unknown",
+                "the record does not say how many parameters the model has, from which its operations would follow",
+            )
         )
     if reasons or model is None or active is None or not tokens:
         return TrainingWork(reasons=reasons)
@@ -82,34 +94,54 @@ def _inside(work: Divisor) -> str:
 
 def of_training_devices(
     record: Record, measurement: Measurement, scheme: Scheme, known: Sequence[Profile], flop: float | None
-) -> tuple[list[str], Basis]:
+) -> tuple[list[Reason], Basis]:
     """What is wrong with the devices of a training run. Any may be used: the choice of the device is part of what is rated."""
     names = list(
         dict.fromkeys(channel.device for channel in record.channels_of(measurement, scheme.component))
     )
     devices = {device.id: device for device in record.environment.devices}
-    reasons = [f"the record does not say what device {name!r} is" for name in names if name not in devices]
+    reasons = list(of_unknown_devices([name for name in names if name not in devices], len(names)))
+    divided: dict[str, int] = {}
+    without_peak: list[str] = []
     basis: Basis = "measured"
     peak_flop_s = 0.0
     for device in (devices[name] for name in names if name in devices):
         if device.name == EXAMPLE_DEVICE:
             basis = "indicative"
         if device.mig:
-            reasons.append(f"{device.name} was divided (MIG); its energy is not that of this run alone")
+            divided[device.name] = divided.get(device.name, 0) + 1
         profile = profile_for(device.name, device.memory_gb, among=known)
         figures = profile.figures if profile is not None else None
         peaks = (figures.bf16_tflops, figures.fp16_tflops, figures.fp8_tflops) if figures is not None else ()
         most = max((figure.value for figure in peaks if figure is not None), default=None)
         if most is None and basis == "measured":
-            reasons.append(
-                f"no hardware profile says how many operations {device.name} can do, so that what was counted cannot be checked"
-            )
+            without_peak.append(device.name)
         peak_flop_s += 1e12 * (most or 0.0)
+    reasons += [
+        Reason.of(
+            "device-divided",
+            f"{name}{_times(count)} was divided (MIG), and its energy is not that of this run alone",
+        )
+        for name, count in divided.items()
+    ]
+    reasons += [
+        Reason.of(
+            "peak-unknown",
+            f"no hardware profile says how many operations {name} can do, so that what was counted cannot be checked",
+        )
+        for name in dict.fromkeys(without_peak)
+    ]
     if flop and not reasons and basis == "measured" and measurement.duration_s > 0:
         done_s = flop / measurement.duration_s
         if done_s > peak_flop_s:
             reasons.append(
-                f"{done_s / 1e12:,.0f} TFLOP/s would have been done, and the devices can do {peak_flop_s / 1e12:,.0f}: "
-                "was work counted that other devices did?"
+                Reason.of(
+                    "too-much-work",
+                    f"the devices can do {peak_flop_s / 1e12:,.0f} TFLOP/s; what was counted would be {done_s / 1e12:,.0f}",
+                )
             )
     return reasons, basis
+
+
+def _times(count: int) -> str:
+    return f" (× {count:,})" if count > 1 else ""

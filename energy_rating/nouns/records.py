@@ -48,6 +48,7 @@ from energy_rating.nouns.entries import (
 )
 from energy_rating.nouns.errors import STRICT, NotMeasured
 from energy_rating.nouns.quantities import EnergyPerUnit, Estimate
+from energy_rating.nouns.reasons import Reason
 from energy_rating.nouns.work import Work as Work
 
 RECORD_SCHEMA = "energy-rating/record/2"
@@ -352,6 +353,7 @@ class Rating:
     index where ``index`` alone does not tell it: a normalised figure's is a factor up and down. ``component`` is whose energy was
     rated, or would be: the one that the scheme names; None only of a rating that no scheme made. ``yardstick``, ``conversion`` and
     ``own`` tell what ``class_`` and ``basis`` rest on; they follow from record and scheme, and are no part of what is stored.
+    ``why_not`` are the ``reasons`` with code and remedy apart, one for one; ``reasons`` are the same as texts.
     """
 
     stars: int | None
@@ -368,6 +370,7 @@ class Rating:
     would_be: WouldBe | None = None
     interval_95: tuple[float, float] | None = field(default=None, compare=False)
     component: Component | None = None
+    why_not: tuple[Reason, ...] = field(default=(), compare=False)
     yardstick: Yardstick | None = field(default=None, compare=False)
     conversion: Conversion | None = field(default=None, compare=False)
     own: tuple[Own, ...] = field(default=(), compare=False)

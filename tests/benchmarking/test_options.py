@@ -200,7 +200,7 @@ def answered(clock, folder, **said):
 def test_a_function_of_ones_own_is_rated_where_it_says_what_its_protocol_asks_for(tmp_path):
     unsaid = rate(answered(VirtualClock(), tmp_path / "unsaid"))
     assert unsaid.stars is None
-    assert any("does not say the new tokens at most" in str(reason) for reason in unsaid.reasons)
+    assert any("Use --max-new-tokens 10" in reason for reason in unsaid.reasons)
     record = answered(VirtualClock(), tmp_path / "said", max_new_tokens=10)
     assert (record.load.max_new_tokens, record.load.settings) == (10, {})
     said = rate(record)

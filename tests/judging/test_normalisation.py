@@ -34,6 +34,7 @@ from energy_rating.judging.normalisation import (
 from energy_rating.judging.profiles import Driver, Factor, Profile, Source, load_profile, profiles
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
+from energy_rating.nouns.reasons import REASONS
 from energy_rating.nouns.records import (
     Channel,
     Device,
@@ -373,9 +374,9 @@ def estimated() -> Record:
 @pytest.mark.parametrize(
     ("record", "said", "remedy"),
     [
-        (with_device(a_record(A100), name="NVIDIA A100-SXM4-41GB"), "no hardware profile", "add one"),
+        (with_device(a_record(A100), name="NVIDIA A100-SXM4-41GB"), "no hardware profile", "Add one"),
         (with_device(a_record(A100), memory_gb=20.0), "20.0 GB is not the device", "whole one"),
-        (with_device(a_record(A100), mig=True), "divided (MIG)", "measure on a whole one"),
+        (with_device(a_record(A100), mig=True), "divided (MIG)", "Measure on a whole one"),
         (two_kinds(), "more than one kind: NVIDIA A100-SXM4-40GB, NVIDIA B200", "each kind alone"),
         (
             a_record(A100, model=Model(id="m", dtype="float8_e4m3fn")),
@@ -391,26 +392,30 @@ def estimated() -> Record:
         (
             a_record(VOLTA, model=None, load=Load(batch_size=1)),
             "does not say the format of the weights",
-            "measure with",
+            "Measure with",
         ),
-        (a_record(A100, use=0.1), "drew 10.0 % of its limit", "more to do at once"),
-        (a_record(A100, use=1.02), "drew 102 % of its limit", "look at the limit"),
+        (a_record(A100, use=0.1), "got 10.0 %", "more to do at once"),
+        (a_record(A100, use=1.02), "got 102 %", "Look at the limit"),
         (
             with_measurement(a_record(A100), **WALL),
             "a factor between GPUs does not hold",
             "sensor of the GPU",
         ),
-        (with_measurement(a_record(A100), **MODULE), "there is: module", "sensor of the GPU"),
-        (estimated(), "estimated by a model", "sensor of the GPU"),
+        (with_measurement(a_record(A100), **MODULE), "measured was: module", "sensor of the GPU"),
+        (estimated(), "only an estimate", "sensor of the GPU"),
         (with_device(a_record(A100), power_limit_w=None), "power limit of NVIDIA A100", "driver tells it"),
-        (a_record(A100, stage="fine-tuning"), "fine-tuning is not normalised", "runs of one device"),
+        (a_record(A100, stage="fine-tuning"), "fine-tuning is not converted", "runs of one device"),
         (with_measurement(a_record(A100, task=None), work={}), "the unit of work is not known", "--count"),
         (
             with_measurement(a_record(A100, task=None), work={"token": 1, "request": 1}),
-            "counted were: token, request",
+            "counted was: token, request",
             "--unit",
         ),
-        (a_record(A100, task=Task(name="chat", unit="request")), "no 'request' was counted", "--unit"),
+        (
+            a_record(A100, task=Task(name="chat", unit="request")),
+            "must be one that was counted in 'measured': token; got 'request'",
+            "--unit",
+        ),
         (a_record(A100, load=None), "how many requests ran at once", "benchmark"),
         (
             a_record(A100, unit="step", task=Task(name="folding", unit="step")),
@@ -420,10 +425,10 @@ def estimated() -> Record:
         (a_record(A100, unit="step", task=None), "names no task", "--task"),
         (a_record(load_profile("example-gpu")), "does not exist", "an example"),
         (replace(a_record(A100), environment=Environment()), "does not say what device 'GPU-0'", "again"),
-        (replace(a_record(A100), measurements=()), "no measurement", "summarise"),
-        (a_record(A100, 1e-200), "say nothing", "measure again"),
-        (a_record(A100, 1e200, work=1), "say nothing", "measure again"),
-        (a_record(A100, doubt=(200.0, 0.0)), "say nothing", "measure again"),
+        (replace(a_record(A100), measurements=()), "must hold the measurement", "Summarise"),
+        (a_record(A100, 1e-200), "say nothing", "Measure again"),
+        (a_record(A100, 1e200, work=1), "say nothing", "Measure again"),
+        (a_record(A100, doubt=(200.0, 0.0)), "say nothing", "Measure again"),
     ],
 )
 def test_what_cannot_be_told_is_refused_with_reason_and_remedy(
@@ -434,7 +439,9 @@ def test_what_cannot_be_told_is_refused_with_reason_and_remedy(
     assert found.energy_per_unit_j is None
     assert found.interval_90 is None
     assert found.tier is None
-    assert any(said in reason and remedy in reason for reason in found.reasons), found.reasons
+    assert any(said in one.message and remedy in str(one) for one in found.why_not), found.why_not
+    assert found.reasons == tuple(str(one) for one in found.why_not)
+    assert all(one.code in REASONS for one in found.why_not)
     assert standing(found) is None
 
 
@@ -448,7 +455,7 @@ def test_what_is_like_no_device_with_data_is_refused() -> None:
         odd = like(A100, "odd", **changes)
         found = normalise(a_record(odd), H100, profiles=(*KNOWN, odd))
         assert found.factor is None
-        assert "calibrate it" in found.reasons[0]
+        assert "Calibrate it" in found.reasons[0]
         calibrated = normalise(a_record(odd), H100, profiles=(*KNOWN, odd), calibration=[CALIBRATION])
         assert calibrated.tier == "2"
 
@@ -634,7 +641,7 @@ def test_the_command_prints_the_contract_for_programs(run_cli: Any, tmp_path: Pa
     told = json.loads(out)
     assert list(told) == [
         *("energy_per_unit_j", "unit", "factor", "interval_90", "tier", "workload_class", "reference"),
-        "reasons",
+        *("reasons", "reason_codes"),
         "checked",
     ]
     assert told["energy_per_unit_j"]["value"] == pytest.approx(3.024)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from energy_rating.judging.rating import judge, next_star_j, rate, rating_to_jso
 from energy_rating.judging.schemes import load_scheme
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
+from energy_rating.nouns.reasons import REASONS as KNOWN
+from energy_rating.nouns.reasons import codes
 from energy_rating.nouns.records import (
     Channel,
     Device,
@@ -181,7 +183,7 @@ def test_a_doubt_over_more_than_two_stars_earns_none_and_more_doubt_never_mends_
     rating = rated(a_record(energy, doubt))
     if max(stars) - min(stars) >= 2:
         assert rating.stars is None
-        assert "the doubt is too wide" in rating.reasons[0]
+        assert codes(rating.why_not) == ("too-uncertain",)
         assert rated(a_record(energy, doubt * more)).stars is None
     else:
         assert rating.stars == SCHEME.stars(index)
@@ -194,7 +196,7 @@ def test_estimated_energy_is_never_rated(energy: float, doubt: float) -> None:
     rating = rated(replace(record, channels=channels))
     assert rating.stars is None
     assert rating.index is None
-    assert any("estimated by a model" in reason for reason in rating.reasons)
+    assert "estimated" in codes(rating.why_not)
 
 
 @given(energy=ENERGIES, doubt=st.floats(min_value=0.0, max_value=0.1), times=st.integers(1, 1000))
@@ -304,7 +306,9 @@ def test_several_devices_of_the_reference_kind_are_rated_together_where_the_prot
     eight = on(*(replace(H100, id=f"GPU-{number}") for number in range(8)))
     assert rated(served(310.0, eight)).stars == 3
     alone = rated(eight)
-    assert alone.reasons == ("outside the protocol: measured on 8 devices; aes-2025-02 has 1",)
+    assert [one.message for one in alone.why_not] == [
+        "the number of devices must be 1 under aes-2025-02; got 8"
+    ]
 
 
 def test_a_format_that_stands_in_a_file_is_rated_like_the_value_it_holds() -> None:
@@ -368,7 +372,7 @@ def test_the_json_is_the_contract() -> None:
     entry = rating_to_json(rated(a_record(18.0)))
     assert list(entry) == [
         *("stars", "could_be", "index", "energy_per_unit_j", "unit", "basis", "status", "scheme", "class"),
-        *("protocol", "reasons"),
+        *("protocol", "reasons", "reason_codes"),
     ]
     assert entry["could_be"] == [4, 4]
     assert entry["class"] == "A"
@@ -377,6 +381,7 @@ def test_the_json_is_the_contract() -> None:
     nothing = rating_to_json(rated(replace(a_record(), measurements=(), task=None, load=None, model=None)))
     assert nothing["stars"] is nothing["could_be"] is nothing["index"] is nothing["energy_per_unit_j"] is None
     assert nothing["reasons"]
+    assert nothing["reason_codes"] == ["not-benchmarked", "no-task"]
 
 
 def test_a_scheme_may_be_named_or_left_out() -> None:
@@ -390,9 +395,9 @@ def test_the_classes_of_the_other_suite_are_rated_per_request_at_their_operating
     record = served(155.0)
     assert rated(record).stars == 4  # half of 310 J
     off = rated(replace(record, load=Load(items=1024, concurrency=256, max_new_tokens=4096)))
-    assert off.reasons == (
-        "outside the protocol: 256 requests at once (batch × concurrency); mlenergy-v3 has 32",
-    )
+    assert [one.message for one in off.why_not] == [
+        "the number of requests at once (batch × concurrency) must be 32 under mlenergy-v3; got 256"
+    ]
 
 
 def test_images_are_rated_by_the_image() -> None:
@@ -437,7 +442,7 @@ def test_text_generation_is_divided_by_the_memory_that_a_model_needs(
     assert rating.class_ == name
     assert (rating.stars is not None) == (name == "A")
     if name is None:
-        assert "the class cannot be told" in rating.reasons[0]
+        assert codes(rating.why_not)[0] == "class-unknown"
     elif name != "A":
         assert f"class {name} of text generation" in rating.reasons[0]
 
@@ -487,67 +492,93 @@ def task(name: str = "text-generation", protocol: str | None = "aes-2025-02") ->
 L4 = Device(id="GPU-1", name="NVIDIA L4", memory_gb=24.15)
 FULL = Load(items=1000, batch_size=1, concurrency=1, max_new_tokens=10)
 
-REASONS: dict[str, tuple[Callable[[], Record], str]] = {
+REASONS: dict[str, tuple[Callable[[], Record], str, str]] = {
     "nothing of the component": (
         without_gpu,
-        "the gpu was not measured, and 2026.0-draft rates its energy; there is: cpu",
+        "component-not-measured",
+        "the energy of the GPU must be measured for 2026.0-draft; measured was: cpu",
     ),
     "estimated": (
         lambda: with_channel(method="model"),
-        "the energy of the gpu is estimated by a model, not measured",
+        "estimated",
+        "the energy of the GPU is only an estimate: a model's, not a measurement's",
     ),
-    "energy from nowhere": (lambda: with_measurement(energy_by_channel_j={}), "the gpu was not measured"),
+    "energy from nowhere": (
+        lambda: with_measurement(energy_by_channel_j={}),
+        "component-not-measured",
+        "the energy of the GPU must be measured for 2026.0-draft; measured was: nothing",
+    ),
     "no energy": (
         lambda: a_record(0.0),
-        "the gpu is said to have used 0 J: the sensor told nothing",
+        "no-energy",
+        "the energy of the GPU must be above 0 J; its sensor told 0 J",
     ),
-    "invalid": (lambda: found("disqualifies"), "the measurement is invalid: counter-reset"),
-    "degraded": (lambda: found("degrades"), "the measurement is degraded: counter-reset"),
-    "degraded as a whole": (lambda: found("degrades", None), "the measurement is degraded: counter-reset"),
+    "invalid": (lambda: found("disqualifies"), "invalid", "the measurement is invalid (counter-reset): …"),
+    "degraded": (lambda: found("degrades"), "degraded", "the measurement is degraded (counter-reset): …"),
+    "degraded as a whole": (
+        lambda: found("degrades", None),
+        "degraded",
+        "the measurement is degraded (counter-reset): …",
+    ),
     "marked without a finding": (
         lambda: with_measurement(validity="invalid"),
-        "the measurement is invalid: no finding says why",
+        "marked-without-a-finding",
+        "the measurement is marked invalid, and no finding says why",
     ),
     "partly seen": (
         lambda: with_measurement(coverage={"gpu": 0.9896}),
-        "sensors saw 98.9 % of the time; at least 99 % are asked for",
+        "partly-measured",
+        "the sensors saw 98.9 % of the time; 99 % are needed",
     ),
-    "coverage unknown": (lambda: with_measurement(coverage={}), "sensors saw 0 % of the time"),
+    "coverage unknown": (
+        lambda: with_measurement(coverage={}),
+        "hardly-measured",
+        "the sensors saw 0 % of the time; 99 % are needed",
+    ),
     "too short": (
         lambda: with_measurement(duration_s=59.9),
-        "59.90 s were measured; at least 60 s are asked for",
+        "too-brief",
+        "59.90 s were measured; 60 s are needed",
     ),
     "too few samples": (
         lambda: with_channel(period_s=10.0),
-        "gpu0.energy gave about 30 samples; at least 60 are asked for",
+        "too-few-samples",
+        "gpu0.energy: about 30 samples; 60 are needed",
     ),
     "a sensor of unknown period": (
         lambda: with_channel(period_s=None),
+        "period-unknown",
         "gpu0.energy: the readings came too late or too seldom to tell how often the sensor refreshes",
     ),
     "too few repeats": (
         lambda: with_measurement(n=4, work={"request": 4000, "token": 40_000}),
-        "there are 4 repeats; at least 5 are asked for",
+        "too-few-repeats",
+        "4 repeats were measured; 5 are needed",
     ),
     "more counted than was done": (
         lambda: with_measurement(work={"request": 7500, "token": 75_000}),
-        "outside the protocol: counted 7,500 requests in 5 repeats of 1,000 items",
+        "not-all-items",
+        "each repeat must take all 1,000 items under aes-2025-02; 7,500 requests were counted in 5 repeats",
     ),
     "less counted than was done": (
         lambda: with_measurement(work={"request": 2500, "token": 25_000}),
-        "outside the protocol: counted 2,500 requests in 5 repeats of 1,000 items",
+        "not-all-items",
+        "each repeat must take all 1,000 items under aes-2025-02; 2,500 requests were counted in 5 repeats",
     ),
     "a part of a request": (
         lambda: with_measurement(work={"request": 5000.5, "token": 50_005}),
-        "outside the protocol: counted 5,000.5 requests in 5 repeats of 1,000 items",
+        "not-all-items",
+        "each repeat must take all 1,000 items under aes-2025-02; 5,000.5 requests were counted in 5 repeats",
     ),
     "shorter answers": (
         lambda: with_measurement(work={"request": REQUESTS, "token": REQUESTS}),
-        "outside the protocol: 1 tokens a request; aes-2025-02 has 10",
+        "answer-length",
+        "an answer must have 10 tokens under aes-2025-02; got 1 on average",
     ),
     "answers that nobody counted": (
         lambda: with_measurement(work={"request": REQUESTS}),
-        "outside the protocol: no tokens were counted; aes-2025-02 has 10 a request",
+        "answers-not-counted",
+        "an answer must have 10 tokens under aes-2025-02; none were counted",
     ),
     "sensors that changed on the way": (
         lambda: replace(
@@ -559,121 +590,209 @@ REASONS: dict[str, tuple[Callable[[], Record], str]] = {
                 replace(a_record().channels[0], id="gpu0.power", method="power"),
             ),
         ),
-        "the energy of one device comes from several channels: gpu0.energy, gpu0.power",
+        "sensors-changed",
+        "the energy of one device comes from several sensors: gpu0.energy, gpu0.power",
     ),
     "a class of few models": (
         lambda: replace(
             task("text-to-video", "mlenergy-v3"), load=Load(batch_size=4), model=Model(id="org/name")
         ),
+        "never-rated",
         "videos are not rated yet: 4 models are too few for a reference energy",
     ),
     "no measurement": (
         lambda: with_measurement(name="run"),
-        "there is no measurement 'measured', which is what is rated; there is: 'run'",
+        "not-benchmarked",
+        "only a benchmark can be rated; this run was measured as a whole (needed is 'measured'; got 'run')",
     ),
-    "no task": (lambda: replace(a_record(), task=None), "the record names no task and no protocol"),
-    "no protocol": (lambda: task(protocol=None), "the record names no protocol"),
+    "no task": (
+        lambda: replace(a_record(), task=None),
+        "no-task",
+        "the record names no task and no protocol, and only runs of one protocol can be compared",
+    ),
+    "no protocol": (
+        lambda: task(protocol=None),
+        "no-protocol",
+        "the record names no protocol, and only runs of one protocol can be compared",
+    ),
     "unknown protocol": (
         lambda: task(protocol="mine-1"),
-        "2026.0-draft does not know the protocol 'mine-1'; it knows: aes-2025-02, mlenergy-v3",
+        "protocol-unknown",
+        "the protocol must be one that 2026.0-draft knows: aes-2025-02, mlenergy-v3; got 'mine-1'",
     ),
     "the demo's protocol": (
         lambda: task(protocol="demo-2026.1"),
-        "the protocol demo-2026.1 shows how the tool works",
+        "never-rated",
+        "the protocol demo-2026.1 shows how the tool works and is never rated: its few short prompts stand for nobody",
     ),
-    "mixed task": (lambda: task("question-answering"), "the energies of question answering span 3,215×"),
+    "mixed task": (
+        lambda: task("question-answering"),
+        "never-rated",
+        "the energies of question answering span 3,215× (14 models): the task mixes architectures and must be divided before it is rated",
+    ),
     "unknown task": (
         lambda: task("juggling"),
-        "2026.0-draft has no class for 'juggling' under aes-2025-02; it has: text-",
+        "task-not-rated",
+        "2026.0-draft has no class for the task 'juggling' under aes-2025-02; it has: text-generation, summarization, s",
     ),
     "no parameters": (
         lambda: replace(a_record(), model=None),
+        "class-unknown",
         "the class cannot be told: the record does not say how many parameters the model has",
     ),
     "two kinds of device": (
         lambda: on(H100, replace(L4, id="GPU-2")),
-        "measured on devices of more than one kind: NVIDIA H100 80GB HBM3, NVIDIA L4",
+        "mixed-devices",
+        "it was measured on devices of more than one kind: NVIDIA H100 80GB HBM3, NVIDIA L4",
     ),
     "another device": (
         lambda: on(L4),
-        "measured on NVIDIA L4; this scheme's reference is NVIDIA H100 SXM 80 GB; normalisation is needed",
+        "other-device",
+        "the device must be the reference of 2026.0-draft, NVIDIA H100 SXM 80 GB; got NVIDIA L4, and 2026.0-draft rates no converted figures",
     ),
     "a device that nobody knows": (
         lambda: on(replace(L4, name="Voodoo 2")),
-        "measured on Voodoo 2; this scheme's reference is NVIDIA H100 SXM 80 GB; normalisation is needed",
+        "other-device",
+        "the device must be the reference of 2026.0-draft, NVIDIA H100 SXM 80 GB; got Voodoo 2, and 2026.0-draft rates no converted figures",
     ),
     "a slice of the reference": (
         lambda: on(replace(H100, memory_gb=10.2)),
-        "measured on NVIDIA H100 80GB HBM3 with 10.2 GB; this scheme's reference",
+        "other-memory",
+        "the reference device of 2026.0-draft, NVIDIA H100 SXM 80 GB, has 80 GB of memory; got NVIDIA H100 80GB HBM3 with 10.2 GB",
     ),
-    "a divided reference": (lambda: on(replace(H100, mig=True)), "NVIDIA H100 80GB HBM3 was divided (MIG)"),
+    "a divided reference": (
+        lambda: on(replace(H100, mig=True)),
+        "device-divided",
+        "NVIDIA H100 80GB HBM3 was divided (MIG), and a part of the reference device is not the whole",
+    ),
     "a reference with a lower limit": (
         lambda: on(replace(H100, power_limit_w=400.0)),
-        "NVIDIA H100 80GB HBM3 was limited to 400 W; the reference has 700 W",
+        "power-limit",
+        "the power limit of NVIDIA H100 80GB HBM3 must be that of the reference, 700 W; got 400 W",
     ),
     "a limit that was lowered for a resumed run": (
         lambda: replace(
             a_record(), environment=Environment(devices=(replace(H100, power_limit_w=400.0), H100))
         ),
-        "NVIDIA H100 80GB HBM3 was limited to 400 W; the reference has 700 W",
+        "power-limit",
+        "the power limit of NVIDIA H100 80GB HBM3 must be that of the reference, 700 W; got 400 W",
     ),
     "perhaps a part of the reference": (
         lambda: on(replace(H100, memory_gb=None)),
+        "perhaps-divided",
         "NVIDIA H100 80GB HBM3: the record does not say whether the whole device was used",
     ),
     "a device without a name": (
         lambda: replace(a_record(), environment=Environment()),
+        "device-unknown",
         "the record does not say what device 'GPU-1' is",
     ),
     "no load": (
         lambda: replace(a_record(), load=None),
-        "outside the protocol: the record does not say the items; aes-2025-02 has 1,000",
+        "setting-unknown",
+        "the number of items must be 1,000 under aes-2025-02; the record does not say it",
     ),
     "batched": (
         lambda: replace(a_record(), load=replace(FULL, batch_size=8)),
-        "outside the protocol: 8 requests at once (batch × concurrency); aes-2025-02 has 1",
+        "setting-outside",
+        "the number of requests at once (batch × concurrency) must be 1 under aes-2025-02; got 8",
     ),
     "longer answers": (
         lambda: replace(a_record(), load=replace(FULL, max_new_tokens=64)),
-        "outside the protocol: 64 new tokens at most; aes-2025-02 has 10",
+        "setting-outside",
+        "the limit of the answers (new tokens) must be 10 under aes-2025-02; got 64",
     ),
     "fewer items": (
         lambda: replace(a_record(), load=replace(FULL, items=50)),
-        "outside the protocol: 50 items; aes-2025-02 has 1,000",
+        "setting-outside",
+        "the number of items must be 1,000 under aes-2025-02; got 50",
     ),
     "another format": (
         lambda: replace(task("image-classification"), model=Model(id="org/name", dtype="float16")),
-        "outside the protocol: 16 bits per weight; aes-2025-02 has 32",
+        "setting-outside",
+        "the number of bits per weight must be 32 under aes-2025-02; got 16",
     ),
     "nothing counted": (
         lambda: with_measurement(work={"token": 5}),
-        "no 'request' was counted in 'measured', the unit that is rated",
+        "nothing-counted",
+        "the energy is rated per request, and no 'request' was counted in 'measured'",
     ),
-    "zero counted": (lambda: with_measurement(work={"request": 0}), "no 'request' was counted"),
+    "zero counted": (
+        lambda: with_measurement(work={"request": 0}),
+        "nothing-counted",
+        "the energy is rated per request, and no 'request' was counted in 'measured'",
+    ),
     "too doubtful": (
         lambda: a_record(doubt=0.5),
-        "the doubt is too wide: it could be 2 to 5 stars, and at most 2 may be open",
+        "too-uncertain",
+        "the uncertainty is too large: it could be 2 to 5 stars, and at most 2 may be open",
     ),
 }
 
 
 @pytest.mark.parametrize("case", REASONS)
 def test_a_reason_why_not_is_told(case: str) -> None:
-    make, said = REASONS[case]
+    make, code, said = REASONS[case]
     rating = rated(make())
     assert rating.stars is None
-    assert [reason for reason in rating.reasons if reason.startswith(said)], rating.reasons
+    assert [one for one in rating.why_not if one.code == code and one.message.startswith(said)], (
+        rating.why_not
+    )
+    assert rating.reasons == tuple(str(one) for one in rating.why_not)
     if case not in ("no load", "a device without a name", "coverage unknown", "energy from nowhere"):
         expected = 3 if case == "two kinds of device" else 1  # the protocol has one device
         assert len(rating.reasons) == expected, rating.reasons
+
+
+def a_crowd(count: int, *short: int, period_s: float = 5.5) -> Record:
+    """A record of many GPUs, of which some are too slow for the rules."""
+    channel = a_record().channels[0]
+    ids = [f"gpu{n}.energy" for n in range(count)]
+    each = {name: Estimate(value=75_000.0 / count) for name in ids}
+    channels = tuple(
+        replace(channel, id=name, device=f"GPU-{n}", period_s=period_s if n in short else 0.1)
+        for n, name in enumerate(ids)
+    )
+    devices = tuple(replace(H100, id=f"GPU-{n}") for n in range(count))
+    return replace(
+        with_measurement(energy_by_channel_j=each),
+        channels=channels,
+        environment=Environment(devices=devices),
+    )
+
+
+@pytest.mark.parametrize(
+    ("short", "said"),
+    [
+        (range(200), "all 200 GPUs: about 54 samples; 60 are needed"),
+        ((7,), "gpu7.energy: about 54 samples; 60 are needed"),
+        (
+            (3, 5, 8, 9),
+            "4 of 200 GPUs (gpu3.energy, gpu5.energy, gpu8.energy, …): about 54 samples; 60 are needed",
+        ),
+    ],
+)
+def test_a_reason_that_holds_for_many_devices_stands_once(short: Sequence[int], said: str) -> None:
+    rating = rated(a_crowd(200, *short))
+    assert [one.message for one in rating.why_not if one.code == "too-few-samples"] == [said]
+    assert len(rating.reasons) == 2, "and the protocol has one device"
+
+
+def test_a_reason_is_a_code_of_the_table_a_sentence_and_what_to_do() -> None:
+    for make, _, _ in REASONS.values():
+        for one in rated(make()).why_not:
+            assert one.code in KNOWN
+            assert not one.message.endswith("."), one
+            assert one.remedy or not KNOWN[one.code].remedy, "where the table has a remedy there is one"
+            assert str(one) == (f"{one.message}. {one.remedy}" if one.remedy else one.message)
 
 
 def test_what_falls_just_short_is_never_said_to_be_what_was_asked_for() -> None:
     channel = replace(a_record().channels[0], period_s=59.999 / 59.9)
     record = replace(with_measurement(duration_s=59.999), channels=(channel,))
     said = "\n".join(rated(record).reasons)
-    assert "59.99 s were measured; at least 60 s" in said
-    assert "about 59 samples; at least 60" in said
+    assert "59.99 s were measured; 60 s are needed" in said
+    assert "about 59 samples; 60 are needed" in said
 
 
 def test_every_reason_is_told_and_not_only_the_first() -> None:
@@ -685,7 +804,7 @@ def test_every_reason_is_told_and_not_only_the_first() -> None:
         channels=(replace(record.channels[0], method="model"),),
     )
     said = "\n".join(rated(record).reasons)
-    for part in ("estimated", "50 %", "3.00 s", "1 repeats", "NVIDIA L4", "demo-2026.1"):
+    for part in ("only an estimate", "50 %", "3.00 s", "1 repeats", "NVIDIA L4", "demo-2026.1"):
         assert part in said
 
 
@@ -700,7 +819,7 @@ def test_training_is_not_rated_yet_and_its_run_is_what_would_be(stage: Any) -> N
 def test_a_machine_without_gpu_is_told_that_what_it_has_is_estimated() -> None:
     record = without_gpu()
     record = replace(record, channels=(replace(record.channels[0], method="model"),))
-    assert rated(record).reasons[0].endswith("there is: cpu (estimated)")
+    assert rated(record).why_not[0].message.endswith("measured was: cpu (only estimated)")
 
 
 def test_a_note_stops_no_rating_and_a_finding_elsewhere_neither() -> None:
@@ -719,7 +838,8 @@ def test_what_befell_the_sensor_of_another_component_stops_no_rating(severity: A
     # The same of the GPU's own sensor, or of one that nobody knows, does.
     for channel in ("gpu0.energy", "gpu9.energy", None):
         own = replace(record, findings=(replace(reset, channel=channel),))
-        assert rated(own).reasons == (f"the measurement is {stored}: counter-reset",)
+        assert codes(rated(own).why_not) == (stored,)
+        assert rated(own).why_not[0].message == f"the measurement is {stored} (counter-reset): …"
 
 
 def test_a_mark_that_no_finding_explains_stops_a_rating_whatever_befell_others() -> None:
@@ -727,7 +847,7 @@ def test_a_mark_that_no_finding_explains_stops_a_rating_whatever_befell_others()
     reset = Finding(code="counter-reset", message="…", severity="degrades", channel="cpu0.energy")
     record = with_measurement(validity="invalid")
     record = replace(record, channels=(*record.channels, cpu), findings=(reset,))
-    assert rated(record).reasons == ("the measurement is invalid: no finding says why",)
+    assert codes(rated(record).why_not) == ("marked-without-a-finding",)
 
 
 @pytest.mark.parametrize("limit_w", [665.0, 700.0, 735.0, None])
@@ -882,9 +1002,9 @@ def test_what_did_not_run_on_the_classs_data_set_is_indicative(files: dict[str, 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"max_input_tokens": 8}, "max input tokens was set to 8; aes-2025-02 leaves it alone"),
-        ({"prompt_cache": True}, "prompt cache was set to on; aes-2025-02 leaves it alone"),
-        ({"steps": 1, "min_new_tokens": 10}, "steps was set to 1; aes-2025-02 leaves it alone"),
+        ({"max_input_tokens": 8}, "max input tokens must be left alone under aes-2025-02; got 8"),
+        ({"prompt_cache": True}, "prompt cache must be left alone under aes-2025-02; got on"),
+        ({"steps": 1, "min_new_tokens": 10}, "steps must be left alone under aes-2025-02; got 1"),
     ],
 )
 def test_a_setting_that_makes_other_work_of_it_is_outside_the_protocol(
@@ -893,7 +1013,7 @@ def test_a_setting_that_makes_other_work_of_it_is_outside_the_protocol(
     record = a_record(18.0)
     assert record.load is not None
     rating = now(on_its_data_set(replace(record, load=replace(record.load, settings=settings))))
-    assert (rating.stars, rating.reasons) == (None, (f"outside the protocol: {said}",))
+    assert (rating.stars, [one.message for one in rating.why_not]) == (None, [said])
 
 
 @pytest.mark.parametrize(
@@ -912,7 +1032,7 @@ def test_a_model_that_was_not_asked_to_think_is_not_rated_among_those_that_were(
     assert record.task is not None
     load = replace(record.load, items=198, max_new_tokens=32768, reasoning=asked)
     rating = now(on_its_data_set(replace(record, task=replace(record.task, name="reasoning"), load=load)))
-    outside = [reason for reason in rating.reasons if "asked to think first" in reason]
+    outside = [code for code in codes(rating.why_not) if code == "reasoning"]
     assert (rating.stars == 3) == (not outside) == (asked is True)
 
 
@@ -928,7 +1048,7 @@ def test_a_profile_of_ones_own_never_moves_what_the_reference_device_is(
     (mine / f"{NOW.reference_device}.toml").write_text(own, encoding="utf-8")
     rating = rate(on_its_data_set(on(replace(H100, power_limit_w=350.0))), scheme=NOW)
     assert (rating.stars, rating.basis) == (None, None)
-    assert "was limited to 350 W; the reference has 700 W" in rating.reasons[0]
+    assert "must be that of the reference, 700 W; got 350 W" in rating.reasons[0]
 
 
 def test_a_steady_state_need_not_hold_whole_rounds() -> None:
@@ -936,7 +1056,7 @@ def test_a_steady_state_need_not_hold_whole_rounds() -> None:
     once = record.measurements[0]
     part = replace(once, work={"request": 4321.5, "token": 900_000})
     rating = now(replace(record, measurements=(part,)))
-    assert not [reason for reason in rating.reasons if "repeats of" in reason]
+    assert "not-all-items" not in codes(rating.why_not)
     assert rating.stars is not None
 
 
@@ -981,16 +1101,19 @@ def test_serving_is_rated_against_the_reference_at_the_same_number_of_requests(
 @pytest.mark.parametrize(
     ("load", "said"),
     [
-        (Load(concurrency=48, max_new_tokens=4096), "outside the protocol: 48 requests at once"),
-        (Load(max_new_tokens=4096), "outside the protocol: the record does not say the requests at once"),
-        (None, "outside the protocol: the record does not say the requests at once"),
-        (Load(concurrency=32, max_new_tokens=100), "outside the protocol: 100 new tokens at most"),
+        (Load(concurrency=48, max_new_tokens=4096), "under serving-2026.1; got 48"),
+        (Load(max_new_tokens=4096), "under serving-2026.1; the record does not say it"),
+        (None, "under serving-2026.1; the record does not say it"),
+        (
+            Load(concurrency=32, max_new_tokens=100),
+            "the limit of the answers (new tokens) must be 4,096 under serving-2026.1; got 100",
+        ),
     ],
 )
 def test_between_the_operating_points_nothing_is_rated(load: Load | None, said: str) -> None:
     rating = now(replace(chats(100.0, 32), load=load))
     assert rating.stars is None
-    assert rating.reasons[0].startswith(said)
+    assert said in rating.reasons[0]
 
 
 def test_a_device_that_others_used_too_is_not_rated_whatever_the_finding_weighs() -> None:
@@ -999,7 +1122,7 @@ def test_a_device_that_others_used_too_is_not_rated_whatever_the_finding_weighs(
         rating = now(replace(a_record(), findings=(finding,)), provisional=True)
         assert rating.stars is None
         assert rating.would_be is None
-        assert any("shared-gpu" in reason for reason in rating.reasons)
+        assert {"shared", "degraded", "invalid"}.intersection(codes(rating.why_not))
 
 
 # ------------------------------------------------------------------------------------------------- what it would be
@@ -1088,7 +1211,7 @@ def test_on_another_device_the_normalised_figure_is_rated_and_never_firm() -> No
     record = replace(record, measurements=(replace(record.measurements[0], duration_s=seconds),))
     rating = now(record)
     if rating.stars is None:  # a factor of two in doubt may touch three classes; it is told
-        assert "the doubt is too wide" in rating.reasons[0]
+        assert codes(rating.why_not) == ("too-uncertain",)
     else:
         assert rating.basis == "normalised"
         assert rating.status == "provisional"
@@ -1118,16 +1241,17 @@ def test_a_class_in_the_middle_of_its_stars_is_rated_by_its_normalised_figure() 
     assert rated(record).stars is None  # the draft normalises nothing
     own = now(replace(record, provenance=provenance(items="3" * 64)), provisional=True)
     assert own.stars is None
-    assert own.reasons[0].startswith(
-        "it did not run on the protocol's items, or with options of the engine's own, and not on the reference"
-    )
+    assert codes(own.why_not) == ("own-items-elsewhere",)
     assert own.would_be is not None
 
 
 def test_what_cannot_be_normalised_is_not_rated_and_says_why() -> None:
     rating = now(on(replace(L4, name="Voodoo 2")))
     assert rating.stars is None
-    assert rating.reasons[0].startswith("measured on Voodoo 2; it cannot be normalised: ")
+    assert codes(rating.why_not) == ("no-profile",)
+    assert rating.reasons[0].startswith(
+        "it was measured on Voodoo 2, which cannot be converted to the reference device: no hardware"
+    )
     assert rating.energy_per_unit_j is not None
     assert rating.energy_per_unit_j.value == pytest.approx(E_REF_J)
 
@@ -1214,10 +1338,10 @@ def test_training_on_any_device_is_rated_as_it_is() -> None:
     ("make", "said"),
     [
         (lambda: trained(1.7e-12, model=Model(id="m")), "the record does not say how many parameters"),
-        (lambda: trained(1.7e-12, step=10), "no 'flop' and no 'token' was counted in 'run'"),
+        (lambda: trained(1.7e-12, step=10), "training is rated per floating-point operation, and neither"),
         (
             lambda: trained(1.7e-12, token=2e10),
-            "300,000 TFLOP/s would have been done, and the devices can do 1,979",
+            "the devices can do 1,979 TFLOP/s; what was counted would be 300,000",
         ),
         (
             lambda: replace(

@@ -58,6 +58,7 @@ from energy_rating.measuring.clock import Clock
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.measuring.survey import look
 from energy_rating.nouns.errors import BadInput, EnergyRatingError, NotOnDevice
+from energy_rating.nouns.reasons import Reason, codes
 from energy_rating.nouns.records import MEASURED, Device, Measurement, Model, Record, plain
 from energy_rating.version import __version__
 
@@ -126,7 +127,7 @@ def calibrate(
     energies = {entry.point: entry for entry in target.calibration if entry.protocol == PROTOCOL}
     reasons = _why_no_factor(device, no_device, target, energies=bool(energies) or as_reference)
     for reason in reasons:
-        tell(reason)
+        tell(str(reason))
     chosen = _chosen(points, classes, trial=trial or device is None)
     going = _Going(
         folder=records or state_folder() / "calibration",
@@ -154,7 +155,7 @@ def calibrate(
         factors=factors,
         profile=written,
         records=going.folder,
-        reasons=(*reasons, *left),
+        why_not=(*reasons, *left),
     )
 
 
@@ -179,16 +180,20 @@ def _refuse_other_device(device: Device | None, base: Profile | None, target: Pr
 
 def _why_no_factor(
     device: Device | None, no_device: str, target: Profile, *, energies: bool
-) -> tuple[str, ...]:
+) -> tuple[Reason, ...]:
     """Why no factor can be made of what is measured; nothing where one can."""
     if device is None:
-        return (no_device,)
+        return (Reason.of("no-gpu", no_device),)
     if energies:
         return ()
     return (
-        f"the profile of {target.key} holds no energies of {PROTOCOL} yet, so that no factor can be told: run "
-        "energy-rating calibrate --as-reference on that device, put the profile that it writes into "
-        f"{user_profiles()}, and run this again; what was measured here is kept",
+        Reason.of(
+            "no-reference-energies",
+            f"the profile of {target.key} holds no energies of {PROTOCOL} yet, so that no factor can be told; what was measured here "
+            "is kept",
+            "Run energy-rating calibrate --as-reference on that device, put the profile that it writes into "
+            f"{user_profiles()}, and run this again",
+        ),
     )
 
 
@@ -210,13 +215,16 @@ def _profile_written(
     target: Profile,
     outcomes: Sequence[PointResult],
     folder: Path,
-) -> tuple[Path | None, tuple[Factor, ...], tuple[str, ...]]:
+) -> tuple[Path | None, tuple[Factor, ...], tuple[Reason, ...]]:
     """The profile's file, the factors in it, and why it was left as it is, where it was."""
     if device is None or base is None:
         return None, (), ()
     profile, factors = profile_from(base, device, target.key, outcomes)
     if profile is None:
-        return None, factors, ("no point was sound enough to be kept; the profile is left as it is",)
+        left = Reason.of(
+            "no-sound-point", "no point was good enough to be kept; the profile is left as it is"
+        )
+        return None, factors, (left,)
     return write(profile, folder), factors, ()
 
 
@@ -521,4 +529,5 @@ def calibration_to_json(found: Calibration) -> dict[str, Any]:
         "profile": None if found.profile is None else str(found.profile),
         "records": str(found.records),
         "reasons": list(found.reasons),
+        "reason_codes": list(codes(found.why_not)),
     }

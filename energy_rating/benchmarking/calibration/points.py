@@ -13,6 +13,7 @@ from energy_rating.benchmarking.tasks.synthetic import picture
 from energy_rating.benchmarking.work import Item, Settings
 from energy_rating.judging.profiles import Factor, WorkloadClass
 from energy_rating.nouns.quantities import EnergyPerUnit, significant, with_doubt
+from energy_rating.nouns.reasons import Reason
 from energy_rating.nouns.records import Device, Finding, Record
 
 # The points below, as they stand. Once energies of a reference are published, a change of any of them is a new protocol.
@@ -223,7 +224,12 @@ class Calibration:
     factors: tuple[Factor, ...]
     profile: Path | None
     records: Path
-    reasons: tuple[str, ...] = ()
+    why_not: tuple[Reason, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why no factor can be told, in words."""
+        return tuple(str(reason) for reason in self.why_not)
 
 
 def in_record(point: Point) -> str:
