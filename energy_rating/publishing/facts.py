@@ -13,6 +13,7 @@ from typing import Literal
 
 from energy_rating.judging import checks
 from energy_rating.judging.footprint.carbon import missing
+from energy_rating.judging.normalisation import Normalised
 from energy_rating.judging.profiles import is_example
 from energy_rating.judging.quality import is_accuracy
 from energy_rating.judging.rating import Judgement
@@ -245,7 +246,7 @@ def facts_of(record: Record, rating: Rating | Judgement | None = None) -> Facts:
         outcome=outcome_of(record),
         place=record.place,
         findings=_once(findings),
-        reasons=_reasons_once(record, rating),
+        reasons=() if rating is None else reasons_of(rating),
         validity=validity(findings),
         unchecked=words.unchecked(record),
         by_right_answer=tuple(_by_right_answer(record, shown)),
@@ -362,16 +363,13 @@ def _once(findings: Iterable[Finding]) -> tuple[Remark, ...]:
     )
 
 
-def _reasons_once(record: Record, rating: Rating | None) -> tuple[Remark, ...]:
-    """The reasons why there are no stars; what holds of many devices alike is told of the first."""
-    if rating is None:
-        return ()
-    ids = [channel.id for channel in record.channels]
-    kinds: dict[str, list[str]] = {}
-    for reason in rating.reasons:
-        whose = next((one for one in ids if one in reason), None)
-        kinds.setdefault(reason.replace(whose, "\0") if whose else reason, []).append(reason)
-    return tuple(Remark(code="", text=same[0], more=len(same) - 1) for same in kinds.values())
+def reasons_of(verdict: Rating | Normalised) -> tuple[Remark, ...]:
+    """Why there are no stars, or no converted figure. Of what another version published only the texts are known."""
+    if verdict.reasons != tuple(str(reason) for reason in verdict.why_not):
+        return tuple(Remark(code="", text=text) for text in verdict.reasons)
+    return tuple(
+        Remark(code=reason.code, text=reason.message, remedy=reason.remedy) for reason in verdict.why_not
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ what is told first

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
+from energy_rating.nouns.reasons import Reason
 from energy_rating.nouns.records import (
     Channel,
     Conversion,
@@ -262,16 +263,13 @@ def test_what_few_models_make_says_so_and_what_many_make_does_not() -> None:
     assert "provisional" not in shown(*CASES["rated"]) + shown(a_record(), a_rating(yardstick=few))
 
 
-def test_one_reason_for_many_devices_stands_once() -> None:
-    gpus = tuple(
-        Channel(id=f"gpu{n}.energy", component="gpu", device=f"GPU-{n}", method="counter", accuracy=0.04)
-        for n in range(200)
-    )
-    reasons = tuple(f"{one.id} gave about 54 samples; at least 60 are asked for" for one in gpus)
-    text = shown(a_record(channels=gpus), not_rated(*reasons, "there are 2 repeats"))
-    assert "gpu0.energy gave about 54 samples; at least 60 are asked for (and the same of 199 others)" in text
-    assert "there are 2 repeats" in text
-    assert "more in the card" not in text
+def test_a_reason_is_shown_by_its_sentence_whether_its_code_is_known_or_not() -> None:
+    few = Reason.of("too-few-samples", "all 200 GPUs: about 54 samples; 60 are needed")
+    text = shown(a_record(), not_rated(str(few), why_not=(few,)))
+    assert "all 200 GPUs: about 54 samples; 60 are needed" in text
+    assert "Measure longer" not in text, "what to do is for whoever measures, not for whoever reads a label"
+    # What another version published is texts alone.
+    assert "there are 2 repeats" in shown(a_record(), not_rated("there are 2 repeats", why_not=(few,)))
 
 
 def test_a_training_shows_its_energy_in_all() -> None:

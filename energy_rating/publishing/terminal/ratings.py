@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
 
 from energy_rating.judging.comparison import OF_GAIN, Comparison
 from energy_rating.judging.normalisation import Normalised, hardware_interval
@@ -21,7 +20,7 @@ from energy_rating.nouns.quantities import (
 )
 from energy_rating.nouns.records import Checked, Rating
 from energy_rating.publishing import words
-from energy_rating.publishing.facts import Facts
+from energy_rating.publishing.facts import Facts, reasons_of
 from energy_rating.publishing.terminal.layout import WIDTH, entry_lines, listed, shortened
 
 
@@ -32,12 +31,11 @@ def rating(
     *,
     estimated: bool = False,
     example: bool = False,
-    reasons: Sequence[str] | None = None,
 ) -> str:
     """Stars, or every reason why there are none.
 
     ``next_j``: joules per unit at which the next star begins. ``measured_j``: as measured, to stand before what was converted.
-    ``estimated``: the energy is a model's. ``example``: the device does not exist. ``reasons``: as they are told, each kind once.
+    ``estimated``: the energy is a model's. ``example``: the device does not exist.
     """
     lines: list[str] = [words.EXAMPLE] if example else []
     what = " · ".join(
@@ -86,10 +84,7 @@ def rating(
             lines += _wrapped(f"indicative: {words.measured_on(value.own)}", "  ")
     if value.stars is not None and next_j is not None:
         lines.append(f"  the next star begins at {scaled(_rounded_down(next_j), 'J')} per {value.unit}")
-    for reason in value.reasons if reasons is None else reasons:
-        lines += textwrap.wrap(
-            reason, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
-        )
+    lines += _reasons(value)
     if value.would_be is not None:
         lines += _wrapped(f"{words.would_be(value.would_be)}; {words.NO_RATING}", "  ")
     return "\n".join(lines)
@@ -101,15 +96,32 @@ def _wrapped(text: str, indent: str) -> list[str]:
     )
 
 
+def _reasons(value: Rating | Normalised) -> list[str]:
+    """Each reason, and under it what to do about it."""
+    lines: list[str] = []
+    for reason in reasons_of(value):
+        lines += textwrap.wrap(
+            reason.text, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
+        )
+        if reason.remedy:
+            lines += textwrap.wrap(
+                reason.remedy,
+                WIDTH,
+                initial_indent="    → ",
+                subsequent_indent="      ",
+                break_on_hyphens=False,
+            )
+    return lines
+
+
 def judgement(value: Judgement, facts: Facts) -> str:
-    """A rating with what the facts tell beside it: the figure as measured, an estimate, an example, reasons once."""
+    """A rating with what the facts tell beside it: the figure as measured, an estimate, an example."""
     return rating(
         value.rating,
         next_star_j(value.rating, value.scheme),
         value.measured_j,
         estimated=facts.estimated and facts.component == value.component,
         example=facts.example,
-        reasons=[reason.said for reason in facts.reasons],
     )
 
 
@@ -261,11 +273,7 @@ def normalised(value: Normalised) -> str:
         )
     if value.energy_per_unit_j is None or value.interval_90 is None or value.factor is None:
         lines += _said("not normalised", f"to {value.reference}")
-        for reason in value.reasons:
-            lines += textwrap.wrap(
-                reason, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
-            )
-        return "\n".join(lines)
+        return "\n".join([*lines, *_reasons(value)])
     low, high = (scaled(end, "J") for end in value.interval(CONFIDENCE))
     lines += _said(
         "normalised",
