@@ -10,7 +10,6 @@ call for it, it suits the tool best.
 
 from __future__ import annotations
 
-import argparse
 import math
 import random
 import sys
@@ -284,12 +283,10 @@ def measured(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    contestants.options(parser)
+    parser = contestants.options(__doc__, "accuracy")
     parser.add_argument(
         "--virtual-only", type=int, metavar="TRIALS", help="only our instrument, only the virtual clock"
     )
-    parser.add_argument("--out", type=Path, default=contestants.RESULTS / "accuracy.json")
     chosen = parser.parse_args(arguments)
     if chosen.virtual_only:
         for scenario, by_length in virtual(chosen.virtual_only).items():
@@ -299,11 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     f"  rms {100 * found['rms']:.2f} %  within 95 % interval {100 * found['held']:.0f} %"
                 )
         return
-    with tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as scratch:
-        ready = contestants.bench(chosen, scratch)
-        contestants.write(
-            chosen.out, measured(ready, contestants.contestants(chosen.without_peers), quick=chosen.quick)
-        )
+    contestants.compare(chosen, measured)
 
 
 if __name__ == "__main__":

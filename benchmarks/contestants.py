@@ -8,11 +8,12 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fakes"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -221,7 +222,31 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
-def options(parser: argparse.ArgumentParser) -> None:
+class Measured(Protocol):
+    """What a comparison measures of its contestants, as JSON holds it."""
+
+    def __call__(self, ready: Bench, who: Sequence[Contestant], *, quick: bool) -> Mapping[str, Any]: ...
+
+
+def main(told: str, name: str, measured: Measured, arguments: Sequence[str] | None = None) -> None:
+    """A comparison as a command: ``told`` is its docstring, ``name`` that of its file of results."""
+    compare(options(told, name).parse_args(arguments), measured)
+
+
+def compare(chosen: argparse.Namespace, measured: Measured) -> None:
+    with tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as scratch:
+        ready = bench(chosen, scratch)
+        write(chosen.out, measured(ready, contestants(chosen.without_peers), quick=chosen.quick))
+
+
+def options(told: str, name: str = "") -> argparse.ArgumentParser:
+    """Those of all comparisons; with a ``name``, where its file of results goes, too."""
+    parser = argparse.ArgumentParser(
+        description=told.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    if name:
+        out = RESULTS / f"{name}.json"
+        parser.add_argument("--out", type=Path, default=out, help="where the figures (JSON) are written")
     parser.add_argument(
         "--venv",
         type=Path,
@@ -229,6 +254,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--without-peers", action="store_true", help="only energy-rating")
     parser.add_argument("--quick", action="store_true", help="few trials, to see that it works")
+    return parser
 
 
 def contestants(without_peers: bool) -> tuple[Contestant, ...]:

@@ -10,12 +10,10 @@ call for it, it suits the tool best; ours tells its edges.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -199,17 +197,5 @@ def measured(
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    contestants.options(parser)
-    parser.add_argument("--out", type=Path, default=contestants.RESULTS / "ends.json")
-    chosen = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as scratch:
-        ready = contestants.bench(chosen, scratch)
-        contestants.write(
-            chosen.out, measured(ready, contestants.contestants(chosen.without_peers), quick=chosen.quick)
-        )
-
-
 if __name__ == "__main__":
-    main()
+    contestants.main(__doc__, "ends", measured)

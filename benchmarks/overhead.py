@@ -6,7 +6,6 @@ Times are ratios or medians of one run on one machine; none is asserted anywhere
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import random
@@ -424,17 +423,5 @@ def measured(
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    contestants.options(parser)
-    parser.add_argument("--out", type=Path, default=contestants.RESULTS / "overhead.json")
-    chosen = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as scratch:
-        ready = contestants.bench(chosen, scratch)
-        contestants.write(
-            chosen.out, measured(ready, contestants.contestants(chosen.without_peers), quick=chosen.quick)
-        )
-
-
 if __name__ == "__main__":
-    main()
+    contestants.main(__doc__, "overhead", measured)

@@ -10,7 +10,6 @@ tool. Needs a C compiler and, once, a package index.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,10 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import overhead
     import peers_page
 
-    parser = argparse.ArgumentParser(
-        description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    options(parser)
+    parser = options(__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures (JSON) are written")
     parser.add_argument(
         "--page", type=Path, default=PAGE, help="the page; its plots go into plots/ beside it"

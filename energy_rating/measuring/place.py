@@ -13,7 +13,7 @@ from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.measuring.settings import RunSettings
 from energy_rating.measuring.survey import InTurn
 from energy_rating.nouns.entries import Finding, Severity, plain
-from energy_rating.nouns.errors import EnergyRatingError
+from energy_rating.nouns.errors import LONGEST_QUOTE, EnergyRatingError
 from energy_rating.nouns.interruptions import is_interruption, pass_on
 
 
@@ -44,6 +44,7 @@ class Placed:
         self._lines: list[str] = []  # what is to be said at the end
         self._said: set[str] = set()
         self._told: set[str] = set()
+        self._untold: list[Finding] = []  # what the journal did not take when it was found
         self._trouble: EnergyRatingError | None = None
 
     def _for_rank(self, rank: int) -> tuple[Callable[[], Detection], Models | None, list[Finding]]:
@@ -201,22 +202,22 @@ class Placed:
         return round(self.settings.clock.now() - self._zero, 6) if self._zero is not None else 0.0
 
     def _note_failure(self, name: str, error: Exception) -> None:
-        try:
-            self.tell(
-                "window-failed",
-                f"{name!r} could not be noted ({type(error).__name__}); it is in no figure",
-            )
-        except Exception as another:  # the journal itself may be what failed
-            pass_on(another)
+        reason = f"{name[:LONGEST_QUOTE]!r} could not be noted ({type(error).__name__}); it is in no figure"
+        self._tell_or_keep(Finding.of("window-failed", reason))
 
     def _tell_once(self, code: str, message: str) -> None:
         """A note that is told once in a run."""
         if code not in self._told:
             self._told.add(code)
-            try:
-                self.tell(code, message)
-            except Exception as error:  # a count is no place to fail in
-                pass_on(error)
+            self._tell_or_keep(Finding.of(code, message))
+
+    def _tell_or_keep(self, finding: Finding) -> None:
+        """Says it, or keeps it until the end: a window or a count is no place to fail in, and what spoils a figure must not be lost."""
+        try:
+            self.tell_finding(finding)
+        except Exception as error:  # the journal itself may be what failed
+            pass_on(error)
+            self._untold.append(finding)
 
     def tell(
         self,

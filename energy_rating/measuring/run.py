@@ -265,6 +265,8 @@ class JournalRun(Windowed):
         assert self._ticker is not None
         with self._lock:
             self._leave_deserted()
+            for finding in self._untold:
+                self.tell_finding(finding)
             now = self._now()
             for key in sorted(self._open, reverse=True):
                 if key != 0:

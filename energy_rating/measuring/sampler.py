@@ -170,15 +170,14 @@ class Sampler:
         threads.event().wait(GIVE_WAY_S)
         since_s = self._clock.now()
         try:
-            detection = models.modelling()
+            self._arrived.append((models.modelling(), since_s))
+            belated = getattr(models, "belated", None)
+            for late in belated() if belated is not None else ():
+                self._arrived.append((late, self._clock.now()))
         except Exception as error:  # the measured program goes on
             reason = f"looking for models failed with {type(error).__name__}"
-            detection = Detection(findings=(Finding.of("models-failed", reason),))
-        self._arrived.append((detection, since_s))
-        belated = getattr(models, "belated", None)
-        if belated is not None:
-            for late in belated():
-                self._arrived.append((late, self._clock.now()))
+            failed = Detection(findings=(Finding.of("models-failed", reason),))
+            self._arrived.append((failed, since_s))
 
     def learned(self) -> list[tuple[Device, float]]:
         """The devices whose counters are being followed, and how often those tick, in seconds."""

@@ -377,6 +377,26 @@ def test_what_our_own_code_fails_with_is_a_finding_and_reaches_nobody(tmp_path, 
     assert told.count("window-failed") == 4
 
 
+def test_what_the_journal_did_not_take_when_a_window_failed_is_told_at_the_end(tmp_path, monkeypatch):
+    clock = VirtualClock()
+    power, energy = constant(300)
+    gpu = FakeDevice(clock=clock, power=power, energy=energy)
+
+    def fails(*_):
+        raise RuntimeError("a defect")
+
+    fails.__code__ = fails.__code__.replace(co_filename=entries.__file__)
+    with measure(output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None) as run:
+        clock.sleep(1)
+        with monkeypatch.context() as for_now:
+            for_now.setattr(run._journal_file, "block", fails)
+            with run.window("step"):
+                pass
+        clock.sleep(1)
+    assert [finding.code for finding in run.record.findings].count("window-failed") == 1
+    assert run.record["run"].validity == "degraded"
+
+
 def test_a_window_that_nobody_will_leave_is_left(tmp_path):
     clock = VirtualClock()
     power, energy = constant(300)
