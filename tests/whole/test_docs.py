@@ -10,13 +10,21 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from fake_nvml import Device, FakeNvml
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import measure
+from energy_rating.benchmarking.tasks import tasks
 from energy_rating.cli import cli
+from energy_rating.judging.comparison import Verdict
+from energy_rating.judging.normalisation import WorkloadClass
+from energy_rating.nouns.entries import Stage, State
+from energy_rating.nouns.findings import SUBJECTS
+from energy_rating.nouns.reasons import REASON_SUBJECTS
+from energy_rating.nouns.records import Checked
 
 TOP = Path(__file__).parents[2]
 DOCUMENTS = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
@@ -145,6 +153,31 @@ def test_a_file_of_the_code_that_a_document_names_is_there(document):
     for name in re.findall(r"`([\w./-]+\.py)`", without_code(document)):
         if name not in ("train.py", "generate.py"):  # the reader's own
             assert any(f"/{file}".endswith(f"/{name}") for file in FILES), name
+
+
+CODES = {code for kinds in (*SUBJECTS.values(), *REASON_SUBJECTS.values()) for code in kinds}
+# Words with a dash that are no codes: closed sets of words, programs, and an option that is only an example.
+DASHED = {
+    *(word for words in (Stage, State, Checked, Verdict, WorkloadClass) for word in get_args(words)),
+    *("single-pass", "idle-before", "idle-after", "warm-up", "a-better", "b-better", "drafted-tokens"),
+    *(
+        "nvidia-smi",
+        "libnvidia-ml",
+        "zeus-apple-silicon",
+        "applications-clocks",
+        "display-clock",
+        "sync-boost",
+    ),
+    *("hw-power-brake", "hw-slowdown", "hw-thermal", "sw-power-cap", "sw-thermal"),
+}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_a_code_that_a_document_names_is_one(document):
+    if document.name in ("api.md", "faults.md"):
+        return  # they are made, from docstrings and from the codes that are raised
+    for word in re.findall(r"`([a-z]+(?:-[a-z]+)+)`", without_code(document)):
+        assert word in CODES | DASHED | set(tasks()), word
 
 
 def test_every_wing_of_the_package_stands_in_the_architecture():
