@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import shutil
@@ -119,13 +120,18 @@ def _forbidden(program: str) -> BadInput:
 
 
 def _started(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    # That which was found, and no other of its name further down the PATH, to which subprocess would go on.
+    found = shutil.which(argv[0])
     try:
-        return subprocess.Popen(list(argv))
+        return subprocess.Popen(list(argv), executable=found)
     except FileNotFoundError:
         raise _missing(argv[0]) from None
     except PermissionError:
         raise _forbidden(argv[0]) from None
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENOEXEC and found is not None:
+            # A script that does not say what runs it: shells, and execvp (POSIX), give it to a shell.
+            return subprocess.Popen(["/bin/sh", found, *argv[1:]])
         raise BadInput(f"cannot be started ({error})", place=argv[0]) from error
 
 

@@ -177,7 +177,10 @@ def _stricter(record: Record, added: Sequence[Finding]) -> Iterator[str]:
 
 
 def _not_checked(checking: Checking) -> Iterator[str]:
-    known = {*JOURNAL_NAMES, RECORD_NAME, RATING_NAME, LABEL_NAME, PICTURE_NAME, CARD_NAME, README_NAME}
+    journal_name = next(
+        name for name in JOURNAL_NAMES if name in checking.present
+    )  # of two, the one that was read
+    known = {journal_name, RECORD_NAME, RATING_NAME, LABEL_NAME, PICTURE_NAME, CARD_NAME, README_NAME}
     others = [name for name in checking.present if name not in known and not name.startswith(".")]
     if others and not checking.cannot:
         yield ", ".join(others[:MOST_TOLD]) + (", …" if len(others) > MOST_TOLD else "")

@@ -429,3 +429,10 @@ def test_a_rating_from_which_something_was_taken_out_does_not_match(folder: Path
     for key in [key for key in rating if key not in ("schema", "provenance")]:
         (folder / "rating.json").write_text(json.dumps({k: v for k, v in rating.items() if k != key}))
         assert not verify(folder).agrees, key
+
+
+def test_a_second_journal_that_nobody_read_is_named(folder: Path) -> None:
+    shutil.copy(REPORT / "journal.jsonl.gz", folder)
+    found = verify(folder)
+    assert found.agrees
+    assert found.not_checked[0] == "journal.jsonl.gz"

@@ -466,6 +466,22 @@ def test_a_program_that_is_not_there_leaves_no_run(tmp_path):
         assert not (tmp_path / "run").exists()
 
 
+def test_a_script_that_does_not_say_what_runs_it_is_run_by_a_shell_as_everywhere(tmp_path):
+    script = tmp_path / "script"
+    script.write_text('echo "$1 $0"; exit 5\n')
+    script.chmod(0o755)
+    for program in (str(script), "script"):
+        done = subprocess.run(
+            [sys.executable, "-m", "energy_rating", "measure", "--output-dir", "run", "--", program, "hello"],
+            cwd=tmp_path,
+            env=os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 5, done.stderr
+        assert done.stdout == f"hello {script}\n"
+
+
 KILLED = """
 import os, signal
 from energy_rating import measure
