@@ -55,6 +55,10 @@ class Run(JournalRun):
 
     _record: Record | None = None
 
+    def __repr__(self) -> str:
+        run_id = getattr(self, "run_id", None)
+        return f"<Run{f' {run_id!r}' if run_id else ''}: {self._state.value}>"
+
     def _ended(self) -> None:
         if self._is_large():
             self._lines.append(

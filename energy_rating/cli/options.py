@@ -78,6 +78,24 @@ def _option(one: Known) -> Callable[[F], F]:
     return click.option(one.flag, one.name, type=kind, metavar=bounds.metavar, help=bounds.help)
 
 
+def link_options(function: F) -> F:
+    """The addresses that whoever publishes a label or a card gives with it. None is made up."""
+    for name, text in (
+        ("--meaning-url", "Address where it is told what the stars mean. Default: the name of our page."),
+        (
+            "--journal-url",
+            "Address where the run's journal can be had. Without it the label says that none is given.",
+        ),
+    ):
+        function = click.option(name, metavar="URL", help=text)(function)
+    return function
+
+
+def beside(run: Path, name: str) -> Path:
+    """Where a file goes that is made of a run and has no place of its own: beside what it was made from."""
+    return (run if run.is_dir() else run.parent) / name
+
+
 def refuse_a_file(folder: Path | None) -> None:
     if folder is not None and folder.exists() and not folder.is_dir():
         raise BadInput("is a file, not a folder", "Name a folder for the run", place=folder)

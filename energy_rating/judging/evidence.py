@@ -291,10 +291,51 @@ def _does_not_follow(file: Path, journal: Path, found: Difference) -> BadInput:
     return BadInput(
         f"{file.name} does not follow from {journal.name}: {found.path} is {_shown(found.published)}, the journal gives "
         f"{_shown(found.recomputed)}",
-        f"See all that differs with: energy-rating verify {file.parent}; or make it again with: "
-        f"energy-rating summarise {file.parent}",
+        f"See all that differs with: energy-rating verify {file.parent}; or replace it with: "
+        f"energy-rating summarise --force {file.parent}",
         place=file,
     )
+
+
+def refuse_to_replace(path: Path, again: Record, *, corrected: bool = False) -> None:
+    """Raises where the record in this file is of the same journal and says something else: what somebody changed is not lost in silence.
+
+    One of an earlier state of the journal, or one that can no longer be read, stands in nobody's way. ``corrected``: gains were asked for.
+
+    Raises:
+        BadInput: it would be lost.
+    """
+    try:
+        there = files_record.load(path) if path.is_file() else None
+    except BadInput:
+        return
+    if there is None or there.provenance.journal_sha256 != again.provenance.journal_sha256 or corrected:
+        return
+    if gains_of(there) is not None:
+        raise BadInput(
+            f"was corrected with the gains in {gains_of(there)}, which would be lost",
+            "Give that file with --calibration, or replace the record with --force",
+            place=path,
+        )
+    comparing = _Comparing(
+        file=path.name, other_version=is_of_another_version(there, again), tolerance=OTHER_ARITHMETIC
+    )
+    entries = [_by_name(plain(record)) for record in (there, again)]
+    if comparing.other_version:
+        # What another version found is its own affair: today's record has today's findings.
+        for entry in entries:
+            del entry["schema"], entry["findings"]
+            for measurement in entry["measurements"].values():
+                del measurement["validity"]
+    comparing.compare("", *entries)
+    if comparing.differences:
+        found = comparing.differences[0]
+        raise BadInput(
+            f"says something else than its journal, and was not replaced: {found.path} is {_shown(found.published)}, the journal gives "
+            f"{_shown(found.recomputed)}",
+            f"Replace it with --force, or see all that differs with: energy-rating verify {path.parent}",
+            place=path,
+        )
 
 
 def by_todays_rules(record: Record, added: Sequence[Finding]) -> Record:

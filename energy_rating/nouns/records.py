@@ -236,6 +236,12 @@ class Record:
     def __post_init__(self) -> None:
         refuse_unless_said_well(self.role, self.ranks, self.nodes, self.operating_point)
 
+    def __repr__(self) -> str:
+        """Short: what is in it is there by its names."""
+        model = f", {self.model.id!r}" if self.model is not None else ""
+        names = ", ".join(measurement.name for measurement in self.measurements)
+        return f"<Record {self.run_id!r}, {self.stage}{model}: {names or 'no measurements'}>"
+
     def __getitem__(self, name: str) -> Measurement:
         """The measurement of that name.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from energy_rating.cli import cli
 from energy_rating.files.record import load, write_record
 from energy_rating.judging.rating import rate
 from energy_rating.judging.schemes import schemes
+from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.publishing import words
 from energy_rating.publishing.terminal import ratings
@@ -118,3 +120,84 @@ def test_card_and_label_mark_what_would_be(short: str, tmp_path: Path) -> None:
     assert 'class="star' not in label
     run("card", str(readme), short)
     assert "would be" not in readme.read_text()
+
+
+# ---------------------------------------------------------------------------------------------- what publishers give and get
+
+
+def failed(*args: str) -> str:
+    done = CliRunner().invoke(cli, list(args), standalone_mode=False)
+    assert isinstance(done.exception, BadInput)
+    return str(done.exception)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(REPORT, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_an_address_of_the_journal_stands_in_label_and_card(folder: Path, tmp_path: Path) -> None:
+    url = "https://example.org/journal.jsonl.gz"
+    run("label", str(folder), "--journal-url", url)
+    assert url in (folder / "label.svg").read_text()
+    (tmp_path / "README.md").write_text("# A model\n")
+    run(
+        "card",
+        str(tmp_path / "README.md"),
+        str(folder),
+        "--journal-url",
+        url,
+        "--meaning-url",
+        f"{url}#stars",
+    )
+    text = (tmp_path / "README.md").read_text()
+    assert f"Its journal is [here]({url})" in text
+    assert f"What the stars mean is told [here]({url}#stars)" in text
+    assert "must begin with https://" in failed("label", str(folder), "--journal-url", "ftp://example.org")
+
+
+def test_label_and_trace_go_beside_what_they_are_made_from(folder: Path) -> None:
+    for name in ("label.svg", "trace.png"):
+        (folder / name).unlink()
+    assert run("label", str(folder / "record.json")).splitlines()[0] == f"Label: {folder / 'label.svg'}"
+    assert run("trace", str(folder / "journal.jsonl.gz")) == f"Trace: {folder / 'trace.png'}\n"
+    assert (folder / "trace.png").exists()
+
+
+def test_a_run_where_the_card_must_stand_is_one_line_with_what_to_do(folder: Path) -> None:
+    assert f"Name the card first: energy-rating card README.md {folder}" in failed("card", str(folder))
+    assert "is a record, where the model card" in failed("card", str(folder / "record.json"), str(folder))
+
+
+def test_a_zone_that_is_of_no_use_is_not_passed_over_in_silence(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# A model\n")
+    done = CliRunner().invoke(cli, ["card", str(tmp_path / "README.md"), str(folder), "--zone", "FRA"])
+    assert done.exit_code == 0
+    assert "--zone FRA: no emissions are written" in done.output
+    assert "energy-rating impact" in done.output
+    assert "co2_eq_emissions" not in (tmp_path / "README.md").read_text()
+
+
+def test_a_record_that_was_edited_is_replaced_only_when_asked_for(folder: Path) -> None:
+    run("summarise", str(folder))  # of another version: made anew
+    before = (folder / "record.json").read_text()
+    run("summarise", str(folder))
+    edited = before.replace('"parameters": 1240000000', '"parameters": 7')
+    assert edited != before
+    (folder / "record.json").write_text(edited)
+    said = failed("summarise", str(folder))
+    assert "says something else than its journal, and was not replaced: model.parameters is 7" in said
+    assert (folder / "record.json").read_text() == edited
+    run("summarise", str(folder), "--force")
+    assert (folder / "record.json").read_text() == before
+    (folder / "record.json").write_text(edited.replace('"journal_sha256": "', '"journal_sha256": "0'))
+    run("summarise", str(folder))  # of another state of the journal
+    assert (folder / "record.json").read_text() == before
+
+
+def test_a_record_is_told_in_one_short_line() -> None:
+    assert repr(load(REPORT)) == (
+        "<Record '20261122T063955Z-22b6', inference, 'example/example-model': run, load, idle-before, warm-up, measured, "
+        "idle-after>"
+    )

@@ -30,6 +30,7 @@ from energy_rating.publishing import card as cards
 from energy_rating.publishing import label
 from energy_rating.publishing.folder import publish
 from energy_rating.publishing.label import picture
+from energy_rating.publishing.links import Links
 from energy_rating.publishing.verification import verification_to_json, verification_to_text
 
 REPORTS = Path(__file__).parents[2] / "reports"
@@ -637,3 +638,180 @@ def test_a_record_that_was_taken_away_from_its_label_is_missing(run):
     found = verify(run)
     assert not found.agrees
     assert any(difference.file == "record.json" for difference in found.differences)
+
+
+# ------------------------------------------------------------------------------------------------- a card that lies elsewhere
+
+PUBLISHED_BY_0_1_0 = Path(__file__).parents[1] / "data" / "0.1.0-published"
+
+
+@pytest.fixture
+def readme(run, tmp_path):
+    """``repo/README.md`` with the section, and the run in a folder of its own."""
+    record = load(run)
+    text = cards.update_card("# Mine\n", [record], ratings=[rate(record)], label="run/label.svg")
+    (tmp_path / "README.md").write_text(text)
+    return tmp_path / "README.md"
+
+
+def test_a_readme_that_lies_elsewhere_is_held_against_the_run(run, readme):
+    found = verify(run, card=readme)
+    assert found.agrees, verification_to_text(found)
+    assert "README.md" in found.checked
+    assert not [note for note in found.notes if "README.md" in note]
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "path"),
+    [
+        (r'alt="[^"]*"', 'alt="5 of 5 stars; measured 2.0 ± 0.1 J per request"', "text"),
+        ("These figures are self-declared", "An accredited laboratory certified these figures", "text"),
+        (
+            r"\| Energy per request, GPU \| [\d.]+",
+            "| Energy per request, GPU | 2.0",
+            "Energy per request, GPU",
+        ),
+        (r"<code>.", "<code>", "text"),
+        (r'"stars": null', '"stars": 5', "data.stars"),
+        (r"\n\n“±”", "\n\nRecommended by the maker.\n\n“±”", "text"),
+    ],
+)
+def test_every_word_of_a_readme_that_lies_elsewhere_counts(run, readme, was, now, path):
+    text = readme.read_text()
+    forged_text = re.sub(was, now, text, count=1)
+    assert forged_text != text
+    readme.write_text(forged_text)
+    found = verify(run, card=readme)
+    assert {(one.file, one.path) for one in found.differences} >= {("README.md", path)}
+    assert found.verdict == "differs"
+
+
+def test_what_stands_around_the_section_is_nobodys_business(run, readme):
+    text = readme.read_text()
+    readme.write_text(
+        text.replace("# Mine", "# Mine, the best model of all, 5 of 5 stars").replace("\n", "\r\n")
+    )
+    assert verify(run, card=readme).agrees
+
+
+def test_a_readme_without_a_section_or_of_another_run_does_not_match(run, readme):
+    other = load(PUBLISHED_BY_0_1_0)
+    readme.write_text(cards.update_card("# Mine\n", [other], ratings=[rate(other)]))
+    assert [one.path for one in verify(run, card=readme).differences] == ["Run"]
+    readme.write_text("# Mine\n")
+    assert not verify(run, card=readme).agrees
+    with pytest.raises(BadInput, match="is no file"):
+        verify(run, card=readme.with_name("missing.md"))
+
+
+def test_of_a_section_of_several_runs_that_of_this_one_is_checked(run, readme):
+    record, other = load(run), load(PUBLISHED_BY_0_1_0)
+    for records in ([record, other], [other, record]):
+        text = cards.update_card(
+            "# Mine\n", records, ratings=[rate(one) for one in records], label="run/label.svg"
+        )
+        readme.write_text(text)
+        for folder in (run, PUBLISHED_BY_0_1_0):
+            found = verify(folder, card=readme)
+            assert found.agrees, verification_to_text(found)
+            assert any("the other runs that README.md tells of" in told for told in found.not_checked)
+        readme.write_text(text.replace("org/name", "org/better"))
+        assert not verify(run, card=readme).agrees
+
+
+def test_the_emissions_in_the_metadata_are_those_of_the_run(tmp_path):
+    from energy_rating.judging.footprint.carbon import footprint
+
+    clock = VirtualClock()
+    power, energy = square(100, 400, 0.7)
+    gpu = FakeDevice(clock=clock, power=power, energy=energy)
+    training = measure("fine-tuning", output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None)
+    with training, training.window("epoch") as window:
+        clock.sleep(30)
+        window.count(token=1000)
+    record = load(tmp_path / "run")
+    text = cards.update_card(
+        "# Mine\n", [record], ratings=[rate(record)], impact=footprint(record, zone="FRA")
+    )
+    readme = tmp_path / "README.md"
+    readme.write_text(text)
+    found = verify(tmp_path / "run", card=readme)
+    assert found.agrees, verification_to_text(found)
+    assert any("took place in FRA" in told for told in found.not_checked)
+    readme.write_text(re.sub(r"emissions: [\d.]+", "emissions: 0.00001", text))
+    found = verify(tmp_path / "run", card=readme)
+    assert [one.path for one in found.differences] == ["co2_eq_emissions"]
+    readme.write_text(text.replace('"zone": "FRA"', '"zone": "NOR"'))
+    assert not verify(tmp_path / "run", card=readme).agrees
+
+
+def test_addresses_that_were_given_are_part_of_what_is_compared(run):
+    links = Links(journal="https://example.org/journal.jsonl.gz")
+    record = load(run)
+    (run / "card.md").write_text(cards.section([(record, rate(record))], label="label.png", links=links))
+    (run / "label.svg").write_text(label.svg(record, rate(record), links))
+    found = verify(run)
+    assert found.agrees, verification_to_text(found)
+    assert "what lies at the addresses that are given" in found.not_checked
+    text = (run / "card.md").read_text()
+    (run / "card.md").write_text(text.replace("](https://example.org/", "](https://evil.example/"))
+    assert places(run) == {"card.md: text"}
+
+
+@pytest.mark.parametrize("name", ["card.md", "label.svg"])
+def test_of_what_another_version_worded_the_claims_are_compared_and_that_is_said(run, name):
+    text = (run / name).read_text()
+    text = text.replace('"form": 2', '"form": 3').replace("self-declared", "declared by themselves")
+    (run / name).write_text(text)
+    found = verify(run)
+    assert found.agrees, verification_to_text(found)
+    assert any(
+        told.startswith(f"the words of {name}, which another version made") for told in found.not_checked
+    )
+    (run / name).write_text(text.replace(" J per request", "9 J per request"))
+    (run / name).write_text(re.sub(r"(\d)( ± [\d.]+ J)", r"\g<1>9\2", text))
+    assert not verify(run).agrees
+
+
+def test_what_0_1_0_published_is_checked_to_the_letter_and_the_pixel(tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(PUBLISHED_BY_0_1_0, folder)
+    found = verify(folder, strict=True)
+    assert found.agrees, verification_to_text(found)
+    assert {"label.svg", "label.png", "card.md", "rating.json"} <= set(found.checked)
+    for name, was, now in (
+        ("card.md", "20.4 ± 1.6 J per request on", "10.4 ± 1.6 J per request on"),
+        ("card.md", "self-declared by", "certified by"),
+        ("label.svg", "32 % less energy", "62 % less energy"),
+    ):
+        text = (folder / name).read_text()
+        assert was in text
+        (folder / name).write_text(text.replace(was, now))
+        assert f"{name}: text" in places(folder)
+        (folder / name).write_text(text)
+
+
+def test_a_damaged_line_of_the_journal_stands_beside_the_verdict(run):
+    content = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    content[40] = content[40][:10] + b"?" + content[40][11:]
+    (run / "journal.jsonl").write_bytes(b"".join(content))
+    subprocess.run(
+        [sys.executable, "-m", "energy_rating", "summarise", str(run)], check=True, capture_output=True
+    )
+    for name in ("rating.json", "label.svg", "card.md"):
+        (run / name).unlink()
+    found = verify(run)
+    *_, damage, verdict, _ = verification_to_text(found).splitlines()
+    assert damage.startswith("The journal is damaged: ")
+    assert verdict.startswith("Matches its journal, as far as that can be read: ")
+    assert verification_to_json(found)["damaged"]
+
+
+def test_the_command_takes_the_card(run, readme):
+    done = CliRunner().invoke(cli, ["verify", str(run), "--card", str(readme)])
+    assert done.exit_code == 0
+    assert "README.md" in done.output.splitlines()[-2]
+    readme.write_text(readme.read_text().replace("not rated", "rated"))
+    done = CliRunner().invoke(cli, ["verify", str(run), "--card", str(readme)])
+    assert done.exit_code == 1
+    assert done.output.splitlines()[-2].startswith("Does not match its journal: ")

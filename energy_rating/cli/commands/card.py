@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from energy_rating.cli.commands.rate import print_unchecked
-from energy_rating.cli.options import provisional_option, scheme_option, zone_option
+from energy_rating.cli.options import link_options, provisional_option, scheme_option, zone_option
 from energy_rating.cli.output import say, tell
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     "Country of a training run, by three letters: writes co2_eq_emissions into the metadata. "
     "Default: where the record says that it ran."
 )
+@link_options
 @scheme_option
 @provisional_option
 @click.option(
@@ -40,19 +41,27 @@ def card(
     records: Sequence[Path],
     label: str | None,
     zone: str | None,
+    journal_url: str | None,
+    meaning_url: str | None,
     scheme: str | None,
     provisional: bool,
     overwrite: bool,
     remove: bool,
 ) -> None:
-    """Writes or refreshes the section in a model card; every other byte stays as it is."""
+    """Writes or refreshes the section in a model card; every other byte stays as it is.
+
+    README is the model card, and each of RECORDS a record.json or the folder of a run.
+    """
     from energy_rating.judging.evidence import load
     from energy_rating.judging.footprint.carbon import check_zone, footprint
     from energy_rating.judging.rating import rate as rated
     from energy_rating.nouns.records import TRAINING
     from energy_rating.publishing.card import emissions_of_others, remove_card_file, update_card_file
+    from energy_rating.publishing.links import Links
 
     found: list[Record] = []
+    links = Links(journal=journal_url, meaning=meaning_url)
+    _refuse_a_run(readme)
     if remove:
         changed = remove_card_file(readme)
     else:
@@ -67,6 +76,12 @@ def card(
             for record in found:
                 if record.stage in TRAINING:
                     carbon = footprint(record, zone=zone)
+            if carbon is None:
+                tell(
+                    f"--zone {zone}: no emissions are written, since co2_eq_emissions is for training runs, and these are of "
+                    f"{', '.join(dict.fromkeys(record.stage for record in found))}; "
+                    f"see them with: energy-rating impact {records[0]} --zone {zone}"
+                )
         elif overwrite or not emissions_of_others(readme):
             for record in found:
                 if record.stage in TRAINING:
@@ -77,11 +92,23 @@ def card(
             ratings=[rated(record, scheme=scheme, provisional=provisional) for record in found],
             impact=carbon,
             label=label,
+            links=links,
             overwrite=overwrite,
         )
     say(f"{'Written' if changed else 'Unchanged'}: {readme}")
     for record in found:
         print_unchecked(record, f"{record.run_id}: " if len(found) > 1 else "")
+
+
+def _refuse_a_run(readme: Path) -> None:
+    """A run in the place of the card: the card was left out."""
+    if readme.is_dir() or readme.suffix == ".json":
+        kind = "the folder of a run" if readme.is_dir() else "a record"
+        raise BadInput(
+            f"is {kind}, where the model card must stand",
+            f"Name the card first: energy-rating card README.md {readme}",
+            place=readme,
+        )
 
 
 def _carbon_where_it_ran(record: Record) -> Impact | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from energy_rating.cli.commands.rate import print_unchecked
-from energy_rating.cli.options import provisional_option, scheme_option
+from energy_rating.cli.options import beside, link_options, provisional_option, scheme_option
 from energy_rating.cli.output import say
 from energy_rating.nouns.errors import BadInput
 
@@ -18,27 +18,39 @@ from energy_rating.nouns.errors import BadInput
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    default=Path("label.svg"),
-    show_default=True,
-    help="label.svg or label.png.",
+    help="label.svg or label.png. Default: label.svg beside the record.",
 )
+@link_options
 @scheme_option
 @provisional_option
-def label(record: Path, output: Path, scheme: str | None, provisional: bool) -> None:
-    """Draws the label of a record, as SVG or PNG."""
+def label(
+    record: Path,
+    output: Path | None,
+    journal_url: str | None,
+    meaning_url: str | None,
+    scheme: str | None,
+    provisional: bool,
+) -> None:
+    """Draws the label of a record, as SVG or PNG.
+
+    RECORD is a record.json or the folder of a run.
+    """
     from energy_rating.files.whole import write_whole
     from energy_rating.judging.evidence import load
     from energy_rating.judging.rating import rate as rated
     from energy_rating.publishing import label
     from energy_rating.publishing.label import picture
+    from energy_rating.publishing.links import Links
 
+    output = beside(record, "label.svg") if output is None else output
+    links = Links(journal=journal_url, meaning=meaning_url)
     if output.suffix not in (".svg", ".png"):
         raise BadInput("is neither .svg nor .png", "Name the file label.svg or label.png", place=output)
     found = load(record)
     rating = rated(found, scheme=scheme, provisional=provisional)
     if output.suffix == ".svg":
-        write_whole(output, label.svg(found, rating).encode())
+        write_whole(output, label.svg(found, rating, links).encode())
     else:
-        write_whole(output, picture.png(found, rating))
+        write_whole(output, picture.png(found, rating, links))
     say(f"Label: {output}")
     print_unchecked(found)

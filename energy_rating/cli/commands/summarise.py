@@ -25,18 +25,29 @@ from energy_rating.cli.output import print_record, say
     metavar="FILE",
     help="Hardware profile with the gains of single cards, found with a meter ([[meter]]): corrects the readings of those cards.",
 )
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace a record.json that says something else than the same journal does.",
+)
 @json_option
 def summarise(
-    journal: Path, output: Path | None, wall: Path | None, calibration: Path | None, as_json: bool
+    journal: Path,
+    output: Path | None,
+    wall: Path | None,
+    calibration: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """The record of a journal, also of one cut short by a crash.
 
     JOURNAL is a journal.jsonl, also compressed, or the folder of a run. In a folder the record is written beside the journal, once
-    the run has ended.
+    the run has ended; one that was changed since it was made is replaced only with --force.
     """
     from energy_rating.files.journal import quiet_s
     from energy_rating.files.reading import journal_in
     from energy_rating.files.record import RECORD_NAME, write_record
+    from energy_rating.judging.evidence import refuse_to_replace
     from energy_rating.judging.summary import summarise as summarised
     from energy_rating.publishing.terminal import records
 
@@ -49,6 +60,8 @@ def summarise(
     going_on = record.outcome is not None and record.outcome.state == "running"
     if output is None and journal.is_dir() and not as_json and not going_on:
         output = journal / RECORD_NAME
+        if not force:
+            refuse_to_replace(output, record, corrected=calibration is not None)
     if output is not None:
         write_record(record, output)
     if as_json:
