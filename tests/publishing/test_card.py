@@ -33,6 +33,7 @@ from energy_rating.nouns.records import (
     Task,
     Yardstick,
 )
+from energy_rating.nouns.work import Work
 from energy_rating.publishing import card, label, strangers
 from energy_rating.publishing.card import metadata, remove_card, section, update_card
 from energy_rating.publishing.splice import END, START
@@ -352,6 +353,14 @@ HOSTILE = [
 ]
 
 
+def as_unit(text: str) -> str:
+    """The text as a unit of work, where it may be one at all."""
+    try:
+        return next(iter(Work({text: 5})))
+    except BadInput:
+        return "request"
+
+
 def hostile(text: str) -> Record:
     return record(
         run_id=text,
@@ -359,7 +368,7 @@ def hostile(text: str) -> Record:
         model=Model(id=text, revision=text, dtype=text),
         task=Task(name=text, protocol=text, unit=text),
         environment=Environment(devices=(Device(id=text, name=text),), software={text: text}),
-        measurements=(measurement("epoch", work={text: 5}),),
+        measurements=(measurement("epoch", work={as_unit(text): 5}),),
         findings=(
             Finding(code=text, message=text, severity="degrades"),
             Finding(code="dram-not-measured", message=text),
