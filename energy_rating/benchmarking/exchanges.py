@@ -290,6 +290,8 @@ class Exchange:
                 size += len(part)
         if size > most and not cut:
             raise EndpointFailed(f"the server answered {self.name} with more than {most >> 20} MiB", LOOK)
+        if not cut:
+            self._see_that_it_is_all(response)
         return b"".join(parts)
 
     def events(self, response: http.client.HTTPResponse) -> Iterator[tuple[bytes, float]]:
@@ -312,7 +314,13 @@ class Exchange:
                         f"the server answered {self.name} with something that is no stream of events", LOOK
                     )
             if not part:
+                self._see_that_it_is_all(response)
                 return
+
+    def _see_that_it_is_all(self, response: http.client.HTTPResponse) -> None:
+        """Raises EndpointFailed where less came than the head of the answer said (``read1`` does not look)."""
+        if response.length:
+            raise EndpointFailed(f"the server ended or broke off at {self.name}", LOOK)
 
     def _connected(self, server: Server) -> http.client.HTTPConnection:
         failure: OSError | None = None

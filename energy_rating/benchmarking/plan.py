@@ -183,6 +183,10 @@ def load(plan: Plan) -> Load:
         for name, one in known(type(settings)).items()
         if one.option.recorded and name in keys
     }
+    if settings.max_new_tokens is not None:
+        # What an item allows for itself holds for it; the bound of all is the highest.
+        of_items = (getattr(item, "max_new_tokens", None) or 0 for item in plan.items)
+        own["max_new_tokens"] = max((settings.max_new_tokens, *of_items))
     told: dict[str, Setting] = {
         one.name: value.name if isinstance(value, Path) else value
         for one, value in not_default(settings)

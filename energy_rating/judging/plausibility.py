@@ -56,6 +56,12 @@ FEWEST_COUNTS = 5
 # Over less than this a card may draw what its power supply bears for moments.
 MOMENT_S = 1.0
 
+# Work of a steady part is a share of the whole, in floating point.
+ROUNDING = 1e-9
+
+# Of all that a server was asked: a share that hardly moves the figure per request, and one that moves it by as much as its uncertainty. Our choice.
+FEW, SOME = 0.01, 0.1
+
 # What speaks against a journal may be, in a record, a card that idles lower than its data sheet says, or tokens that were guessed ahead.
 MAY_BE = frozenset({"energy-under-idle", "faster-than-memory"})
 
@@ -79,6 +85,7 @@ def impossible(journal: Journal, record: Record) -> tuple[Finding, ...]:
         found += _of_power(record, measurement, limits_w)
         found += _of_speed(record, measurement, profiles)
         found += _of_requests(record, measurement)
+        found += _of_answers(measurement)
     if MEASURED in record:
         found += _of_idle(record, record[MEASURED], profiles)
     return tuple(replace(one, severity="degrades") if one.code in MAY_BE else one for one in found)
@@ -119,6 +126,7 @@ def implausible(
         found += _of_power(record, measurement, limits_w)
         found += _of_speed(record, measurement, profiles)
         found += _of_requests(record, measurement)
+        found += _of_answers(measurement)
     if MEASURED in record:
         found += _of_idle(record, record[MEASURED], profiles)
         found += _of_rounds(journal)
@@ -389,20 +397,52 @@ def _of_counts(session: Session) -> Iterator[Finding]:
 
 
 def _of_requests(record: Record, measurement: Measurement) -> Iterator[Finding]:
-    """Tokens against what the requests were allowed."""
+    """Tokens against what the requests were allowed.
+
+    Of a stream of requests the steady part is the same share of the tokens and of the requests, so that the bound holds for it too.
+    """
     load = record.load
     tokens, requests = measurement.work.get("token", 0), measurement.work.get("request", 0)
-    if load is None or load.max_new_tokens is None or load.request_rate is not None or not requests:
+    if load is None or load.max_new_tokens is None or not requests:
         return
-    # A window that cuts through a stream of requests holds tokens of some that ended after it.
-    most = load.max_new_tokens * (requests + measurement.n * (load.at_once or 1))
-    if tokens > most:
+    if tokens > load.max_new_tokens * requests * (1 + ROUNDING):
         yield Finding.of(
             "more-tokens-than-asked",
             f"{tokens:,} tokens were counted in {measurement.name!r} for {requests:,} requests, each of which may have "
             f"{load.max_new_tokens:,} at most",
             measurement=measurement.name,
         )
+
+
+def _of_answers(measurement: Measurement) -> Iterator[Finding]:
+    """What a server did not answer, or answered with nothing, against all that it was asked."""
+    work = measurement.work
+    requests, unanswered, empty = (work.get(f"{kind}request", 0) for kind in ("", "unanswered_", "empty_"))
+    asked = requests + unanswered
+    if unanswered:
+        yield Finding.of(
+            "requests-not-answered",
+            f"{_few(unanswered)} of {_few(asked)} requests ({unanswered / asked:.2%}) were not answered in {measurement.name!r}: "
+            "their energy is in the figure, and they are no requests",
+            severity="degrades" if unanswered <= FEW * asked else "disqualifies",
+            measurement=measurement.name,
+        )
+    if empty:
+        yield Finding.of(
+            "answers-empty",
+            f"{_few(empty)} of {_few(asked)} answers ({empty / asked:.2%}) in {measurement.name!r} had no text",
+            severity="note"
+            if empty <= FEW * asked
+            else "degrades"
+            if empty <= SOME * asked
+            else "disqualifies",
+            measurement=measurement.name,
+        )
+
+
+def _few(amount: float) -> str:
+    """A number of requests; of a steady part it is seldom whole."""
+    return f"{amount:,.0f}" if amount == int(amount) else f"{amount:,.1f}"
 
 
 def _of_rounds(journal: Journal) -> Iterator[Finding]:
@@ -412,7 +452,7 @@ def _of_rounds(journal: Journal) -> Iterator[Finding]:
         if items is None or named(session.spans, "serving"):
             continue  # of a stream of requests the steady part counts
         for span in named(session.spans, MEASURED):
-            requests = span.work.get("request", 0)
+            requests = span.work.get("request", 0) + span.work.get("unanswered_request", 0)
             if span.closed and requests > items and requests % items:
                 yield Finding.of(
                     "repeats-not-of-the-items",

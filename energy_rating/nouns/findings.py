@@ -388,6 +388,48 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "A window was broken off before its work was counted: its energy is in the figure, its work is not.",
             "Count the work as it is done, in steps; or leave this run out of what is told per unit",
         ),
+        "requests-not-answered": FindingKind(
+            ("degrades", "disqualifies"),
+            "Requests were not answered: they are in the energy, and are no requests.",
+            "Look at the server's log; measure again when it answers",
+            "degrades: up to 1 % of them; disqualifies: more",
+        ),
+        "answers-empty": FindingKind(
+            ("note", "degrades", "disqualifies"),
+            "Answers had no text: the model ended at once, or the server shows nothing of what it did.",
+            "See that the chat template fits the model, and let the server show thoughts too",
+            "note: up to 1 % of the requests; degrades: up to 10 %; disqualifies: more",
+        ),
+        "answer-left-out": FindingKind(
+            NOTE,
+            "An answer was broken off by the server or came to nothing; it is counted as not answered.",
+            "Look at the server's log",
+        ),
+        "finish-reason-unknown": FindingKind(
+            DEGRADES,
+            "The server ended answers for a reason that is no word for a whole answer; they count as requests.",
+            "Look in the server's documentation what it means",
+        ),
+        "usage-contradicts": FindingKind(
+            DEGRADES,
+            "What the server says of its tokens cannot all be true.",
+            "Update the server; take the figure per request rather than per token",
+        ),
+        "tokens-without-text": FindingKind(
+            DEGRADES,
+            "The server tells of more tokens than can be in the text that it sent.",
+            "Let the server show thoughts and marks too, or take the figure per request",
+        ),
+        "answers-cut-short": FindingKind(
+            DEGRADES,
+            "The server ended answers for their length before they had the tokens that they were allowed.",
+            "Start it with a longer context, or without a limit of its own",
+        ),
+        "input-tokens-untold": FindingKind(
+            NOTE,
+            "The server does not say how many tokens the prompts had; nothing is told per input token.",
+            "Update the server",
+        ),
         "no-usage": FindingKind(
             NOTE,
             "The server does not say how many tokens there were, so that nothing is told per token.",
@@ -548,6 +590,11 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             NOTE,
             "The model was run by a server; all devices that are visible here were measured.",
             "Where others are at work too, name the server's GPUs in CUDA_VISIBLE_DEVICES",
+        ),
+        "models-not-listed": FindingKind(
+            NOTE,
+            "The server cannot say which models it has, and answers requests all the same.",
+            "Tell what is known of the model with --parameters and --dtype",
         ),
         "server-may-be-elsewhere": FindingKind(
             DEGRADES,

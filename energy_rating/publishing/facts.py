@@ -58,7 +58,8 @@ _BESIDE_THE_POINT = ("load", "warm-up", *IDLE_WINDOWS)
 
 # What was read or taken from a cache is counted too; the energy went into what was made of it.
 # Thought tokens are among the tokens.
-_READ = ("input_", "cached_", "reasoning_")
+# What was not answered is no work, and an empty answer is among the requests.
+_READ = ("input_", "cached_", "reasoning_", "unanswered_", "empty_")
 
 
 # ------------------------------------------------------------------------------------------------------------- the values

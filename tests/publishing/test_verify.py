@@ -497,6 +497,15 @@ def _tokens(factor):
     return change
 
 
+def _asked(lines, unanswered_request=0, empty_request=0):
+    """In the third repeat a server left out some answers, or they are empty."""
+    work = _repeat(lines, 2)[1]["work"]
+    for unit, n in (("unanswered_request", unanswered_request), ("empty_request", empty_request)):
+        if n:
+            work[unit] = n
+    work["request"] -= unanswered_request
+
+
 def _unlimited(lines):
     lines[0]["environment"]["devices"][0]["power_limit_w"] = 2000.0
 
@@ -528,6 +537,12 @@ def _worked_below_idle(lines):
         (_tokens(25), "faster-than-memory", "disqualifies"),
         (_tokens(10_000), "faster-than-arithmetic", "disqualifies"),
         (_tokens(1.2), "more-tokens-than-asked", "disqualifies"),
+        (lambda lines: _repeat(lines, 2)[1]["work"].update(token=10_001), "more-tokens-than-asked", "disqualifies"),
+        (lambda lines: _asked(lines, unanswered_request=2), "requests-not-answered", "degrades"),
+        (lambda lines: _asked(lines, unanswered_request=30), "requests-not-answered", "disqualifies"),
+        (lambda lines: _asked(lines, empty_request=2), "answers-empty", "note"),
+        (lambda lines: _asked(lines, empty_request=30), "answers-empty", "degrades"),
+        (lambda lines: _asked(lines, empty_request=300), "answers-empty", "disqualifies"),
         (lambda lines: _repeat(lines, 2)[1].update(work={"request": 1500, "token": 15_000}), "repeats-not-of-the-items", "degrades"),
         (_outside, "window-outside-the-run", "disqualifies"),
         (_overlapping, "repeats-overlap", "disqualifies"),

@@ -37,6 +37,15 @@ from energy_rating.benchmarking.exchanges import (
 )
 from energy_rating.benchmarking.serving import Answered, poisson_times, served
 from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workload, refuse, text_of
+from energy_rating.benchmarking.workloads.endpoint.answers import (
+    Asked,
+    Heard,
+    choices_of,
+    judged,
+    judged_vectors,
+    shrinks,
+    text_bytes,
+)
 from energy_rating.benchmarking.workloads.endpoint.server import (
     GENERATES,
     Reply,
@@ -55,7 +64,12 @@ from energy_rating.nouns.records import Finding, Model, Number
 SILENCE_S = 600.0  # without a byte; a long prompt in a long queue
 ANSWER_S = 3600.0  # 32,768 tokens at 9 a second
 LARGEST_REFUSAL = 64 << 10
-MOST_TOKENS = 1_000_000_000  # of one answer: more is no number of tokens
+
+# So many requests one after the other that are not answered: then there is nothing to measure. Our choice.
+NONE_IN_A_ROW = 10
+
+# What is counted beside requests: those that were not answered, and those whose answer is empty (they count as requests too).
+UNANSWERED, EMPTY = "unanswered_request", "empty_request"
 
 # Requests at a rate that are sent later than planned by more, on average, are not the arrivals that were asked for.
 LATE_S = 0.05
@@ -86,7 +100,9 @@ UNDERSTANDS = (
 
 
 def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
-    """The workload for a model that a server on this machine has, and what the server says of it. Asks it nothing to compute.
+    """The workload for a model that a server on this machine has, and what the server says of it.
+
+    It is asked to compute nothing, or one token where it cannot list its models.
 
     Raises:
         BadInput: the server is elsewhere or does not answer, it has no such model, or it cannot do what is asked for.
@@ -115,7 +131,7 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
         if name in settings.options:
             raise BadInput("is not to be set in this way", remedy, place=f"--option {name}")
     server = found_server(settings.endpoint, key=key_from(settings.options))
-    known = asked_about(server, model)
+    known = asked_about(server, model, settings.task)
     refuse_unfit(settings, known.dialect)
     return Endpoint(server, known, settings), known.model
 
@@ -134,8 +150,10 @@ class Endpoint:
         self._answer_s = float(options.get("answer_timeout_s", max(ANSWER_S, self._silence_s)))
         self._numbers = itertools.count(1)
         self._ready = False
-        # Whether the server says what it did, as the first answer showed; all others must then do likewise.
-        self._tells: bool | None = None
+        # The units of which the server says how many there were, as the first answer showed; all others must then do likewise.
+        self._tells: frozenset[str] | None = None
+        self._distrusted: set[str] = set()
+        self._unanswered_in_a_row = 0
         self.tell: Callable[[int], None] | None = None
         self.tells_every_s = TELLS_EVERY_S
 
@@ -190,7 +208,7 @@ class Endpoint:
             return served(
                 answered, concurrency=None if times is not None else settings.concurrency, findings=findings
             )
-        work: dict[str, Number] = {"request": 0}
+        work: dict[str, Number] = {}
         for one in answered:
             for unit, amount in one.work.items():
                 work[unit] = work.get(unit, 0) + amount
@@ -212,16 +230,20 @@ class Endpoint:
         if response.status != 200:
             raise self._refusal(response, exchange, path)
         if body.get("stream") and "json" not in (response.headers.get("Content-Type") or ""):
-            return self._streamed(response, exchange, sent_s)
+            return self._streamed(response, exchange, sent_s, self._asked(items, body))
         reply = parsed(exchange.whole(response, LARGEST_REPLY))
         end_s = time.monotonic()
         if reply is None:
             raise EndpointFailed(f"the server answered {place} with something that is not JSON", LOOK)
         if reply.get("error"):
             raise self._failed(reply, place)
-        return Reply(
-            sent_s=sent_s, first_s=end_s, end_s=end_s, told=_usage(reply.get("usage"), path == "embeddings")
-        )
+        if path == "embeddings":
+            came, found = judged_vectors(reply, len(body["input"]))
+            answered = came * len(items) // len(body["input"])
+        else:
+            found = judged(_heard(reply), self._asked(items, body))
+            answered = 0 if found.outcome == "unanswered" else len(items)
+        return Reply(sent_s=sent_s, first_s=end_s, end_s=end_s, judged=found, answered=answered)
 
     def _request(self, items: Sequence[Item]) -> tuple[str, dict[str, Any]]:
         """Where it is sent, and what."""
@@ -272,10 +294,22 @@ class Endpoint:
 
     # -- what is answered
 
-    def _streamed(self, response: http.client.HTTPResponse, exchange: Exchange, sent_s: float) -> Reply:
+    @staticmethod
+    def _asked(items: Sequence[Item], body: Mapping[str, Any]) -> Asked:
+        return Asked(
+            most=body.get("max_tokens"),
+            exactly=body.get("ignore_eos") is True,
+            sent_bytes=None if items[0].image is not None else len(json.dumps(body).encode()),
+        )
+
+    def _streamed(
+        self, response: http.client.HTTPResponse, exchange: Exchange, sent_s: float, asked: Asked
+    ) -> Reply:
         """Reads the events of an answer (server-sent events, as OpenAI's interface has them: one line of JSON each)."""
         piece_s = array("d")
-        told: object = None
+        usage: list[object] = []
+        reason: object = None
+        size = 0
         ended = False
         for data, now in exchange.events(response):
             if data == b"[DONE]":
@@ -289,40 +323,87 @@ class Endpoint:
                 )
             if event.get("error"):
                 raise self._failed(event, exchange.name)
-            told = event.get("usage") or told
-            if _has_text(event.get("choices")):
+            if said := event.get("usage"):
+                # Some say it with each piece; the last one is kept, and one that is smaller than the one before beside it.
+                if usage and not shrinks(usage[-1], said):
+                    usage.pop()
+                usage.append(said)
+            came = 0
+            for source, why in choices_of(event):
+                reason = why if why is not None else reason
+                came += text_bytes(source)
+            if came:
                 piece_s.append(now)
+                size += came
         end_s = time.monotonic()
-        if not ended:
-            raise EndpointFailed(f"the server broke off in the middle of the answer to {exchange.name}", LOOK)
+        # Not every server sends [DONE]: where the body ended as HTTP says and the answer has its reason, it is whole.
+        if not ended and reason is None:
+            raise EndpointFailed(
+                f"the server broke off in the middle of the answer to {exchange.name} "
+                "(it sent neither [DONE] nor why the answer ended)",
+                LOOK,
+            )
+        found = judged(Heard(pieces=len(piece_s), text_bytes=size, reason=reason, usage=tuple(usage)), asked)
         return Reply(
             sent_s=sent_s,
             first_s=piece_s[0] if piece_s else end_s,
             end_s=end_s,
-            told=_usage(told, False),
+            judged=found,
+            answered=0 if found.outcome == "unanswered" else 1,
             piece_s=piece_s,
         )
 
     def _counted(self, replies: Sequence[Reply], sizes: Sequence[int]) -> list[Answered]:
-        """The log of the requests with what was done; only requests where the server does not say it."""
+        """The log of the requests with what was done; only requests where the server does not say it.
+
+        Raises:
+            EndpointFailed: it answered nothing, or says only of some answers how many tokens there were.
+        """
+        self._refuse_silence(replies)
         for reply in replies:
+            if reply.judged.outcome != "answered":
+                continue
             if self._tells is None:
-                self._tells = reply.told is not None
-            if self._tells is not (reply.told is not None):
+                self._tells = reply.judged.told
+            if self._tells != reply.judged.told:
                 raise EndpointFailed(
                     "the server says for some answers how many tokens there were, and for others not: nothing can be counted",
                     LOOK,
                 )
-        return [
-            Answered(
-                sent_s=reply.sent_s,
-                first_s=reply.first_s,
-                end_s=reply.end_s,
-                work={"request": size, **(reply.told or {})},
-                token_s=reply.piece_s,
+        self._distrusted.update(*(reply.judged.distrusted for reply in replies))
+        found = []
+        for reply, size in zip(replies, sizes, strict=True):
+            work = {"request": reply.answered} if reply.answered else {}
+            if reply.answered < size:
+                work[UNANSWERED] = size - reply.answered
+            if reply.judged.outcome == "empty":
+                work[EMPTY] = reply.answered
+            work |= {unit: n for unit, n in reply.judged.work.items() if unit not in self._distrusted}
+            found.append(
+                Answered(
+                    sent_s=reply.sent_s,
+                    first_s=reply.first_s,
+                    end_s=reply.end_s,
+                    work=work,
+                    token_s=reply.piece_s,
+                )
             )
-            for reply, size in zip(replies, sizes, strict=True)
-        ]
+        return found
+
+    def _refuse_silence(self, replies: Sequence[Reply]) -> None:
+        """Raises EndpointFailed where nothing is answered: a server that does no work has no figure."""
+        for reply in replies:
+            self._unanswered_in_a_row = 0 if reply.answered else self._unanswered_in_a_row + 1
+            if self._unanswered_in_a_row >= NONE_IN_A_ROW:
+                break
+        else:
+            if len(replies) < 2 or any(reply.answered for reply in replies):
+                return
+        n = max(self._unanswered_in_a_row, 1)
+        raise EndpointFailed(
+            f"the server answered none of {n} requests, one after the other: the last one {reply.judged.why}",
+            LOOK,
+        )
 
     def _refusal(
         self, response: http.client.HTTPResponse, exchange: Exchange, path: str
@@ -374,11 +455,19 @@ class Endpoint:
             f"the model was served by {name}; measured were all devices that this command sees, not only the server's",
         )
         yield from self._server.findings
-        if self._tells is False:
+        yield from self._known.findings
+        makes = settings.task in GENERATES
+        if self._tells is not None and ("token" if makes else "input_token") not in self._tells:
             yield Finding.of(
                 "no-usage",
                 "the server does not say how many tokens there were: requests are counted, and nothing is told per token",
             )
+        elif makes and self._tells is not None and "input_token" not in self._tells:
+            yield Finding.of(
+                "input-tokens-untold",
+                "the server does not say how many tokens the prompts had; those of the answers are counted",
+            )
+        yield from _of_the_answers(replies)
         yield from self._of_the_cache(replies)
         if settings.dtype is not None and self._known.model.dtype != settings.dtype:
             runs = self._known.model.dtype
@@ -413,9 +502,9 @@ class Endpoint:
         settings, dialect = self._settings, self._known.dialect
         if settings.prompt_cache:
             return
-        cached = sum((reply.told or {}).get("cached_token", 0) for reply in replies)
-        if cached:
-            inputs = sum((reply.told or {}).get("input_token", 0) for reply in replies)
+        cached = sum(reply.judged.work.get("cached_token", 0) for reply in replies)
+        inputs = sum(reply.judged.work.get("input_token", 0) for reply in replies)
+        if cached and inputs:
             yield Finding.of(
                 "prompt-cache-used",
                 f"{cached / inputs:.1%} of the input tokens came from the server's cache and were not computed",
@@ -437,8 +526,9 @@ class Endpoint:
         most = settings.max_input_tokens
         if most is not None and not self._known.dialect.cuts:
             told = [
-                ((reply.told or {}).get("input_token"), len(group))
+                (reply.judged.work.get("input_token"), len(group))
                 for reply, group in zip(replies, groups, strict=True)
+                if reply.answered
             ]
             if not told or any(n is None or n > most for n, _ in told):
                 yield Finding.of(
@@ -446,11 +536,12 @@ class Endpoint:
                     f"inputs should be cut at {most} tokens, which this server cannot be told: it takes them as it does",
                 )
         least = settings.min_new_tokens
-        if least is None or not self._tells:
+        if least is None or self._tells is None or "token" not in self._tells or "token" in self._distrusted:
             return
         short = 0
         for reply, (item, *_) in zip(replies, groups, strict=True):
-            short += (reply.told or {}).get("token", 0) < min(least, item.max_new_tokens or least)
+            tokens = reply.judged.work.get("token", 0)
+            short += reply.answered > 0 and tokens < min(least, item.max_new_tokens or least)
         if short:
             yield Finding.of(
                 "answers-too-short",
@@ -468,10 +559,28 @@ def _parts(answered: Sequence[Answered]) -> tuple[Stretch, ...]:
             name="prefill",
             start_s=one.sent_s,
             end_s=one.first_s,
-            work={"request": one.work["request"], "input_token": one.work["input_token"]},
+            work={unit: one.work[unit] for unit in ("request", "input_token") if unit in one.work},
         ),
         Stretch(name="decode", start_s=one.first_s, end_s=one.end_s, work={"token": one.work["token"]}),
     )
+
+
+def _of_the_answers(replies: Sequence[Reply]) -> Iterator[Finding]:
+    """What is wrong with answers: of each kind how many, and the first one in words."""
+    for number, reply in enumerate(replies, start=1):
+        if not reply.answered:
+            yield Finding.of(
+                "answer-left-out", f"the answer to request {number} {reply.judged.why}: it is no request"
+            )
+            break
+    told: dict[str, list[str]] = {}
+    for number, reply in enumerate(replies, start=1):
+        for code in dict.fromkeys(fault.code for fault in reply.judged.faults):
+            says = next(fault.says for fault in reply.judged.faults if fault.code == code)
+            told.setdefault(code, []).append(f"the answer to request {number} {says}")
+    for code, all_of_them in told.items():
+        more = f"; {len(all_of_them)} of {len(replies)} answers are so" if len(replies) > 1 else ""
+        yield Finding.of(code, all_of_them[0] + more)
 
 
 def _lateness(late_s: Sequence[float]) -> Iterator[Finding]:
@@ -482,45 +591,14 @@ def _lateness(late_s: Sequence[float]) -> Iterator[Finding]:
         )
 
 
-def _usage(told: object, embeds: bool) -> dict[str, int] | None:
-    """The work that the server says it did; None if it does not say it, or says what cannot be."""
-    if not isinstance(told, dict):
-        return None
-    work: dict[str, int] = {}
-    wanted = (("input_token", "prompt_tokens"), *(() if embeds else (("token", "completion_tokens"),)))
-    for unit, key in wanted:
-        amount = _amount(told.get(key), MOST_TOKENS)
-        if amount is None:
-            return None
-        work[unit] = amount
-    for unit, key, part in (
-        ("cached_token", "prompt_tokens_details", "cached_tokens"),
-        ("reasoning_token", "completion_tokens_details", "reasoning_tokens"),
-    ):
-        details = told.get(key)
-        of = work.get("input_token" if unit == "cached_token" else "token", 0)
-        amount = _amount(details.get(part), of) if isinstance(details, dict) else None
-        if amount:
-            work[unit] = amount
-    return work
-
-
-def _amount(value: object, most: int) -> int | None:
-    return value if type(value) is int and 0 <= value <= most else None
-
-
-def _has_text(choices: object) -> bool:
-    """Whether an event brings a piece of the answer, of the thoughts, or of a call."""
-    for choice in choices if isinstance(choices, list) else ():
-        if not isinstance(choice, dict):
-            continue
-        delta = choice.get("delta")
-        for source in (choice, delta if isinstance(delta, dict) else {}):
-            if any(
-                source.get(key) for key in ("text", "content", "reasoning_content", "reasoning", "tool_calls")
-            ):
-                return True
-    return False
+def _heard(reply: Mapping[str, Any]) -> Heard:
+    """What came of an answer that was not streamed."""
+    reason: object = None
+    size = 0
+    for source, why in choices_of(reply):
+        reason = why if why is not None else reason
+        size += text_bytes(source)
+    return Heard(text_bytes=size, reason=reason, usage=(reply.get("usage"),))
 
 
 def _kind(content: bytes) -> str:

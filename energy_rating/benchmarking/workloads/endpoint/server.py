@@ -17,6 +17,7 @@ from typing import Any
 from energy_rating.benchmarking.addresses import PROC, is_here, listener
 from energy_rating.benchmarking.exchanges import Exchange, Server, Stream, quoted
 from energy_rating.benchmarking.work import Settings
+from energy_rating.benchmarking.workloads.endpoint.answers import Judged
 from energy_rating.benchmarking.workloads.endpoint.dialects import (
     LLAMA_CPP,
     OLLAMA,
@@ -33,6 +34,7 @@ from energy_rating.nouns.errors import BadInput, EndpointFailed, EnergyRatingErr
 from energy_rating.nouns.records import Finding, Model
 
 ABOUT_S = 10.0  # each question about the server itself
+TRIES_S = 300.0  # a first small request, which may load the model
 LARGEST_ABOUT = 4 << 20  # /get_server_info of SGLang is some 100 kB
 GENERATES = ("text-generation", "image-text-to-text")
 
@@ -171,16 +173,20 @@ def key_from(options: Mapping[str, object]) -> str | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServedModel:
-    """What a server says of itself and of the model. ``served_as``: what it calls the model. ``slots``: requests at once."""
+    """What a server says of itself and of the model. ``served_as``: what it calls the model. ``slots``: requests at once.
+
+    ``findings``: what is to be said of how it was found.
+    """
 
     dialect: Dialect
     served_as: str
     model: Model
     version: str = ""
     slots: int | None = None
+    findings: tuple[Finding, ...] = ()
 
 
-def asked_about(server: Server, model: str) -> ServedModel:
+def asked_about(server: Server, model: str, task: str) -> ServedModel:
     """Asks for the server's models, and then by its own ways what it is."""
     status, about = told_by(server, f"{server.base}/models")
     listed = about.get("data") if status == 200 else None
@@ -191,10 +197,19 @@ def asked_about(server: Server, model: str) -> ServedModel:
             "Name the variable that holds it: --option api_key_env=NAME",
             place="--endpoint",
         )
+    findings: tuple[Finding, ...] = ()
     if status not in (200, 404, 405, 501):
-        raise EndpointFailed(
-            f"the server is not ready: it answers with status {status} ({quoted(reason_told(about), server.key)})",
-            "Wait until it has loaded its model, or look at its log",
+        # Where only the list fails, the server may answer all the same. 429 and 503 say themselves that it does not now.
+        if status in (429, 503) or not _answers(server, model, task):
+            raise EndpointFailed(
+                f"the server is not ready: it answers with status {status} ({quoted(reason_told(about), server.key)})",
+                "Wait until it has loaded its model, or look at its log",
+            )
+        findings = (
+            Finding.of(
+                "models-not-listed",
+                f"the server answers requests, and fails with status {status} when it is asked for its models",
+            ),
         )
     found = _chosen(entries, model)
     served_as = str(found.get("id", model))
@@ -222,7 +237,28 @@ def asked_about(server: Server, model: str) -> ServedModel:
             dialect, version = TGI if "max_total_tokens" in info else TEI, _word(info.get("version"))
             dtype = _word(str(info.get("model_dtype") or "").removeprefix("torch."))
             described = replace(described, dtype=dtype or None, revision=_word(info.get("model_sha")) or None)
-    return ServedModel(dialect=dialect, served_as=served_as, model=described, version=version, slots=slots)
+    return ServedModel(
+        dialect=dialect,
+        served_as=served_as,
+        model=described,
+        version=version,
+        slots=slots,
+        findings=findings,
+    )
+
+
+def _answers(server: Server, model: str, task: str) -> bool:
+    """Whether the server answers one small request for that model."""
+    if task in GENERATES:
+        path, key = "chat/completions", "choices"
+        body: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    else:
+        path, key, body = "embeddings", "data", {"input": ["Hi"]}
+    try:
+        status, reply = told_by(server, f"{server.base}/{path}", {"model": model, **body})
+    except EnergyRatingError:
+        return False
+    return status == 200 and isinstance(reply.get(key), list)
 
 
 def _chosen(entries: Sequence[Mapping[str, Any]], model: str) -> Mapping[str, Any]:
@@ -330,12 +366,13 @@ def refuse_unfit(settings: Settings, dialect: Dialect) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """An answer: the log of the request, and what the server says it did; ``told`` None: it does not say."""
+    """An answer: the log of the request, and what it is worth. ``answered``: of so many items as were in the request."""
 
     sent_s: float
     first_s: float
     end_s: float
-    told: Mapping[str, int] | None
+    judged: Judged
+    answered: int
     piece_s: Sequence[float] = ()
 
 
@@ -355,18 +392,21 @@ def reason_told(reply: Mapping[str, Any]) -> object:
     return found or "it does not say why"
 
 
-def told_by(server: Server, path: str) -> tuple[int, dict[str, Any]]:
-    """What a server says about itself there: the status, and what it says, empty where that is no JSON."""
-    found: list[tuple[int, dict[str, Any]]] = []
+def told_by(server: Server, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    """What a server says about itself there: the status, and what it says, empty where that is no JSON.
 
-    def ask(_: int, exchange: Exchange) -> Reply:
+    ``body``: of a request, where one is sent.
+    """
+
+    def ask(_: int, exchange: Exchange) -> tuple[int, dict[str, Any]]:
         exchange.name = path
-        response = exchange.asked("GET", path, server)
-        found.append((response.status, parsed(exchange.whole(response, LARGEST_ABOUT)) or {}))
-        return Reply(sent_s=0.0, first_s=0.0, end_s=0.0, told=None)
+        content = None if body is None else json.dumps(body).encode()
+        response = exchange.asked("GET" if body is None else "POST", path, server, content)
+        return response.status, parsed(exchange.whole(response, LARGEST_ABOUT)) or {}
 
-    Stream(ask, 1, silence_s=ABOUT_S, answer_s=ABOUT_S).go()
-    return found[0]
+    patience_s = ABOUT_S if body is None else TRIES_S
+    (found,) = Stream(ask, 1, silence_s=patience_s, answer_s=patience_s).go()
+    return found
 
 
 def _perhaps_told(server: Server, path: str) -> dict[str, Any]:
