@@ -52,7 +52,7 @@ from energy_rating.nouns.work import Work
 MOST_GROWTH = 200
 GROWS_FREELY = 64 << 20
 
-# Seconds, joules, watts and units of work of a journal: the squares of what is larger could not be added up. Work goes to 2⁶³.
+# Seconds, joules and watts of a journal: the squares of what is larger could not be added up. Work has a bound of its own (``nouns.work``).
 MOST = 1e20
 
 # A journal is read so many bytes at a time.

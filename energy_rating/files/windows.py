@@ -89,7 +89,7 @@ class Spans(Sequence[Span]):
         if work is None:
             first = int(self._places[row])
             amounts = self._amounts[first : first + len(kind.units)]
-            work = Work(
+            work = Work.again(
                 {
                     unit: int(amount) if whole else amount
                     for unit, whole, amount in zip(kind.units, kind.whole, amounts, strict=True)

@@ -567,14 +567,12 @@ MOST_FAULTS = 10
 
 def _amount(amount: object) -> Number | None:
     try:
-        if not isinstance(amount, int | float):
+        kind = type(amount)
+        if kind is not int and kind is not float and not isinstance(amount, int | float):
             # A NumPy or torch scalar is a number too; it says so by converting itself.
             item = getattr(amount, "item", None)
             amount = item() if callable(item) else None
-        if not is_amount(amount):
-            return None
-        counted: Number = amount  # type: ignore[assignment]
-        return counted if counted <= MOST_COUNTED else None
+        return amount if is_amount(amount, MOST_COUNTED) else None  # type: ignore[return-value]
     except Exception as error:  # whatever it is, it is no number, and says so as a finding
         if is_interruption(error, called=None):
             raise

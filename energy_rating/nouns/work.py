@@ -6,6 +6,7 @@ is another thing than a unit that nobody counted. Nothing is divided by it: ``di
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
@@ -45,6 +46,13 @@ class Work(dict[str, Number]):
             for unit, amount in self.items():
                 if not (is_unit(unit) and is_amount(amount)):
                     raise BadInput(why_not(unit, amount), REMEDY, place="work")
+
+    @classmethod
+    def again(cls, amounts: Mapping[str, Number]) -> Work:
+        """Of amounts that were work before, such as those of a column that was filled from it: they are not looked at again."""
+        work = cls.__new__(cls)
+        dict.update(work, amounts)
+        return work
 
     def divisor(self, unit: str | None) -> Number | None:
         """The amount of a unit that something can be divided by; None where none was counted, or none was done."""
@@ -92,16 +100,19 @@ class Work(dict[str, Number]):
         return handler(Mapping[str, Number])
 
 
+@functools.lru_cache(maxsize=256)  # a program counts in a few units, many times
 def is_unit(unit: object) -> bool:
     """Whether a unit can be called so."""
     return isinstance(unit, str) and 0 < len(unit) <= LONGEST_UNIT and unit.isprintable()
 
 
-def is_amount(amount: object) -> bool:
-    """Whether so much can be done; NaN and truth values cannot."""
-    if isinstance(amount, bool) or not isinstance(amount, int | float):
+def is_amount(amount: object, most: float = MOST_WORK) -> bool:
+    """Whether so much can be done, and is no more than the most; NaN and truth values cannot."""
+    kind = type(amount)
+    if (kind is not int and kind is not float) and (kind is bool or not isinstance(amount, int | float)):
         return False
-    return LEAST_WORK <= amount <= MOST_WORK or amount == 0
+    number: Number = amount  # type: ignore[assignment]
+    return LEAST_WORK <= number <= most or number == 0
 
 
 def why_not(unit: object, amount: object) -> str:
