@@ -42,7 +42,7 @@ from typing import IO, Any
 
 from energy_rating.files.descriptors import identity
 from energy_rating.nouns import threads
-from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.errors import BadInput, CutShort
 from energy_rating.nouns.interruptions import Living, is_interruption
 
 JOURNAL_SCHEMA = "energy-rating/journal/2"
@@ -93,7 +93,7 @@ def decoded(line: bytes, *, place: str) -> dict[str, Any]:
         BadInput: the line is cut, changed, or no object.
     """
     if not line.endswith(b"\n"):
-        raise BadInput("the line is cut short", place=place)
+        raise CutShort("the line is cut short", place=place)
     if len(line) > LONGEST_LINE:
         raise BadInput(f"the line is longer than {LONGEST_LINE} bytes", place=place)
     body, mark, rest = line.rstrip(b"\r\n").rpartition(b',"crc":"')

@@ -27,7 +27,7 @@ from energy_rating.files.strict import optional, unknown_key, validated, why_not
 from energy_rating.files.windows import MOST_WHOLE, Counted, Span, Windows
 from energy_rating.nouns import records
 from energy_rating.nouns.entries import refuse_unless_said_well
-from energy_rating.nouns.errors import STRICT, BadInput, UnpacksTooFar
+from energy_rating.nouns.errors import STRICT, BadInput, CutShort, UnpacksTooFar
 from energy_rating.nouns.records import (
     Channel,
     Condition,
@@ -198,7 +198,7 @@ def read_journal_from(file: IO[bytes], *, place: str | Path) -> Journal:
             rest = blocks.rest or stream.read(1)
         except (EOFError, zlib.error, gzip.BadGzipFile):  # the packing is damaged too, right behind the line
             rest = b""
-        torn = error.message == "the line is cut short" and not rest
+        torn = isinstance(error, CutShort) and not rest
         damage = None if torn else f"line {reading.number}: {error.message}"
         digest.update(block)
         digest.update(rest)

@@ -2,6 +2,7 @@
 
 EnergyRatingError
 ├── BadInput                a file, an option or an argument is wrong; says where
+│   ├── CutShort            a line of a journal that ends before it is over
 │   └── UnpacksTooFar       a packed file that grows as no journal does
 ├── NotMeasured             a figure was asked for that the record does not hold
 ├── NoRoom                  neither a disk nor memory has room for what is kept while a long journal is read
@@ -67,6 +68,10 @@ class BadInput(EnergyRatingError, ValueError):
         place = " ".join(self.place.split())
         place = place if len(place) <= LONGEST_PLACE else f"{place[:LONGEST_PLACE]}…"
         return f"{place}: {line}" if place else line
+
+
+class CutShort(BadInput):
+    """A line of a journal that ends before it is over, as a killed process leaves its last one."""
 
 
 class UnpacksTooFar(BadInput):
