@@ -155,12 +155,19 @@ def _of_validity(record: Record, measurement: Measurement, component: str) -> It
     by_code: dict[str, list[Finding]] = {}
     for finding in own:
         # That it is an estimate is a reason of its own, which measuring longer does not take away.
-        if finding.severity != "note" and finding.code != ONLY_ESTIMATED:
+        if finding.code in NOT_ALONE or (finding.severity != "note" and finding.code != ONLY_ESTIMATED):
             by_code.setdefault(finding.code, []).append(finding)
     for code, several in by_code.items():
         grave = validity(several)
         finding = next(item for item in several if validity([item]) == grave)
         more = f", and {len(several) - 1:,} more of it" if len(several) > 1 else ""
+        if code in NOT_ALONE:  # whatever it weighs
+            yield Reason.of(
+                "shared",
+                f"others used the device at the same time ({code}{more}): {finding.message}",
+                finding.remedy or None,
+            )
+            continue
         yield Reason.of(
             "invalid" if grave == "invalid" else "degraded",
             f"the measurement is {grave} ({code}{more}): {finding.message}",
@@ -170,11 +177,6 @@ def _of_validity(record: Record, measurement: Measurement, component: str) -> It
         yield Reason.of(
             "marked-without-a-finding", f"the measurement is marked {worst}, and no finding says why"
         )
-    for item in own:
-        if item.code in NOT_ALONE and item.severity != "disqualifies":
-            yield Reason.of(
-                "shared", f"others used the device at the same time ({item.code}): {item.message}"
-            )
 
 
 def of_repeats(measurement: Measurement, scheme: Scheme) -> Iterator[Reason]:
