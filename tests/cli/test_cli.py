@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,37 @@ def test_columns_never_run_into_each_other(run_cli, tmp_path):
     assert " 60.0 ms " in out
     assert "input_token" not in out
     assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_the_widest_table_fits_a_terminal():
+    """Every column as wide as it can be: what does not fit stands below, with its name."""
+    from energy_rating import load
+    from energy_rating.nouns.quantities import Estimate
+    from energy_rating.publishing.terminal import records
+
+    record = load(REPORTS / "example-gpu")
+    wide = replace(
+        record["measured"],
+        name="a-name-that-is-longer-than-its-column",
+        n=1_234_567,
+        duration_s=400_000 * 3600.0,
+        energy_j={"module": Estimate(value=1.234e9, systematic=1.2e8)},
+        energy_by_channel_j={},
+        coverage={},
+        methods={"module": "model"},
+        doubt_from={"module": "part-time sampling"},
+        validity="degraded",
+    )
+    told = records.record(replace(record, measurements=(record["run"], wide)))
+    assert all(len(line) <= 80 for line in told.splitlines()), told
+    for part in (
+        "mostly from part-time sampling",
+        "mostly from sensor gain",
+        "1234567",
+        "(degraded)",
+        "kJ/request",
+    ):
+        assert part in told, told
 
 
 def test_a_run_is_told_in_one_line_by_what_counts_and_never_by_its_warm_up():

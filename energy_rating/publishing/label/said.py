@@ -296,13 +296,10 @@ class Said:
     @property
     def compared(self) -> str:
         rating = self.rating
-        if rating is None or rating.yardstick is None:
-            named = f", class {for_picture(rating.class_)}" if rating is not None and rating.class_ else ""
-            return (
-                f"with no class of models{named}"
-                if rating is None or rating.stars is None
-                else f"not told{named}"
-            )
+        if rating is None or rating.stars is None:
+            return "with nothing, since it is not rated"
+        if rating.yardstick is None:
+            return f"with the class {for_picture(rating.class_)}" if rating.class_ else "not told"
         return for_picture(f"with {words.compared_with(rating.yardstick)}", most=400)
 
     @property

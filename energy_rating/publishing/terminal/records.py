@@ -90,20 +90,34 @@ def files(paths: Iterable[Path]) -> str:
 _HEAD = ("window", "n", "time", "component", "energy", "±95 %", "mostly from", "per unit")
 
 
+# Where the columns do not fit beside each other, this one goes below, with its name.
+_MOSTLY = _HEAD.index("mostly from")
+
+
 def _table(shown: Iterable[Row]) -> list[str]:
     """A line for each component of each measurement. Columns are as wide as what stands in them; what a line cannot hold goes
     on below."""
     rows = [_HEAD, *(row for one in shown for row in _rows(one))]
     columns = len(_HEAD) - 1
-    widths = [max(len(row[number]) for row in rows if len(row) > columns) for number in range(columns)]
+    widths = _widths(rows, columns)
+    if sum(widths) + 2 * (columns - 1) > WIDTH:
+        columns = _MOSTLY
+        rows = [
+            (*row[:columns], f"mostly from {row[columns]}" if row[columns] else "", *row[columns + 1 :])
+            for row in rows
+        ]
+        rows[0] = _HEAD[:columns]
+        widths = _widths(rows, columns)
     lines = []
     for row in rows:
         cells = [
-            f"{cell:<{width}}" if number in (0, 3, 6) else f"{cell:>{width}}"
+            f"{cell:<{width}}" if number in (0, 3, _MOSTLY) else f"{cell:>{width}}"
             for number, (cell, width) in enumerate(zip(row[:columns], widths, strict=False))
         ]
         line = "  ".join(cells)
         for part in row[columns:]:
+            if not part:
+                continue
             if len(f"{line}  {part}".rstrip()) > WIDTH:
                 lines.append(line.rstrip())
                 line = " " * (widths[0] + 2)
@@ -112,6 +126,11 @@ def _table(shown: Iterable[Row]) -> list[str]:
                 line += f"  {part}"
         lines.append(line.rstrip())
     return lines
+
+
+def _widths(rows: Iterable[tuple[str, ...]], columns: int) -> list[int]:
+    whole = [row for row in rows if len(row) >= columns]
+    return [max(len(row[number]) for row in whole) for number in range(columns)]
 
 
 def _rows(row: Row) -> Iterator[tuple[str, ...]]:
