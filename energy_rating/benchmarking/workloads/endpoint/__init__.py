@@ -38,8 +38,8 @@ from energy_rating.benchmarking.exchanges import (
 from energy_rating.benchmarking.serving import Answered, poisson_times, served
 from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workload, refuse, text_of
 from energy_rating.benchmarking.workloads.endpoint.answers import (
-    Asked,
     Heard,
+    Request,
     choices_of,
     judged,
     judged_vectors,
@@ -295,15 +295,15 @@ class Endpoint:
     # -- what is answered
 
     @staticmethod
-    def _asked(items: Sequence[Item], body: Mapping[str, Any]) -> Asked:
-        return Asked(
+    def _asked(items: Sequence[Item], body: Mapping[str, Any]) -> Request:
+        return Request(
             most=body.get("max_tokens"),
             exactly=body.get("ignore_eos") is True,
             sent_bytes=None if items[0].image is not None else len(json.dumps(body).encode()),
         )
 
     def _streamed(
-        self, response: http.client.HTTPResponse, exchange: Exchange, sent_s: float, asked: Asked
+        self, response: http.client.HTTPResponse, exchange: Exchange, sent_s: float, asked: Request
     ) -> Reply:
         """Reads the events of an answer (server-sent events, as OpenAI's interface has them: one line of JSON each)."""
         piece_s = array("d")

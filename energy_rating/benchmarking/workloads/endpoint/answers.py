@@ -47,7 +47,7 @@ class Heard:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class Request:
     """What an answer is held against. ``most``: tokens that it may have; ``exactly``: it was told not to end by itself.
 
     ``sent_bytes``: of the prompt's text; None where it has a picture too. ``made``: it is text that is made, and no vector.
@@ -84,7 +84,7 @@ class Judged:
 NOTHING_TOLD: frozenset[str] = frozenset()
 
 
-def judged(heard: Heard, asked: Asked) -> Judged:
+def judged(heard: Heard, asked: Request) -> Judged:
     """Whether that is an answer, and what it counts."""
     why = _why_none(heard)
     if why:
@@ -116,7 +116,7 @@ def judged_vectors(reply: Mapping[str, Any], wanted: int) -> tuple[int, Judged]:
     if came == 0:
         return 0, Judged(outcome="unanswered", why="came without a vector", work={}, told=NOTHING_TOLD)
     heard = Heard(text_bytes=1, usage=(reply.get("usage"),))
-    return came, judged(heard, Asked(made=False))
+    return came, judged(heard, Request(made=False))
 
 
 def _is_vector(value: object) -> bool:
@@ -180,7 +180,7 @@ class _Usage(NamedTuple):
     faults: tuple[Fault, ...]
 
 
-def _counts(heard: Heard, asked: Asked) -> _Usage:
+def _counts(heard: Heard, asked: Request) -> _Usage:
     usages = [one for one in heard.usage if isinstance(one, dict) and one]
     usage = usages[-1] if usages else {}
     known: dict[str, int] = {}
@@ -247,7 +247,7 @@ def _counts(heard: Heard, asked: Asked) -> _Usage:
     return _Usage(known, frozenset(wrong), tuple(faults))
 
 
-def _faults(heard: Heard, asked: Asked, counts: _Usage) -> Iterator[Fault]:
+def _faults(heard: Heard, asked: Request, counts: _Usage) -> Iterator[Fault]:
     yield from counts.faults
     reason = heard.reason
     if isinstance(reason, str) and reason and reason.lower() not in WHOLE:
