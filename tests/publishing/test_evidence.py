@@ -436,3 +436,23 @@ def test_a_second_journal_that_nobody_read_is_named(folder: Path) -> None:
     found = verify(folder)
     assert found.agrees
     assert found.not_checked[0] == "journal.jsonl.gz"
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "9.9.9"])
+def test_strict_says_no_to_what_todays_rules_disqualify_whatever_version_a_record_claims(
+    folder: Path, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = evidence.summarise_journal
+    published = honest(read_journal(folder))
+    monkeypatch.setattr(
+        evidence,
+        "summarise_journal",
+        lambda journal: marked(honest(journal), _finding("windows-overlap", "disqualifies")),
+    )
+    write_record(
+        replace(published, provenance=replace(published.provenance, version=version)), folder / "record.json"
+    )
+    found = verify(folder, strict=True)
+    assert not found.plausible
+    assert "windows-overlap" in [finding.code for finding in found.findings]
+    assert load(folder)["measured"].validity == "invalid"
