@@ -168,3 +168,18 @@ def test_a_pipe_for_a_wall_meter_costs_nothing_else_and_the_process_ends(tmp_pat
     assert done.returncode == 0, done.stderr
     record = load(tmp_path / "run")
     assert "wall-not-measured" in [finding.code for finding in record.findings]
+
+
+def test_a_search_for_what_comes_late_that_fails_is_told(hangs, monkeypatch, tmp_path):
+    hangs(nvml=[Meter("nvml", "gpu")])
+
+    def fails(self):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(survey.InTurn, "belated", fails)
+    with measure(output_dir=tmp_path / "run", report=None) as run:
+        until_s = time.monotonic() + 20
+        while "models-failed" not in run.journal.read_text() and time.monotonic() < until_s:
+            time.sleep(0.05)
+    told = {finding.code: finding.message for finding in run.record.findings}
+    assert told["models-failed"] == "looking for models failed with RuntimeError"
