@@ -188,14 +188,14 @@ def test_steps_size_and_type_are_what_was_asked_for_and_else_the_pipelines(tiny:
         workload.load()
         workload.run(["a cat"])
         assert workload.images[0].size == (32, 24)
-        assert workload._pipeline.scheduler.num_inference_steps == 3
-        assert str(workload._pipeline.unet.dtype) == "torch.bfloat16"
+        assert workload.pipeline.scheduler.num_inference_steps == 3
+        assert str(workload.pipeline.unet.dtype) == "torch.bfloat16"
     with closing(Diffusers(tiny)) as workload:
         workload.load()
         workload.run(["a cat"])
         assert workload.images[0].size == (16, 16)
-        assert workload._pipeline.scheduler.num_inference_steps == 50
-        assert str(workload._pipeline.unet.dtype) == "torch.float32"
+        assert workload.pipeline.scheduler.num_inference_steps == 50
+        assert str(workload.pipeline.unet.dtype) == "torch.float32"
 
 
 @pytest.mark.slow
@@ -239,7 +239,7 @@ def test_what_a_pipeline_refuses_is_told_by_item_and_the_next_run_works(
     with closing(Diffusers(tiny, steps=1, height=16, width=16)) as workload:
         workload.load()
         workload._asked["width"] = 24
-        make, workload._pipeline = workload._pipeline, lambda **asked: make(**{**asked, "width": 32})
+        make, workload.pipeline = workload.pipeline, lambda **asked: make(**{**asked, "width": 32})
         with pytest.raises(BadInput, match=r"makes images of \(32, 16\), not of \(24, 16\) pixels"):
             workload.run(["a cat"])
     with pytest.raises(BadInput, match=r"^no pipeline is loaded\. Call load\(\) first$"):
@@ -259,7 +259,7 @@ def test_a_pipeline_that_breaks_off_gives_one_error_that_says_where(
 
     with closing(Diffusers(tiny, steps=1, batch_size=2)) as workload:
         workload.load()
-        monkeypatch.setattr(workload._pipeline.unet, "forward", full)
+        monkeypatch.setattr(workload.pipeline.unet, "forward", full)
         with pytest.raises(
             PipelineFailed, match=r"broke off at items 1 to 2: CUDA out of memory\. Tried.*Lower batch_size"
         ) as caught:
@@ -306,7 +306,7 @@ def test_a_damaged_or_pickled_pipeline_is_one_error_and_code_in_it_is_not_run(
 def test_it_is_prepared_with_what_its_files_say(loaded: Diffusers, tiny: Path, tmp_path: Path) -> None:
     import torch
 
-    pipeline = loaded._pipeline
+    pipeline = loaded.pipeline
     parameters = sum(
         weights.numel()
         for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder)
@@ -317,7 +317,7 @@ def test_it_is_prepared_with_what_its_files_say(loaded: Diffusers, tiny: Path, t
     assert model == Model(id="tiny", parameters=parameters, dtype="bfloat16")
     with closing(workload):
         workload.load()
-        assert workload._pipeline.unet.dtype is torch.bfloat16
+        assert workload.pipeline.unet.dtype is torch.bfloat16
     assert prepared(str(tiny), Settings())[1].dtype == "float32"
     again = shutil.copytree(tiny, tmp_path / "again")
     shutil.copytree(again / "vae", again / "vae_1_0")
@@ -427,7 +427,7 @@ def test_a_shape_becomes_a_pipeline_with_random_weights_in_the_type_asked_for(ca
     assert isinstance(workload, Diffusers)
     with closing(workload):
         workload.load()
-        pipeline = workload._pipeline
+        pipeline = workload.pipeline
         parts = [pipeline.unet, pipeline.vae, pipeline.text_encoder]
         parameters = sum(one.numel() for part in parts for one in part.parameters())
         assert model == Model(id="random/tiny-diffusion", parameters=parameters, dtype="bfloat16")
@@ -508,7 +508,7 @@ def test_seconds_of_video_are_counted_as_a_player_would_play_them(video: Path, t
     from PIL import Image
 
     workload, _ = of_videos(video, fps=10)
-    pipeline = workload._pipeline
+    pipeline = workload.pipeline
     seconds = []
 
     def watched(**arguments: object) -> object:
@@ -528,10 +528,10 @@ def test_seconds_of_video_are_counted_as_a_player_would_play_them(video: Path, t
         return output
 
     watched.__call__ = pipeline.__call__  # type: ignore[attr-defined]
-    workload._pipeline = watched
-    workload._pipeline.unet = None  # type: ignore[attr-defined]
+    workload.pipeline = watched
+    workload.pipeline.unet = None  # type: ignore[attr-defined]
     work = workload.run([Item(text="a boat"), Item(text="a tree")]).work
-    workload._pipeline = pipeline
+    workload.pipeline = pipeline
     workload.close()
     assert work == {"request": 2, "video": 2, "frame": 12, "video_second": pytest.approx(sum(seconds))}
     assert sum(seconds) == pytest.approx(1.2)
@@ -571,7 +571,7 @@ class Rated:
 def test_a_pipelines_own_rate_counts_and_one_that_is_asked_for_goes_to_it(video: Path) -> None:
     workload, _ = of_videos(video)
     pipeline = Rated()
-    workload._asked, workload._pipeline = {}, pipeline
+    workload._asked, workload.pipeline = {}, pipeline
     assert workload.run([Item(text="a boat")]).work["video_second"] == pytest.approx(2.0)
     workload._fps = 12.0
     assert workload.run([Item(text="a boat")]).work["video_second"] == pytest.approx(4.0)

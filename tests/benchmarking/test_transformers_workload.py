@@ -314,8 +314,8 @@ def test_type_attention_and_compilation_are_what_was_asked_for() -> None:
     assert isinstance(workload, Transformers)
     with closing(workload):
         workload.load()
-        assert workload._net.dtype is torch.bfloat16
-        assert workload._net.config._attn_implementation == "eager"
+        assert workload.net.dtype is torch.bfloat16
+        assert workload.net.config._attn_implementation == "eager"
         assert isinstance(workload.run(ITEMS), Done)
     again = [done(ITEMS[:1], shaped("text-generation", "tiny-llama"))[0].work for _ in range(2)]
     assert again[0] == again[1]
@@ -389,14 +389,14 @@ def test_memory_that_runs_out_is_one_line_and_the_model_stays_loaded(monkeypatch
     assert isinstance(workload, Transformers)
     with closing(workload):
         workload.load()
-        generate = workload._net.generate
-        monkeypatch.setattr(workload._net, "generate", full)
+        generate = workload.net.generate
+        monkeypatch.setattr(workload.net, "generate", full)
         with pytest.raises(
             ModelFailed, match=r"^the memory ran out at items 1 to 2 \(CUDA out.*Lower --batch"
         ) as caught:
             workload.run(ITEMS)
         assert "documentation" not in one_line(caught.value)
-        monkeypatch.setattr(workload._net, "generate", generate)
+        monkeypatch.setattr(workload.net, "generate", generate)
         assert workload.run(ITEMS[:1]).work["request"] == 1
     from transformers import AutoModelForCausalLM
 

@@ -99,7 +99,7 @@ class Diffusers:
     The same item gives the same image, wherever it stands: every image starts from noise of the same seed. (Between devices,
     library versions and batch sizes, sums are rounded differently.)
     ``images`` holds the first few images of the last ``run``, as the pipeline gives them: all of them could fill the memory.
-    ``device`` says where the pipeline runs, once it is loaded: ``gpu`` or ``cpu``.
+    ``device`` says where the pipeline runs, once it is loaded: ``gpu`` or ``cpu``; ``pipeline`` is that of the library, None before.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Diffusers:
         asked = {"num_inference_steps": steps, "height": height, "width": width, "num_frames": frames}
         self._asked = {name: value for name, value in asked.items() if value is not None}
         self._fps = fps
-        self._pipeline: Any = None
+        self.pipeline: Any = None
         self._noise_device = ""
         self._stretches: list[Stretch] = []
         self.device = ""
@@ -205,7 +205,7 @@ class Diffusers:
         _check_takes(pipeline, ("prompt", "generator", *self._asked), name)
         pipeline.set_progress_bar_config(disable=True)
         drain_queues()
-        self._pipeline, self._noise_device = pipeline, str(device)
+        self.pipeline, self._noise_device = pipeline, str(device)
         self.device = "cpu" if device.type == "cpu" else "gpu"
 
     def run(self, items: Sequence[Item | str]) -> Done:
@@ -219,7 +219,7 @@ class Diffusers:
             BadInput: nothing is loaded, an item is no text, or the pipeline refuses what it is asked for.
             PipelineFailed: it broke off.
         """
-        if self._pipeline is None:
+        if self.pipeline is None:
             raise BadInput("no pipeline is loaded", "Call load() first")
         for number, item in enumerate(items, start=1):
             if not isinstance(item, Item | str):
@@ -239,9 +239,9 @@ class Diffusers:
 
     def close(self) -> None:
         """Lets go of the pipeline and of the device's memory."""
-        if self._pipeline is None:
+        if self.pipeline is None:
             return
-        self._pipeline = None
+        self.pipeline = None
         gc.collect()
         torch = sys.modules["torch"]
         if torch.cuda.is_available() and torch.cuda.is_initialized():
@@ -253,12 +253,12 @@ class Diffusers:
         torch = sys.modules["torch"]
         which = f"item {number}" if len(prompts) == 1 else f"items {number} to {number + len(prompts) - 1}"
         # Some pipelines make other videos for other rates.
-        name = None if self._fps is None else _rate_argument(self._pipeline)
+        name = None if self._fps is None else _rate_argument(self.pipeline)
         rate = {} if name is None else {name: self._fps}
         noise = [torch.Generator(self._noise_device).manual_seed(self._seed) for _ in prompts]
         try:
-            with _Denoising(self._pipeline) as denoising:
-                output = self._pipeline(
+            with _Denoising(self.pipeline) as denoising:
+                output = self.pipeline(
                     prompt=list(prompts), generator=noise, **self._asked, **rate, **denoising.arguments
                 )
         except (ValueError, TypeError) as error:  # how pipelines refuse their arguments
@@ -272,12 +272,12 @@ class Diffusers:
         videos = getattr(output, "frames", None)
         if videos is not None:
             made: dict[str, Number] = {"video": len(videos), "frame": sum(len(video) for video in videos)}
-            fps = self._fps or _rate_of(self._pipeline)
+            fps = self._fps or _rate_of(self.pipeline)
             return [], made if fps is None else {**made, "video_second": made["frame"] / fps}
         images = getattr(output, "images", None)
         if images is None:
             raise BadInput(
-                f"{type(self._pipeline).__name__} gives no images",
+                f"{type(self.pipeline).__name__} gives no images",
                 "Name a text-to-image pipeline",
                 place=_name(self._model),
             )
@@ -318,7 +318,7 @@ class _Denoising:
     """
 
     def __init__(self, pipeline: Any) -> None:
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self._network = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
         told = "callback_on_step_end" in inspect.signature(pipeline.__call__).parameters
         self._watched = told and hasattr(self._network, "register_forward_pre_hook")

@@ -88,7 +88,7 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
 class SentenceTransformers:
     """A workload whose items are texts or pairs of them. ``vectors`` holds the first few of the last ``run``, as the library gives them.
 
-    ``device`` says where the model runs, once it is loaded: ``gpu`` or ``cpu``.
+    ``device`` says where the model runs, once it is loaded: ``gpu`` or ``cpu``; ``net`` is the library's, None before.
     """
 
     KEPT_VECTORS = 16
@@ -97,7 +97,7 @@ class SentenceTransformers:
         """Loads nothing yet."""
         self._model = model
         self._settings = settings
-        self._net: Any = None
+        self.net: Any = None
         self.device = ""
         self.vectors: tuple[Any, ...] = ()
 
@@ -139,7 +139,7 @@ class SentenceTransformers:
         if settings.compile:
             net.compile()
         drain_queues()
-        self._net = net
+        self.net = net
         self.device = "cpu" if device.type == "cpu" else "gpu"
 
     def run(self, items: Sequence[Item]) -> Done:
@@ -152,7 +152,7 @@ class SentenceTransformers:
             BadInput: nothing is loaded, or an item has no second sentence where one is needed.
             ModelFailed: it broke off.
         """
-        if self._net is None:
+        if self.net is None:
             raise BadInput("no model is loaded", "Call load() first")
         size, pairs = self._settings.batch_size, self._settings.task == "sentence-similarity"
         for number, item in enumerate(items, start=1):
@@ -185,18 +185,18 @@ class SentenceTransformers:
             nonlocal read
             read += int(arguments[0]["attention_mask"].sum())
 
-        hook = self._net[0].register_forward_pre_hook(given)
+        hook = self.net[0].register_forward_pre_hook(given)
         try:
-            vectors = self._net.encode(list(texts), batch_size=len(texts), show_progress_bar=False)
+            vectors = self.net.encode(list(texts), batch_size=len(texts), show_progress_bar=False)
         finally:
             hook.remove()
         return vectors, read
 
     def close(self) -> None:
         """Lets go of the model and of the device's memory."""
-        if self._net is None:
+        if self.net is None:
             return
-        self._net = None
+        self.net = None
         gc.collect()
         torch = sys.modules["torch"]
         if torch.cuda.is_available() and torch.cuda.is_initialized():

@@ -68,7 +68,7 @@ T5_NEW_TOKENS = 10
 class Transformers:
     """A workload whose items are what the task takes. ``answers`` holds the first few texts that were written last.
 
-    ``device`` says where the model runs, once it is loaded: ``gpu`` or ``cpu``.
+    ``device`` says where the model runs, once it is loaded: ``gpu`` or ``cpu``; ``net`` is the library's, None before.
     """
 
     KEPT_ANSWERS = 16
@@ -94,7 +94,7 @@ class Transformers:
         self._config: Any = None
         self._head: Head | None = None
         self._prompt: str | None = None
-        self._net: Any = None
+        self.net: Any = None
         self._device: Any = None
         self._processor: Processor | None = None
         self._findings: list[Finding] = []
@@ -271,7 +271,7 @@ class Transformers:
         if self._settings.compile:
             net.forward = torch.compile(net.forward)
         drain_queues()
-        self._net, self._device = net, net.device
+        self.net, self._device = net, net.device
         self.device = "cpu" if self._device.type == "cpu" else "gpu"
         if self._settings.reasoning is not None and not self._processor.chats:
             self.close()
@@ -343,7 +343,7 @@ class Transformers:
             BadInput: nothing is loaded, or an item cannot be taken.
             ModelFailed: the model broke off, or did not write as much as it was asked to.
         """
-        if self._net is None:
+        if self.net is None:
             raise BadInput("no model is loaded", "Call load() first")
         torch = sys.modules["torch"]
         self.answers = ()
@@ -371,7 +371,7 @@ class Transformers:
 
     def close(self) -> None:
         """Lets go of the model and of the device's memory."""
-        had, self._net, self._processor = self._net is not None, None, None
+        had, self.net, self._processor = self.net is not None, None, None
         self._findings = []
         if not had:
             return
@@ -405,11 +405,11 @@ class Transformers:
         """On the device; floats (of images and sounds) in the type of the network."""
         if not isinstance(value, torch.Tensor):
             return value
-        kind = self._net.dtype if value.is_floating_point() else None
+        kind = self.net.dtype if value.is_floating_point() else None
         return value.to(self._device, kind)
 
     def _forward(self, inputs: Mapping[str, Any]) -> None:
-        output = self._net(**inputs)
+        output = self.net(**inputs)
         if self._settings.task in ("sentence-similarity", "feature-extraction"):
             # One vector for a text: the mean over its own tokens, as sentence embeddings are made.
             states, mask = output[0], inputs["attention_mask"].unsqueeze(-1)
@@ -431,7 +431,7 @@ class Transformers:
         most = [item.max_new_tokens or usual for item in items]
         most = most if rows == len(items) else [usual] * rows  # long sounds are several rows
         least = min(settings.min_new_tokens or 0, *most) if settings.min_new_tokens else 0
-        ends = end_tokens(getattr(self._net.generation_config, "eos_token_id", None))
+        ends = end_tokens(getattr(self.net.generation_config, "eos_token_id", None))
         watch = watch_for(torch, most, ends)
         options = {name: value for name, value in settings.options.items() if name != "chat"}
         plain = {} if options.get("do_sample") else {"temperature": None, "top_p": None, "top_k": None}
@@ -448,7 +448,7 @@ class Transformers:
         }
         if least:
             arguments["min_new_tokens"] = least
-        if self._net.generation_config.pad_token_id is None:
+        if self.net.generation_config.pad_token_id is None:
             arguments["pad_token_id"] = (
                 processor.pad_id if processor.pad_id is not None else next(iter(ends), 0)
             )
@@ -458,7 +458,7 @@ class Transformers:
             torch.manual_seed(settings.seed)
         drain_queues()
         start_s = time.monotonic()
-        self._net.generate(**inputs, **arguments)
+        self.net.generate(**inputs, **arguments)
         drain_queues()
         end_s = time.monotonic()
         counts, texts = watch.counted()
