@@ -163,7 +163,7 @@ def _rows_of_toml(path: Path) -> tuple[list[dict[str, object]], int]:
     entry = read_toml(path)
     for key in entry:
         if key not in ("defaults", "runs", "times"):
-            raise BadInput(f"{key[:80]!r} is not a known key", "There are: times, defaults, runs", place=path)
+            raise BadInput(f"there is no key {key[:80]!r}", "There are: times, defaults, runs", place=path)
     defaults, runs, times = entry.get("defaults", {}), entry.get("runs", []), entry.get("times", 1)
     if (
         not isinstance(defaults, dict)
@@ -174,7 +174,7 @@ def _rows_of_toml(path: Path) -> tuple[list[dict[str, object]], int]:
             "defaults are a table and runs a list of tables", "Write [defaults] and [[runs]]", place=path
         )
     if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= 1000:
-        raise BadInput("is not a whole number from 1 to 1000", place=f"{path}: times")
+        raise BadInput(f"must be a whole number from 1 to 1000; got {times!r:.40}", place=f"{path}: times")
     return [{**defaults, **run} for run in runs], times
 
 

@@ -358,14 +358,16 @@ class Child:
             try:
                 reply = json.loads(self._line(process))
             except (ValueError, RecursionError):
-                raise self._failed(*self._fate(process)) from None
+                raise self._failed(*self._how_it_ended(process)) from None
             done = reply.get("done") if isinstance(reply, dict) and len(reply) == 1 else None
             if done is None or self.tell is None:
                 break
             if isinstance(done, int) and 0 <= done <= LARGEST_NUMBER:
                 self.tell(done)
         if not isinstance(reply, dict):
-            raise self._failed(f"{self._name} says something that is no answer", "Please report it")
+            raise self._failed(
+                f"{self._name} must answer with an object; got {type(reply).__name__}", "Please report it"
+            )
         self._trim()
         error = reply.get("error")
         if error is not None:
@@ -404,8 +406,8 @@ class Child:
         self.close()
         return ModelFailed(message, remedy)
 
-    def _fate(self, process: subprocess.Popen[bytes]) -> tuple[str, str]:
-        """What has become of a process that no longer talks, in its own last words where it had any; and the remedy."""
+    def _how_it_ended(self, process: subprocess.Popen[bytes]) -> tuple[str, str]:
+        """How a process ended that no longer talks, in its own last words where it had any; and the remedy."""
         said = self._said()
         quoted = f", having said {said!r}" if said else ""
         try:
@@ -489,7 +491,7 @@ def _done(entry: Mapping[str, Any]) -> Done:
         KeyError, TypeError, ValueError: it cannot.
     """
     if len(entry["spans"]) > MOST_SPANS or len(entry["findings"]) > MOST_FINDINGS:
-        raise ValueError("more than could be told")
+        raise ValueError(f"must be at most {MOST_SPANS:,} spans and {MOST_FINDINGS} findings")
     return Done(
         work=_work(entry["work"]),
         spans=tuple(_stretch(span) for span in entry["spans"]),
@@ -508,13 +510,17 @@ def _stretch(entry: Sequence[Any]) -> Stretch:
     name, start_s, end_s, work = entry
     start, end = float(_number(start_s)), float(_number(end_s))
     if end < start or name in RESERVED:
-        raise ValueError(f"a span {str(name)[:LONGEST_NAME]!r} that ends before it begins, or is not its own")
+        raise ValueError(
+            f"a span must end after it begins and not be one of the benchmark's own; got {str(name)[:LONGEST_NAME]!r}"
+        )
     return Stretch(name=_name(name), start_s=start, end_s=end, work=_work(work))
 
 
 def _finding(code: object, message: object, remedy: object, severity: object, measurement: object) -> Finding:
     if severity not in _SEVERITIES:
-        raise ValueError(f"a finding of severity {str(severity)[:LONGEST_NAME]!r}")
+        raise ValueError(
+            f"a severity must be one of {', '.join(_SEVERITIES)}; got {str(severity)[:LONGEST_NAME]!r}"
+        )
     return Finding(
         code=_name(code),
         message=_text(message),
@@ -540,25 +546,27 @@ def _optional(kind: Callable[[object], T], value: object) -> T | None:
 
 def _whole(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= LARGEST_NUMBER:
-        raise ValueError(f"{str(value)[:LONGEST_NAME]} is no whole number above 0")
+        raise ValueError(f"must be a whole number above 0; got {str(value)[:LONGEST_NAME]}")
     return value
 
 
 def _number(value: object) -> Number:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST_NUMBER:
-        raise ValueError(f"{str(value)[:LONGEST_NAME]} is no number of at least 0")
+        raise ValueError(f"must be a number of at least 0; got {str(value)[:LONGEST_NAME]}")
     return value
 
 
 def _name(value: object) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
-        raise ValueError("a name that is none")
+        raise ValueError(
+            f"a name must be a text of 1 to {LONGEST_NAME} letters; got {str(value)[:LONGEST_NAME]!r}"
+        )
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("a text that is none")
+        raise TypeError(f"must be a text; got {type(value).__name__}")
     return " ".join(value.split())[:LONGEST_TEXT]
 
 

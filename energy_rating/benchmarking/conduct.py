@@ -101,25 +101,25 @@ def run_plan(
             report=report,
         )
         now = clock.now if clock is not None else time.monotonic
-        going = _Benchmark(run, workload, plan, sleep, progress, model.id, now, tally or Tally())
+        benchmark = _Benchmark(run, workload, plan, sleep, progress, model.id, now, tally or Tally())
         with run:
             try:
-                going.go()
+                benchmark.conduct()
             except EnergyRatingError as error:
-                going.failed(error)
+                benchmark.failed(error)
                 raise
             except Exception as error:
                 # A framework raises what it likes; it is told in one line, with its cause behind it.
-                going.failed(error)
+                benchmark.failed(error)
                 raise WorkloadFailed(
-                    f"the workload failed in {going.phase!r}: {type(error).__name__}: {first_line(error, SILENT)}",
+                    f"the workload failed in {benchmark.phase!r}: {type(error).__name__}: {first_line(error, SILENT)}",
                     f"What was measured until then is in {run.folder}" if run.folder else "",
                 ) from error
             except BaseException:  # Ctrl-C, or somebody asked the process to end
-                going.cancelled()
+                benchmark.cancelled()
                 raise
             finally:
-                going.close()
+                benchmark.close()
                 workload.close()  # before the run ends: what a device draws once it is let go belongs to it
     return run
 
@@ -151,7 +151,7 @@ class _Benchmark:
         self._cooldown_s: list[float] = []
         self._start_c: dict[str, float] = {}  # what each device had when the first repeat began
 
-    def go(self) -> None:
+    def conduct(self) -> None:
         for finding in self.plan.findings:
             self._find(finding)
         for quality in self.plan.quality:
@@ -262,9 +262,9 @@ class _Benchmark:
     # -- work
 
     def _do(
-        self, items: Sequence[Any], *, counts: bool = True, heard: Callable[[int], None] | None = None
+        self, items: Sequence[Any], *, counts: bool = True, on_progress: Callable[[int], None] | None = None
     ) -> Done:
-        """One call of the workload. ``heard`` is told now and then how many of the items are done, if the workload tells.
+        """One call of the workload. ``on_progress`` is told now and then how many of the items are done, if the workload tells.
 
         ``counts``: this is what is measured, and its parts go into the journal; else they are left out, as they would be mixed with
         those under the same name, and so is what it says of the measured part.
@@ -272,7 +272,7 @@ class _Benchmark:
         workload = self.workload
         telling = workload if isinstance(workload, Telling) and self.tell is not None else None
         if telling is not None:
-            telling.tell = heard
+            telling.tell = on_progress
         try:
             found = workload.run(items)
         finally:
@@ -303,7 +303,7 @@ class _Benchmark:
         budget_s = max(0.0, WARM_UP_SHARE * (self.plan.budget_s - start - protocol.idle_s))
         cap_s = min(protocol.warm_up_cap_s, budget_s)
 
-        def heard(answered: int) -> None:
+        def on_progress(answered: int) -> None:
             of = len(batch)
             answered = min(answered, of)  # a stranger's model says it
             self._progress("warm-up", min(answered / of, 0.99), requests=(answered, of))
@@ -312,7 +312,7 @@ class _Benchmark:
         with self.run.window("warm-up") as window:
             while not steady:
                 before = self.run.elapsed_s()
-                window.count(**self._do(batch, counts=False, heard=heard).work)
+                window.count(**self._do(batch, counts=False, on_progress=on_progress).work)
                 now = self.run.elapsed_s()
                 whole = blocks.add(before, now)
                 done += len(batch)
@@ -548,7 +548,11 @@ class _Benchmark:
             self._progress_of_repeat(number, most, 0.0)
             with self.run.window("serving") as window:
                 before = self.now()
-                done = self._do(stream, counts=False, heard=self._hearing(number, most, len(stream), before))
+                done = self._do(
+                    stream,
+                    counts=False,
+                    on_progress=self._tell_progress_of(number, most, len(stream), before),
+                )
                 after = self.now()
                 window.count(**done.work)
             start, end, work = before, after, done.work
@@ -571,17 +575,17 @@ class _Benchmark:
             self._progress_of_repeat(number, most, 1.0)
             return rounds
 
-    def _hearing(self, number: int, most: int, n: int, begun_s: float) -> Callable[[int], None]:
+    def _tell_progress_of(self, number: int, most: int, n: int, begun_s: float) -> Callable[[int], None]:
         """What is to be told when so many requests of a stream are answered."""
 
-        def heard(answered: int) -> None:
+        def on_progress(answered: int) -> None:
             answered = min(answered, n)
             passed_s = self.now() - begun_s
             # A first stream that turns out too short is asked again, and longer.
             repeat_s = max(passed_s * n / answered, self.plan.protocol.shortest_s) if answered else None
             self._progress_of_repeat(number, most, answered / n, requests=(answered, n), repeat_s=repeat_s)
 
-        return heard
+        return on_progress
 
     # -- when it is enough
 

@@ -311,7 +311,7 @@ class Exchange:
                     yield line[5:].strip(), now
                 elif line.strip() and not line.startswith((b":", b"event:", b"id:", b"retry:")):
                     raise EndpointFailed(
-                        f"the server answered {self.name} with something that is no stream of events", LOOK
+                        f"the server answered {self.name} with something other than a stream of events", LOOK
                     )
             if not part:
                 self._see_that_it_is_all(response)

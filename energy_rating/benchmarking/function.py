@@ -239,7 +239,7 @@ _OWN_RULES = Protocol(title="The caller's own items and rules", source="the call
 def _all_of(items: Iterable[Any]) -> tuple[Any, ...]:
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
         raise BadInput(
-            f"{type(items).__name__} is no list of items",
+            f"must be a list of items; got {type(items).__name__}",
             "Give a list of what the function takes",
             place="items",
         )

@@ -200,7 +200,7 @@ def _points(outcomes: Sequence[BatchResult], name: str) -> list[tuple[float, Est
             value = float(str(outcome.entry.options.get(name)))
         except ValueError:
             raise BadInput(
-                f"{name} is {shown(name, outcome.entry.options.get(name))!r}, which is no number to draw over",
+                f"{name} must be a number to be drawn over; got {shown(name, outcome.entry.options.get(name))!r}",
                 place="--sweep",
             ) from None
         origin = f"{energy.component}, estimated" if energy.estimated else energy.component

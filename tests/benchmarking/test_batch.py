@@ -128,7 +128,7 @@ def test_a_table_of_cells_is_a_batch_too(tmp_path):
             r"must be a text, a number or a list of them; got",
         ),
         ("b.toml", "times = 0\n[[runs]]\nmodel = 'x'", "whole number from 1"),
-        ("b.toml", "rounds = 2\n[[runs]]\nmodel = 'x'", "not a known key"),
+        ("b.toml", "rounds = 2\n[[runs]]\nmodel = 'x'", "there is no key 'rounds'"),
         ("b.toml", "runs = 7", "a list of tables"),
         ("b.csv", "model,task\na\n", "more or fewer cells"),
         ("b.csv", "task\nx\n", "names no model"),
@@ -316,7 +316,7 @@ def test_a_sweep_draws_energy_over_load(fake):
     assert [row[1] for row in rows] == ["1", "2", "4", "12"]
     assert publisher.can_be_drawn(outcomes, "batch_size")
     assert not publisher.can_be_drawn(outcomes, "dtype")
-    with pytest.raises(BadInput, match="no number to draw over"):
+    with pytest.raises(BadInput, match="must be a number to be drawn over"):
         publisher.load_curve(outcomes, "dtype")
     with pytest.raises(BadInput, match="fewer than two runs"):
         publisher.load_curve(outcomes[:1], "batch_size")

@@ -212,8 +212,8 @@ def test_its_errors_are_errors_here_and_it_goes_on(child, text, kind, says):
         ("killed", "was killed (SIGKILL), as the kernel does when memory runs out"),
         ("leave", "exited with status 3, having said 'I leave'"),
         ("negative", "cannot be: work: token must be 0, or a number from"),
-        ("ours", "that ends before it begins, or is not its own"),
-        ("backwards", "that ends before it begins"),
+        ("ours", "a span must end after it begins and not be one of the benchmark's own"),
+        ("backwards", "a span must end after it begins"),
     ],
 )
 def test_an_end_that_nobody_asked_for_is_one_error_and_it_can_be_loaded_again(child, text, says):

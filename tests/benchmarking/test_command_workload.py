@@ -182,7 +182,7 @@ def test_what_is_no_program_is_refused_before_anything_runs(tmp_path: Path) -> N
         Command([str(tmp_path / "plain")]).load()
     with pytest.raises(BadInput, match="argv: no program is named"):
         Command([])
-    with pytest.raises(BadInput, match="argv: one text is not a list"):
+    with pytest.raises(BadInput, match="argv: must be a list of arguments; got one text"):
         Command("python generate.py")
     for timeout_s in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(BadInput, match="timeout_s"):

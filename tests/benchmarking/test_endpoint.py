@@ -315,8 +315,11 @@ def test_thinking_is_asked_for_in_the_servers_words():
         ({"task": "text-to-image"}, r"--task: "),
         ({"options": {"api_key": "sesame"}}, r"--option api_key: .*api_key_env"),
         ({"options": {"stream": True}}, r"--option stream: .*--streaming"),
-        ({"options": {"api": "telegraph"}}, r"--option api: 'telegraph'"),
-        ({"options": {"timeout_s": "soon"}}, r"--option timeout_s: 'soon'"),
+        ({"options": {"api": "telegraph"}}, r"--option api: must be chat or completions; got 'telegraph'"),
+        (
+            {"options": {"timeout_s": "soon"}},
+            r"--option timeout_s: must be a time above 0, in seconds; got 'soon'",
+        ),
         ({"options": {"api_key_env": "NO_SUCH_VARIABLE_HERE"}}, r"there is no variable"),
     ],
 )
@@ -594,7 +597,7 @@ def status(number, **headers):
     [
         (is_no_json, "with something that is not JSON", EndpointFailed),
         (is_no_event, r"an event that is not JSON \('\{oh no\\x1b", EndpointFailed),
-        (is_no_stream, "no stream of events", EndpointFailed),
+        (is_no_stream, "other than a stream of events", EndpointFailed),
         (fails_in_the_middle, r"failed in the middle of item 1 \('out of memory\\x07'\)", EndpointFailed),
         (breaks_off, "ended or broke off at item 1", EndpointFailed),
         (ends_too_early, "broke off in the middle of the answer to item 1", EndpointFailed),

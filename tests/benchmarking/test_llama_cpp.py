@@ -386,9 +386,9 @@ def test_a_number_of_tokens_at_least_and_another_at_most_is_refused(gguf: Path) 
         (Settings(task="image-classification"), "does not do image-classification"),
         (Settings(task="question-answering"), "does not do question-answering"),
         (Settings(options={"bogus": 1}), "has no option 'bogus'"),
-        (Settings(options={"n_ctx": "many"}), "'many' is no number for n_ctx"),
-        (Settings(options={"n_threads": 0}), "0 is not at least 1"),
-        (Settings(options={"answer_timeout_s": 0}), "is not a time above 0"),
+        (Settings(options={"n_ctx": "many"}), "n_ctx must be a number; got 'many'"),
+        (Settings(options={"n_threads": 0}), "must be at least 1; got 0"),
+        (Settings(options={"answer_timeout_s": 0}), "must be a time above 0"),
     ],
 )
 def test_what_it_cannot_do_is_refused_and_not_ignored(gguf: Path, settings: Settings, says: str) -> None:

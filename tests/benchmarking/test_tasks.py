@@ -178,7 +178,7 @@ def test_one_list_of_json_is_not_taken_for_a_text(tmp_path, text):
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):
-        with pytest.raises(BadInput, match="no file and no folder"):
+        with pytest.raises(BadInput, match="must be a file or a folder; got a pipe or a device"):
             read_items(path)
 
 
@@ -198,12 +198,12 @@ def test_a_folder_of_pictures_or_sounds_is_a_list_of_items(tmp_path):
         ({"image": "/etc/hostname"}, "leads out of the folder"),
         ({"image": "link.png"}, "leads out of the folder"),
         ({"image": "missing.png"}, "no such file"),
-        ({"image": "."}, "is no file"),
-        ({"image": 7}, "is no name of a file"),
+        ({"image": "."}, "must be a file of at most"),
+        ({"image": 7}, "must be the name of a file; got '7'"),
         ({"audio": "nul\0.wav"}, "no such file"),
         ({"text": 7}, "no 'text'"),
-        ({"text": "x", "max_new_tokens": 0}, "not a whole number above 0"),
-        ({"text": "x", "max_new_tokens": True}, "not a whole number above 0"),
+        ({"text": "x", "max_new_tokens": 0}, "must be a whole number above 0; got 0"),
+        ({"text": "x", "max_new_tokens": True}, "must be a whole number above 0; got True"),
         ({"context": "alone"}, "no 'text'"),
     ],
 )
@@ -390,5 +390,5 @@ def test_arrivals_are_those_of_a_poisson_process_and_the_same_for_a_seed():
 def test_options_of_an_engine_are_what_they_look_like():
     asked = ["n_ctx=4096", "share=0.5", "flash=true", "name=x=y"]
     assert parse_options(asked) == {"n_ctx": 4096, "share": 0.5, "flash": True, "name": "x=y"}
-    with pytest.raises(BadInput, match="not name=value"):
+    with pytest.raises(BadInput, match="must be of the form name=value"):
         parse_options(["flash"])

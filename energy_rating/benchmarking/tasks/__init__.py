@@ -246,7 +246,9 @@ def _lines(path: Path) -> list[str]:
     """Lines end with a line feed and nowhere else: JSON may hold all the other characters that Python's lines end with."""
     try:
         if path.exists() and not path.is_file():  # a pipe without a writer would never answer
-            raise BadInput("is no file and no folder", "Give a file of items", place=path)
+            raise BadInput(
+                "must be a file or a folder; got a pipe or a device", "Give a file of items", place=path
+            )
         with path.open("rb") as file:
             content = file.read(LARGEST_LIST + 1)
         if len(content) > LARGEST_LIST:
@@ -301,7 +303,7 @@ def _item_of_line(line: str, folder: Path, place: str) -> Item:
 
 
 def _is_list(line: str) -> bool:
-    """Whether a list of JSON stands or begins in a line, which is nothing that anybody would want answered."""
+    """Whether a list of JSON stands or begins in a line, which nobody would want answered."""
     if line.strip() == "[":
         return True
     try:
@@ -328,10 +330,14 @@ def item_from(entry: Mapping[str, object], place: str, folder: Path | None = Non
             elif isinstance(value, str) and folder is not None:
                 found[role] = _within(value, folder, f"{place}: {key}")
             else:
-                raise BadInput("is no name of a file", place=f"{place}: {key}")
+                raise BadInput(
+                    f"must be the name of a file; got {str(value)[:40]!r}", place=f"{place}: {key}"
+                )
         elif not isinstance(value, str) or (role == "text" and not value.strip()):
             raise BadInput(
-                "the line has no 'text' or 'prompt'" if role == "text" else "is no text",
+                "the line has no 'text' or 'prompt'"
+                if role == "text"
+                else f"must be a text; got {str(value)[:40]!r}",
                 place=f"{place}: {key}",
             )
         else:
@@ -341,7 +347,9 @@ def item_from(entry: Mapping[str, object], place: str, folder: Path | None = Non
     longest = entry.get("max_new_tokens")
     if longest is not None:
         if isinstance(longest, bool) or not isinstance(longest, int) or longest < 1:
-            raise BadInput("is not a whole number above 0", place=f"{place}: max_new_tokens")
+            raise BadInput(
+                f"must be a whole number above 0; got {longest!r:.40}", place=f"{place}: max_new_tokens"
+            )
         found["max_new_tokens"] = longest
     return Item(**found)
 
@@ -357,7 +365,7 @@ def _within(name: str, folder: Path, place: str) -> Path:
     if Path(name).is_absolute() or not real.is_relative_to(folder.resolve()):
         raise BadInput("leads out of the folder of the items", "Put the files beside the list", place=place)
     if not real.is_file() or size > LARGEST_FILE:
-        raise BadInput(f"is no file of at most {LARGEST_FILE >> 20} MiB", place=place)
+        raise BadInput(f"must be a file of at most {LARGEST_FILE >> 20} MiB", place=place)
     return path
 
 

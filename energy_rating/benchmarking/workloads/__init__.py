@@ -82,7 +82,9 @@ def parse_options(options: Sequence[str]) -> dict[str, str | int | float | bool]
     for option in options:
         name, equals, text = option.partition("=")
         if not (equals and name.strip()):
-            raise BadInput(f"{option[:80]!r} is not name=value", "Such as n_ctx=4096", place="--option")
+            raise BadInput(
+                f"must be of the form name=value; got {option[:80]!r}", "Such as n_ctx=4096", place="--option"
+            )
         value: str | int | float | bool = text
         for kind in (int, float):
             try:

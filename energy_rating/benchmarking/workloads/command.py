@@ -86,11 +86,13 @@ class Command:
             BadInput: there is no program among the arguments, or the time is out of its range.
         """
         if isinstance(argv, str):
-            raise BadInput("one text is not a list of arguments", "Take shlex.split of it", place="argv")
+            raise BadInput(
+                "must be a list of arguments; got one text", "Take shlex.split of it", place="argv"
+            )
         if not argv or not argv[0]:
             raise BadInput("no program is named", 'Such as ["python", "generate.py"]', place="argv")
         if not 0 < timeout_s < math.inf:
-            raise BadInput(f"{timeout_s!r} is not a time above 0", place="timeout_s")
+            raise BadInput(f"must be a time above 0, in seconds; got {timeout_s!r}", place="timeout_s")
         self._argv = tuple(argv)
         self._name = Path(argv[0]).name
         self._timeout_s = timeout_s
@@ -258,7 +260,7 @@ def _line(item: object, number: int) -> bytes:
     if isinstance(item, Item):
         item = _entry(item)
     if not isinstance(item, str | Mapping):
-        raise BadInput(f"{type(item).__name__} is neither text nor a mapping", place=f"item {number}")
+        raise BadInput(f"must be a text or a mapping; got {type(item).__name__}", place=f"item {number}")
     try:
         text = json.dumps(item if isinstance(item, str) else dict(item), ensure_ascii=False, allow_nan=False)
         return text.encode() + b"\n"

@@ -89,7 +89,9 @@ def _rate_asked_for(settings: Settings) -> float | None:
     if fps is None:
         return None
     if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < math.inf:
-        raise BadInput(f"{str(fps)[:80]!r} is no number above 0", "Such as fps=16", place="--option fps")
+        raise BadInput(
+            f"fps must be a number above 0; got {str(fps)[:80]!r}", "Such as fps=16", place="--option fps"
+        )
     return float(fps)
 
 
@@ -146,11 +148,11 @@ class Diffusers:
         }
         for name, value in given.items():
             if value is not None and value < 1:
-                raise BadInput(f"{value!r} is not at least 1", place=name)
+                raise BadInput(f"must be at least 1; got {value!r}", place=name)
         if (height is None) != (width is None):  # with one of them, some pipelines ignore it
             raise BadInput("one is given without the other", "Give both, or neither", place="height, width")
         if dtype not in DTYPES:
-            raise BadInput(f"{dtype!r} is not a type", f"Types are: {', '.join(DTYPES)}", place="dtype")
+            raise BadInput(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}", place="dtype")
         self._model = model
         self._dtype = dtype
         self._device = device
@@ -223,7 +225,7 @@ class Diffusers:
             raise BadInput("no pipeline is loaded", "Call load() first")
         for number, item in enumerate(items, start=1):
             if not isinstance(item, Item | str):
-                raise BadInput(f"{type(item).__name__} is no text", place=f"item {number}")
+                raise BadInput(f"must be a text; got {type(item).__name__}", place=f"item {number}")
         made: dict[str, Number] = {}
         kept: list[Any] = []
         self._stretches = []
@@ -386,7 +388,7 @@ def random_pipeline(
     if not channels or any(width < 32 or width % 32 for width in channels):
         raise BadInput(f"{list(channels)} are not multiples of 32", place="channels")
     if size < 1 or size % 2**halvings:
-        raise BadInput(f"{size} is not a multiple of {2**halvings}", place="size")
+        raise BadInput(f"must be a multiple of {2**halvings}; got {size}", place="size")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput("is there already", "Name a new or an empty folder", place=folder)
     torch, diffusers, transformers = _libraries()

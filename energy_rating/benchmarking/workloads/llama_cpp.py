@@ -79,7 +79,7 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     for name, value in settings.options.items():
         if isinstance(value, bool) or not isinstance(value, OPTIONS[name]):
             raise BadInput(
-                f"{str(value)[:40]!r} is no number for {name}", "Such as n_ctx=4096", place="--option"
+                f"{name} must be a number; got {str(value)[:40]!r}", "Such as n_ctx=4096", place="--option"
             )
         wanted[name] = value
     if settings.max_new_tokens is not None:
@@ -137,10 +137,10 @@ class LlamaCpp:
         """
         for name, value in (("n_threads", n_threads), ("max_new_tokens", max_new_tokens), ("n_ctx", n_ctx)):
             if value < 1:
-                raise BadInput(f"{value!r} is not at least 1", place=name)
+                raise BadInput(f"must be at least 1; got {value!r}", place=name)
         for name, value_s in (("load_timeout_s", load_timeout_s), ("answer_timeout_s", answer_timeout_s)):
             if not 0 < value_s < math.inf:
-                raise BadInput(f"{value_s!r} is not a time above 0", place=name)
+                raise BadInput(f"must be a time above 0, in seconds; got {value_s!r}", place=name)
         self._model = Path(model)
         self.arguments = {"n_threads": n_threads, "n_ctx": n_ctx, "n_gpu_layers": n_gpu_layers}
         self._asked = {
@@ -258,7 +258,7 @@ class LlamaCpp:
             hello = json.loads(line)
         except ValueError:
             raise self._failed(
-                f"llama.cpp could not load {self._model.name}: {self._fate(process)}",
+                f"llama.cpp could not load {self._model.name}: {self._how_it_ended(process)}",
                 "Check that the file is whole, and that there is memory enough for it",
             ) from None
         if "missing" in hello:
@@ -295,7 +295,7 @@ class LlamaCpp:
             ) from None
         except (OSError, http.client.HTTPException):
             raise self._failed(
-                f"llama.cpp's server ended at item {number}: {self._fate(self._process)}",
+                f"llama.cpp's server ended at item {number}: {self._how_it_ended(self._process)}",
                 "Look in the kernel log whether memory ran out; load() starts it again",
             ) from None
         finally:
@@ -322,7 +322,7 @@ class LlamaCpp:
         self.close()
         return ServerFailed(message, remedy)
 
-    def _fate(self, process: subprocess.Popen[bytes]) -> str:
+    def _how_it_ended(self, process: subprocess.Popen[bytes]) -> str:
         """What has become of a server that no longer talks, in its own last words where it had any."""
         try:
             code = process.wait(1.0)

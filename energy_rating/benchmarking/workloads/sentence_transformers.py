@@ -66,11 +66,9 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
             place="--task",
         )
     if settings.dtype is not None and settings.dtype not in DTYPES:
-        raise BadInput(
-            f"{settings.dtype!r} is not a type", f"Types are: {', '.join(DTYPES)}", place="--dtype"
-        )
+        raise BadInput(f"dtype must be one of {', '.join(DTYPES)}; got {settings.dtype!r}", place="--dtype")
     for name in settings.options:
-        raise BadInput(f"{name[:80]!r} is nothing that can be set here", "Leave it out", place="--option")
+        raise BadInput(f"there is no option {name[:80]!r}", "Leave it out", place="--option")
     folder = _folder(model)
     if folder is None and not settings.download:
         raise BadInput(

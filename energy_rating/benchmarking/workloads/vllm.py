@@ -95,9 +95,7 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
             f"vllm does not do {settings.task} here", f"It does: {', '.join(TASKS)}", place="--task"
         )
     if settings.dtype is not None and settings.dtype not in DTYPES:
-        raise BadInput(
-            f"{settings.dtype!r} is not a type", f"Types are: {', '.join(DTYPES)}", place="--dtype"
-        )
+        raise BadInput(f"dtype must be one of {', '.join(DTYPES)}; got {settings.dtype!r}", place="--dtype")
     for name in settings.options:
         if name in _OURS:
             raise BadInput(

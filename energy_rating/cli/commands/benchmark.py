@@ -294,13 +294,13 @@ def _ended_in_order() -> Iterator[None]:
         yield
         return
     # What nohup or a parent had ignored, stays so.
-    heard = [
+    caught = [
         number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL
     ]
-    for number in heard:
+    for number in caught:
         signal.signal(number, end)
     try:
         yield
     finally:
-        for number in heard:
+        for number in caught:
             signal.signal(number, signal.SIG_DFL)

@@ -165,9 +165,7 @@ def key_from(options: Mapping[str, object]) -> str | None:
             f"there is no variable {str(name)[:80]!r}", "Name the one that holds the key", place=place
         )
     if not (key.isascii() and key.isprintable()):
-        raise BadInput(
-            "what is in the variable is no key", "A key is one line of letters and digits", place=place
-        )
+        raise BadInput("what is in the variable must be a key: one line of letters and digits", place=place)
     return key
 
 
@@ -347,17 +345,17 @@ def refuse_unfit(settings: Settings, dialect: Dialect) -> None:
         )
     api = settings.options.get("api", "chat")
     if api not in ("chat", "completions"):
-        raise BadInput(f"{str(api)[:80]!r} is neither chat nor completions", place="--option api")
+        raise BadInput(f"must be chat or completions; got {str(api)[:80]!r}", place="--option api")
     if api == "completions" and settings.task != "text-generation":
         raise BadInput(f"is only for text-generation, not for {settings.task}", place="--option api")
     for name in ("timeout_s", "answer_timeout_s"):
         value = settings.options.get(name, 1)
         if isinstance(value, str | bool) or not 0 < value < math.inf:
-            raise BadInput(f"{value!r} is no time above 0", place=f"--option {name}")
+            raise BadInput(f"must be a time above 0, in seconds; got {value!r}", place=f"--option {name}")
     pid = settings.options.get("server_pid")
     if pid is not None:
         if not isinstance(pid, int) or pid < 2:
-            raise BadInput(f"{pid!r} is no number of a process", place="--option server_pid")
+            raise BadInput(f"must be the number of a process; got {pid!r}", place="--option server_pid")
         processes.declare(pid)
 
 

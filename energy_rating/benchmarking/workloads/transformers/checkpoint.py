@@ -46,7 +46,7 @@ class ModelFiles:
             gguf.described(path)
             if settings.task != "text-generation":
                 raise BadInput(
-                    f"a GGUF file does no {settings.task} here", "Take its safetensors", place="--task"
+                    f"a GGUF file cannot do {settings.task} here", "Take its safetensors", place="--task"
                 )
             for package in ("gguf", "accelerate"):
                 need(package, "Run: pip install gguf accelerate, or take the workload llama_cpp", model)
@@ -117,7 +117,7 @@ class ModelFiles:
         content = {name: value for name, value in content.items() if not name.startswith("_")}
         if content.pop("auto_map", None) or kind not in transformers.CONFIG_MAPPING:
             raise BadInput(
-                f"{str(kind)[:80]!r} is no architecture of transformers {transformers.__version__}",
+                f"transformers {transformers.__version__} does not know the architecture {str(kind)[:80]!r}",
                 "model_type names it, such as llama",
                 place=self.config_file,
             )
@@ -152,7 +152,7 @@ def _config_file(path: Path) -> Path:
             raise ValueError("not an object of JSON of a sensible size")
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(
-            f"is no configuration ({first_line(error)})", "Name a config.json", place=path
+            f"is not a configuration ({first_line(error)})", "Name a config.json", place=path
         ) from error
     return path
 

@@ -102,7 +102,7 @@ def torch_device(name: str | None, torch: Any) -> Any:
         device = torch.device(name)
     except RuntimeError as error:
         raise BadInput(
-            f"{name!r} is no device", "Such as cpu, cuda or cuda:1", place="--device-map"
+            f"there is no device {name!r}", "Such as cpu, cuda or cuda:1", place="--device-map"
         ) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise BadInput("torch finds no CUDA device here", "Leave it out, or take cpu", place="--device-map")

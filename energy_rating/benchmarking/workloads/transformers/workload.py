@@ -114,12 +114,12 @@ class Transformers:
             )
         if settings.dtype is not None and settings.dtype not in DTYPES:
             raise BadInput(
-                f"{settings.dtype!r} is not a type", f"Types are: {', '.join(DTYPES)}", place="--dtype"
+                f"dtype must be one of {', '.join(DTYPES)}; got {settings.dtype!r}", place="--dtype"
             )
         if settings.quantisation is not None:
             if settings.quantisation not in QUANTISATIONS:
                 raise BadInput(
-                    f"{settings.quantisation[:80]!r} is no quantisation here",
+                    f"there is no quantisation {settings.quantisation[:80]!r} here",
                     f"There are: {', '.join(QUANTISATIONS)}; a checkpoint that is quantised already needs none",
                     place="--quantisation",
                 )
@@ -142,7 +142,7 @@ class Transformers:
         for name in settings.options:
             if name not in (*GENERATION_OPTIONS, "chat"):
                 raise BadInput(
-                    f"{name[:80]!r} is nothing that can be set here",
+                    f"there is no option {name[:80]!r}",
                     f"There are: chat, {', '.join(GENERATION_OPTIONS)}",
                     place="--option",
                 )
