@@ -357,7 +357,7 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "Give its times by time.monotonic() of this machine",
         ),
         "sync-failed": FindingKind(
-            NOTE,
+            DEGRADES,
             "Waiting for the device's work at a window's edge failed; work may lie on the wrong side of the edge.",
             "See that the framework works on its own: torch.cuda.synchronize()",
         ),

@@ -23,6 +23,7 @@ from energy_rating import measure
 from energy_rating.files import reading, record, strict
 from energy_rating.files.journal import JournalFile, being_written
 from energy_rating.files.reading import read_journal
+from energy_rating.measuring import queues
 from energy_rating.nouns import entries
 from energy_rating.nouns.errors import NotMeasured
 from energy_rating.nouns.interruptions import interruption_in, is_interruption
@@ -395,6 +396,25 @@ def test_what_the_journal_did_not_take_when_a_window_failed_is_told_at_the_end(t
         clock.sleep(1)
     assert [finding.code for finding in run.record.findings].count("window-failed") == 1
     assert run.record["run"].validity == "degraded"
+
+
+def test_a_window_whose_edges_could_not_wait_for_the_device_is_marked(tmp_path, monkeypatch):
+    clock = VirtualClock()
+    power, energy = constant(300)
+    gpu = FakeDevice(clock=clock, power=power, energy=energy)
+
+    def fails():
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    fails.__code__ = fails.__code__.replace(co_filename=entries.__file__)
+    monkeypatch.setattr(queues, "drain_queues", fails)
+    with measure(output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None) as run:
+        with run.window("synced", sync=True):
+            clock.sleep(5)
+        with run.window("plain"):
+            clock.sleep(5)
+    assert "sync-failed" in {finding.code for finding in run.record.findings}
+    assert (run.record["synced"].validity, run.record["plain"].validity) == ("degraded", "valid")
 
 
 def test_a_window_that_nobody_will_leave_is_left(tmp_path):
