@@ -21,7 +21,7 @@ from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import TRAINING, Checked, Rating, Record
 from energy_rating.publishing import card, data, first_release, label, splice
-from energy_rating.publishing.checking import MOST_TOLD, Checking, kind_of
+from energy_rating.publishing.checking import LARGEST_FILE, MOST_TOLD, Checking, kind_of
 from energy_rating.publishing.data import FORM, LabelData, RunData, SectionData
 from energy_rating.publishing.first_release import card as first_card
 from energy_rating.publishing.first_release import words as first_words
@@ -482,6 +482,34 @@ def _first_impact(checking: Checking, name: str, row: str | None) -> Impact | No
 
 
 _FIRST_PICTURE = re.compile(r"!\[.*\]\(([^()]*)\)")
+
+
+# ------------------------------------------------------------------------------------------- what a label alone can say
+
+
+def asks_for(path: Path) -> str:
+    """Of a label or a card: which journal it was made from, and where that is said to be; nothing where it holds no such data."""
+    if kind_of(path) != "file":
+        return ""
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE)
+    try:
+        found: LabelData | SectionData | None
+        if path.suffix == ".png":
+            found = data.label_data(picture.texts(content).get(picture.DATA, ""))
+        elif path.suffix == ".svg":
+            found = data.label_data(_tree(content.decode()).findtext(f"{_SVG}metadata") or "")
+        else:
+            text = content.decode()
+            found = data.section_data(between(text) or text)
+    except (ValueError, ElementTree.ParseError, RecursionError, BadInput):
+        return ""
+    if found is None:
+        return ""
+    runs = (found.run,) if isinstance(found, LabelData) else found.runs
+    told = ", ".join(f"run {run.run[:80]} (SHA-256 {run.journal_sha256[:64]})" for run in runs[:MOST_TOLD])
+    where = f"at {found.links.journal}" if found.links.journal else "and does not say where that is"
+    return f"{path.name} names the journal of {told} {where}"
 
 
 # ------------------------------------------------------------------------------------------------------- what all share

@@ -28,6 +28,7 @@ from energy_rating.publishing.checking_shown import (
     LABEL_NAME,
     PICTURE_NAME,
     README_NAME,
+    asks_for,
     check_cards,
     check_label,
     check_picture,
@@ -109,12 +110,16 @@ def verify(
         raise BadInput(f"{tolerance} is no tolerance from 0 to 1", place="tolerance")
     folder = Path(folder)
     if not folder.is_dir():
-        raise BadInput("is no folder", "Name the folder of a run", place=folder)
+        raise _no_run(folder)
     present = {name: kind_of(folder / name) for name in sorted(path.name for path in folder.iterdir())}
     journal_name = next((name for name in JOURNAL_NAMES if name in present), None)
     if journal_name is None:
+        shown = (
+            folder / name for name in (CARD_NAME, README_NAME, LABEL_NAME, PICTURE_NAME) if name in present
+        )
+        named = next((told for path in shown if (told := asks_for(path))), "")
         raise BadInput(
-            "cannot be checked: the folder holds no journal",
+            "cannot be checked: the folder holds no journal" + (f"; {named}" if named else ""),
             f"A run's folder holds {' or '.join(JOURNAL_NAMES)}; ask for it whoever published the figures",
             place=folder,
         )
@@ -160,6 +165,18 @@ def verify(
         cannot=checking.cannot,
         damaged=tuple(one.message for one in checking.record.findings if one.code in NOT_WHOLE),
     )
+
+
+def _no_run(path: Path) -> BadInput:
+    """What stands in the place of a run's folder: a label or a card alone is a claim, and says at most what it was made from."""
+    if path.is_file() and (named := asks_for(path)):
+        more = f" --card {path}" if path.suffix == ".md" else ""
+        return BadInput(
+            f"cannot be checked alone: {named}",
+            f"Put journal and record of that run into a folder, and run: energy-rating verify FOLDER{more}",
+            place=path,
+        )
+    return BadInput("is no folder", "Name the folder of a run", place=path)
 
 
 def _check_all(checking: Checking, readme: Path | None) -> None:

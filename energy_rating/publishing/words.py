@@ -166,11 +166,6 @@ def unchecked(record: Record) -> str:
     return said
 
 
-def checked_as(text: str) -> Checked | None:
-    """What a text that was made from a record says of how that was checked; None where it says nothing."""
-    return next((checked for checked, told in UNCHECKED.items() if told in text), None)
-
-
 def why_not_measured(record: Record, component: str) -> str:
     """Why a component was not measured, in a stranger's words; or that the record does not say."""
     channels = {channel.id for channel in record.channels if channel.component == component}

@@ -830,3 +830,43 @@ def test_the_command_takes_the_card(run, readme):
     done = CliRunner().invoke(cli, ["verify", str(run), "--card", str(readme)])
     assert done.exit_code == 1
     assert done.output.splitlines()[-2].startswith("Does not match its journal: ")
+
+
+# ----------------------------------------------------------------------------------------------------- a claim without a run
+
+
+@pytest.mark.parametrize("name", ["label.svg", "label.png", "README.md", "card.md"])
+def test_a_label_or_a_card_alone_says_which_journal_is_missing_and_where_it_is(run, tmp_path, name):
+    record, alone = load(run), tmp_path / "alone"
+    alone.mkdir()
+    links = Links(journal="https://example.org/journal.jsonl.gz")
+    (alone / name).write_bytes(
+        {
+            "label.svg": lambda: label.svg(record, rate(record), links).encode(),
+            "label.png": lambda: picture.png(record, rate(record), links),
+            "README.md": lambda: cards.update_card(
+                b"# Mine\n", [record], ratings=[rate(record)], links=links
+            ),
+            "card.md": lambda: cards.section([(record, rate(record))], links=links).encode(),
+        }[name]()
+    )
+    needed = f"{name} names the journal of run {record.run_id} (SHA-256 {record.provenance.journal_sha256}) at https://example.org/journal.jsonl.gz"
+    with pytest.raises(BadInput) as caught:
+        verify(alone / name)
+    assert f"cannot be checked alone: {needed}" in str(caught.value)
+    assert "energy-rating verify FOLDER" in str(caught.value)
+    with pytest.raises(BadInput) as caught:
+        verify(alone)
+    assert f"the folder holds no journal; {needed}" in str(caught.value)
+
+
+def test_what_is_neither_a_run_nor_made_from_one_is_refused_as_ever(tmp_path):
+    for name, content in (
+        ("a.md", b"# Mine\n"),
+        ("a.svg", b"<svg"),
+        ("a.png", b"\x89PNG\r\n\x1a\n"),
+        ("a.md", b"\xff"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(BadInput, match="is no folder"):
+            verify(tmp_path / name)

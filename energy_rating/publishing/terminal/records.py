@@ -59,6 +59,7 @@ def impact(value: Impact, *, example: bool = False) -> str:
     text = (
         f"{words.grams(value.carbon_g)} CO2e: {with_doubt(value.energy_j.times(1 / JOULES_PER_WH), 'Wh')} of {energies}{missing}, at "
         f"{value.intensity_g_per_kwh:.0f} g/kWh ({value.zone_name}{where}, mean of {value.year}, location-based; {value.source}). "
+        f"The {words.whose_doubt(value)}. "
         "Energy only: no cooling of a data centre, no share of making the hardware."
     )
     if value.partly_seen:
