@@ -19,7 +19,7 @@ from energy_rating.cli.output import as_json_text, say
 def normalise(record: Path, to: str | None, unit: str | None, as_json: bool) -> None:
     """What a record's energy would be on another device, or every reason why that cannot be told.
 
-    What was measured stays the headline; the normalised figure stands second, with its tier and a 90 % interval.
+    What was measured stays the headline; the normalised figure stands second, with its tier and its 95 % interval (in JSON the 90 % interval).
     """
     from energy_rating.judging.evidence import load
     from energy_rating.judging.normalisation import normalise as normalised
