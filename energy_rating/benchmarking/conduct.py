@@ -161,8 +161,15 @@ class _Benchmark:
         self._idle("idle-before", self.plan.protocol.idle_s)
         self._warm_up()
         self._repeat()
+        self._conclude()
         self._idle("idle-after", self.plan.protocol.idle_s)
         self._over = True
+
+    def _conclude(self) -> None:
+        """What the workload has to say of all that it did, where it has something of that kind."""
+        conclude = getattr(self.workload, "conclude", None)
+        for finding in conclude() if conclude is not None else ():
+            self._find(finding)
 
     def close(self) -> None:
         """Closes what it reads along, and tells if nothing more will come; the run is another's."""

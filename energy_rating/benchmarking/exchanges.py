@@ -46,7 +46,10 @@ LOOK = "Look at the server's log"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Server:
-    """A server on this machine: where, and what is to be said of that. ``base`` is the path under which its interface is."""
+    """A server on this machine: where, and what is to be said of that.
+
+    ``base`` is the path under which its interface is, ``pids`` the processes that listen there; empty where that is not told.
+    """
 
     host: str
     port: int
@@ -55,6 +58,7 @@ class Server:
     places: tuple[tuple[Any, ...], ...] = ()
     key: str | None = field(default=None, repr=False)
     findings: tuple[Finding, ...] = ()
+    pids: tuple[int, ...] = ()
 
     @property
     def root(self) -> str:

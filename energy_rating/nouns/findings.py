@@ -598,13 +598,18 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
         ),
         "server-may-be-elsewhere": FindingKind(
             DEGRADES,
-            "Something passes the requests on; whether the model runs on this machine cannot be told.",
-            "Name the server's own address",
+            "What answers passes the requests on, or neither holds a GPU nor keeps a processor busy meanwhile; the model may run elsewhere.",
+            "Name the server's own address, or the process that computes with --option server_pid=NUMBER",
         ),
         "server-process-unknown": FindingKind(
-            NOTE,
-            "Which process answers cannot be told, so that its work counts as a stranger's.",
-            "Run this as the user of the server, or name its process with --option server_pid=NUMBER",
+            DEGRADES,
+            "Which process answers, or what it does meanwhile, cannot be seen; the model may run elsewhere, and its work counts as a stranger's.",
+            "Run this as the user of the server, or name the process that computes with --option server_pid=NUMBER",
+        ),
+        "server-without-gpu": FindingKind(
+            DEGRADES,
+            "The server works on the processor, and GPUs beside it are not at work for it.",
+            "Take the figures of cpu and dram; name the process that computes with --option server_pid=NUMBER if it is another",
         ),
         "server-queues": FindingKind(
             NOTE,

@@ -20,12 +20,15 @@ import base64
 import http.client
 import itertools
 import json
+import math
 import os
 import time
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from energy_rating.benchmarking.at_work import Onlooker
 from energy_rating.benchmarking.exchanges import (
     LARGEST_REPLY,
     LOOK,
@@ -67,6 +70,9 @@ LARGEST_REFUSAL = 64 << 10
 
 # So many requests one after the other that are not answered: then there is nothing to measure. Our choice.
 NONE_IN_A_ROW = 10
+
+# A machine that has one of these has a GPU that computes, whoever may use it.
+GPU_NODES = ("/dev/nvidia-uvm", "/dev/kfd")
 
 # What is counted beside requests: those that were not answered, and those whose answer is empty (they count as requests too).
 UNANSWERED, EMPTY = "unanswered_request", "empty_request"
@@ -155,6 +161,8 @@ class Endpoint:
         self._distrusted: set[str] = set()
         self._unanswered_in_a_row = 0
         self.tell: Callable[[int], None] | None = None
+        pid = options.get("server_pid")
+        self._watch = Onlooker(pids=(*server.pids, *([pid] if isinstance(pid, int) else [])))
         self.tells_every_s = TELLS_EVERY_S
 
     # -- the three members
@@ -201,7 +209,9 @@ class Endpoint:
             tells_every_s=self.tells_every_s,
             tell=None if tell is None else lambda done: tell(min(done * size, len(whole))),
         )
+        self._watch.begin()
         replies = stream.go()
+        self._watch.answered(_length_of_union((reply.sent_s, reply.end_s) for reply in replies))
         answered = self._counted(replies, [len(group) for group in groups])
         findings = (*self._findings(groups, replies), *_lateness(stream.late_s))
         if settings.serves:
@@ -213,6 +223,31 @@ class Endpoint:
             for unit, amount in one.work.items():
                 work[unit] = work.get(unit, 0) + amount
         return Done(work=work, spans=_parts(answered), findings=findings)
+
+    def conclude(self) -> Iterator[Finding]:
+        """Where the work was done, as far as could be seen while it answered."""
+        named = bool(self._watch.pids)
+        if not named or self._watch.doing == "unknown":
+            why = (
+                "what its processes do is not told to this user, or it answered for too short a time"
+                if named
+                else "which process answers is not told to this user (another user's, or a container's)"
+            )
+            yield Finding.of(
+                "server-process-unknown",
+                f"whether the server computes on this machine cannot be seen: {why}; its work counts as a stranger's",
+            )
+        elif self._watch.doing == "idle":
+            yield Finding.of(
+                "server-may-be-elsewhere",
+                "while it answered, neither the process behind the endpoint nor one that it started held a GPU or kept a processor "
+                "busy: it passes requests on, and the model may run on another machine",
+            )
+        elif self._watch.doing == "cpu" and any(Path(node).exists() for node in GPU_NODES):
+            yield Finding.of(
+                "server-without-gpu",
+                "the server's processes hold no GPU and kept a processor busy: what is told of GPUs is not their work",
+            )
 
     def close(self) -> None:
         """Forgets the server, which stays. Nothing is under way between two calls of ``run``."""
@@ -581,6 +616,15 @@ def _of_the_answers(replies: Sequence[Reply]) -> Iterator[Finding]:
     for code, all_of_them in told.items():
         more = f"; {len(all_of_them)} of {len(replies)} answers are so" if len(replies) > 1 else ""
         yield Finding.of(code, all_of_them[0] + more)
+
+
+def _length_of_union(intervals: Iterable[tuple[float, float]]) -> float:
+    """For how long at least one of them lasted."""
+    total, until = 0.0, -math.inf
+    for start, end in sorted(intervals):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
 
 
 def _lateness(late_s: Sequence[float]) -> Iterator[Finding]:

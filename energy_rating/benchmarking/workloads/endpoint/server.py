@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from energy_rating.benchmarking.addresses import PROC, is_here, listener
+from energy_rating.benchmarking.addresses import PROC, Listener, is_here, listener
 from energy_rating.benchmarking.exchanges import Exchange, Server, Stream, quoted
 from energy_rating.benchmarking.work import Settings
 from energy_rating.benchmarking.workloads.endpoint.answers import Judged
@@ -91,6 +91,7 @@ def found_server(url: str, *, key: str | None = None, proc: Path = PROC) -> Serv
     secure = parts.scheme == "https"
     port = port or (443 if secure else 80)
     places = _places(parts.hostname, port)
+    who = _who_answers(places, port, proc)
     return Server(
         host=parts.hostname,
         port=port,
@@ -98,7 +99,8 @@ def found_server(url: str, *, key: str | None = None, proc: Path = PROC) -> Serv
         secure=secure,
         places=places,
         key=key,
-        findings=tuple(_who_answers(places, port, proc)),
+        findings=tuple(_of_its_name(who)),
+        pids=who.pids if who is not None else (),
     )
 
 
@@ -124,8 +126,8 @@ def _places(host: str, port: int) -> tuple[tuple[Any, ...], ...]:
     return places
 
 
-def _who_answers(places: Sequence[tuple[Any, ...]], port: int, proc: Path) -> Iterator[Finding]:
-    """Looks who listens; that process's work on the devices is then no stranger's.
+def _who_answers(places: Sequence[tuple[Any, ...]], port: int, proc: Path) -> Listener | None:
+    """Who listens; that process's work on the devices is then no stranger's.
 
     Raises:
         BadInput: it is a tunnel to another machine.
@@ -141,16 +143,15 @@ def _who_answers(places: Sequence[tuple[Any, ...]], port: int, proc: Path) -> It
         )
     for pid in who.pids if who is not None else ():
         processes.declare(pid)
+    return who
+
+
+def _of_its_name(who: Listener | None) -> Iterator[Finding]:
+    """What is known to pass requests on; whether others do is seen while they answer (``at_work``)."""
     if who is not None and who.name in PASSES_ON:
         yield Finding.of(
             "server-may-be-elsewhere",
             f"behind the endpoint is {who.name}, which passes requests on; whether the model runs on this machine cannot be told",
-        )
-    elif who is None or not who.pids:
-        yield Finding.of(
-            "server-process-unknown",
-            "which process answers cannot be told (another user's, or a container's): its work counts as a stranger's, and "
-            "whether it is on this machine is believed",
         )
 
 
