@@ -477,6 +477,13 @@ _ELEMENTS = {"svg", "title", "desc", "defs", "style", "g", "rect", "path", "text
 _ELEMENTS |= {"pattern", "clipPath", "polygon", "metadata", "use", "symbol"}
 
 
+# What of HTML stands in a section: one picture, and at its end one comment, in which there is nothing that ends it.
+_OURS_ON_A_CARD = re.compile(
+    r'(.*?)<img src="label\.svg" width="300" alt="[^"<>]*">(.*)<!-- energy-rating:data (\{[^<>`|*$\n]*\}) -->\n',
+    re.DOTALL,
+)
+
+
 def encodable(items: Sequence[Any]) -> None:
     """Raises where an item holds what could not be sent to a model, nor hashed."""
     for item in items:
@@ -501,10 +508,14 @@ def published(record: Any) -> None:
                 or (key.endswith("href") and not value.startswith("#"))
             ):
                 raise Escaped(f"an attribute {key} on the label")
-    words = card.section([(record, rating)])
-    for mark in ("<script", "<img", "](http", "<!--"):
-        if mark in words:
+    words = card.section([(record, rating)], label="label.svg")
+    told = _OURS_ON_A_CARD.fullmatch(words)
+    if told is None:
+        raise Escaped("a picture or a comment that is not ours on the card")
+    for mark in ("<script", "<img", "](http", "<!--", "-->"):
+        if mark in told[1] + told[2]:
             raise Escaped(f"{mark} on the card")
+    json.loads(told[3])
     csv.export(record)
 
 

@@ -131,15 +131,16 @@ def typical(yardstick: Yardstick) -> str:
 
 def change_between(low: float, high: float) -> str:
     """An interval of the index as a change of the energy: ``27 to 38 % less``, ``12 % less to 3 % more``."""
-    ends = [round(100 * (end - 1)) for end in (high, max(low, 0.0))]
     if high >= 10:
         return f"{significant(max(low, 0.0), 3)} to {significant(high, 3)} times the energy"
-    more, less = (f"{abs(end)} % {'more' if end > 0 else 'less'}" for end in ends)
-    if all(end <= 0 for end in ends):
-        return f"{abs(ends[0])} to {abs(ends[1])} % less"
-    if all(end >= 0 for end in ends):
-        return f"{ends[1]} to {ends[0]} % more"
-    return f"{less} to {more}"
+    percents = [round(100 * (end - 1)) for end in (max(low, 0.0), high)]
+    # No run needs no energy: what is rounded to it is not.
+    least, most = ("over 99" if percent <= -100 else str(abs(percent)) for percent in percents)
+    if percents[1] <= 0:
+        return f"{least} % less" if least == most else f"{most} to {least} % less"
+    if percents[0] >= 0:
+        return f"{most} % more" if least == most else f"{least} to {most} % more"
+    return f"{least} % less to {most} % more"
 
 
 def grams(carbon_g: Estimate) -> str:

@@ -160,3 +160,19 @@ def test_no_form_works_out_what_the_facts_tell() -> None:
                 assert "'model'" not in ast.unparse(node), (
                     f"{path.name}:{node.lineno} asks for the method itself"
                 )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (0.62, 0.73, "27 to 38 % less"),
+        (0.88, 1.03, "12 % less to 3 % more"),
+        (1.22, 1.42, "22 to 42 % more"),
+        (0.701, 0.702, "30 % less"),
+        (1e-5, 2e-5, "over 99 % less"),
+        (-0.5, 0.5, "50 to over 99 % less"),
+        (4.0, 23.0, "4.00 to 23.0 times the energy"),
+    ],
+)
+def test_an_interval_is_told_as_a_change_of_the_energy(low: float, high: float, told: str) -> None:
+    assert words.change_between(low, high) == told
