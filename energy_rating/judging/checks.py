@@ -121,8 +121,8 @@ def of_measurement(
             too_short.add(component)
             yield Finding.of(
                 "window-too-short",
-                f"{'stretches of windows that overlap,' if overlap else 'windows'} of {mean_s * 1e3:.3g} ms are too short for a sensor that tells apart "
-                f"{period_s * 1e3:.3g} ms"
+                f"{'stretches of windows that overlap' if overlap else 'windows'} must be at least "
+                f"{SHORTEST_IN_TICKS * period_s * 1e3:.3g} ms long, as the sensor resolves {period_s * 1e3:.3g} ms; got {mean_s * 1e3:.3g} ms on average"
                 + ("; all together, without a pause between them, they are well known" if known else ""),
                 remedy=f"Put at least {SHORTEST_IN_TICKS * period_s:.2g} s of work into one window",
                 severity="note"
@@ -140,7 +140,7 @@ def of_measurement(
         if energy.value > 0 and half > DOUBTFUL:
             yield Finding.of(
                 "doubtful",
-                f"{component}: the random doubt alone is ±{half:.0%} of the figure",
+                f"{component}: the random uncertainty alone is ±{half:.0%} of the figure",
                 measurement=name,
             )
 
@@ -471,7 +471,7 @@ def _clocks_changed(name: str, windows: _WindowTimes, told: _Conditions) -> _Dev
         return None
     return _DeviceRemark(
         "clocks-changed",
-        f"its clocks were set in {name!r}: up to {max(held):.0f} MHz while held, {max(free):.0f} MHz else",
+        f"its clocks were set in {name!r}: up to {max(held):.0f} MHz while held, {max(free):.0f} MHz otherwise",
         apart,
     )
 
@@ -515,7 +515,8 @@ def of_repeats(name: str, energies_j: Sequence[float]) -> Iterator[Finding]:
     if middle > 0 and (spread / middle > UNSTEADY or farthest > FAR_OFF):
         yield Finding.of(
             "not-steady",
-            f"repeats of the same work differ: {spread / middle:.0%} standard deviation, one is {farthest:.0%} off",
+            f"repeats of the same work differ: {middle:.3g} J on average with a standard deviation of {spread / middle:.0%}, and one is "
+            f"{farthest:.0%} away from it",
             measurement=name,
         )
 

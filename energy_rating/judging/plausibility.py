@@ -143,7 +143,9 @@ def _of_times(session: Session) -> Iterator[Finding]:
     except ValueError:
         known = False
     if not known:
-        yield Finding.of("start-is-no-time", f"{session.started[:40]!r} is no time with its zone")
+        yield Finding.of(
+            "start-is-no-time", f"the start must be a time with its time zone; got {session.started[:40]!r}"
+        )
     for channel_id, samples in session.samples.items():
         for before, after in pairwise(samples.start_s):
             if after < before:

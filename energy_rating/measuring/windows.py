@@ -400,7 +400,7 @@ class Windowed(Placed):
         if faults:
             self.tell(
                 "count-refused",
-                f"counts that are no number of at least 0 were left out: {', '.join(faults[:3])}",
+                f"counts must be finite numbers of at least 0; left out: {', '.join(faults[:3])}",
                 remedy="Count finite numbers, not below zero",
                 measurement=window.name,
             )

@@ -647,7 +647,9 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
         ),
     },
     "What speaks against a published run": {
-        "start-is-no-time": FindingKind(DEGRADES, "The journal's start is no time with its zone."),
+        "start-is-no-time": FindingKind(
+            DEGRADES, "The start that the journal tells is not a time with its time zone."
+        ),
         "before-the-start": FindingKind(DEGRADES, "Readings are older than the run."),
         "time-goes-backwards": FindingKind(DEGRADES, "A reading is told to be older than the one before it."),
         "several-runs": FindingKind(DISQUALIFIES, "One session of the journal has several runs."),

@@ -263,7 +263,10 @@ def test_windows_that_overlap_are_not_told_to_be_as_long_as_their_stretches(tmp_
                 clock.sleep(0.01)
         clock.sleep(2)
     (told,) = [finding for finding in run.record.findings if finding.code == "window-too-short"]
-    assert "stretches of windows that overlap, of 20 ms" in told.message
+    assert (
+        "stretches of windows that overlap must be at least 300 ms long, as the sensor resolves 100 ms; got 20 ms"
+        in told.message
+    )
 
 
 def test_ticks_whose_times_are_not_known_well_are_no_witness_against_a_counter_that_tells_the_same():
