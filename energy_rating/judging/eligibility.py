@@ -155,7 +155,8 @@ def _of_validity(record: Record, measurement: Measurement, component: str) -> It
     by_code: dict[str, list[Finding]] = {}
     for finding in own:
         # That it is an estimate is a reason of its own, which measuring longer does not take away.
-        if finding.code in NOT_ALONE or (finding.severity != "note" and finding.code != ONLY_ESTIMATED):
+        told_apart = finding.code == ONLY_ESTIMATED and finding.severity == "degrades"
+        if finding.code in NOT_ALONE or (finding.severity != "note" and not told_apart):
             by_code.setdefault(finding.code, []).append(finding)
     for code, several in by_code.items():
         grave = validity(several)

@@ -842,6 +842,12 @@ def test_what_befell_the_sensor_of_another_component_stops_no_rating(severity: A
         assert rated(own).why_not[0].message == f"the measurement is {stored} (counter-reset): …"
 
 
+def test_a_finding_that_disqualifies_stops_a_rating_whatever_its_code() -> None:
+    for code in ("estimated-only", "known-in-2030", "counter-reset"):
+        finding = Finding(code=code, message="…", severity="disqualifies")
+        assert codes(rated(replace(a_record(), findings=(finding,))).why_not) == ("invalid",)
+
+
 def test_a_mark_that_no_finding_explains_stops_a_rating_whatever_befell_others() -> None:
     cpu = replace(a_record().channels[0], id="cpu0.energy", component="cpu", device="package-0")
     reset = Finding(code="counter-reset", message="…", severity="degrades", channel="cpu0.energy")
