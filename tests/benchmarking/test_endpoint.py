@@ -370,6 +370,18 @@ def test_a_model_that_runs_in_a_cloud_behind_ollama_is_refused(name, remote):
             loaded(server, model=name)
 
 
+def test_a_model_in_parts_has_no_part_in_its_name(server):
+    server.about["/v1/models"] = {
+        "data": [{"id": "/models/Big-Q4-00001-of-00003.gguf", "owned_by": "llamacpp"}]
+    }
+    for named in ("Big-Q4", "Big-Q4-00001-of-00003.gguf", "/models/Big-Q4-00001-of-00003.gguf"):
+        workload, model = prepare("endpoint", named, Settings(endpoint=server.url))
+        assert model.id.removesuffix(".gguf") == "Big-Q4"
+        workload.load()
+        workload.run(items(1))
+        assert server.log[-1][1]["model"] == "/models/Big-Q4-00001-of-00003.gguf"
+
+
 def test_names_that_no_file_could_have_are_told_all_the_same(server):
     server.about["/v1/models"] = {"data": [{"id": "a" * 100_000}, {"id": "b\x00\x1b"}, {"id": None}, 7]}
     with pytest.raises(BadInput, match="has no model") as caught:

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from energy_rating.benchmarking.parts import refuse_missing
 from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workload, refuse, text_of
 from energy_rating.benchmarking.workloads.transformers.library import torch_device
 from energy_rating.files.shipped import TASKS
@@ -81,6 +82,8 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
     if settings.download and not Path(source).is_dir():
         return workload, Model(id=_name(model), dtype=dtype)  # what it is, is known when it is here
     folder = Path(source if Path(source).is_dir() else _downloaded(source))
+    for component in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
+        refuse_missing(component, _name(model))
     return workload, Model(id=_name(model), parameters=_parameters(folder), dtype=dtype)
 
 

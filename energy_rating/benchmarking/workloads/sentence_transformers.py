@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from energy_rating.benchmarking.parts import refuse_missing
 from energy_rating.benchmarking.work import Done, Item, Settings, Workload, refuse
 from energy_rating.benchmarking.workloads.transformers.checkpoint import HUB_ID, cached, parameters_in
 from energy_rating.benchmarking.workloads.transformers.library import (
@@ -221,4 +222,7 @@ def _folder(model: str) -> Path | None:
             else "Name the folder of a saved model",
             place=model,
         )
+    if found is not None:
+        for file in found.rglob("*.safetensors"):
+            refuse_missing(file.parent, model)
     return found

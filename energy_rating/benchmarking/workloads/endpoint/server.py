@@ -55,6 +55,7 @@ PASSES_ON = (
     ),
     *("nginx", "haproxy", "envoy", "caddy", "traefik", "litellm"),
 )
+PART_MARK = re.compile(r"-\d{5}-of-\d{5}(?=\.gguf$|$)", re.ASCII)  # of a GGUF file in parts
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 
 
@@ -268,10 +269,12 @@ def _chosen(entries: Sequence[Mapping[str, Any]], model: str) -> Mapping[str, An
     """
     if not entries:
         return {}
+    plain = PART_MARK.sub("", model)
     for same in (
         lambda name: name == model,
         lambda name: name == f"{model}:latest",  # Ollama's
-        lambda name: name.rpartition("/")[2] in (model, f"{model}.gguf"),  # llama.cpp's: the path of the file
+        # llama.cpp's: the path of the file, or of the first of several
+        lambda name: PART_MARK.sub("", name.rpartition("/")[2]) in (plain, f"{plain}.gguf"),
     ):
         for entry in entries:
             if same(str(entry.get("id"))):
@@ -306,7 +309,8 @@ def _plain_name(model: str) -> str:
     path = model.startswith(("/", "./", "../", "~")) or "\\" in model
     with contextlib.suppress(OSError, ValueError):  # too long, or with a zero in it: no path
         path = path or Path(model).exists()
-    return re.split(r"[/\\]", model.rstrip("/\\"))[-1] or model if path else model
+    found = re.split(r"[/\\]", model.rstrip("/\\"))[-1] or model if path else model
+    return PART_MARK.sub("", found)
 
 
 def _word(value: object) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from energy_rating.benchmarking import gguf
+from energy_rating.benchmarking.parts import missing_in, refuse_adapter, refuse_missing
 from energy_rating.benchmarking.work import Settings
 from energy_rating.benchmarking.workloads.transformers.library import need, quiet
 from energy_rating.files.shipped import TASKS
@@ -44,6 +45,10 @@ class ModelFiles:
         path = Path(model)
         if path.suffix == ".gguf":
             gguf.described(path)
+            if gguf.parts_of(path) > 1:
+                raise BadInput(
+                    "transformers reads no GGUF that is in parts", "Take the workload llama_cpp", place=path
+                )
             if settings.task != "text-generation":
                 raise BadInput(
                     f"a GGUF file cannot do {settings.task} here", "Take its safetensors", place="--task"
@@ -56,7 +61,7 @@ class ModelFiles:
         if not HUB_ID.fullmatch(model):
             raise BadInput("there is no such folder", "Name the folder of a saved model", place=model)
         folder = cached(model, commit)
-        if folder is not None:
+        if folder is not None and not (settings.download and any(missing_in(folder))):
             return ModelFiles.in_folder(folder, model)
         if settings.download:
             return None
@@ -68,6 +73,7 @@ class ModelFiles:
 
     @staticmethod
     def in_folder(folder: Path, name: str) -> ModelFiles:
+        refuse_adapter(folder, name)
         if not (folder / "config.json").is_file():
             raise BadInput(
                 "holds no model (config.json is not there)",
@@ -87,6 +93,7 @@ class ModelFiles:
                 else "Fetch it again",
                 place=name,
             )
+        refuse_missing(folder, name)
         return ModelFiles(name=name, folder=folder, config_file=folder / "config.json")
 
     @staticmethod
