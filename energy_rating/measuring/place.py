@@ -11,7 +11,6 @@ from energy_rating.measuring.ranks import local_ranks
 from energy_rating.measuring.sampler import Models
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.measuring.settings import RunSettings
-from energy_rating.measuring.survey import InTurn
 from energy_rating.nouns.entries import Finding, Severity, plain
 from energy_rating.nouns.errors import LONGEST_QUOTE, EnergyRatingError
 from energy_rating.nouns.interruptions import is_interruption, pass_on
@@ -53,6 +52,8 @@ class Placed:
         The first one measures all that it sees. Another one measures nothing, unless Slurm has given each task GPUs of its own,
         which the first does not see.
         """
+        from energy_rating.measuring.survey import InTurn  # no import of ours waits for it
+
         of_its_own = (
             "SLURM_GPUS_PER_TASK" in self.settings.environ and "SLURM_LOCALID" in self.settings.environ
         )

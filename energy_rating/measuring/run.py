@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from energy_rating.files.journal import JOURNAL_SCHEMA
 from energy_rating.files.libraries import has_room
-from energy_rating.measuring import environment, nesting, probe
+from energy_rating.measuring import nesting
 from energy_rating.measuring.clock import Ticker
 from energy_rating.measuring.errands import Errand
 from energy_rating.measuring.outcomes import outcome_of
@@ -41,8 +41,16 @@ R = TypeVar("R")
 
 def _remembered_s(device: Device) -> float | None:
     """How often an earlier run found this device's counter to tick."""
+    from energy_rating.measuring import probe
+
     known = probe.recall(device.id, device.driver)
     return known.period_s if known is not None else None
+
+
+def _remember(device: Device, period_s: float) -> None:
+    from energy_rating.measuring import probe
+
+    probe.remember(device.id, device.driver, period_s)
 
 
 # Runs that were begun with start(): whoever runs a cell of a notebook twice has two of them, and only one in hand.
@@ -137,7 +145,10 @@ class JournalRun(Windowed):
                     raise
 
     def _begin(self) -> None:
+        # What only a run needs, and no import of ours waits for.
         from datetime import UTC, datetime
+
+        from energy_rating.measuring import environment
 
         self._pid = os.getpid()
         started = datetime.now(UTC)
@@ -310,7 +321,7 @@ class JournalRun(Windowed):
         for device, period_s in learned:
             known_s = _remembered_s(device)
             if known_s is None or abs(known_s - period_s) > SAME_PERIOD * period_s:
-                probe.remember(device.id, device.driver, period_s)
+                _remember(device, period_s)
 
     def __enter__(self) -> Self:
         return self._start()

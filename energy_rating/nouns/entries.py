@@ -13,8 +13,6 @@ from typing import Any, Literal, get_args
 
 from energy_rating.nouns import threads
 from energy_rating.nouns.errors import STRICT, BadInput
-from energy_rating.nouns.findings import FINDINGS, severity_of
-from energy_rating.nouns.findings import Severity as Severity
 from energy_rating.nouns.interruptions import is_interruption
 from energy_rating.nouns.work import LONGEST_UNIT as LONGEST_UNIT
 from energy_rating.nouns.work import MOST_COUNTED, is_amount, is_unit
@@ -25,6 +23,7 @@ Component = Literal["gpu", "cpu", "dram", "module", "host", "wall"]
 Method = Literal["counter", "power", "model"]
 Origin = Literal["measured", "imported", "merged"]
 State = Literal["ended", "killed", "running"]
+Severity = Literal["note", "degrades", "disqualifies"]
 Setting = str | int | float | bool
 STAGES: tuple[Stage, ...] = get_args(Stage)
 COMPONENTS: tuple[Component, ...] = get_args(Component)
@@ -108,6 +107,8 @@ class Finding:
         Raises:
             ValueError: the table does not know the code, or not this severity of it.
         """
+        from energy_rating.nouns.findings import FINDINGS, severity_of  # 130 codes, for which no import waits
+
         grave = severity_of(code, severity)
         return cls(
             code=code,
