@@ -39,7 +39,8 @@ class PresentGpu(NamedTuple):
 class VisibleGpus(NamedTuple):
     """What CUDA shows: UUIDs of physical GPUs in CUDA's order, each once (a slice stands for the GPU it is cut from).
 
-    ``invalid_entry`` counts from 1 and is the one that ended the list (None: the list was read to its end, or ended
+    ``highest_index``: where the list names GPUs by number,
+    the highest. ``invalid_entry`` counts from 1 and is the one that ended the list (None: the list was read to its end, or ended
     on purpose by ``-1`` or nothing). ``repeated``: a GPU was named twice, so that CUDA shows none. ``order_uncertain``:
     indices were counted in PCI order, and CUDA may have meant other GPUs.
     """
@@ -48,6 +49,7 @@ class VisibleGpus(NamedTuple):
     invalid_entry: int | None = None
     repeated: bool = False
     order_uncertain: bool = False
+    highest_index: int | None = None
 
 
 def visible_gpus(environ: Mapping[str, str], present: Sequence[PresentGpu]) -> VisibleGpus:
@@ -80,6 +82,7 @@ def visible_gpus(environ: Mapping[str, str], present: Sequence[PresentGpu]) -> V
         invalid_entry=invalid_entry,
         # Where all of them are visible the order changes their numbers, not what is measured.
         order_uncertain=by_index and mixed and 0 < len(uuids) < len(present),
+        highest_index=max(map(_number, entries[: len(named)]), default=None) if kind == "index" else None,
     )
 
 
@@ -107,11 +110,16 @@ def _find(entry: str, present: Sequence[PresentGpu]) -> tuple[str, PresentGpu] |
         by_uuid = {gpu.uuid: gpu for gpu in present}
         uuid = _only(entry, by_uuid)
         return (uuid, by_uuid[uuid]) if uuid else None
-    number = _INDEX.match(entry)
-    if number is None:
+    if _INDEX.match(entry) is None:
         return None
-    index = int("".join(number.groups()))
+    index = _number(entry)
     return (present[index].uuid, present[index]) if 0 <= index < len(present) else None
+
+
+def _number(entry: str) -> int:
+    """The index that an entry of that kind is."""
+    found = _INDEX.match(entry)
+    return int("".join(found.groups())) if found else -1
 
 
 def _only(start: str, names: Mapping[str, PresentGpu]) -> str | None:

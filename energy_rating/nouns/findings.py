@@ -179,7 +179,7 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
         ),
         "gpu-order-uncertain": FindingKind(
             DEGRADES,
-            "The GPUs differ and are chosen by number; which number is which GPU was assumed.",
+            "GPUs are chosen by number, and they differ or one of them does not answer; which number is which GPU was assumed.",
             "Name the GPUs by their UUID",
         ),
         "mig-shared": FindingKind(
@@ -221,6 +221,11 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             DEGRADES,
             "This Intel GPU counts only its chip, not the card's memory and regulators.",
             _CALIBRATE_WALL,
+        ),
+        "intel-scope-unknown": FindingKind(
+            DEGRADES,
+            "Whether this Intel GPU counts its whole card or only its chip is not known: its driver is of the first that did not say.",
+            "Update the kernel; or compare with a wall meter",
         ),
         "jetson-gpu-shared": FindingKind(
             NOTE,

@@ -19,6 +19,8 @@ def fake(tmp_path: Path) -> FakeHwmon:
 
 def gpu(fake: FakeHwmon, driver: str = "xe", **attributes: object) -> Path:
     attributes.setdefault("energy1_input", micro(12.345678))
+    if driver == "xe":
+        attributes.setdefault("energy1_label", "card")
     folder = fake.chip(driver, device__device="0xe20b", **attributes)
     # The device is a link to its place on the PCI bus.
     place = fake.root.parent / f"0000:0{folder.name[-1]}:00.0"
@@ -48,9 +50,32 @@ def test_the_card_counts_in_microjoules_and_its_package_is_a_part_of_it(fake):
     assert not found.findings
 
 
+@pytest.mark.parametrize("driver", ["xe", "i915"])
+def test_a_counter_without_a_label_is_the_cards_only_where_that_is_certain(fake, driver):
+    folder = gpu(fake, driver, energy1_label=None)
+    (folder / "energy1_label").unlink(missing_ok=True)
+    found = look(fake)
+    assert found.sensors[0].read() == {"intel0.energy": 12.345678}
+    unknown = [("intel-scope-unknown", "degrades")] if driver == "xe" else []
+    assert [(f.code, f.severity) for f in found.findings] == unknown
+    fake.write(folder / "energy2_input", micro(7.0))
+    assert not look(fake).findings, "a driver that has both has the card's first"
+
+
+def test_a_label_says_what_a_counter_counts(fake):
+    folder = gpu(fake, energy1_label="pkg")
+    assert [f.code for f in look(fake).findings] == ["intel-package-only"]
+    fake.write(folder / "energy2_input", micro(88.0))
+    fake.write(folder / "energy2_label", "card")
+    found = look(fake)
+    assert not found.findings
+    assert found.sensors[0].read() == {"intel0.energy": 88.0}
+
+
 def test_where_only_the_package_counts_that_is_said(fake):
     gpu(fake, energy1_input=1)
     (fake.root / "hwmon0" / "energy1_input").unlink()
+    (fake.root / "hwmon0" / "energy1_label").unlink()
     fake.write(fake.root / "hwmon0" / "energy2_input", micro(77.0))
     found = look(fake)
     assert found.sensors[0].read() == {"intel0.energy": 77.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -225,6 +226,44 @@ def test_unlike_gpus_chosen_by_index_are_marked(machine: Machine, detected: Dete
     assert detection.devices[0].id == fake.uuid(0)
     assert codes(detected(CUDA_VISIBLE_DEVICES="0", CUDA_DEVICE_ORDER="PCI_BUS_ID")) == []
     assert codes(detected(CUDA_VISIBLE_DEVICES=fake.uuid(0))) == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "order", "sure"),
+    [
+        ("0", {}, False),
+        ("0", {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, False),  # the dead one, or the first that answers?
+        ("GPU", {}, True),
+        (None, {}, True),
+    ],
+)
+def test_numbers_are_uncertain_where_a_gpu_does_not_answer_and_uuids_are_sure(
+    machine: Machine, detected: Detected, chosen: str | None, order: dict[str, str], sure: bool
+) -> None:
+    fake = machine(Device(faults=["lost"]), Device())
+    chosen = fake.uuid(1) if chosen == "GPU" else chosen
+    environ = order | ({} if chosen is None else {"CUDA_VISIBLE_DEVICES": chosen})
+    detection = detected(**environ)
+    assert [device.id for device in detection.devices] == [fake.uuid(1)]
+    assert ("gpu-order-uncertain" in codes(detection)) is not sure
+
+
+def test_a_gpu_that_does_not_answer_behind_those_that_are_chosen_changes_no_number(
+    machine: Machine, detected: Detected
+) -> None:
+    machine(Device(), Device(faults=["lost"]))
+    assert "gpu-order-uncertain" not in codes(
+        detected(CUDA_VISIBLE_DEVICES="0", CUDA_DEVICE_ORDER="PCI_BUS_ID")
+    )
+    # In the order of speed nobody knows where it would stand.
+    assert "gpu-order-uncertain" in codes(detected(CUDA_VISIBLE_DEVICES="0"))
+
+
+def test_a_number_that_names_none_of_those_that_answer_is_told_with_the_dead_one(machine: Machine) -> None:
+    machine(Device(faults=["lost"]), Device())
+    with pytest.raises(SensorUnavailable, match=r"place 0 .* does not answer .*fallen off the bus") as told:
+        detect({"CUDA_VISIBLE_DEVICES": "1"})
+    assert "UUID" in told.value.remedy
 
 
 # MIG
@@ -634,6 +673,48 @@ def test_another_package_of_that_name_is_refused(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SensorUnavailable, match="another package") as told:
         load_pynvml()
     assert "nvidia-ml-py" in told.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("package", "functions", "says", "command"),
+    [
+        (
+            "pynvml",
+            "",
+            "the package pynvml stands in the place of nvidia-ml-py",
+            "pip uninstall -y pynvml && pip install --force-reinstall nvidia-ml-py",
+        ),
+        (
+            "nvidia_ml_py3",
+            "def _nvmlGetFunctionPointer(): ...",
+            "the package nvidia_ml_py3 stands in the place of nvidia-ml-py",
+            "pip uninstall -y nvidia_ml_py3 && pip install --force-reinstall nvidia-ml-py",
+        ),
+        (
+            "nvidia_ml_py",
+            "def nvmlDeviceGetFieldValues(): ...",
+            "nvidia-ml-py is too old for what is asked of it",
+            "pip install --upgrade nvidia-ml-py",
+        ),
+    ],
+)
+def test_an_old_binding_is_named_with_the_one_command_that_mends_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, package: str, functions: str, says: str, command: str
+) -> None:
+    (tmp_path / "pynvml.py").write_text(functions)
+    about = tmp_path / f"{package}-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (about / "RECORD").write_text("pynvml.py,,\n")
+    (about / "top_level.txt").write_text("pynvml\n")
+    importlib.import_module("pynvml")  # so that it is put back afterwards
+    monkeypatch.delitem(sys.modules, "pynvml")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: None)
+    with pytest.raises(SensorUnavailable) as told:
+        load_pynvml()
+    assert told.value.message == says
+    assert told.value.remedy == f"Run: {command}"
 
 
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,12 @@ What they show (the kernel's Documentation/ABI/testing/sysfs-driver-intel-xe-hwm
 
     xe        energy1_input   the card           -> intel0.energy
               energy2_input   its package, a part of the card; taken where there is no figure of the card
+              energy1_label   which of both it is: ``card`` or ``pkg``
     i915      energy1_input   the whole device   -> intel0.energy
     i915_gt0  energy1_input   one of its tiles, already counted
+
+The first versions of xe had one counter without a label, of the package on some cards (DG2: PCU_CR_PACKAGE_ENERGY_STATUS) and of the whole
+card on others (drivers/gpu/drm/xe/xe_hwmon.c of Linux 6.8): of such a one it is not known which.
 
 The register behind it is 32 bits wide and the driver adds up what it moved since it was last read, so that one roll-over between
 two readings is caught, and only one. Its unit is 2⁻¹⁴ J (ENERGY_UNIT 0xe of drivers/gpu/drm/xe/xe_hwmon.c): 262 144 J, which is a
@@ -44,7 +48,8 @@ UNTRIED = True
 ACCURACY = 0.05
 
 DRIVERS = ("xe", "i915")
-_SCOPES = {"energy1_input": "card", "energy2_input": "package"}
+_LABELS = {"card": "card", "pkg": "package"}
+_SCOPES = {"energy1_input": "card", "energy2_input": "package"}  # where no label says it
 
 DENIED_REMEDY = "Run: sudo chmod a+r /sys/class/hwmon/hwmon*/energy*_input"
 
@@ -83,7 +88,8 @@ def detect(root: Path = HWMON, *, files: Files = os, environ: Mapping[str, str] 
         )
         try:
             told_by = tuple if sensors else appeared
-            sensor, scope = _sensor(place, chip, device, devices[-1].id, files, told_by)
+            scopes = _scopes(chip, driver)
+            sensor, scope = _sensor(place, chip, device, devices[-1].id, files, told_by, scopes)
         except (OSError, SensorFailed) as error:
             refusals.append((place, chip, error))
             continue
@@ -93,6 +99,14 @@ def detect(root: Path = HWMON, *, files: Files = os, environ: Mapping[str, str] 
                 Finding.of(
                     "intel-package-only",
                     f"Intel GPU {place} counts only its package, not the whole card with memory and regulators",
+                    channel=sensor.channels[0].id,
+                )
+            )
+        elif scope == "unknown":
+            findings.append(
+                Finding.of(
+                    "intel-scope-unknown",
+                    f"the counter of Intel GPU {place} has no label: whether it counts the whole card or only its package is not known",
                     channel=sensor.channels[0].id,
                 )
             )
@@ -119,6 +133,18 @@ def detect(root: Path = HWMON, *, files: Files = os, environ: Mapping[str, str] 
     return Detection(sensors=tuple(sensors), devices=tuple(devices), findings=tuple(findings))
 
 
+def _scopes(chip: Path, driver: str) -> Mapping[str, str]:
+    """What each counter counts, that of the card first; no hardware is asked for a label."""
+    scopes = {
+        name: _LABELS.get(text(chip / name.replace("_input", "_label")), scope)
+        for name, scope in _SCOPES.items()
+    }
+    labelled = any((chip / name.replace("_input", "_label")).exists() for name in _SCOPES)
+    if driver == "xe" and not labelled and not (chip / "energy2_input").exists():
+        scopes["energy1_input"] = "unknown"  # a driver that has both, or labels them, has the card's first
+    return dict(sorted(scopes.items(), key=lambda one: one[1] == "package"))
+
+
 def _sensor(
     place: int,
     chip: Path,
@@ -126,11 +152,12 @@ def _sensor(
     device_id: str,
     files: Files,
     appeared: Callable[[], Sequence[Finding]],
+    scopes: Mapping[str, str],
 ) -> tuple[HwmonSensor, str]:
     """The sensor of one GPU, and whether it counts the card or only its package."""
     status = status_of(device, files)
     refusal: Exception = SensorFailed("it counts no energy")
-    for name, scope in _SCOPES.items():
+    for name, scope in scopes.items():
         try:
             quantity = Quantity([[Attribute(chip / name, files)]])
         except FileNotFoundError:

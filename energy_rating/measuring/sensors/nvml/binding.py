@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import re
 import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -59,6 +61,13 @@ _LIBRARY_NOT_FOUND = 12
 NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND = 3, 4, 13  # nvmlReturn_t
 _RESET = "Reset the GPU or reboot, and look for 'Xid' in the kernel log"
 NEW_DRIVER = "Update the NVIDIA driver"
+
+
+_BINDING = "nvidia-ml-py"
+_NEEDED = (
+    *("_nvmlGetFunctionPointer", "nvmlDeviceGetFieldValues", "nvmlDeviceGetMigMode"),
+    *("nvmlDeviceGetMigDeviceHandleByIndex", "nvmlDeviceGetTotalEnergyConsumption"),
+)
 
 
 class NoAnswer(NamedTuple):
@@ -123,14 +132,30 @@ def load_pynvml() -> ModuleType:
         import pynvml
     except ImportError:
         raise SensorUnavailable("nvidia-ml-py is not installed", "Run: pip install nvidia-ml-py") from None
-    # The package "pynvml" claims the same module name; only NVIDIA's own has this function.
-    if not hasattr(pynvml, "_nvmlGetFunctionPointer"):
-        raise SensorUnavailable(
-            "another package stands in the place of nvidia-ml-py",
-            "Run: pip uninstall -y pynvml && pip install --force-reinstall nvidia-ml-py",
-        )
+    # The packages pynvml (before 12) and nvidia-ml-py3 claim the same module name, and stopped years before these functions came.
+    if not all(hasattr(pynvml, name) for name in _NEEDED):
+        raise SensorUnavailable(*_stood_in(getattr(pynvml, "__file__", None)))
     module: ModuleType = pynvml
     return module
+
+
+def _stood_in(file: str | None) -> tuple[str, str]:
+    """What has taken the place of the binding, and the one command that mends it."""
+    from importlib import metadata  # here, since it takes 20 ms
+
+    owners = []
+    for name in metadata.packages_distributions().get("pynvml", ()) if file else ():
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            if any(str(one.locate()) == file for one in metadata.files(name) or ()):
+                owners.append(name)
+    others = sorted({name for name in owners if re.sub(r"[-_.]+", "-", name).lower() != _BINDING})
+    if owners and not others:
+        return f"{_BINDING} is too old for what is asked of it", f"Run: pip install --upgrade {_BINDING}"
+    what = f"the package {others[0][:80]}" if others else "another package"
+    return (
+        f"{what} stands in the place of {_BINDING}",
+        f"Run: pip uninstall -y {' '.join(others) or 'pynvml'} && pip install --force-reinstall {_BINDING}",
+    )
 
 
 class Batch:

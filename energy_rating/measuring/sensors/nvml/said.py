@@ -121,6 +121,14 @@ def none_visible(
     if len(unanswered) == count:
         message, remedy = explain(unanswered[0][1])
         return SensorUnavailable(f"no GPU is visible to this process {present}: {message}", remedy)
+    dead = [(place, code) for place, code in unanswered if code != NO_PERMISSION]
+    if dead and visible.invalid_entry is not None:
+        place, code = dead[0]
+        return SensorUnavailable(
+            f"no GPU is visible to this process {present}: the one at place {place} of the driver's list does not answer "
+            f"({explain(code).message}), and CUDA_VISIBLE_DEVICES names none of the others",
+            "Name the GPUs by UUID: CUDA may go on counting the one that does not answer",
+        )
     if visible.repeated:
         return SensorUnavailable(
             f"no GPU is visible to this process {present}: CUDA_VISIBLE_DEVICES names one twice",
@@ -150,6 +158,21 @@ def about_the_list(
             Finding.of(
                 "gpu-list-cut-short",
                 f"entry {visible.invalid_entry} of CUDA_VISIBLE_DEVICES names no GPU here; CUDA stops there",
+            )
+        )
+    # A GPU that is not this process's to use is not counted by anybody; any other may still be by CUDA, and then numbers above its own
+    # (of an order that is not known: any number) mean another GPU.
+    in_order = environ.get("CUDA_DEVICE_ORDER", "").strip() == "PCI_BUS_ID"
+    highest = visible.highest_index
+    dead = [(place, code) for place, code in unanswered if code != NO_PERMISSION]
+    if visible.uuids and highest is not None and dead and (not in_order or dead[0][0] <= highest):
+        place, code = dead[0]
+        findings.append(
+            Finding.of(
+                "gpu-order-uncertain",
+                f"the GPU at place {place} of the driver's list does not answer ({explain(code).message}); CUDA may go on counting it, and "
+                "CUDA_VISIBLE_DEVICES chooses by number: those that answer were counted",
+                remedy="Name the GPUs by UUID",
             )
         )
     chosen = "CUDA_VISIBLE_DEVICES" in environ
