@@ -47,6 +47,7 @@ from energy_rating.nouns.errors import (
     of_kind,
 )
 from energy_rating.nouns.records import Finding, Model, Number
+from energy_rating.nouns.severities import SEVERITIES
 from energy_rating.nouns.work import Work
 
 NAMES = frozenset(
@@ -183,8 +184,6 @@ RESERVED = frozenset(
 )
 
 T = TypeVar("T")
-
-_SEVERITIES = ("note", "degrades", "disqualifies")
 
 
 def prepared(
@@ -517,15 +516,15 @@ def _stretch(entry: Sequence[Any]) -> Stretch:
 
 
 def _finding(code: object, message: object, remedy: object, severity: object, measurement: object) -> Finding:
-    if severity not in _SEVERITIES:
+    if severity not in SEVERITIES:
         raise ValueError(
-            f"a severity must be one of {', '.join(_SEVERITIES)}; got {str(severity)[:LONGEST_NAME]!r}"
+            f"a severity must be one of {', '.join(SEVERITIES)}; got {str(severity)[:LONGEST_NAME]!r}"
         )
     return Finding(
         code=_name(code),
         message=_text(message),
         remedy=_text(remedy),
-        severity=severity,  # type: ignore[arg-type]
+        severity=severity,
         measurement=None if measurement is None else _name(measurement),
     )
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from energy_rating.nouns import threads
 from energy_rating.nouns.errors import STRICT, BadInput
 from energy_rating.nouns.interruptions import is_interruption
+from energy_rating.nouns.severities import Severity as Severity
 from energy_rating.nouns.work import LONGEST_UNIT as LONGEST_UNIT
 from energy_rating.nouns.work import MOST_COUNTED, is_amount, is_unit
 from energy_rating.nouns.work import Number as Number
@@ -23,7 +24,6 @@ Component = Literal["gpu", "cpu", "dram", "module", "host", "wall"]
 Method = Literal["counter", "power", "model"]
 Origin = Literal["measured", "imported", "merged"]
 State = Literal["ended", "killed", "running"]
-Severity = Literal["note", "degrades", "disqualifies"]
 Setting = str | int | float | bool
 STAGES: tuple[Stage, ...] = get_args(Stage)
 COMPONENTS: tuple[Component, ...] = get_args(Component)

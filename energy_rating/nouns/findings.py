@@ -9,11 +9,9 @@ it. What a journal or a record of another version, or of somebody else, says is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
-from energy_rating.nouns.entries import Severity
-
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # the gravest last
+from energy_rating.nouns.severities import Severity
 
 
 class FindingKind(NamedTuple):
