@@ -26,6 +26,7 @@ from energy_rating.benchmarking.guard import guard
 from energy_rating.benchmarking.options import known, refuse_unknown
 from energy_rating.benchmarking.settings import Conduct, Settings
 from energy_rating.benchmarking.withheld import secrets_of, shown, without
+from energy_rating.files.opening import read_whole
 from energy_rating.files.record import RECORD_NAME
 from energy_rating.files.strict import json_object, read_toml
 from energy_rating.files.whole import write_whole
@@ -180,15 +181,9 @@ def _rows_of_toml(path: Path) -> tuple[list[dict[str, object]], int]:
 
 def _rows_of_csv(path: Path) -> tuple[list[dict[str, object]], int]:
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_BATCH + 1)
-        text = content.decode("utf-8-sig")
+        text = read_whole(path, LARGEST_BATCH).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput("is not UTF-8 text", place=path) from error
-    except OSError as error:
-        raise BadInput(f"cannot be read ({error.strerror or type(error).__name__})", place=path) from error
-    if len(content) > LARGEST_BATCH:
-        raise BadInput(f"the file is larger than {LARGEST_BATCH >> 20} MiB", place=path)
     rows: list[dict[str, object]] = []
     for number, row in enumerate(csv.DictReader(text.splitlines()), start=2):
         if None in row or None in row.values():
@@ -263,8 +258,9 @@ _UNFINISHED = (
 def finished(entry: BatchEntry, folder: Path) -> BatchResult:
     """What is known of an entry from its folder; without a record of a run that came to its end, it is not done."""
     failure = None
-    with contextlib.suppress(EnergyRatingError, OSError):
-        said = json_object((folder / FAILURE_NAME).read_bytes(), folder / FAILURE_NAME).get("message")
+    with contextlib.suppress(EnergyRatingError):
+        content = read_whole(folder / FAILURE_NAME, LARGEST_BATCH)
+        said = json_object(content, folder / FAILURE_NAME).get("message")
         failure = str(said)[:LONGEST_QUOTE]
     if failure is None and (folder / RECORD_NAME).is_file():
         try:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from energy_rating.files.opening import opened
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Model
 
@@ -186,7 +187,11 @@ def _no_model(what: str, path: Path) -> BadInput:
 
 def _header(path: Path, most_strings: int = MOST_STRINGS) -> _Contents:
     try:
-        with path.open("rb") as file:
+        file = opened(path)
+    except BadInput as error:
+        raise BadInput(f"cannot be opened ({error.message})", "Name a GGUF file", place=path) from error
+    try:
+        with file:
             if file.read(4) != MAGIC:
                 raise BadInput(
                     "this is not a GGUF file", "Convert the model, or download its GGUF", place=path

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from energy_rating.files.opening import read_whole
 from energy_rating.nouns.errors import BadInput
 
 LARGEST_LIST = 64 << 20  # bytes; the largest that are known have some 20 MB
@@ -75,8 +76,7 @@ def missing_in(folder: Path) -> Iterator[str]:
 
 def _listed(index: Path) -> tuple[str, ...]:
     try:
-        if index.stat().st_size > LARGEST_LIST:
-            return ()
-        return tuple(dict.fromkeys(map(str, json.loads(index.read_text("utf-8"))["weight_map"].values())))
-    except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        listed = json.loads(read_whole(index, LARGEST_LIST))["weight_map"]
+        return tuple(dict.fromkeys(map(str, listed.values())))
+    except (BadInput, ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return ()

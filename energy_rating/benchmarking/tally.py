@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from energy_rating.files.journal import decoded
+from energy_rating.files.opening import opened
 from energy_rating.nouns.errors import EnergyRatingError
 from energy_rating.nouns.records import LEADING, METHODS
 
@@ -71,7 +72,7 @@ class Tally:
 
     def _read(self, path: Path) -> None:
         if self._file is None:
-            self._file = path.open("rb")
+            self._file = opened(path)
         *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
         for line in lines:
             entry = decoded(line + b"\n", place=path.name)

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 from energy_rating.benchmarking.options import not_default
 from energy_rating.benchmarking.settings import OperatingPoint as OperatingPoint
 from energy_rating.benchmarking.settings import Settings as Settings
+from energy_rating.files.opening import read_whole
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Finding, Number
 from energy_rating.nouns.work import Work
@@ -162,9 +163,4 @@ def _content(source: Path | bytes | None, what: str) -> bytes:
         return source
     if source is None:
         raise BadInput(f"the item has no {what}", "Give items that the task is about", place="item")
-    try:
-        if source.stat().st_size > LARGEST_FILE:
-            raise BadInput(f"is larger than {LARGEST_FILE >> 20} MiB", "Make it smaller", place=source)
-        return source.read_bytes()
-    except OSError as error:
-        raise BadInput(f"cannot be read ({error.strerror or type(error).__name__})", place=source) from error
+    return read_whole(source, LARGEST_FILE)

@@ -41,6 +41,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from energy_rating.files.descriptors import identity
+from energy_rating.files.opening import opened
 from energy_rating.nouns import threads
 from energy_rating.nouns.errors import BadInput, CutShort
 from energy_rating.nouns.interruptions import Living, is_interruption
@@ -499,7 +500,7 @@ def _opened(path: Path, flags: int) -> int:
 
 def _is_sound(path: Path) -> bool:
     """Whether a journal can be read to its end: what is appended behind damage would never be read."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         try:
             for line in iter(lambda: file.readline(LONGEST_LINE + 1), b""):
                 decoded(line, place=path.name)

@@ -23,7 +23,8 @@ from typing import IO, Any, cast
 
 from energy_rating.files.columns import Column
 from energy_rating.files.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JOURNAL_SCHEMAS, LONGEST_LINE, decoded
-from energy_rating.files.strict import optional, unknown_key, validated, why_not_open
+from energy_rating.files.opening import opened, why_not_open
+from energy_rating.files.strict import optional, unknown_key, validated
 from energy_rating.files.windows import MOST_WHOLE, Counted, Span, Windows
 from energy_rating.nouns import records
 from energy_rating.nouns.entries import refuse_unless_said_well
@@ -165,7 +166,7 @@ def read_journal(path: str | Path) -> Journal:
     """
     path = journal_in(path)
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             return read_journal_from(file, place=path)
     except OSError as error:
         raise BadInput(*why_not_open(error), place=path) from error

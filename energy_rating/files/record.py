@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from energy_rating.files.journal import JOURNAL_NAMES, JOURNAL_SCHEMAS, being_written
-from energy_rating.files.strict import adapter, json_object, json_schema, read_bytes, validated
+from energy_rating.files.opening import read_whole
+from energy_rating.files.strict import adapter, json_object, json_schema, validated
 from energy_rating.files.whole import write_whole
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
@@ -144,7 +145,7 @@ def read_record(path: str | Path) -> Record:
         path = path / RECORD_NAME
     if path.name == RECORD_NAME and not path.exists():
         refuse_journal_alone(path.parent)
-    return record_from_json(read_bytes(path, LARGEST_RECORD), place=path)
+    return record_from_json(read_whole(path, LARGEST_RECORD), place=path)
 
 
 def refuse_journal_alone(folder: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from energy_rating.files.opening import read_whole
 from energy_rating.nouns import records
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Record
@@ -41,9 +42,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         BadInput: it cannot be read, is not TOML, or holds what no JSON could (a bare date).
     """
-    content = read_bytes(path, LARGEST_TOML)
-    if len(content) > LARGEST_TOML:
-        raise BadInput(f"the file is larger than {LARGEST_TOML >> 10} KiB", place=path)
+    content = read_whole(path, LARGEST_TOML)
     try:
         # As text files are read: TOML knows no line end but a line feed, with or without a carriage return before it.
         text = content.decode().replace("\r\n", "\n").replace("\r", "\n")
@@ -163,8 +162,8 @@ def optional(kind: type[T], entry: object, place: str) -> T | None:
     return None if entry is None else validated(kind, entry, place)
 
 
-def json_object(text: str | bytes, place: str | Path) -> dict[str, Any]:
-    """A JSON object without doubled keys, NaN or infinities.
+def json_object(text: str | bytes, place: str | Path, *, gaps: bool = False) -> dict[str, Any]:
+    """A JSON object without doubled keys, NaN or infinities. ``gaps``: those are taken for what is missing, and are None.
 
     Raises:
         BadInput: it is none, or has more than a million values.
@@ -186,6 +185,8 @@ def json_object(text: str | bytes, place: str | Path) -> dict[str, Any]:
         return entry
 
     def no_constant(name: str) -> None:
+        if gaps:
+            return
         raise BadInput(f"{name} is not a number", place=place)
 
     try:
@@ -201,21 +202,3 @@ def json_object(text: str | bytes, place: str | Path) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise BadInput("is not a JSON object", place=place)
     return entry
-
-
-def read_bytes(path: Path, limit: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(limit + 1)
-    except OSError as error:
-        raise BadInput(*why_not_open(error), place=path) from error
-
-
-def why_not_open(error: OSError) -> tuple[str, str]:
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file", "Check the path"
-    if isinstance(error, IsADirectoryError):
-        return "is a folder, not a file", "Name the file in it"
-    if isinstance(error, PermissionError):
-        return "may not be read", "Check the permissions"
-    return f"cannot be read ({error.strerror or type(error).__name__})", ""

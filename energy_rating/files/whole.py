@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from energy_rating.files.opening import refuse_to_write_over
 from energy_rating.nouns.errors import BadInput
 
 
@@ -14,6 +15,7 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         BadInput: it cannot be written.
     """
+    refuse_to_write_over(path)
     try:
         # Not mkstemp: its 0600 would have to be widened again, and asking for the umask sets it for all threads of the program.
         name = path.parent / f".{path.name[:40]}.{os.urandom(6).hex()}"

@@ -30,6 +30,7 @@ from typing import IO, Any, cast
 from energy_rating.files import reading
 from energy_rating.files import record as files_record
 from energy_rating.files.journal import JOURNAL_NAMES
+from energy_rating.files.opening import opened
 from energy_rating.files.reading import Journal
 from energy_rating.files.record import RECORD_NAME
 from energy_rating.judging.checks import GAIN_CORRECTED, gain_corrected
@@ -395,7 +396,7 @@ def _opened(file: IO[bytes]) -> IO[bytes]:
 def _blocks(path: Path) -> Iterator[bytes]:
     """A journal's bytes, uncompressed, as far as they can be unpacked."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             stream = _opened(file)
             while block := stream.read(reading.BLOCK_BYTES):
                 yield block

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from energy_rating.files.opening import read_whole
 from energy_rating.files.strict import json_object
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Quality
@@ -16,6 +19,25 @@ LONGEST = 200
 
 # Of a result file, more would hide what matters.
 MOST_METRICS = 40
+
+# Since lm_eval 0.4.0 (2023-12) a metric is called ``metric,filter``, and what has no comma is none. Before, all numbers of a task were
+# metrics, but for what some versions and tools put beside them: counts of questions, and versions.
+NO_METRICS = frozenset(
+    {
+        *(
+            "sample_len",
+            "sample_count",
+            "samples",
+            "num_samples",
+            "n_samples",
+            "n",
+            "total",
+            "original",
+            "effective",
+        ),
+        *("version", "task_version", "num_fewshot", "n-shot", "n_shot", "limit", "seed", "batch_size"),
+    }
+)
 
 # Metrics that are the share of answers that are right.
 ACCURACIES = ("accuracy", "acc", "acc_norm", "exact_match", "em", "pass@1")
@@ -39,21 +61,15 @@ def parse_quality(text: str, *, place: str) -> Quality:
 
 
 def read_results(path: Path) -> tuple[Quality, ...]:
-    """What a result file of lm-evaluation-harness (``results_*.json``) says: every metric of every task, no standard errors.
+    """What a result file of lm-evaluation-harness (``results_*.json``) says: every metric of every task, no standard errors, no counts.
 
     The format: https://github.com/EleutherAI/lm-evaluation-harness, ``results`` by task, a key ``metric,filter`` for each figure.
 
     Raises:
         BadInput: it cannot be read, or holds no figures.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_RESULTS + 1)
-    except OSError as error:
-        raise BadInput(f"cannot be read ({error.strerror or type(error).__name__})", place=path) from error
-    if len(content) > LARGEST_RESULTS:
-        raise BadInput(f"the file is larger than {LARGEST_RESULTS >> 20} MiB", place=path)
-    results = json_object(content, path).get("results")
+    content = read_whole(path, LARGEST_RESULTS)
+    results = json_object(content, path, gaps=True).get("results")
     if not isinstance(results, dict):
         raise BadInput("has no 'results'", "Name a results_*.json of lm-evaluation-harness", place=path)
     source = f"lm-evaluation-harness, results file {hashlib.sha256(content).hexdigest()[:12]}"
@@ -61,8 +77,7 @@ def read_results(path: Path) -> tuple[Quality, ...]:
         Quality(metric=f"{task} {key.removesuffix(',none')}"[:LONGEST], value=float(value), source=source)
         for task, figures in results.items()
         if isinstance(figures, dict)
-        for key, value in figures.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and "_stderr" not in key
+        for key, value in _metrics(figures)
     ]
     if not found:
         raise BadInput("holds no figures", "Name a results_*.json of lm-evaluation-harness", place=path)
@@ -73,6 +88,18 @@ def read_results(path: Path) -> tuple[Quality, ...]:
             place=path,
         )
     return tuple(found)
+
+
+def _metrics(figures: Mapping[str, object]) -> Iterator[tuple[str, float]]:
+    """The metrics of one task that are numbers. One that could not be worked out (NaN) takes nothing from the others."""
+    named = any("," in key for key in figures)
+    for key, value in figures.items():
+        if not isinstance(value, int | float) or isinstance(value, bool) or "_stderr" in key:
+            continue
+        if ("," in key) if named else (key not in NO_METRICS):
+            with contextlib.suppress(OverflowError):  # a whole number of 400 digits
+                if math.isfinite(value):
+                    yield key, float(value)
 
 
 def is_accuracy(quality: Quality) -> bool:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from energy_rating.files.columns import Column
 from energy_rating.files.journal import JOURNAL_SCHEMAS, being_written
+from energy_rating.files.opening import read_whole
 from energy_rating.files.reading import Journal, journal_in, read_journal
+from energy_rating.files.strict import LARGEST_TOML
 from energy_rating.files.windows import Span, named
 from energy_rating.judging import checks
 from energy_rating.judging.curves import Curves
@@ -70,7 +72,7 @@ def corrected_journal(journal: Journal, calibration: Path) -> tuple[Journal, tup
     from energy_rating.judging.profiles import read_profile
 
     gains = read_profile(calibration).meter
-    content = calibration.read_bytes()
+    content = read_whole(calibration, LARGEST_TOML)
     findings: dict[str, Finding] = {}
     fitting: dict[str, tuple[float, float]] = {}
     for channel in (channel for session in journal.sessions for channel in session.channels):

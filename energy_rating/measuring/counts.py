@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from pathlib import Path
 
+from energy_rating.files.opening import read_beginning
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.work import Number, is_amount, is_unit, why_not
 
@@ -21,9 +20,11 @@ def read_counts(path: Path) -> dict[str, Number]:
         BadInput: the file cannot be read, is not a regular file, or holds something else.
     """
     try:
-        text = _beginning(path).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot be read ({type(error).__name__})", place="the file of counts") from error
+        text = read_beginning(path, LARGEST_COUNTS).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput("is not UTF-8 text", place="the file of counts") from error
+    except BadInput as error:  # its path is not to be in a record
+        raise BadInput(error.message, error.remedy, place="the file of counts") from error
     if text.lstrip().startswith("{"):
         try:
             entry = json.loads(text)
@@ -36,22 +37,6 @@ def read_counts(path: Path) -> dict[str, Number]:
     return dict(
         parse_count(line, place="the file of counts") for line in lines if line and not line.startswith("#")
     )
-
-
-def _beginning(path: Path) -> bytes:
-    """What a regular file holds, up to LARGEST_COUNTS. Never waits: a pipe to which nobody writes would not even open.
-
-    Raises:
-        BadInput: it is a pipe, a device or a folder.
-        OSError: it cannot be read.
-    """
-    # Looked at first, since opening a device may set something going; and again, since another may have come into its place.
-    if stat.S_ISREG(path.stat().st_mode):
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return file.read(LARGEST_COUNTS)
-    raise BadInput("must be a regular file; got a pipe, a device or a folder", place="the file of counts")
 
 
 def parse_counts(line: str, *, place: str) -> dict[str, Number]:

@@ -18,7 +18,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from energy_rating.nouns.errors import SensorFailed
+from energy_rating.files.opening import read_whole
+from energy_rating.nouns.errors import BadInput, SensorFailed
 
 if TYPE_CHECKING:
     from energy_rating.measuring.sensors import Sensor
@@ -108,10 +109,8 @@ def _key(uuid: str, driver: str | None) -> str:
 
 def _entries(place: Path) -> dict[str, Any]:
     try:
-        with place.open("rb") as file:
-            text = file.read(LARGEST_FILE + 1)
-        whole = json.loads(text) if len(text) <= LARGEST_FILE else None
-    except (OSError, ValueError, RecursionError):
+        whole = json.loads(read_whole(place, LARGEST_FILE))
+    except (BadInput, ValueError, RecursionError):
         return {}
     if not isinstance(whole, dict) or whole.get("schema") != CACHE_SCHEMA:
         return {}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import AnyStr
 from urllib.parse import quote, urlsplit
 
+from energy_rating.files.opening import read_beginning
 from energy_rating.files.whole import write_whole
 from energy_rating.judging.footprint.carbon import Impact, missing
 from energy_rating.judging.schemes import MOST_STARS
@@ -682,8 +683,7 @@ def _read(path: Path) -> bytes:
             raise BadInput("is a link", f"Name the file itself: {path.resolve()}", place=path)
         if not stat.S_ISREG(kind):
             raise BadInput("is not a file", "Name the card's README.md", place=path)
-        with path.open("rb") as file:
-            content = file.read(LARGEST_CARD + 1)
+        content = read_beginning(path, LARGEST_CARD + 1)
     except FileNotFoundError as error:
         raise BadInput("there is no such file", "Check the path", place=path) from error
     except (OSError, RuntimeError) as error:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from energy_rating.files.opening import read_beginning
 from energy_rating.files.reading import Journal
 from energy_rating.files.record import RECORD_NAME, record_from_json
 from energy_rating.files.shipped import TASKS
@@ -98,10 +99,9 @@ class Checking:
             self.differs(name, "", f"a {kind}", "a file")
             return None
         try:
-            with path.open("rb") as file:
-                content = file.read(LARGEST_FILE + 1)
-        except OSError as error:
-            self.differs(name, "", f"cannot be read ({error.strerror or error})", "a file")
+            content = read_beginning(path, LARGEST_FILE + 1)
+        except BadInput as error:
+            self.differs(name, "", error.message, "a file")
             return None
         if len(content) > LARGEST_FILE:
             self.differs(name, "", f"more than {LARGEST_FILE >> 20} MiB", "a file of some kilobytes")

@@ -16,6 +16,7 @@ from typing import cast, get_args
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
+from energy_rating.files.opening import read_beginning
 from energy_rating.judging.footprint.carbon import Impact, footprint, zone_named
 from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
@@ -491,9 +492,8 @@ def asks_for(path: Path) -> str:
     """Of a label or a card: which journal it was made from, and where that is said to be; nothing where it holds no such data."""
     if kind_of(path) != "file":
         return ""
-    with path.open("rb") as file:
-        content = file.read(LARGEST_FILE)
     try:
+        content = read_beginning(path, LARGEST_FILE)
         found: LabelData | SectionData | None
         if path.suffix == ".png":
             found = data.label_data(picture.texts(content).get(picture.DATA, ""))

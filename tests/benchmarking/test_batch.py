@@ -365,6 +365,25 @@ def test_a_result_file_of_lm_evaluation_harness_is_read(tmp_path):
             read_results(write(tmp_path / "wrong.json", wrong))
 
 
+@pytest.mark.parametrize("bad", ["NaN", "Infinity", "-Infinity", "1e999", "1" * 400, "null", '"N/A"'])
+def test_a_metric_that_could_not_be_worked_out_takes_nothing_from_the_others(tmp_path, bad):
+    text = '{"results": {"a": {"acc,none": 0.5, "f1,none": %s}, "b": {"acc,none": %s}, "c": {"acc": %s, "f1": 0.25}}}'
+    found = {
+        one.metric: one.value for one in read_results(write(tmp_path / "r.json", text % (bad, bad, bad)))
+    }
+    assert found == {"a acc": 0.5, "c f1": 0.25}
+
+
+def test_counts_of_questions_are_no_metrics(tmp_path):
+    new = {"name": "t", "alias": "t", "sample_len": 100, "acc,none": 0.5, "acc_stderr,none": 0.05}
+    old = {"acc": 0.25, "acc_stderr": 0.01, "sample_len": 100, "version": 1}
+    many = {f"t{n}": {**new, "acc_norm,none": 0.4} for n in range(14)}
+    for results, figures in (({"t": new}, {"t acc": 0.5}), ({"t": old}, {"t acc": 0.25})):
+        path = write(tmp_path / "results.json", json.dumps({"results": results}))
+        assert {one.metric: one.value for one in read_results(path)} == figures
+    assert len(read_results(write(tmp_path / "results.json", json.dumps({"results": many})))) == 28
+
+
 # ------------------------------------------------------------------------------------------------------ as a user does
 
 GENERATE = "import sys, time\nn = len(sys.stdin.readlines())\ntime.sleep(0.1 * n)\nprint(f'token={7 * n}')\n"

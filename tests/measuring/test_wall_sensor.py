@@ -311,7 +311,7 @@ def test_a_file_of_another_day_or_a_second_meter_or_a_taken_folder_is_refused(tm
     meter.write_text("time,volts\n")
     with pytest.raises(BadInput, match="header"):
         added_afterwards(journal, meter, tmp_path / "both")
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="there is no such file"):
         added_afterwards(journal, tmp_path / "nowhere.csv", tmp_path / "both")
     meter.write_text(f"time,power_w\n{start_of(journal) + 1},5\n{start_of(journal) + 2},5\n")
     made = added_afterwards(journal, meter, tmp_path / "both")

@@ -17,8 +17,9 @@ from typing import Any, Literal
 from energy_rating.benchmarking.settings import OperatingPoint
 from energy_rating.benchmarking.tasks.synthetic import picture, sound
 from energy_rating.benchmarking.work import LARGEST_FILE, Item
+from energy_rating.files.opening import read_whole
 from energy_rating.files.shipped import TASKS
-from energy_rating.files.strict import json_schema, read_toml, validated
+from energy_rating.files.strict import LARGEST_TOML, json_schema, read_toml, validated
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import STRICT
 
@@ -182,7 +183,7 @@ def load_task(name: str, folder: Path = FOLDER) -> TaskFile:
     task = validated(TaskFile, entry, path)
     if task.name != name:
         raise BadInput(f"a task is called like its file, not {task.name[:80]!r}", place=f"{path}: name")
-    return replace(task, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    return replace(task, sha256=hashlib.sha256(read_whole(path, LARGEST_TOML)).hexdigest())
 
 
 def task_schema() -> dict[str, Any]:
@@ -245,23 +246,9 @@ def read_items(path: Path) -> tuple[Item, ...]:
 def _lines(path: Path) -> list[str]:
     """Lines end with a line feed and nowhere else: JSON may hold all the other characters that Python's lines end with."""
     try:
-        if path.exists() and not path.is_file():  # a pipe without a writer would never answer
-            raise BadInput(
-                "must be a file or a folder; got a pipe or a device", "Give a file of items", place=path
-            )
-        with path.open("rb") as file:
-            content = file.read(LARGEST_LIST + 1)
-        if len(content) > LARGEST_LIST:
-            raise BadInput(
-                f"the file is larger than {LARGEST_LIST >> 20} MiB", "Give fewer items", place=path
-            )
-        return content.decode("utf-8-sig").split("\n")
+        return read_whole(path, LARGEST_LIST).decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise BadInput("is not UTF-8 text", "Give JSON Lines or plain text in UTF-8", place=path) from error
-    except OSError as error:
-        raise BadInput(
-            f"cannot be read ({error.strerror or type(error).__name__})", "Give a file of items", place=path
-        ) from error
 
 
 def _items_of_folder(folder: Path) -> tuple[Item, ...]:

@@ -23,6 +23,7 @@ from typing import Any
 from energy_rating.benchmarking.parts import refuse_missing
 from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workload, refuse, text_of
 from energy_rating.benchmarking.workloads.transformers.library import torch_device
+from energy_rating.files.opening import opened, read_whole, refuse_what_waits
 from energy_rating.files.shipped import TASKS
 from energy_rating.measuring.queues import drain_queues
 from energy_rating.nouns.errors import BadInput, EnergyRatingError, PipelineFailed, first_line
@@ -468,17 +469,14 @@ def read_shape(path: Path) -> Mapping[str, Any]:
     if not path.is_file() and path.absolute().parent == Path.cwd() and shipped.is_file():  # a name alone
         path = shipped
     try:
-        if path.stat().st_size > LARGEST_SHAPE:
-            raise ValueError("it is too large")
-        shape = json.loads(path.read_text(encoding="utf-8"))
+        shape = json.loads(read_whole(path, LARGEST_SHAPE).decode())
         kind = shape["_class_name"]
         if not all(isinstance(shape[part], dict) for part in ("unet", "vae", *SHAPES[kind])):
             raise ValueError("a part of it is missing")
-    except FileNotFoundError:
-        raise BadInput(
-            "there is no such file", "Such as sdxl or tiny-diffusion, which ship with the package", place=path
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except BadInput as error:
+        remedy = "Such as sdxl or tiny-diffusion, which ship with the package"
+        raise BadInput(error.message, remedy, place=path) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(
             f"is not the shape of a pipeline ({first_line(error)})",
             f"_class_name is one of {', '.join(SHAPES)}, beside unet, vae and text_encoder",
@@ -587,6 +585,7 @@ def _source(model: str | Path) -> str:
     if folder.is_dir():
         if not (folder / "model_index.json").is_file():
             raise BadInput("holds no pipeline", "Save it there with save_pretrained()", place=folder)
+        refuse_what_waits(folder)
         return str(folder)
     if isinstance(model, Path) or not HUB_ID.fullmatch(model):
         raise BadInput("there is no such folder", "Name the folder of a saved pipeline", place=folder)
@@ -629,17 +628,17 @@ def _parameters(folder: Path) -> int | None:
     """
     total = 0
     try:
-        components = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        components = json.loads(read_whole(folder / "model_index.json", LARGEST_HEADER))
         for path in sorted(folder.glob("*/*.safetensors")):
             # Other folders, and model.fp16.safetensors, hold the same weights again.
             if path.parent.name not in components or "." in path.stem:
                 continue
-            with path.open("rb") as file:
+            with opened(path) as file:
                 header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), LARGEST_HEADER)))
             total += sum(
                 math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
             )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, BadInput):
         return None
     return total or None
 

@@ -25,6 +25,7 @@ from energy_rating.benchmarking.workloads.transformers.library import (
     running_error,
     torch_device,
 )
+from energy_rating.files.opening import refuse_what_waits
 from energy_rating.measuring.queues import drain_queues
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import Model
@@ -223,6 +224,7 @@ def _folder(model: str) -> Path | None:
             place=model,
         )
     if found is not None:
+        refuse_what_waits(found)
         for file in found.rglob("*.safetensors"):
             refuse_missing(file.parent, model)
     return found

@@ -24,6 +24,7 @@ from typing import Any
 from energy_rating.benchmarking.serving import Answered, served
 from energy_rating.benchmarking.work import Done, Item, Settings, Workload, refuse
 from energy_rating.benchmarking.workloads.transformers.checkpoint import refuse_code_of_others
+from energy_rating.files.opening import refuse_what_waits
 from energy_rating.measuring.queues import drain_queues
 from energy_rating.nouns.errors import BadInput, EnergyRatingError, EngineFailed, first_line
 from energy_rating.nouns.records import Finding, Model, Number
@@ -366,6 +367,7 @@ def _source(model: str, commit: str | None, download: bool) -> str:
     if Path(model).is_dir():
         if not (Path(model) / "config.json").is_file():
             raise BadInput("holds no model (config.json is not there)", "Name the folder of one", place=model)
+        refuse_what_waits(Path(model))
         return model
     if not HUB_ID.fullmatch(model):
         raise BadInput("there is no such folder", "Name the folder of a saved model", place=model)

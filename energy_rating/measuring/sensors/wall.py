@@ -21,14 +21,17 @@ than an old one. The component is ``wall``, which is never added to its parts.
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from energy_rating.files.journal import JOURNAL_NAMES, decoded, encoded
+from energy_rating.files.opening import opened, read_whole
 from energy_rating.measuring.sensors import Detection, Reading
 from energy_rating.nouns.entries import Channel, Component, Device, Finding, plain
 from energy_rating.nouns.errors import BadInput, HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
@@ -55,6 +58,10 @@ MARGIN_S = 5.0
 LONGEST_LINE = 4096
 # So much of a file that is there already is looked at.
 TAIL_BYTES = 65536
+
+# Of a meter's file that comes afterwards (a week of lines ten times a second), and of the journal that it is put into.
+LARGEST_METER = 512 << 20
+LARGEST_JOURNAL = 2 << 30
 
 MAX_POWER_W = 1e8
 
@@ -84,7 +91,12 @@ class Lines:
             OSError: the file cannot be read.
             ValueError: it is no such CSV.
         """
-        with self.path.open("rb") as file:
+        try:
+            opened_file = opened(self.path)
+        except BadInput as error:
+            why = error.__cause__
+            raise why if isinstance(why, OSError) else ValueError(error.message) from error
+        with opened_file as file:
             status = os.fstat(file.fileno())
             identity = status.st_dev, status.st_ino
             if identity != self._file or status.st_size < self._offset:
@@ -318,16 +330,16 @@ def added_afterwards(journal: Path, meter: Path, folder: Path) -> Path:
 
     if any((folder / name).exists() for name in JOURNAL_NAMES):
         raise BadInput("holds a run already", "Name another folder", place=folder)
-    try:
-        told = meter.read_bytes()
-        held = journal.read_bytes()
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror}", place=error.filename or meter) from error
+    told = read_whole(meter, LARGEST_METER)
+    held = read_whole(journal, LARGEST_JOURNAL)
     if held.startswith(b"\x1f\x8b"):
         try:
-            held = gzip.decompress(held)
-        except (OSError, EOFError) as error:
+            with gzip.open(io.BytesIO(held)) as unpacked:
+                held = unpacked.read(LARGEST_JOURNAL + 1)
+        except (OSError, EOFError, zlib.error) as error:
             raise BadInput("the compressed journal is cut short or damaged", place=journal) from error
+        if len(held) > LARGEST_JOURNAL:
+            raise BadInput(f"the journal is larger than {LARGEST_JOURNAL >> 20} MiB", place=journal)
     source = _Afterwards(meter, hashlib.sha256(told).hexdigest())
     lines = list(_with_meter(held, source, journal))
     if not source.placed:

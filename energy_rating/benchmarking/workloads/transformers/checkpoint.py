@@ -14,6 +14,7 @@ from energy_rating.benchmarking import gguf
 from energy_rating.benchmarking.parts import missing_in, refuse_adapter, refuse_missing
 from energy_rating.benchmarking.work import Settings
 from energy_rating.benchmarking.workloads.transformers.library import need, quiet
+from energy_rating.files.opening import opened, read_whole, refuse_what_waits
 from energy_rating.files.shipped import TASKS
 from energy_rating.nouns.errors import BadInput, ModelFailed, first_line
 
@@ -93,6 +94,7 @@ class ModelFiles:
                 else "Fetch it again",
                 place=name,
             )
+        refuse_what_waits(folder)
         refuse_missing(folder, name)
         return ModelFiles(name=name, folder=folder, config_file=folder / "config.json")
 
@@ -119,7 +121,7 @@ class ModelFiles:
             return transformers.AutoConfig.from_pretrained(
                 str(self.folder), local_files_only=True, trust_remote_code=trusted
             )
-        content = json.loads(self.config_file.read_text(encoding="utf-8"))
+        content = json.loads(read_whole(self.config_file, LARGEST_CONFIG).decode())
         kind = content.pop("model_type", None)
         content = {name: value for name, value in content.items() if not name.startswith("_")}
         if content.pop("auto_map", None) or kind not in transformers.CONFIG_MAPPING:
@@ -153,11 +155,13 @@ def _config_file(path: Path) -> Path:
             place="--random-weights",
         )
     try:
-        if path.stat().st_size > LARGEST_CONFIG or not isinstance(
-            json.loads(path.read_text(encoding="utf-8")), dict
-        ):
-            raise ValueError("not an object of JSON of a sensible size")
-    except (OSError, ValueError, RecursionError) as error:
+        if not isinstance(json.loads(read_whole(path, LARGEST_CONFIG).decode()), dict):
+            raise ValueError("not an object of JSON")
+    except BadInput as error:
+        raise BadInput(
+            f"is not a configuration ({error.message})", "Name a config.json", place=path
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise BadInput(
             f"is not a configuration ({first_line(error)})", "Name a config.json", place=path
         ) from error
@@ -197,12 +201,12 @@ def code_of_others(folder: Path) -> bool:
                 if "config" in path.name:
                     return True
                 continue
-            json.loads(path.read_text(encoding="utf-8"), object_hook=noted)
+            json.loads(read_whole(path, LARGEST_CONFIG).decode(), object_hook=noted)
             if "--" in json.dumps(named):
                 return True
         except RecursionError:
             return True  # the library may go deeper
-        except (OSError, ValueError):
+        except (OSError, ValueError, BadInput):
             continue  # the library cannot read it either, and says so
     return False
 
@@ -247,19 +251,22 @@ def parameters_in(folder: Path) -> int | None:
     try:
         if index.is_file():
             files = sorted(
-                {folder / name for name in json.loads(index.read_text("utf-8"))["weight_map"].values()}
+                {
+                    folder / name
+                    for name in json.loads(read_whole(index, LARGEST_CONFIG))["weight_map"].values()
+                }
             )
         elif (folder / "model.safetensors").is_file():
             files = [folder / "model.safetensors"]
         else:
             return None
         for path in files:
-            with path.open("rb") as file:
+            with opened(path) as file:
                 header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), LARGEST_HEADER)))
             shapes = [entry for name, entry in header.items() if name != "__metadata__"]
             if any(entry["dtype"] in ("U8", "I8", "I32") and len(entry["shape"]) > 1 for entry in shapes):
                 return None  # packed: several weights in one number
             total += sum(math.prod(entry["shape"]) for entry in shapes)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, BadInput):
         return None
     return total or None
