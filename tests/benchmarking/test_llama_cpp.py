@@ -53,6 +53,10 @@ class Server(http.server.BaseHTTPRequestHandler):
         reply = {"choices": [{"message": {"content": "Yes."}}]}
         if mode == "tells":
             reply["usage"] = {"completion_tokens": 3, "prompt_tokens": 40}
+        if mode == "aborts":
+            reply["usage"] = {"completion_tokens": 3, "prompt_tokens": 40}
+            if "odd" in asked["messages"][0]["content"]:
+                reply["choices"][0]["finish_reason"] = "abort"
         if mode == "caches":
             reply["usage"] = {"completion_tokens": 3, "prompt_tokens": 40, "prompt_tokens_details": {"cached_tokens": 39}}
         if mode == "tells half":
@@ -124,6 +128,17 @@ def test_tokens_are_those_that_the_server_tells(gguf: Path) -> None:
         assert workload.run(["One?", "Two?"]) == {"request": 2, "token": 6, "input_token": 80}
         assert workload.answers == ("Yes.", "Yes.")
         assert workload.run([]) == {"request": 0, "token": 0, "input_token": 0}
+
+
+def test_what_the_server_broke_off_is_no_request(gguf: Path) -> None:
+    with closing(fake(gguf, "aborts")) as workload:
+        workload.load()
+        done = workload.run(["even", "odd", "even"])
+        assert done == {"request": 2, "token": 6, "input_token": 80, "unanswered_request": 1}
+        with pytest.raises(
+            ServerFailed, match="answered none of 10 requests.*was ended by the server with 'abort'"
+        ):
+            workload.run(["odd"] * 12)
 
 
 def test_tokens_that_were_not_computed_again_are_a_unit_of_their_own(gguf: Path) -> None:

@@ -33,6 +33,7 @@ class CompletionOutput:
     index: int
     text: str
     token_ids: list[int]
+    finish_reason: str | None = "stop"
 
 
 @dataclass
@@ -65,6 +66,7 @@ class Fake:
     clock_off_s: float = 0.0
     full: str = ""
     breaks: str = ""
+    aborts: int | None = None  # every so-many-th answer
     shut: int = 0
 
     def module(self) -> types.ModuleType:
@@ -112,6 +114,8 @@ class Fake:
                     for name in ("scheduled_ts", "first_token_ts", "last_token_ts"):
                         setattr(times, name, getattr(times, name) + fake.clock_off_s)
                     answer = CompletionOutput(0, f"answer {number}", list(range(n)))
+                    if fake.aborts and number % fake.aborts == 0:
+                        answer.finish_reason = "abort"
                     found.append(
                         RequestOutput(
                             str(number), ids, [answer], True, times if fake.metrics else None, fake.cached
@@ -235,6 +239,20 @@ def test_tokens_are_those_of_the_ids_that_come_back(fake: Fake, folder: str) -> 
     assert done.work["cached_token"] == 3
     assert [finding.code for finding in done.findings] == ["prompt-cache"]
     assert fake.made[-1]["enable_prefix_caching"] is True
+
+
+def test_what_the_engine_broke_off_is_no_request(fake: Fake, folder: str) -> None:
+    fake.aborts = 2
+    workload = loaded(folder, Settings(max_new_tokens=8))
+    assert workload.run(ITEMS).work == {
+        "unanswered_request": 2,
+        "request": 1,
+        "token": 4,
+        "input_token": 2,
+    }
+    fake.aborts = 1
+    with pytest.raises(EngineFailed, match=r"broke off all of 3 requests \(abort\)"):
+        workload.run(ITEMS)
 
 
 def test_a_fixed_length_is_held_and_the_text_goes_in_as_it_is(fake: Fake, folder: str) -> None:

@@ -26,6 +26,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from energy_rating.benchmarking import gguf
+from energy_rating.benchmarking.answers import (
+    EMPTY,
+    NONE_IN_A_ROW,
+    UNANSWERED,
+    Request,
+    heard_whole,
+    judged,
+)
 from energy_rating.benchmarking.child import die_with_parent, environment_of_a_model
 from energy_rating.benchmarking.work import Item, Settings, Workload, refuse, text_of
 from energy_rating.nouns.errors import BadInput, EnergyRatingError, ServerFailed
@@ -161,6 +169,7 @@ class LlamaCpp:
         self._key = ""
         self.device = ""
         self.answers: tuple[str, ...] = ()
+        self._unanswered = 0  # in a row
 
     # -- the three members
 
@@ -196,7 +205,7 @@ class LlamaCpp:
 
         Returns:
             ``request``; ``token``, those generated; ``input_token``, those of the prompts; ``cached_token``, the part of the
-            prompts that was not computed again, only if there was any.
+            prompts that was not computed again, only if there was any; ``unanswered_request`` and ``empty_request`` likewise.
 
         Raises:
             BadInput: nothing is loaded, or the server refuses an item, such as one that is too long.
@@ -209,6 +218,18 @@ class LlamaCpp:
         for number, item in enumerate(items, start=1):
             reply = self._ask(item, number)
             answers.append(_text(reply))
+            found = judged(heard_whole(reply), Request())
+            self._unanswered = self._unanswered + 1 if found.outcome == "unanswered" else 0
+            if self._unanswered >= NONE_IN_A_ROW:
+                raise self._failed(
+                    f"llama.cpp's server answered none of {self._unanswered} requests, one after the other: the last one {found.why}",
+                    UPGRADE,
+                )
+            if found.outcome == "unanswered":
+                work[UNANSWERED] = work.get(UNANSWERED, 0) + 1
+                continue
+            if found.outcome == "empty":
+                work[EMPTY] = work.get(EMPTY, 0) + 1
             usage = _usage(reply)
             if usage is None:  # counting the pieces of an answer would be counting something else
                 raise self._failed(

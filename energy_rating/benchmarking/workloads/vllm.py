@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from energy_rating.benchmarking.answers import UNANSWERED, broken_off
 from energy_rating.benchmarking.serving import Answered, served
 from energy_rating.benchmarking.work import Done, Item, Settings, Workload, refuse
 from energy_rating.benchmarking.workloads.transformers.checkpoint import refuse_code_of_others
@@ -218,9 +219,14 @@ class Vllm:
             )
         self.answers = tuple(output.outputs[0].text for output in outputs[: self.KEPT_ANSWERS])
         works = [_work(output) for output in outputs]
+        if works and not any("request" in work for work in works):
+            raise EngineFailed(
+                f"vLLM broke off all of {len(works)} requests ({outputs[-1].outputs[0].finish_reason})",
+                "Look at what it printed",
+            )
         least = self._settings.min_new_tokens or 0
         for work, item in zip(works, items, strict=True):
-            if work["token"] < min(least, item.max_new_tokens or least):
+            if "token" in work and work["token"] < min(least, item.max_new_tokens or least):
                 raise EngineFailed(
                     f"{work['token']} tokens were written where {least} were asked for",
                     "Ask for fewer: it may be longer than the model's context allows",
@@ -330,6 +336,9 @@ def _content(item: Item) -> list[dict[str, Any]]:
 
 
 def _work(output: Any) -> dict[str, Number]:
+    """What was done for a request; one that the engine broke off is none."""
+    if any(broken_off(getattr(one, "finish_reason", None)) for one in output.outputs):
+        return {UNANSWERED: 1}
     work: dict[str, Number] = {
         "request": 1,
         "token": sum(len(one.token_ids) for one in output.outputs),

@@ -28,6 +28,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from energy_rating.benchmarking.answers import (
+    EMPTY,
+    NONE_IN_A_ROW,
+    UNANSWERED,
+    Heard,
+    Request,
+    choices_of,
+    heard_whole,
+    judged,
+    judged_vectors,
+    shrinks,
+    text_bytes,
+)
 from energy_rating.benchmarking.at_work import Onlooker
 from energy_rating.benchmarking.exchanges import (
     LARGEST_REPLY,
@@ -40,15 +53,6 @@ from energy_rating.benchmarking.exchanges import (
 )
 from energy_rating.benchmarking.serving import Answered, poisson_times, served
 from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workload, refuse, text_of
-from energy_rating.benchmarking.workloads.endpoint.answers import (
-    Heard,
-    Request,
-    choices_of,
-    judged,
-    judged_vectors,
-    shrinks,
-    text_bytes,
-)
 from energy_rating.benchmarking.workloads.endpoint.server import (
     GENERATES,
     Reply,
@@ -68,14 +72,8 @@ SILENCE_S = 600.0  # without a byte; a long prompt in a long queue
 ANSWER_S = 3600.0  # 32,768 tokens at 9 a second
 LARGEST_REFUSAL = 64 << 10
 
-# So many requests one after the other that are not answered: then there is nothing to measure. Our choice.
-NONE_IN_A_ROW = 10
-
 # A machine that has one of these has a GPU that computes, whoever may use it.
 GPU_NODES = ("/dev/nvidia-uvm", "/dev/kfd")
-
-# What is counted beside requests: those that were not answered, and those whose answer is empty (they count as requests too).
-UNANSWERED, EMPTY = "unanswered_request", "empty_request"
 
 # Requests at a rate that are sent later than planned by more, on average, are not the arrivals that were asked for.
 LATE_S = 0.05
@@ -276,7 +274,7 @@ class Endpoint:
             came, found = judged_vectors(reply, len(body["input"]))
             answered = came * len(items) // len(body["input"])
         else:
-            found = judged(_heard(reply), self._asked(items, body))
+            found = judged(heard_whole(reply), self._asked(items, body))
             answered = 0 if found.outcome == "unanswered" else len(items)
         return Reply(sent_s=sent_s, first_s=end_s, end_s=end_s, judged=found, answered=answered)
 
@@ -633,16 +631,6 @@ def _lateness(late_s: Sequence[float]) -> Iterator[Finding]:
             "requests-sent-late",
             f"requests were sent {sum(late_s) / len(late_s):.2f} s later than planned on average: this machine was too busy",
         )
-
-
-def _heard(reply: Mapping[str, Any]) -> Heard:
-    """What came of an answer that was not streamed."""
-    reason: object = None
-    size = 0
-    for source, why in choices_of(reply):
-        reason = why if why is not None else reason
-        size += text_bytes(source)
-    return Heard(text_bytes=size, reason=reason, usage=(reply.get("usage"),))
 
 
 def _kind(content: bytes) -> str:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from energy_rating.benchmarking.addresses import PROC, Listener, is_here, listener
+from energy_rating.benchmarking.answers import Judged
 from energy_rating.benchmarking.exchanges import Exchange, Server, Stream, quoted
 from energy_rating.benchmarking.work import Settings
-from energy_rating.benchmarking.workloads.endpoint.answers import Judged
 from energy_rating.benchmarking.workloads.endpoint.dialects import (
     LLAMA_CPP,
     OLLAMA,

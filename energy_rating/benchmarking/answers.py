@@ -23,6 +23,12 @@ BROKEN_OFF = (
     *("reject", "safety", "shut", "timeout", "timed", "unload"),
 )
 
+# What is counted beside requests: those that were not answered, and those whose answer is empty (they count as requests too).
+UNANSWERED, EMPTY = "unanswered_request", "empty_request"
+
+# So many requests one after the other that are not answered: then there is nothing to measure. Our choice.
+NONE_IN_A_ROW = 10
+
 MOST_TOKENS = 1_000_000_000  # of one answer: more is no number of tokens
 
 # A token is a byte of text at least, but for those that are not shown: an end mark, and what a server takes for marks of a thought or a call.
@@ -82,6 +88,16 @@ class Judged:
 
 
 NOTHING_TOLD: frozenset[str] = frozenset()
+
+
+def heard_whole(reply: Mapping[str, Any]) -> Heard:
+    """What came of an answer that was not streamed."""
+    reason: object = None
+    size = 0
+    for source, why in choices_of(reply):
+        reason = why if why is not None else reason
+        size += text_bytes(source)
+    return Heard(text_bytes=size, reason=reason, usage=(reply.get("usage"),))
 
 
 def judged(heard: Heard, asked: Request) -> Judged:
@@ -156,13 +172,19 @@ def choices_of(event: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], ob
                 yield source, reason
 
 
+def broken_off(reason: object) -> bool:
+    """Whether the reason why an answer ended is a word for a failure."""
+    word = reason.lower() if isinstance(reason, str) else ""
+    return word not in WHOLE and any(part in word for part in BROKEN_OFF)
+
+
 def _why_none(heard: Heard) -> str:
     """Why that is no answer; empty where it is one."""
     reason = heard.reason
     if reason is not None and not isinstance(reason, str):
         return "ended with a reason that is no word"
     word = (reason or "").lower()
-    if word not in WHOLE and any(part in word for part in BROKEN_OFF):
+    if broken_off(reason):
         return f"was ended by the server with {reason!r}"
     if heard.text_bytes == 0:
         if not word:
