@@ -7,6 +7,7 @@ the text that came, and its own other numbers. What was not answered is no reque
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -44,12 +45,14 @@ _DEEPEST = 6  # a call in a list in a message
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heard:
-    """What came of one answer. ``pieces`` of text in a stream; ``reason``: why it ended, as the server says; ``usage``: all that it said of its counts."""
+    """What came of one answer. ``pieces`` of text in a stream; ``text_sum``: a checksum of the text; ``reason``: why it ended, as the server says; ``usage``: all that it said of its counts."""
 
     pieces: int = 0
     text_bytes: int = 0
+    text_sum: int = 0
     reason: object = None
     usage: Sequence[object] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,11 +96,23 @@ NOTHING_TOLD: frozenset[str] = frozenset()
 def heard_whole(reply: Mapping[str, Any]) -> Heard:
     """What came of an answer that was not streamed."""
     reason: object = None
-    size = 0
+    text = b""
     for source, why in choices_of(reply):
         reason = why if why is not None else reason
-        size += text_bytes(source)
-    return Heard(text_bytes=size, reason=reason, usage=(reply.get("usage"),))
+        text += text_in(source).encode("utf-8", "replace")
+    return Heard(
+        text_bytes=len(text),
+        text_sum=zlib.crc32(text),
+        reason=reason,
+        usage=(reply.get("usage"),),
+        model=name_in(reply),
+    )
+
+
+def name_in(reply: Mapping[str, Any]) -> str:
+    """What a server calls the model that answered; empty where it does not say."""
+    name = reply.get("model")
+    return name if isinstance(name, str) else ""
 
 
 def judged(heard: Heard, asked: Request) -> Judged:
@@ -145,19 +160,19 @@ def _is_vector(value: object) -> bool:
     return total - total == 0 and any(value)
 
 
-def text_bytes(source: object, depth: int = 0) -> int:
-    """How much text a message or a piece of one brings: of the answer, of the thoughts, or of a call."""
+def text_in(source: object, depth: int = 0) -> str:
+    """The text that a message or a piece of one brings: of the answer, of the thoughts, or of a call."""
     if not isinstance(source, dict) or depth > _DEEPEST:
-        return 0
-    return sum(_bytes(source.get(key), depth) for key in (_TEXTS if depth == 0 else _PARTS))
+        return ""
+    return "".join(_text(source.get(key), depth) for key in (_TEXTS if depth == 0 else _PARTS))
 
 
-def _bytes(value: object, depth: int) -> int:
+def _text(value: object, depth: int) -> str:
     if isinstance(value, str):
-        return len(value.encode("utf-8", "replace"))
+        return value
     if isinstance(value, list):
-        return sum(_bytes(one, depth + 1) for one in value) if depth <= _DEEPEST else 0
-    return text_bytes(value, depth + 1)
+        return "".join(_text(one, depth + 1) for one in value) if depth <= _DEEPEST else ""
+    return text_in(value, depth + 1)
 
 
 def choices_of(event: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], object]]:

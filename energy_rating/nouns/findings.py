@@ -414,6 +414,26 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "The server ended answers for a reason that is no word for a whole answer; they count as requests.",
             "Look in the server's documentation what it means",
         ),
+        "steady-part-uneven": FindingKind(
+            DEGRADES,
+            "Answers at the edges of a stream had fewer tokens than those inside, so that the steady part counts as more requests than it held.",
+            "Give more items; see that the server counts all answers in the same way",
+        ),
+        "answers-from-a-cache": FindingKind(
+            DEGRADES,
+            "Items took ten times as long when they were asked for the first time as later: a cache of whole answers may have answered.",
+            "Switch the cache of answers off, or make every prompt begin differently: --option unique_prefix=true",
+        ),
+        "answers-alike": FindingKind(
+            DEGRADES,
+            "All items were answered with the same text; nothing shows that a model has read them.",
+            "Look at what the server answers, and at its log",
+        ),
+        "several-models": FindingKind(
+            DEGRADES,
+            "The server says of its answers that several models gave them.",
+            "Ask the server of one model itself, and no router",
+        ),
         "usage-contradicts": FindingKind(
             DEGRADES,
             "What the server says of its tokens cannot all be true.",

@@ -23,11 +23,13 @@ import json
 import math
 import os
 import time
+import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from energy_rating.benchmarking.alike import AllAnswers
 from energy_rating.benchmarking.answers import (
     EMPTY,
     NONE_IN_A_ROW,
@@ -38,8 +40,9 @@ from energy_rating.benchmarking.answers import (
     heard_whole,
     judged,
     judged_vectors,
+    name_in,
     shrinks,
-    text_bytes,
+    text_in,
 )
 from energy_rating.benchmarking.at_work import Onlooker
 from energy_rating.benchmarking.exchanges import (
@@ -160,6 +163,7 @@ class Endpoint:
         self._unanswered_in_a_row = 0
         self.tell: Callable[[int], None] | None = None
         pid = options.get("server_pid")
+        self._all = AllAnswers()
         self._watch = Onlooker(pids=(*server.pids, *([pid] if isinstance(pid, int) else [])))
         self.tells_every_s = TELLS_EVERY_S
 
@@ -209,6 +213,14 @@ class Endpoint:
         )
         self._watch.begin()
         replies = stream.go()
+        for reply, group in zip(replies, groups, strict=True):
+            if reply.judged.outcome == "answered":
+                self._all.note(
+                    question=hash(tuple((item.text, item.second, item.image) for item in group)),
+                    text=reply.text_sum,
+                    took_s=reply.end_s - reply.sent_s,
+                    model=reply.model,
+                )
         self._watch.answered(_length_of_union((reply.sent_s, reply.end_s) for reply in replies))
         answered = self._counted(replies, [len(group) for group in groups])
         findings = (*self._findings(groups, replies), *_lateness(stream.late_s))
@@ -223,7 +235,8 @@ class Endpoint:
         return Done(work=work, spans=_parts(answered), findings=findings)
 
     def conclude(self) -> Iterator[Finding]:
-        """Where the work was done, as far as could be seen while it answered."""
+        """What all answers together show, and where the work was done, as far as could be seen meanwhile."""
+        yield from self._all.findings()
         named = bool(self._watch.pids)
         if not named or self._watch.doing == "unknown":
             why = (
@@ -274,9 +287,18 @@ class Endpoint:
             came, found = judged_vectors(reply, len(body["input"]))
             answered = came * len(items) // len(body["input"])
         else:
-            found = judged(heard_whole(reply), self._asked(items, body))
+            heard = heard_whole(reply)
+            found = judged(heard, self._asked(items, body))
             answered = 0 if found.outcome == "unanswered" else len(items)
-        return Reply(sent_s=sent_s, first_s=end_s, end_s=end_s, judged=found, answered=answered)
+        return Reply(
+            sent_s=sent_s,
+            first_s=end_s,
+            end_s=end_s,
+            judged=found,
+            answered=answered,
+            text_sum=None if path == "embeddings" else heard.text_sum,
+            model=name_in(reply),
+        )
 
     def _request(self, items: Sequence[Item]) -> tuple[str, dict[str, Any]]:
         """Where it is sent, and what."""
@@ -342,7 +364,8 @@ class Endpoint:
         piece_s = array("d")
         usage: list[object] = []
         reason: object = None
-        size = 0
+        size = text_sum = 0
+        name = ""
         ended = False
         for data, now in exchange.events(response):
             if data == b"[DONE]":
@@ -361,13 +384,14 @@ class Endpoint:
                 if usage and not shrinks(usage[-1], said):
                     usage.pop()
                 usage.append(said)
-            came = 0
+            text = b""
             for source, why in choices_of(event):
                 reason = why if why is not None else reason
-                came += text_bytes(source)
-            if came:
+                text += text_in(source).encode("utf-8", "replace")
+            if text:
                 piece_s.append(now)
-                size += came
+                size, text_sum = size + len(text), zlib.crc32(text, text_sum)
+                name = name or name_in(event)
         end_s = time.monotonic()
         # Not every server sends [DONE]: where the body ended as HTTP says and the answer has its reason, it is whole.
         if not ended and reason is None:
@@ -384,6 +408,8 @@ class Endpoint:
             judged=found,
             answered=0 if found.outcome == "unanswered" else 1,
             piece_s=piece_s,
+            text_sum=text_sum,
+            model=name,
         )
 
     def _counted(self, replies: Sequence[Reply], sizes: Sequence[int]) -> list[Answered]:

@@ -369,7 +369,10 @@ def refuse_unfit(settings: Settings, dialect: Dialect) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """An answer: the log of the request, and what it is worth. ``answered``: of so many items as were in the request."""
+    """An answer: the log of the request, and what it is worth. ``answered``: of so many items as were in the request.
+
+    ``text_sum``: a checksum of its text; ``model``: what the server calls the one that answered.
+    """
 
     sent_s: float
     first_s: float
@@ -377,6 +380,8 @@ class Reply:
     judged: Judged
     answered: int
     piece_s: Sequence[float] = ()
+    text_sum: int | None = None
+    model: str = ""
 
 
 def parsed(content: bytes) -> dict[str, Any] | None:
