@@ -20,6 +20,7 @@ from energy_rating.measuring.errands import Errand
 from energy_rating.measuring.run import JournalRun
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.measuring.settings import RunSettings
+from energy_rating.measuring.steps import REQUEST
 from energy_rating.measuring.windows import State
 from energy_rating.nouns import threads
 from energy_rating.nouns.entries import Load, Model, Place, Task, stage_of
@@ -29,6 +30,7 @@ from energy_rating.nouns.interruptions import pass_on
 if TYPE_CHECKING:
     import pandas
 
+    from energy_rating.judging.shares import EnergyShare
     from energy_rating.nouns.records import Record
 
 PERIOD_S = 0.1
@@ -184,6 +186,29 @@ class Run(JournalRun):
 
         return self._asked_for("the record", summed_up, JUDGING)
 
+    def shares(self, name: str = REQUEST) -> tuple[EnergyShare, ...]:
+        """What of the energy of windows that were open side by side falls to each: an equal share at each moment, and no measurement of it.
+
+        Of closed windows only. While the run goes on it is worked out from the journal each time, as ``so_far()`` is.
+
+        Raises:
+            NotMeasured: the run has not started, there is no such window, or this cannot be made here; says why.
+        """
+        record = self.so_far()
+        if name not in record:
+            raise NotMeasured(
+                f"there is no window {name!r}", "Windows are opened with run.request() or run.window()"
+            )
+
+        def divided() -> tuple[EnergyShare, ...]:
+            from energy_rating.files.reading import read_journal_from
+            from energy_rating.judging.shares import shares_of
+
+            with self._journal_file.stream() as stream:
+                return shares_of(read_journal_from(stream, place="the journal"), record[name])
+
+        return self._asked_for("the shares", divided, JUDGING)
+
     def trace(self) -> pandas.DataFrame:
         """The readings so far as a table: one row a reading of a channel, power in watts beside it.
 
@@ -220,6 +245,7 @@ def measure(
     sensors: Sequence[str | Sensor | Detection] | None = None,
     period_s: float = PERIOD_S,
     resume: bool = False,
+    sync: bool = False,
     load: Load | None = None,
     files: Mapping[str, str] | None = None,
     place: str | Place | None = None,
@@ -237,6 +263,8 @@ def measure(
         sensors: kinds of sensor by name (``"nvml"``), sensors, or what was detected; by default all that answer.
         period_s: seconds between readings of a sensor that has no ticks to follow (0.005 to 60).
         resume: go on with the run in ``output_dir``, such as a job that was requeued.
+        sync: windows and steps wait at their edges until the devices have done what they were asked to (torch, jax, cupy), which is what
+            their figures are worth in a program that runs ahead of its devices. The end of the run waits in any case.
         load: the operating point, where it is known.
         files: SHA-256 of the data files that were used, by name, for the record's provenance.
         place: where it runs, for the record: a zone (``FRA``), or a ``Place`` with zone, region and provider.
@@ -284,6 +312,7 @@ def measure(
         sensors=sensors,
         period_s=float(period_s),
         resume=resume,
+        sync=bool(sync),
         clock=clock or MonotonicClock(),
         report=report,
         environ=os.environ,

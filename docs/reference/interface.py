@@ -185,7 +185,7 @@ HIDDEN = {
         "count_through",
         "faults",
     ),
-    *("left", "ended_as", "judged", "tell"),
+    *("left", "leave", "drain", "ended_as", "judged", "tell"),
 }
 
 
@@ -221,8 +221,7 @@ def signature(name: str, function: Callable[..., Any], *, method: bool = False) 
 
 def annotation(given: object) -> str:
     text = given if isinstance(given, str) else getattr(given, "__name__", str(given))
-    # A window that is open is a context manager of a Window, to whoever uses it.
-    return text.replace("_OpenWindow", "AbstractContextManager[Window]").strip("'\"")
+    return text.strip("'\"")
 
 
 def _default_of(value: object) -> str:
@@ -294,7 +293,9 @@ def beyond(promised: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
                     words.setdefault(found, (name, thing.__module__.rpartition(".")[2]))
                     continue
                 ours = inspect.isclass(found) and found.__module__.startswith("energy_rating")
-                if not ours or name.startswith("_") or not dataclasses.is_dataclass(found):
+                if not ours or name.startswith("_"):
+                    continue
+                if not dataclasses.is_dataclass(found) and name not in HANDLES:
                     continue
                 if found not in promised.values():
                     reached[found] = name
@@ -312,6 +313,10 @@ def beyond(promised: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
     }
 
 
+# What a run hands out to be opened and closed.
+HANDLES = {"OpenWindow": "windows", "RequestWindow": "steps", "Steps": "steps"}
+
+
 def nouns() -> Mapping[str, Any]:
     """What a signature may name that its module imports for types only: all public values and words of the nouns and of what judges."""
     found: dict[str, Any] = {}
@@ -321,6 +326,8 @@ def nouns() -> Mapping[str, Any]:
             for name, thing in vars(importlib.import_module(module.name)).items():
                 if not name.startswith("_") and (inspect.isclass(thing) or get_origin(thing) is Literal):
                     found.setdefault(name, thing)
+    for name, room in HANDLES.items():
+        found[name] = getattr(importlib.import_module(f"energy_rating.measuring.{room}"), name)
     return found
 
 

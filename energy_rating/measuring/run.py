@@ -25,7 +25,8 @@ from energy_rating.measuring.outcomes import outcome_of
 from energy_rating.measuring.ranks import local_rank
 from energy_rating.measuring.sampler import Sampler
 from energy_rating.measuring.settings import RunSettings
-from energy_rating.measuring.windows import BEGUN, State, Windowed
+from energy_rating.measuring.steps import Stepped
+from energy_rating.measuring.windows import BEGUN, State
 from energy_rating.nouns.entries import RUN, Device, Finding, Outcome, Quality, plain
 from energy_rating.nouns.errors import EnergyRatingError, NotMeasured
 from energy_rating.nouns.interruptions import Living, is_interruption, pass_on
@@ -57,7 +58,7 @@ def _remember(device: Device, period_s: float) -> None:
 _STARTED: Living[JournalRun] = Living()
 
 
-class JournalRun(Windowed):
+class JournalRun(Stepped):
     """A run while it is measured: it writes a journal, and nothing else."""
 
     def __init__(self, settings: RunSettings) -> None:
@@ -279,14 +280,20 @@ class JournalRun(Windowed):
             for finding in self._untold:
                 self.tell_finding(finding)
             now = self._now()
+            left_open: dict[str, int] = {}
             for key in sorted(self._open, reverse=True):
                 if key != 0:
-                    self.tell(
-                        "window-left-open",
-                        f"window {self._open[key].name!r} was still open when the run ended",
-                        measurement=self._open[key].name,
-                    )
+                    name = self._open[key].name
+                    left_open[name] = left_open.get(name, 0) + 1
                 self._close(key, now)
+            for name, number in left_open.items():
+                self.tell(
+                    "window-left-open",
+                    f"window {name!r} was still open when the run ended"
+                    if number == 1
+                    else f"{number} windows {name!r} were still open when the run ended",
+                    measurement=name,
+                )
         if self._forked is not None and self._forked[0]:
             self.tell(
                 "counted-in-a-fork",

@@ -14,7 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from energy_rating.measuring import nesting
 from energy_rating.measuring.place import Placed
@@ -23,13 +23,14 @@ from energy_rating.measuring.reaching import SAME_COUNT, Reached
 from energy_rating.measuring.sampler import Sampler
 from energy_rating.measuring.settings import RunSettings
 from energy_rating.nouns import threads
-from energy_rating.nouns.entries import MOST_FAULTS, RUN, Number, Window
+from energy_rating.nouns.entries import MOST_FAULTS, RUN, Finding, Number, Window
 from energy_rating.nouns.interruptions import Living, is_interruption, pass_on
 
 if TYPE_CHECKING:
     import mmap
 
 LONGEST_NAME = 200  # of a window
+MOST_TOLD = 100  # kinds of misuse and names of windows of which that is told
 
 # What drains a device's queue, and may fail at that.
 QUEUES = ("torch", "jax", "jaxlib", "cupy", "cupy_backends")
@@ -54,15 +55,15 @@ class _Exit:
     def __init__(self, function: Callable[..., None]) -> None:
         self._function = function
 
-    def __get__(self, window: _OpenWindow | None, _: type | None = None) -> Callable[..., None]:
+    def __get__(self, window: OpenWindow | None, _: type | None = None) -> Callable[..., None]:
         if window is None:
             return self._function
         window._in_with = True
         return MethodType(self._function, window)
 
 
-class _OpenWindow:
-    """A window while it is used as a context manager; each use is a window of its own."""
+class OpenWindow:
+    """A window to be opened: with ``with``, or by ``open()`` and ``close()``, in one function and another; each use is a window of its own."""
 
     __slots__ = ("__weakref__", "_in_with", "_keys", "_name", "_run", "_sync")
 
@@ -73,10 +74,48 @@ class _OpenWindow:
         self._in_with = False
         self._keys: list[tuple[int | None, Window]] = []
 
+    def open(self) -> Self:
+        """Opens the window until ``close()``, for hooks that are called at the begin and at the end of something. Returns itself.
+
+        A window that is open already ends here, and a finding says so; one that is never closed ends with the run.
+        """
+        if self._keys:
+            self._run._misused(
+                "window-reopened", self._name, "was opened again before it was closed; it ended there"
+            )
+            self.leave()
+        self._enter_one(None)
+        return self
+
+    def count(self, /, **work: Number) -> None:
+        """Adds work to the window that is open."""
+        try:
+            window = self._keys[-1][1]
+        except IndexError:
+            self._run._misused(
+                "count-refused", self._name, "was not open when work was counted into it; it is in no figure"
+            )
+            return
+        window.count(**work)
+
+    def close(self, /, **work: Number) -> None:
+        """Counts the work, and closes the window; from any function, thread or task. One that is not open is told as a finding."""
+        if self.leave(work):
+            return
+        if work:
+            self._run._misused(
+                "count-refused", self._name, "was not open when it was closed with work; it is in no figure"
+            )
+        else:
+            self._run._misused("window-not-open", self._name, "was closed when it was not open")
+
     def __enter__(self) -> Window:
+        return self._enter_one(self if self._in_with else None)
+
+    def _enter_one(self, holder: OpenWindow | None) -> Window:
         window = Window(self._name)
         try:
-            key = self._run._enter(window, self._sync, self if self._in_with else None)
+            key = self._run._enter(window, self._sync, holder)
             self._keys.append((key, window))
             if key is not None:
                 nesting.enter(window)
@@ -88,12 +127,22 @@ class _OpenWindow:
 
     @_Exit
     def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self, work: Mapping[str, Number] | None = None) -> bool:
+        """Leaves the window that was entered last, with what is still to be counted; False where none was."""
         window = None
         try:
-            key, window = self._keys.pop() if self._keys else (None, None)
-            if key is not None and window is not None:
+            try:
+                key, window = self._keys.pop()
+            except IndexError:
+                return False
+            if work:
+                window.count(**work)
+            if key is not None:
                 nesting.leave(window)
                 self._run._leave(key, self._sync)
+            return True
         except BaseException:  # likewise: the block is left all the same
             if window is not None:
                 self._run._undo(window)
@@ -114,8 +163,8 @@ class Windowed(Placed):
         self._open: dict[int, Window] = {}
         self._next = 0
         # Who will leave each of the open windows; and those of them who are gone without having done so, called away before they could.
-        self._holders: dict[int, weakref.KeyedRef[int, _OpenWindow]] = {}
-        self._gone: deque[weakref.KeyedRef[int, _OpenWindow]] = deque()
+        self._holders: dict[int, weakref.KeyedRef[int, OpenWindow]] = {}
+        self._gone: deque[weakref.KeyedRef[int, OpenWindow]] = deque()
         # Windows of which the work has not gone up yet: those that are open, and those that others inside them have outlived.
         self._rising: dict[int, Window] = {}
         self._whole = Window(RUN)  # what was counted at the run itself
@@ -153,9 +202,27 @@ class Windowed(Placed):
                 return
             self._say_once(f"this run is measured in the process in which it began: {what}")
 
-    def window(self, name: str, sync: bool = False) -> _OpenWindow:
-        """A window for ``with``. ``sync``: the devices' queues (torch, jax, cupy) are drained at both edges."""
-        return _OpenWindow(self, name if isinstance(name, str) else str(name), sync)
+    def _misused(self, code: str, name: str, what: str) -> None:
+        """A window was not used as it is meant to be: told once of each name, of so many names."""
+        if self._state is not State.OPEN:
+            self._unmeasured("a window of it is not measured")
+            return
+        if not self._is_own_process():
+            self._counted_elsewhere()
+            return
+        name = name[:LONGEST_NAME]
+        told = f"{code} {name}"
+        if told not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(told)
+            self._tell_or_keep(Finding.of(code, f"a window {name!r} {what}"))
+
+    def window(self, name: str, sync: bool | None = None) -> OpenWindow:
+        """A window, for ``with``, or for hooks: ``open()`` here and ``close(token=512)`` there.
+
+        ``sync``: the devices' queues (torch, jax, cupy) are drained at both edges; by default as the run does.
+        """
+        wanted = self.settings.sync if sync is None else sync
+        return OpenWindow(self, name if isinstance(name, str) else str(name), wanted)
 
     def count(self, /, **work: Number) -> None:
         """Counts work into the windows that are open in this thread or task, and so into the run.
@@ -241,7 +308,7 @@ class Windowed(Placed):
             f"a window {name[:LONGEST_NAME]!r} was noted that lies wholly before the run or in its future; it is in no figure",
         )
 
-    def _enter(self, window: Window, sync: bool, holder: _OpenWindow | None) -> int | None:
+    def _enter(self, window: Window, sync: bool, holder: OpenWindow | None) -> int | None:
         if self._state is not State.OPEN:
             if self._state is State.ELSEWHERE:
                 window.closed(lambda _: self._unmeasured("what is counted is in no figure"))
@@ -276,10 +343,10 @@ class Windowed(Placed):
                 del self._gone[0]
 
     def _open_window(
-        self, window: Window, sync: bool, at: float | None = None, holder: _OpenWindow | None = None
+        self, window: Window, sync: bool, at: float | None = None, holder: OpenWindow | None = None
     ) -> int | None:
         if sync:
-            self._drain(window)
+            self.drain(window.name)
         name = window.name
         if not name.isprintable() or len(name) > LONGEST_NAME or name != name.strip():
             name = "".join(character if character.isprintable() else " " for character in name)
@@ -337,7 +404,7 @@ class Windowed(Placed):
             return
         try:
             if sync:
-                self._drain(self._open[key])
+                self.drain(self._open[key].name)
             with self._lock:
                 if self._state is not State.OPEN or self._sampler is None or key not in self._open:
                     return
@@ -426,7 +493,8 @@ class Windowed(Placed):
                 measurement=window.name,
             )
 
-    def _drain(self, window: Window) -> None:
+    def drain(self, name: str) -> None:
+        """Waits until the devices have done what they were asked to; where that fails it is told of the windows of this name."""
         from energy_rating.measuring.queues import drain_queues  # here, since few ask for it
 
         try:
@@ -437,7 +505,7 @@ class Windowed(Placed):
             self.tell(
                 "sync-failed",
                 f"draining the devices' queues failed ({type(error).__name__})",
-                measurement=window.name,
+                measurement=name,
             )
 
     def _note_counts(self, now: float) -> None:

@@ -352,6 +352,16 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
         "window-left-open": FindingKind(
             NOTE, "A window was still open when the run ended.", "Leave every window before the run"
         ),
+        "window-not-open": FindingKind(
+            NOTE,
+            "A window was closed that was not open: it was closed twice, or never opened.",
+            "Close each window once, by what open() gave",
+        ),
+        "window-reopened": FindingKind(
+            NOTE,
+            "A window was opened again before it was closed; the first one ended there.",
+            "Close a window before it is opened again, or open another: run.window(name).open()",
+        ),
         "window-renamed": FindingKind(
             NOTE, "A window's name could not be kept as it was given.", "Give it a short printable name"
         ),

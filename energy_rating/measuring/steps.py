@@ -1,0 +1,150 @@
+"""Windows that open and close by themselves: the steps of a loop, and the requests of a server or an agent.
+
+**Steps.** The first window opens when the first item is there; each ends where the next begins, which is when the next item is there. So
+next to nothing lies between them, and what is misplaced at an edge of one is in the other. A step is the work on an item, and the wait
+for the next one.
+
+**Requests.** Each is a window by itself; many are under way at the same time, and what they need is the energy of the time in which any
+of them was: that of their union.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from energy_rating.measuring.windows import Windowed
+from energy_rating.nouns.entries import Number
+from energy_rating.nouns.interruptions import pass_on
+
+T = TypeVar("T")
+
+STEP, REQUEST = "step", "request"
+
+
+class Steps(Generic[T]):
+    """What ``run.steps`` gives: the items of what it was given, each in a window. Each loop over it is one over what it was given."""
+
+    def __init__(
+        self, run: Windowed, items: Iterable[T], name: str, sync: bool, work: Mapping[str, Any]
+    ) -> None:
+        self._run = run
+        self._items = items
+        self._name = name
+        self._sync = sync
+        self._work = work
+
+    def __len__(self) -> int:
+        """How many items there are.
+
+        Raises:
+            TypeError: what was given does not know its length.
+        """
+        return len(self._items)  # type: ignore[arg-type]
+
+    def __bool__(self) -> bool:
+        """As that of what was given."""
+        return bool(self._items)
+
+    def __iter__(self) -> Iterator[T]:
+        window = self._run.window(self._name, self._sync)
+        try:
+            for item in self._items:  # it is waited for in the window of the item before
+                window.leave()
+                window.open()
+                self._count(window.count, item)
+                yield item
+            if not self._sync:
+                self._run.drain(self._name)
+        finally:  # also where the loop is left by break, by an exception, or as somebody drops it
+            window.leave()
+
+    def _count(self, count: Callable[..., None], item: T) -> None:
+        for unit, amount in self._work.items():
+            try:
+                count(**{unit: amount(item) if callable(amount) else amount})
+            except Exception as error:  # of a function that was handed in: the program's loop goes on
+                pass_on(error, called=None)
+                self._run._misused(
+                    "count-refused",
+                    self._name,
+                    f"could not be given its {unit!r}: the function that counts it raised {type(error).__name__}",
+                )
+
+
+class RequestWindow:
+    """What ``run.request`` gives: a request while it is under way. For ``with``, or ``open()`` here and ``close(token=212)`` there.
+
+    It is counted as one request, with its work, where it ends in order. One of which the block raises, and one that ``failed()``, is in
+    the energy and is no request.
+    """
+
+    __slots__ = ("_window", "_work")
+
+    def __init__(self, run: Windowed, name: str, work: Mapping[str, Number]) -> None:
+        self._window = run.window(name)
+        self._work = {REQUEST: 1, **work}
+
+    def open(self) -> Self:
+        """The request is under way from now on. Returns itself."""
+        self._window.open()
+        return self
+
+    def count(self, /, **work: Number) -> None:
+        """Adds work to the request while it is under way."""
+        self._window.count(**work)
+
+    def close(self, /, **work: Number) -> None:
+        """The request was answered: it counts as one, with this work."""
+        self._window.close(**{**self._work, **work})
+
+    def failed(self) -> None:
+        """The request was not answered: its energy counts, and it is no request."""
+        self._window.close()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.failed()
+
+
+class Stepped(Windowed):
+    """A run as far as its loops and requests go."""
+
+    def steps(
+        self,
+        items: Iterable[T],
+        /,
+        *,
+        name: str = STEP,
+        sync: bool | None = None,
+        **work: Number | Callable[[T], Any],
+    ) -> Steps[T]:
+        """The items of a loop, each in a window: ``for batch in run.steps(loader, token=lambda batch: batch["input_ids"].numel()):``.
+
+        A step is the work on an item and the wait for the next one. Its window is closed however the loop is left: at its end (once the
+        devices have done what they were asked to), by ``break``, by an exception. ``len()`` is that of ``items``.
+
+        Args:
+            items: anything that a ``for`` loop takes.
+            name: of the windows.
+            sync: drain the devices' queues at each step; by default as the run does.
+            work: what each step does, by unit: a number, or a function of the item. It is asked when the item is there, and a step that is
+                broken off counts whole.
+        """
+        return Steps(self, items, str(name), self.settings.sync if sync is None else sync, work)
+
+    def request(self, /, *, name: str = REQUEST, **work: Number) -> RequestWindow:
+        """A request to a server or an agent, while it is under way: ``with run.request() as request: … request.count(token=212)``.
+
+        Requests may be under way side by side, in threads and tasks. ``run.record["request"]`` has the energy of the time in which any of
+        them was. Of a single one there is only its share of that: ``run.shares()``.
+        """
+        return RequestWindow(self, name, work)
