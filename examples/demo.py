@@ -136,7 +136,7 @@ def tell(
     explain(requests, device)
     findings(record)
     print("\nThe rating\n")
-    print(textwrap.indent(ratings.rating(rating), "  "))
+    print(ratings.rating(rating))
     if rating.stars is None:
         scheme = load_scheme(rating.scheme)
         print()
@@ -172,7 +172,7 @@ def recorded() -> None:
     folder, record, rating = min(rated, key=lambda one: is_example(one[1]))
     kind = "an example: no such device exists" if is_example(record) else "recorded on a real machine"
     print(f"\nWhat a whole rating looks like ({kind})\n")
-    print(textwrap.indent(ratings.rating(rating), "  "))
+    print(ratings.rating(rating))
     print(f"  {Path(os.path.relpath(folder)) / 'label.png'}")
 
 
