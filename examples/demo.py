@@ -128,7 +128,7 @@ def tell(
     if answer is not None:
         say(f"“{answer[0].text}”", "  ")
         say(textwrap.shorten(answer[1], 230, placeholder=" …"), "    ")
-    print("\nWhat it took, with the doubt of 95 %\n")
+    print("\nWhat it took, with the 95 % interval\n")
     if requests.energy_j:
         table(requests)
     else:
@@ -148,7 +148,7 @@ def tell(
             "  ",
         )
     recorded()
-    print("\nLook at\n")
+    print()
     print(records.files(Path(os.path.relpath(path)) for path in written))
     print("\nRun next\n")
     for command, what in (

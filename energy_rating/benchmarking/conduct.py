@@ -409,7 +409,7 @@ class _Benchmark:
                 if number < protocol.repeats:
                     self.run.tell(
                         "budget-spent",
-                        f"the budget of {self.plan.budget_s:.0f} s allowed {number} repeats of {protocol.repeats}",
+                        f"the budget of {self.plan.budget_s:.0f} s allowed {number} of {protocol.repeats} repeats",
                         measurement=MEASURED,
                     )
                 break

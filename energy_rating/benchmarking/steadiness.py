@@ -50,7 +50,9 @@ def not_steady_yet(lasted_s: float, blocks: int, changes: str) -> Finding:
     return Finding.of(
         "not-steady",
         f"warming up was ended after {lasted_s:.0f} s; {seen}",
-        remedy="See that nothing else runs on the device, and that it is cooled",
+        remedy="See that nothing else runs on the device, and that it is cooled"
+        if changes or blocks >= BLOCKS
+        else "Give it more time: a larger --budget, or none",
         measurement=MEASURED,
     )
 

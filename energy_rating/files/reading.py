@@ -24,6 +24,7 @@ from typing import IO, Any, cast
 from energy_rating.files.columns import Column
 from energy_rating.files.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JOURNAL_SCHEMAS, LONGEST_LINE, decoded
 from energy_rating.files.opening import opened, why_not_open
+from energy_rating.files.record import which_run
 from energy_rating.files.strict import optional, unknown_key, validated
 from energy_rating.files.windows import MOST_WHOLE, Counted, Span, Windows
 from energy_rating.nouns import records
@@ -154,7 +155,9 @@ def journal_in(path: str | Path) -> Path:
         if (path / name).is_file():
             return path / name
     raise BadInput(
-        "the folder holds no journal", f"A run's folder holds {' or '.join(JOURNAL_NAMES)}", place=path
+        "the folder holds no journal",
+        which_run(path) or f"A run's folder holds {' or '.join(JOURNAL_NAMES)}",
+        place=path,
     )
 
 

@@ -36,6 +36,9 @@ RECORD_NAME = "record.json"
 # the values are counted before they are parsed, because an empty list takes 20 times the memory of its text.
 LARGEST_RECORD = 16 << 20  # bytes
 
+# As many as one line of an error can name.
+MOST_NAMED = 3
+
 # A sum is the same sum in any order of adding, up to what floating point leaves; a doubt that follows from others likewise.
 SAME_SUM = 1e-6
 JUST_BELOW = 0.999
@@ -145,6 +148,12 @@ def read_record(path: str | Path) -> Record:
         path = path / RECORD_NAME
     if path.name == RECORD_NAME and not path.exists():
         refuse_journal_alone(path.parent)
+        if path.parent.is_dir():
+            raise BadInput(
+                "the folder holds neither a record nor a journal",
+                which_run(path.parent) or "Name the folder of a run",
+                place=path.parent,
+            )
     return record_from_json(read_whole(path, LARGEST_RECORD), place=path)
 
 
@@ -163,6 +172,21 @@ def refuse_journal_alone(folder: Path) -> None:
                 f"Make it with: energy-rating summarise {folder}",
                 place=folder,
             )
+
+
+def which_run(folder: Path) -> str | None:
+    """The remedy where a folder was named that only holds the folders of runs; None where it holds none."""
+    runs = sorted(
+        str(found.parent)
+        for name in (RECORD_NAME, *JOURNAL_NAMES)
+        for found in folder.glob(f"*/{name}")
+        if found.is_file()
+    )
+    named = tuple(dict.fromkeys(runs))
+    if not named:
+        return None
+    more = f" (and {len(named) - MOST_NAMED} more)" if len(named) > MOST_NAMED else ""
+    return f"Name one of the runs in it: {', '.join(named[:MOST_NAMED])}{more}"
 
 
 def write_record(record: Record, path: Path) -> None:

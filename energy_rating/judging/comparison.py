@@ -309,6 +309,7 @@ def _remarks(
                 "the energy is that of the whole run"
             )
     if a.run_id == b.run_id:
+        yield "A and B are one and the same run: name another one to compare it with"
         return
     yield (
         "one run each: by how much the same work differs from one run to the next is not known, and not in the interval; "

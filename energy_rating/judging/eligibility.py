@@ -184,7 +184,7 @@ def of_repeats(measurement: Measurement, scheme: Scheme) -> Iterator[Reason]:
     if measurement.n < scheme.rules.fewest_repeats:
         yield Reason.of(
             "too-few-repeats",
-            f"{measurement.n} repeats were measured; {scheme.rules.fewest_repeats} are needed",
+            f"{'1 repeat was' if measurement.n == 1 else f'{measurement.n} repeats were'} measured; {scheme.rules.fewest_repeats} are needed",
             f"Repeat more often: --repeats {scheme.rules.fewest_repeats}",
         )
 

@@ -426,10 +426,15 @@ def load_profile(key: str, folder: Path | None = None) -> Profile:
     """
     paths = profile_files(folder)
     if key not in paths:
-        near = difflib.get_close_matches(key.lower(), paths, n=3, cutoff=0.4)
+        wanted = key.lower()
+        # "h100" is the name of a chip and shares few letters with "nvidia-h100-sxm-80gb".
+        inside = [name for name in paths if len(wanted) > 1 and wanted in name]
+        near = tuple(
+            dict.fromkeys([*inside[:3], *difflib.get_close_matches(wanted, paths, n=3, cutoff=0.4)])
+        )[:3]
         raise BadInput(
             f"there is no hardware profile {key[:80]!r}",
-            f"{'The nearest are' if near else 'There are'}: {', '.join(near or paths)}",
+            f"The nearest are: {', '.join(near)}" if near else "See all with: energy-rating profiles",
         )
     return read_profile(paths[key])
 

@@ -321,7 +321,7 @@ def _rests_on(rating: Rating) -> Iterator[tuple[str, str]]:
     elif rating.basis == "normalised":
         yield "**Converted**", "from another device"
     if rating.basis == "indicative":
-        yield "**Indicative**", words.measured_on(rating.own)
+        yield "**Only a hint**", words.measured_on(rating.own)
 
 
 def _energies(facts: Facts) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from energy_rating.files import reading
 from energy_rating.files.journal import JOURNAL_NAMES
-from energy_rating.files.record import RECORD_NAME, refuse_journal_alone
+from energy_rating.files.record import RECORD_NAME, refuse_journal_alone, which_run
 from energy_rating.judging.evidence import MOST_DIFFERENCES, Difference, by_todays_rules, made_again
 from energy_rating.judging.plausibility import implausible
 from energy_rating.judging.profiles import profiles as all_profiles
@@ -120,7 +120,8 @@ def verify(
         named = next((told for path in shown if (told := asks_for(path))), "")
         raise BadInput(
             "cannot be checked: the folder holds no journal" + (f"; {named}" if named else ""),
-            f"A run's folder holds {' or '.join(JOURNAL_NAMES)}; ask for it whoever published the figures",
+            which_run(folder)
+            or f"A run's folder holds {' or '.join(JOURNAL_NAMES)}; ask for it whoever published the figures",
             place=folder,
         )
     if present[journal_name] != "file":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 
@@ -58,6 +59,13 @@ NO_REASON = "the record does not say why"
 
 GRAMS_PER_TONNE = 1e6
 TONNES_FROM_G = 1e7
+
+
+def plural(unit: str, count: float = 2) -> str:
+    """The unit as it stands after a number: ``requests``, ``queries``, and ``request`` after a one."""
+    if count == 1:
+        return unit
+    return f"{unit[:-1]}ies" if re.search("[^aeiou]y$", unit) else f"{unit}s"
 
 
 def change(index: float) -> str:

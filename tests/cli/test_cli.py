@@ -94,7 +94,13 @@ def test_sensors_lists_something_or_says_that_there_is_nothing(run_cli):
         (("summarise", "{folder}/record.json"), "line 1"),
         (("summarise", "{tmp}/broken.jsonl"), "no checksum"),
         (("export", "{folder}/journal.jsonl", "--format", "csv"), "not JSON"),
-        (("export", "{tmp}", "--format", "csv"), "there is no such file"),
+        (("export", "{tmp}", "--format", "csv"), "holds neither a record nor a journal"),
+        (("export", "{tmp}/no-such-run", "--format", "csv"), "there is no such file"),
+        (("card", "{tmp}", "{folder}"), "README.md"),
+        (("card", "{folder}"), "Name the card first"),
+        (("impact", "{folder}", "--zone", "USA-CA"), "states, and regions of a cloud, have no factor here"),
+        (("profiles", "h100"), "The nearest are: nvidia-h100"),
+        (("profiles", "qqqq"), "See all with: energy-rating profiles"),
         (
             ("export", "{tmp}/misspelt.json", "--format", "csv"),
             "'stagge' is not a known key; did you mean 'stage'",
@@ -152,6 +158,42 @@ def test_wrong_input_gets_one_line_and_exit_code_1(run_cli, folder, tmp_path, ar
 )
 def test_wrong_usage_is_exit_code_2(run_cli, arguments):
     assert run_cli(*arguments)[0] == 2
+
+
+@pytest.mark.parametrize("command", ["rate", "summarise", "verify", "trace"])
+def test_a_folder_that_only_holds_runs_names_them(run_cli, folder, tmp_path, command):
+    for name in ("first", "second", "third", "fourth"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "journal.jsonl").write_bytes((folder / "journal.jsonl").read_bytes())
+    code, _, err = run_cli(command, tmp_path)
+    assert code == 1
+    assert f"Name one of the runs in it: {tmp_path / 'first'}, " in err
+    assert "(and 1 more)" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("rat", "x"), "there is no command 'rat'. Did you mean: rate"),
+        (("summarize", "x"), "Did you mean: summarise"),
+        (("zzz",), "See all with: energy-rating --help"),
+        (("export", "x", "--format", "pdf"), "must be csv; got 'pdf'"),
+        (("rate", "x", "--schem", "1"), "--scheme"),
+    ],
+)
+def test_a_slip_gets_the_name_that_was_meant(run_cli, arguments, says):
+    code, _, err = run_cli(*arguments)
+    assert code == 2
+    assert says in err
+
+
+def test_the_list_of_schemes_fits_a_terminal(run_cli):
+    code, out, _ = run_cli("schemes")
+    assert code == 0
+    assert max(len(line) for line in out.splitlines()) <= 80
+    assert "firm" not in out
+    assert "n=24\n" in out
+    assert "n=8, few\n" in out
 
 
 def test_a_name_cannot_steer_the_terminal(run_cli, folder, tmp_path):

@@ -50,7 +50,7 @@ def test_it_says_stars_index_in_words_and_what_the_next_star_needs() -> None:
         "32 % less energy than the typical model of its kind (30 J per request)",
         "95 % interval: 27 to 38 % less",
         "index 0.679",
-        "indicative: measured on a device that does not exist",
+        "only a hint: measured on a device that does not exist",
         "the next star begins at 10.6 J per request",
     ):
         assert part in told
@@ -67,7 +67,7 @@ def test_who_reaches_the_next_star_as_printed_has_reached_it() -> None:
 def test_the_explanation_shows_every_step_with_its_source() -> None:
     told = " ".join(run("rate", str(REPORT), "--explain").split())
     for part in (
-        *("5,000 request; counted in 'measured'", "20.4 ± 1.6 J as measured", "30 J per request, frozen"),
+        *("5,000 requests; counted in 'measured'", "20.4 ± 1.6 J as measured", "30 J per request, frozen"),
         *("24 models, class A", "text_generation.csv: https://", "J / 30 J = 0.67", "32 % less energy"),
         *("(95 %)", "5★ ≤ 0.3536", "4 by the measured value; 3 to 4 with its uncertainty"),
     ):

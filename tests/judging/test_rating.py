@@ -804,7 +804,7 @@ def test_every_reason_is_told_and_not_only_the_first() -> None:
         channels=(replace(record.channels[0], method="model"),),
     )
     said = "\n".join(rated(record).reasons)
-    for part in ("only an estimate", "50 %", "3.00 s", "1 repeats", "NVIDIA L4", "demo-2026.1"):
+    for part in ("only an estimate", "50 %", "3.00 s", "1 repeat was measured", "NVIDIA L4", "demo-2026.1"):
         assert part in said
 
 

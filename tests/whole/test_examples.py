@@ -149,7 +149,7 @@ def test_the_demo_prints_each_figure_with_its_doubt_and_where_it_comes_from(demo
         assert " ".join(finding.message.split()) in words
         assert " ".join(finding.remedy.split()) in words
     for name in FILES:
-        assert f"  reports/demo/{name} " in demo.output
+        assert f"\n  {name} " in demo.output
     assert "Not rated" in demo.output
     assert "4 of 5 stars" in demo.output, "beside it, a rating of a recorded run"
     assert "energy-rating sensors" in demo.output

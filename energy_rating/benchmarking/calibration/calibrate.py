@@ -274,7 +274,7 @@ def _device_here(sensors: Sequence[Sensor | Detection] | None) -> tuple[Device |
             "the power of the CPU is estimated by a model" if by_model else "what is measured here is no GPU"
         )
         return None, (
-            f"no sensor measures a GPU here; {what}, and no factor is made of that: only the road is shown, with the smallest models"
+            f"no sensor measures a GPU here; {what}, and no factor follows from that: this only tries out the steps, with the smallest models"
         )
     if len(gpus) > 1:
         raise BadInput(

@@ -101,7 +101,16 @@ def card(
 
 
 def _refuse_a_run(readme: Path) -> None:
-    """A run in the place of the card: the card was left out."""
+    """A run in the place of the card: the card was left out. Or a folder that may hold the card."""
+    from energy_rating.files.journal import JOURNAL_NAMES
+    from energy_rating.files.record import RECORD_NAME
+
+    if readme.is_dir() and not any((readme / name).is_file() for name in (RECORD_NAME, *JOURNAL_NAMES)):
+        raise BadInput(
+            "is a folder, where the model card must stand",
+            f"Name the file: {readme / 'README.md'}",
+            place=readme,
+        )
     if readme.is_dir() or readme.suffix == ".json":
         kind = "the folder of a run" if readme.is_dir() else "a record"
         raise BadInput(

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from energy_rating.nouns.records import Record
 
 
+class _Form(click.Choice[str]):
+    """The forms that there are; while there is one, click would say that *xlsx* is not *csv*."""
+
+    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:  # noqa: ARG002
+        return f"must be {' or '.join(self.choices)}; got {str(value)[:80]!r}"
+
+
 @click.command()
 @click.argument("record", type=click.Path(path_type=Path))
-@click.option(
-    "--format", "form", type=click.Choice(exports.names()), required=True, help="The form to write."
-)
+@click.option("--format", "form", type=_Form(exports.names()), required=True, help="The form to write.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal."
 )

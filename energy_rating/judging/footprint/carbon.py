@@ -138,9 +138,10 @@ def _factor(zone: str, *, place: str = "--zone") -> Mapping[str, Any]:
     if found is None or not found.get("carbon_intensity") or not found.get("year"):
         known = {code: str(entry.get("country_name", "")) for code, entry in table.items()}
         meant = [f"{code} ({known[code]})" for code in near(zone, known)]
+        part = "; states, and regions of a cloud, have no factor here" if "-" in zone else ""
         raise BadInput(
             f"there is no carbon factor for the zone {zone[:40]!r}",
-            f"Zones are countries by three letters, such as FRA{'; did you mean ' + ' or '.join(meant) + '?' if meant else ''}",
+            f"Zones are countries by three letters, such as FRA{part}{'; did you mean ' + ' or '.join(meant) + '?' if meant else ''}",
             place=place,
         )
     return found

@@ -189,7 +189,7 @@ class Said:
         if self.facts.normalised_j is not None:
             yield f"{with_doubt(self.facts.normalised_j, 'J')} {self.per}, converted: what is rated"
         if self.unit:
-            yield f"{self._about(figure.energy_j)}{with_doubt(figure.energy_j.times(1000 / JOULES_PER_WH), 'Wh')} per 1,000 {_plural(self.unit)}"
+            yield f"{self._about(figure.energy_j)}{with_doubt(figure.energy_j.times(1000 / JOULES_PER_WH), 'Wh')} per 1,000 {words.plural(self.unit)}"
         elif self.facts.total:
             yield f"in {duration(figure.duration_s)}"
         else:
@@ -397,10 +397,6 @@ def plain(value: float, digits: int = 4) -> str:
         return f"{value:.{digits}g}"
     text = significant(value, digits)
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _plural(unit: str) -> str:
-    return f"{unit[:-1]}ies" if re.search("[^aeiou]y$", unit) else f"{unit}s"
 
 
 def _operation(unit: str) -> str:

@@ -9,6 +9,7 @@ from typing import get_args
 
 from energy_rating.judging.profiles import Figures, Kind, Profile, SourcedFigure
 from energy_rating.judging.schemes import OPERATING_POINT, Scheme
+from energy_rating.nouns.records import Status
 from energy_rating.publishing.terminal.layout import entry_lines, listed
 
 
@@ -58,11 +59,11 @@ def schemes(values: Iterable[Scheme]) -> str:
         for rated in scheme.classes:
             name = f"{rated.task} {rated.name or ''}".strip()
             lines.append(
-                f"  {rated.protocol:<15}{name:<40}{rated.e_ref_j:>6g} J per {rated.unit:<8} n={rated.n:<3} {rated.status}"
+                f"  {rated.protocol:<15}{name:<31}{rated.e_ref_j:>5g} J/{rated.unit:<7} n={rated.n}{_few(rated.status)}"
             )
         for of in scheme.training:
             lines.append(
-                f"  {of.protocol:<18}{of.stage:<37}{of.e_ref_j:>6g} J per {of.unit:<8} n={of.n:<3} {of.status}"
+                f"  {of.protocol:<18}{of.stage:<28}{of.e_ref_j:>5g} J/{of.unit:<7} n={of.n}{_few(of.status)}"
             )
         lines.append("")
     return "\n".join(lines).rstrip()
@@ -147,7 +148,7 @@ def profile(value: Profile) -> str:
 
 def scheme(value: Scheme) -> str:
     """One scheme in full: ladder, rules, protocols, and every class with its source."""
-    draft = ", a draft: every rating under it is provisional" if value.draft else ""
+    draft = ", a draft: it may still change" if value.draft else ""
     rules = value.rules
     lines = [f"{value.name}{draft}"]
     lines += entry_lines("date", value.date)
@@ -164,7 +165,7 @@ def scheme(value: Scheme) -> str:
     )
     if value.normalised_tiers:
         lines += entry_lines(
-            "other devices", f"by normalisation of tier {', '.join(value.normalised_tiers)}; provisional"
+            "other devices", f"converted, where the factor is of tier {', '.join(value.normalised_tiers)}"
         )
     for protocol in value.protocols:
         lines += ["", protocol.name]
@@ -172,7 +173,7 @@ def scheme(value: Scheme) -> str:
         lines += entry_lines("url", protocol.url)
     for rated in value.classes:
         name = f"{rated.task} {rated.name or ''}".strip()
-        lines += ["", f"{rated.protocol}: {name}, {rated.status}"]
+        lines += ["", f"{rated.protocol}: {name}{_few(rated.status, ', few models')}"]
         lines += entry_lines("reference", f"{rated.e_ref_j:g} J per {rated.unit}")
         lines += entry_lines(
             "population",
@@ -196,7 +197,7 @@ def scheme(value: Scheme) -> str:
         lines += entry_lines("source", rated.source)
         lines += entry_lines("url", rated.url)
     for of in value.training:
-        lines += ["", f"{of.protocol}: {of.stage}, {of.status}"]
+        lines += ["", f"{of.protocol}: {of.stage}{_few(of.status, ', few models')}"]
         lines += entry_lines("reference", f"{of.e_ref_j:g} J per {of.unit}")
         lines += entry_lines(
             "population", f"{of.population} (n = {of.n}; {of.lowest_j:g} to {of.highest_j:g} J)"
@@ -209,3 +210,8 @@ def scheme(value: Scheme) -> str:
             name = " ".join(part for part in (item.protocol, item.task, item.name) if part)
             lines += listed(name, item.reason, "")
     return "\n".join(lines)
+
+
+def _few(status: Status, told: str = ", few") -> str:
+    """What is said of a class that few models make."""
+    return told if status == "provisional" else ""

@@ -81,7 +81,7 @@ def rating(
         if value.conversion is not None:
             lines += _wrapped(words.converted(value.conversion), "  ")
         if value.basis == "indicative":
-            lines += _wrapped(f"indicative: {words.measured_on(value.own)}", "  ")
+            lines += _wrapped(f"only a hint: {words.measured_on(value.own)}", "  ")
     if value.stars is not None and next_j is not None:
         lines.append(f"  the next star begins at {scaled(_rounded_down(next_j), 'J')} per {value.unit}")
     lines += _reasons(value)
@@ -187,9 +187,11 @@ def explanation(value: Judgement) -> str:
             f"({duration(measured.duration_s)}, {_times(measured.n)}); the record, {_origin(value.checked)}",
         )
     else:
-        lines += entry_lines("energy", f"none of {value.component} was measured")
+        lines += entry_lines("energy", f"that of the {words.NAMES[value.component]} was not measured")
     if value.work is not None:
-        lines += entry_lines("work", f"{value.work:,.6g} {unit}; {value.work_method}")
+        lines += entry_lines(
+            "work", f"{value.work:,.6g} {words.plural(unit, value.work)}; {value.work_method}"
+        )
     if value.measured_j is not None:
         lines += entry_lines(
             f"per {unit}",
@@ -210,13 +212,13 @@ def explanation(value: Judgement) -> str:
         profiles_ = ", ".join(f"{key} {version}" for key, version in found.versions.items())
         lines += entry_lines("profiles", profiles_)
         lines += entry_lines(
-            f"per {unit}", f"{with_doubt(found.energy_per_unit_j, 'J')} normalised to {found.reference}"
+            f"per {unit}", f"{with_doubt(found.energy_per_unit_j, 'J')} converted to {found.reference}"
         )
     if rated is None:
         lines += entry_lines("reference", "none: the record belongs to no class that is rated")
     else:
         lines += entry_lines(
-            "E_ref", f"{rated.e_ref_j:g} J per {rated.unit}, frozen with the scheme ({rated.status})"
+            "E_ref", f"{rated.e_ref_j:g} J per {rated.unit}, frozen with the scheme; n = {rated.n}"
         )
         lines += entry_lines(
             "population",

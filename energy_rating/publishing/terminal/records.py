@@ -80,12 +80,17 @@ def files(paths: Iterable[Path]) -> str:
         "card.md": "the section for a model card",
         "trace.png": "power over time",
         "rating.json": "the stars, or why there are none",
-        "record.json": "every figure, with its doubt and its findings",
+        "record.json": "every figure, its uncertainty, and findings",
         "journal.jsonl": "what the sensors said, line by line",
     }
     found = list(paths)
-    width = max((len(str(path)) for path in found), default=0)
-    return "\n".join(f"  {path!s:<{width}}  {about.get(path.name, '')}".rstrip() for path in found)
+    lines: list[str] = []
+    for folder in dict.fromkeys(path.parent for path in found):
+        names = [path.name for path in found if path.parent == folder]
+        width = max(len(name) for name in names)
+        lines.append(f"Written to {folder}")
+        lines += [f"  {name:<{width}}  {about.get(name, '')}".rstrip() for name in names]
+    return "\n".join(lines)
 
 
 _HEAD = ("window", "n", "time", "component", "energy", "±95 %", "mostly from", "per unit")
