@@ -23,10 +23,11 @@ from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import TRAINING, Checked, Rating, Record
 from energy_rating.publishing import card, data, first_release, label, splice
 from energy_rating.publishing.checking import LARGEST_FILE, MOST_TOLD, Checking, kind_of
-from energy_rating.publishing.data import FORM, LabelData, RunData, SectionData
+from energy_rating.publishing.data import FIRST_FORM, FORM, LabelData, RunData, SectionData
 from energy_rating.publishing.first_release import card as first_card
 from energy_rating.publishing.first_release import words as first_words
 from energy_rating.publishing.label import picture
+from energy_rating.publishing.strangers import for_markdown, for_picture, for_plain_text
 
 CARD_NAME, README_NAME, LABEL_NAME, PICTURE_NAME = "card.md", "README.md", "label.svg", "label.png"
 MOST_WORDS = 1000  # of a label, which has some fifty
@@ -37,46 +38,51 @@ MOST_WORDS = 1000  # of a label, which has some fifty
 
 def check_label(checking: Checking) -> None:
     published = checking.text(LABEL_NAME)
-    if published is None:
-        return
+    if published is not None:
+        _check_label_of(checking, LABEL_NAME, published)
+
+
+def _check_label_of(checking: Checking, name: str, published: str) -> None:
     try:
         tree = _tree(published)
         texts = _words(tree)
         made_with = data.label_data(tree.findtext(f"{_SVG}metadata") or "")
     except (ElementTree.ParseError, ValueError, RecursionError, BadInput) as error:
-        checking.differs(LABEL_NAME, "", f"is no label ({error})", "a label")
+        checking.differs(name, "", f"is no label ({error})", "a label")
         return
     if made_with is None:
         scheme = _first_scheme(" ".join(texts))
         first_told = first_words.NO_RATING in " ".join(texts)
-        rating = checking.rated(LABEL_NAME, scheme, first_told)
+        rating = checking.rated(name, scheme, first_told)
         if rating is not None:
-            _compare_label(checking, published, texts, first_release.svg(checking.record, rating))
+            _compare_label(checking, name, published, texts, first_release.svg(checking.record, rating))
         return
-    told = _told(checking, LABEL_NAME, made_with.run)
+    if not _can_be_made_again(checking, name, made_with.form):
+        return
+    told = _told(checking, name, made_with.run)
     if not told:
         return
     drawn = [label.svg(record, rating, made_with.links) for record, rating in told]
     expected = published if published in drawn else drawn[0]
     _note_links(checking, made_with)
     if made_with.form == FORM:
-        _compare_label(checking, published, texts, expected)
+        _compare_label(checking, name, published, texts, expected)
         return
-    checking.not_checked.append(_of_other_form(LABEL_NAME))
-    _compare_claims(checking, LABEL_NAME, _told_words(tree), _told_words(_tree(expected)))
+    checking.not_checked.append(_of_other_form(name))
+    _compare_claims(checking, name, _told_words(tree), _told_words(_tree(expected)))
 
 
-def _compare_label(checking: Checking, published: str, texts: list[str], expected: str) -> None:
+def _compare_label(checking: Checking, name: str, published: str, texts: list[str], expected: str) -> None:
     if published == expected:
         return
     again = _words(_tree(expected))
     if len(texts) > MOST_WORDS:
-        checking.differs(LABEL_NAME, "text", f"{len(texts)} texts", f"{len(again)} texts")
+        checking.differs(name, "text", f"{len(texts)} texts", f"{len(again)} texts")
         return
     for was, now in _changes(texts, again):
-        checking.differs(LABEL_NAME, "text", " ".join(was) or None, " ".join(now) or None)
+        checking.differs(name, "text", " ".join(was) or None, " ".join(now) or None)
     if texts == again:
-        checking.differs(LABEL_NAME, "drawing", "drawn otherwise", "the same words")
+        checking.differs(name, "drawing", "drawn otherwise", "the same words")
 
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -110,27 +116,32 @@ def _told_words(tree: ElementTree.Element) -> list[str]:
 
 def check_picture(checking: Checking) -> None:
     content = checking.read(PICTURE_NAME)
-    if content is None:
-        return
+    if content is not None:
+        _check_picture_of(checking, PICTURE_NAME, content)
+
+
+def _check_picture_of(checking: Checking, name: str, content: bytes) -> None:
     width = picture.png_width(content)
     if width is None or not picture.NARROWEST_PX <= width <= picture.WIDEST_PX:
-        checking.differs(PICTURE_NAME, "", "is no PNG of a label's size", "a label")
+        checking.differs(name, "", "is no PNG of a label's size", "a label")
         return
     texts = picture.texts(content)
     try:
         made_with = data.label_data(texts.get(picture.DATA, ""))
     except (ValueError, BadInput) as error:
-        checking.differs(PICTURE_NAME, "text", f"data that cannot be read ({error})", "those of a label")
+        checking.differs(name, "text", f"data that cannot be read ({error})", "those of a label")
         return
     if made_with is None:
-        _check_first_picture(checking, content, width)
+        _check_first_picture(checking, name, content, width)
         return
-    told = _told(checking, PICTURE_NAME, made_with.run)
+    if not _can_be_made_again(checking, name, made_with.form):
+        return
+    told = _told(checking, name, made_with.run)
     if not told:
         return
     if made_with.form != FORM:
-        checking.checked.remove(PICTURE_NAME)
-        checking.not_checked.append(f"{PICTURE_NAME}, which another version drew")
+        checking.checked.remove(name)
+        checking.not_checked.append(f"{name}, which an earlier version drew")
         return
     drawn = [label.svg(record, rating, made_with.links) for record, rating in told]
     alike = [svg for svg in drawn if data_of(svg) == texts.get(picture.DATA)]
@@ -140,9 +151,9 @@ def check_picture(checking: Checking) -> None:
     expected = picture.texts(again)
     for key in dict.fromkeys([*texts, *expected]):
         if texts.get(key) != expected.get(key):
-            checking.differs(PICTURE_NAME, f"text {key[:40]}", texts.get(key), expected.get(key))
+            checking.differs(name, f"text {key[:40]}", texts.get(key), expected.get(key))
     if not picture.looks_like(content, again):
-        checking.differs(PICTURE_NAME, "", "another picture", "the label that its own data tell of")
+        checking.differs(name, "", "another picture", "the label that its own data tell of")
 
 
 def data_of(svg: str) -> str | None:
@@ -153,18 +164,18 @@ def words_of(svg: str) -> str | None:
     return _tree(svg).findtext(f"{_SVG}desc")
 
 
-def _check_first_picture(checking: Checking, content: bytes, width: int) -> None:
+def _check_first_picture(checking: Checking, name: str, content: bytes, width: int) -> None:
     """A picture of 0.1.0 cannot be asked for its scheme: it is that of the rating or of the label beside it."""
     schemes = _schemes_named(checking)
     for scheme in schemes:
         for provisional in (False, True):
-            rating = checking.rated(PICTURE_NAME, scheme, provisional)
+            rating = checking.rated(name, scheme, provisional)
             if rating is None or picture.looks_like(
-                content, picture.drawn(first_release.svg(checking.record, rating), width_px=width)
+                content, picture.drawn_alone(first_release.svg(checking.record, rating), width_px=width)
             ):
                 return
     named = " or ".join(schemes) or "a scheme that is named"
-    checking.differs(PICTURE_NAME, "", "another picture", f"the label under {named}")
+    checking.differs(name, "", "another picture", f"the label under {named}")
 
 
 def _schemes_named(checking: Checking) -> tuple[str, ...]:
@@ -197,22 +208,34 @@ def check_cards(checking: Checking, readme: Path | None) -> None:
         check_section(checking, CARD_NAME, text, checking.folder)
     text = checking.text(README_NAME)
     if text is not None and not _check_readme(checking, README_NAME, text, checking.folder):
-        checking.checked.remove(README_NAME)  # a card of somebody's own, without a section of ours
+        checking.checked.remove(README_NAME)  # a card of somebody's own
+        checking.not_checked.append(f"{README_NAME}, in which no section of ours stands")
     if readme is not None:
         name = readme.name if readme.name != README_NAME or text is None else str(readme)
-        content = checking.read_at(readme, name, kind_of(readme))
+        # Whoever names a card means what it leads to: in the Hub's cache each file is a link.
+        there = readme.resolve()
+        content = checking.read_at(there, name, kind_of(there))
         text = None if content is None else checking.decoded(name, content)
         if text is not None and not _check_readme(checking, name, text, readme.parent):
             checking.differs(name, "", None, f"a section between {splice.START} and {splice.END}")
 
 
 def _check_readme(checking: Checking, name: str, text: str, beside: Path) -> bool:
-    """The section and the metadata of a whole card; whether it has a section at all."""
-    section = between(text)
+    """The section and the metadata of a whole card; whether it has a section at all.
+
+    The section is the one that ``card`` would write anew: a pair of markers that is only shown, as in a code block, is none, and two
+    sections would be two claims of which one is read.
+    """
+    try:
+        section = splice.section_of(text)
+    except BadInput as error:
+        checking.differs(name, "", f"has no one section ({error})", "one, between one pair of markers")
+        return True
     if section is None:
         return False
     check_section(checking, name, section, beside)
     _check_metadata(checking, name, text, section)
+    checking.not_checked.append(f"what {name} says outside of its section")
     return True
 
 
@@ -234,18 +257,25 @@ def check_section(checking: Checking, name: str, text: str, beside: Path) -> Non
     if made_with is None:
         _check_first_section(checking, name, text)
         return
-    numbers = [number for number, run in enumerate(made_with.runs) if run.run == checking.record.run_id]
+    if not _can_be_made_again(checking, name, made_with.form):
+        return
+    run_id = for_plain_text(checking.record.run_id)
+    numbers = [number for number, run in enumerate(made_with.runs) if run.run == run_id]
     if not numbers:
         told = ", ".join(run.run for run in made_with.runs)
-        checking.differs(name, "Run", told[:200], checking.record.run_id)
+        checking.differs(name, "Run", told[:200], run_id)
         return
     for number in numbers:
-        _check_run_of(checking, name, text, beside, made_with, number)
+        _check_run_of(checking, name, text, made_with, number)
+    _note_links(checking, made_with)
+    if made_with.location is not None:
+        given = f"that the run took place in {made_with.location[:80]!r}, as whoever wrote {name} says"
+        checking.not_checked.append(given)
+    if made_with.label is not None:
+        _check_shown(checking, name, beside, made_with.label, first=0 in numbers)
 
 
-def _check_run_of(
-    checking: Checking, name: str, text: str, beside: Path, made_with: SectionData, number: int
-) -> None:
+def _check_run_of(checking: Checking, name: str, text: str, made_with: SectionData, number: int) -> None:
     run = made_with.runs[number]
     told = _told(checking, name, run)
     if not told:
@@ -268,9 +298,6 @@ def _check_run_of(
         made_of = "what the section was made with"
         checking.differs(name, "data", f"what no section is made with ({error})", made_of)
         return
-    _note_links(checking, made_with)
-    if made_with.label is not None and _is_missing(beside, made_with.label):
-        checking.notes.append(f"{name} shows {made_with.label[:80]}, which is not here")
     theirs = text.split("\n\n")
     pairs = [(theirs, ours) for _, ours in found]
     if len(made_with.runs) > 1:
@@ -290,17 +317,34 @@ def _check_run_of(
     checking.not_checked.append(_of_other_form(name))
     # The data of another form are another form's; what of them counts was read.
     theirs, ours = ([part for part in parts if data.COMMENT not in part] for parts in (theirs, ours))
+    names = tuple(for_markdown(one) for one in _names(checking.record))
     for row, was, now in _rows_apart(theirs, ours):
-        if _claims(was or "") != _claims(now or ""):
+        if _claims(was or "", names) != _claims(now or "", names):
             checking.differs(name, row, was, now)
 
 
-def _is_missing(beside: Path, linked: str) -> bool:
-    """Whether what a card links lies below it, by its words, and is not there. What leads elsewhere is not looked for."""
-    parts = PurePosixPath(linked).parts
-    if urlsplit(linked).scheme or "\0" in linked or not parts or {"..", "/"} & set(parts):
-        return False
-    return not (beside / linked).exists()
+def _check_shown(checking: Checking, name: str, beside: Path, linked: str, *, first: bool) -> None:
+    """The picture that a card shows, which is the first run's label: also one that has another name, or lies elsewhere below the card.
+
+    What leads elsewhere is not looked for, and what is a link or too large not opened.
+    """
+    shown = linked.partition("#")[0].partition("?")[0]
+    parts = PurePosixPath(shown).parts
+    there = beside / shown.replace("\0", "")
+    if urlsplit(linked).scheme or "\0" in shown or not parts or {"..", "/"} & set(parts):
+        checking.not_checked.append(f"the picture that {name} shows: {linked[:300]}")
+    elif not there.exists():
+        checking.notes.append(f"{name} shows {linked[:80]}, which is not here")
+    elif not first or kind_of(there) != "file" or there.suffix not in (".svg", ".png"):
+        checking.not_checked.append(f"the picture that {name} shows: {linked[:300]}")
+    elif not any(
+        there.samefile(checking.folder / one) for one in (LABEL_NAME, PICTURE_NAME) if one in checking.present
+    ):
+        content = checking.read_at(there, shown, "file")
+        if content is not None and there.suffix == ".png":
+            _check_picture_of(checking, shown, content)
+        elif content is not None and (text := checking.decoded(shown, content)) is not None:
+            _check_label_of(checking, shown, text)
 
 
 def _of_several(
@@ -325,6 +369,8 @@ def _of_several(
     run, own = made_with.runs[number], data.of_run(record, None)
     if run.journal_sha256 != own.journal_sha256:
         checking.differs(name, "data", run.journal_sha256, own.journal_sha256)
+    if made_with.form == FORM and theirs[-1] != data.written_again(made_with):
+        checking.differs(name, "data", "more than, or other than, the data", "a comment with the data")
     return (
         [*theirs[:shown], *theirs[start : start + 3], theirs[-2]],
         [*ours[:shown], card.title(record, ours[0]), *ours[before:-2], ours[-2]],
@@ -372,20 +418,30 @@ def _check_metadata(checking: Checking, name: str, text: str, section: str) -> N
     """``co2_eq_emissions`` in the front matter, where it is ours."""
     try:
         made_with = data.section_data(section)
-        if made_with is None or len(made_with.runs) > 1:
+        if made_with is None or made_with.form > FORM:
             return
         if splice.is_of_others(text, card.KEY):
             checking.not_checked.append(f"{card.KEY} of {name}, which somebody else wrote")
             return
         record = checking.record
+        told = splice.value_of(text, card.KEY)
+        if len(made_with.runs) > 1 and record.stage not in TRAINING:
+            if told is not None:
+                checking.not_checked.append(f"{card.KEY} of {name}, which is of another run")
+            return
         impact, emissions_g = _emissions(checking, name, made_with, record)
         value = card.metadata(record, impact if impact is not None else emissions_g, made_with.location)
-        again = splice.remove_key(text, card.KEY) if value is None else splice.put_key(text, card.KEY, value)
     except (EnergyRatingError, ValueError) as error:
         checking.differs(name, card.KEY, f"cannot be read ({error})", "what the run gives")
         return
-    if again != text and made_with.form == FORM:
-        checking.differs(name, card.KEY, "another value", None if value is None else dict(value))
+    # Other programs write the front matter anew, with other quotes: it is compared by what it says.
+    again = (
+        None
+        if value is None
+        else {key: one if isinstance(one, str) else splice.decimal(one) for key, one in value.items()}
+    )
+    if again != told:
+        checking.differs(name, card.KEY, told, again)
 
 
 # ------------------------------------------------------------------------------------------------- the cards of 0.1.0
@@ -544,8 +600,22 @@ def _note_links(checking: Checking, made_with: LabelData | SectionData) -> None:
         checking.not_checked.append("what lies at the addresses that are given")
 
 
+def _can_be_made_again(checking: Checking, name: str, form: int) -> bool:
+    """Whether a form is one that there was when this version was made. What a later version words, only that can word again."""
+    if form < FIRST_FORM:
+        checking.differs(name, "data.form", form, f"{FIRST_FORM} to {FORM}")
+        return False
+    if form > FORM:
+        checking.checked.remove(name)
+        checking.cannot = checking.cannot or (
+            f"{name} says that a later version of energy-rating made it (form {form}; this one knows up to {FORM}); update, and verify again"
+        )
+        return False
+    return True
+
+
 def _of_other_form(name: str) -> str:
-    return f"the words of {name}, which another version made: only its figures and claims were compared"
+    return f"the words of {name}, which an earlier version made: only its names, figures and claims were compared"
 
 
 def _changes(theirs: Sequence[str], ours: Sequence[str]) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
@@ -560,9 +630,10 @@ def _compare_claims(checking: Checking, name: str, texts: Sequence[str], again: 
     if len(texts) > MOST_WORDS:
         checking.differs(name, "text", f"{len(texts)} texts", f"{len(again)} texts")
         return
+    names = tuple(for_picture(one) for one in _names(checking.record))
     for was, now in _changes(texts, again):
         published, recomputed = " ".join(was), " ".join(now)
-        if _claims(published) != _claims(recomputed):
+        if _claims(published, names) != _claims(recomputed, names):
             checking.differs(name, "text", published or None, recomputed or None)
         elif len(checking.notes) < MOST_TOLD:
             checking.notes.append(
@@ -570,12 +641,26 @@ def _compare_claims(checking: Checking, name: str, texts: Sequence[str], again: 
             )
 
 
-def _claims(text: str) -> list[str]:
-    """What a text claims, whatever its sentences: its numbers, and the words that grade."""
-    return re.findall(
-        r"\d[\d.,]*|★+|\b(?:stars?|not rated|firm|provisional|measured|normalised|converted|indicative|estimated|certif\w*|accredit\w*)\b",
+def _names(record: Record) -> Iterator[str]:
+    """What no version words in its own way: whose run it was, of what, on what, when and where."""
+    yield record.run_id
+    yield record.created[: len("2026-11-22")]
+    if record.model is not None:
+        yield from (one for one in (record.model.id, record.model.revision, record.model.dtype) if one)
+    if record.task is not None:
+        yield from (one for one in (record.task.name, record.task.protocol) if one)
+    yield from dict.fromkeys(device.name for device in record.environment.devices)
+    yield from (one for quality in record.quality for one in (quality.metric, quality.source))
+
+
+def _claims(text: str, names: Sequence[str]) -> list[str]:
+    """What a text claims, whatever its sentences: its numbers, the words that grade or turn a figure round, and the names in it."""
+    told = re.findall(
+        r"\d[\d.,]*|★+|\b(?:stars?|not rated|firm|provisional|measured|normalised|converted|indicative|estimated|certif\w*|accredit\w*"
+        r"|less|more|fewer|valid|degraded|invalid|example|[gc]pu)\b",
         text.lower(),
     )
+    return [*told, *(name for name in names if name in text)]
 
 
 _ROW = re.compile(r"^\| (.+?) \| (.*) \|$")

@@ -23,6 +23,7 @@ COMMENT = "energy-rating:data"
 # The wording and drawing of labels and sections, counted up whenever a release words or draws anything of them otherwise (then run
 # `make shown`): what is of another form was made by another version, and its words are not compared. 0.1.0's was the first, without data.
 FORM = 2
+FIRST_FORM = 2  # of those that hold data
 LONGEST = 64 << 10  # characters of the data of one label or section
 MOST_RUNS = 1000
 
@@ -98,16 +99,31 @@ def of_section(
 ) -> str:
     """The data of a section, as a comment of HTML."""
     told = impact is not None or emissions_g is not None
+    return written_again(
+        SectionData(
+            form=FORM,
+            runs=tuple(runs),
+            links=links,
+            label=label,
+            zone=impact.zone if impact is not None else None,
+            location=for_plain_text(location) if location is not None and told else None,
+            emissions_g=emissions_g,
+        )
+    )
+
+
+def written_again(section: SectionData) -> str:
+    """The comment that holds these data."""
     text = _written(
         {
             "schema": SECTION_SCHEMA,
-            "form": FORM,
-            "runs": [asdict(run) for run in runs],
-            **_of_links(links),
-            "label": label,
-            "zone": impact.zone if impact is not None else None,
-            "location": for_plain_text(location) if location is not None and told else None,
-            "emissions_g": emissions_g,
+            "form": section.form,
+            "runs": [asdict(run) for run in section.runs],
+            **_of_links(section.links),
+            "label": section.label,
+            "zone": section.zone,
+            "location": section.location,
+            "emissions_g": section.emissions_g,
         }
     )
     return f"<!-- {COMMENT} {text} -->"

@@ -128,6 +128,32 @@ def is_of_others(text: str, key: str) -> bool:
     return entry is not None and not entry.ours
 
 
+def value_of(text: str, key: str) -> dict[str, str] | None:
+    """What this top-level key maps to, as plain text, numbers as ``decimal`` writes them; None where it is absent.
+
+    Raises:
+        BadInput: the front matter is invalid. The place is the line.
+    """
+    entry = _read(text).entry(key)
+    if entry is None:
+        return None
+    if not isinstance(entry.value, yaml.MappingNode):
+        return {"": _scalar(entry.value) or ""}
+    return {_scalar(name) or "": _as_text(value) for name, value in entry.value.value}
+
+
+def _as_text(node: yaml.Node) -> str:
+    text = _scalar(node)
+    if text is None:
+        return f"({node.tag})"
+    if node.tag in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:int"):
+        try:
+            return decimal(float(text))
+        except ValueError:
+            return text
+    return text
+
+
 def put_key(text: str, key: str, value: Value, *, overwrite: bool = False) -> str:
     """The text with this top-level key in its front matter, which is made if there is none.
 
@@ -521,6 +547,18 @@ def remove_section(text: str) -> str:
     if after == places.stop.end:
         start = _before_eol(text, start)
     return text[:start] + text[after:]
+
+
+def section_of(text: str) -> str | None:
+    """What stands between the markers; None without markers.
+
+    Raises:
+        BadInput: the markers are not one pair. The place is the line.
+    """
+    places = _places(text, to_insert=False)
+    if places.start is None or places.stop is None:
+        return None
+    return text[places.start.end : places.stop.start]
 
 
 def level_above(text: str) -> int | None:

@@ -7,13 +7,16 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from virtual import FakeDevice, VirtualClock, square, steps
 
@@ -27,7 +30,8 @@ from energy_rating.judging.summary import summarise_journal
 from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.records import Device, Load, Model, Task
 from energy_rating.publishing import card as cards
-from energy_rating.publishing import label
+from energy_rating.publishing import label, splice
+from energy_rating.publishing.data import FORM
 from energy_rating.publishing.folder import publish
 from energy_rating.publishing.label import picture
 from energy_rating.publishing.links import Links
@@ -722,9 +726,9 @@ def test_a_readme_without_a_section_or_of_another_run_does_not_match(run, readme
 def test_of_a_section_of_several_runs_that_of_this_one_is_checked(run, readme):
     record, other = load(run), load(PUBLISHED_BY_0_1_0)
     for records in ([record, other], [other, record]):
-        text = cards.update_card(
-            "# Mine\n", records, ratings=[rate(one) for one in records], label="run/label.svg"
-        )
+        # The picture is the first one's.
+        shown = "run/label.svg" if records[0] is record else "elsewhere/label.svg"
+        text = cards.update_card("# Mine\n", records, ratings=[rate(one) for one in records], label=shown)
         readme.write_text(text)
         for folder in (run, PUBLISHED_BY_0_1_0):
             found = verify(folder, card=readme)
@@ -758,6 +762,27 @@ def test_the_emissions_in_the_metadata_are_those_of_the_run(tmp_path):
     assert [one.path for one in found.differences] == ["co2_eq_emissions"]
     readme.write_text(text.replace('"zone": "FRA"', '"zone": "NOR"'))
     assert not verify(tmp_path / "run", card=readme).agrees
+    # Other programs write the front matter anew, in quotes and an order of their own.
+    _, front, body = text.split("---\n", 2)
+    keys = yaml.safe_load(front)
+    readme.write_text(f"---\n{yaml.safe_dump(keys, sort_keys=True)}---\n{body}")
+    found = verify(tmp_path / "run", card=readme)
+    assert found.agrees, verification_to_text(found)
+    # Beside other runs the figure is held against this one just so; who looks at another is told that it is not.
+    other = load(PUBLISHED_BY_0_1_0)
+    text = cards.update_card(
+        "# Mine\n",
+        [other, record],
+        ratings=[rate(other), rate(record)],
+        impact=footprint(record, zone="FRA"),
+    )
+    readme.write_text(text)
+    assert verify(tmp_path / "run", card=readme).agrees
+    found = verify(PUBLISHED_BY_0_1_0, card=readme)
+    assert found.agrees, verification_to_text(found)
+    assert "co2_eq_emissions of README.md, which is of another run" in found.not_checked
+    readme.write_text(re.sub(r"emissions: [\d.]+", "emissions: 0.00001", text))
+    assert [one.path for one in verify(tmp_path / "run", card=readme).differences] == ["co2_eq_emissions"]
 
 
 def test_addresses_that_were_given_are_part_of_what_is_compared(run):
@@ -773,19 +798,148 @@ def test_addresses_that_were_given_are_part_of_what_is_compared(run):
     assert places(run) == {"card.md: text"}
 
 
+@pytest.fixture
+def later(monkeypatch):
+    """The next version, whose wording is another form; what is published now is then of an earlier one."""
+    monkeypatch.setattr("energy_rating.publishing.data.FORM", FORM + 1)
+    monkeypatch.setattr("energy_rating.publishing.checking_shown.FORM", FORM + 1)
+
+
 @pytest.mark.parametrize("name", ["card.md", "label.svg"])
-def test_of_what_another_version_worded_the_claims_are_compared_and_that_is_said(run, name):
+def test_of_what_an_earlier_version_worded_the_claims_are_compared_and_that_is_said(run, name, later):
     text = (run / name).read_text()
-    text = text.replace('"form": 2', '"form": 3').replace("self-declared", "declared by themselves")
+    text = text.replace("self-declared", "declared by themselves")
     (run / name).write_text(text)
     found = verify(run)
     assert found.agrees, verification_to_text(found)
     assert any(
-        told.startswith(f"the words of {name}, which another version made") for told in found.not_checked
+        told.startswith(f"the words of {name}, which an earlier version made") for told in found.not_checked
     )
-    (run / name).write_text(text.replace(" J per request", "9 J per request"))
-    (run / name).write_text(re.sub(r"(\d)( ± [\d.]+ J)", r"\g<1>9\2", text))
-    assert not verify(run).agrees
+    for was, now in (
+        (r"(\d)( ± [\d.]+ J)", r"\g<1>9\2"),
+        ("org/name", "org/other"),
+        ("text-generation", "text-summary"),
+        ("Made-up GPU", "Better GPU"),
+    ):
+        (run / name).write_text(re.sub(was, now, text))
+        assert not verify(run).agrees, was
+
+
+@pytest.mark.parametrize("form", [FORM + 1, 1, 0, -1, 10**9])
+@pytest.mark.parametrize("name", ["card.md", "label.svg", "label.png"])
+def test_what_says_that_another_version_made_it_is_not_called_right_for_that(run, honest, name, form):
+    """Else a number would be enough to keep anybody from reading the words."""
+    if name.endswith(".png"):
+        shutil.copy(honest / name, run)
+    content = (run / name).read_bytes()
+    (run / name).write_bytes(_with_form(content, form))
+    found = verify(run)
+    assert not found.agrees
+    assert found.verdict == ("cannot be checked" if form > FORM else "differs")
+    assert name in verification_to_text(found)
+
+
+def _with_form(content: bytes, form: int) -> bytes:
+    was, now = f'"form": {FORM},'.encode(), f'"form": {form},'.encode()
+    assert was in content
+    if not content.startswith(b"\x89PNG"):
+        return content.replace(was, now)
+    texts = {key: text.replace(was.decode(), now.decode()) for key, text in picture.texts(content).items()}
+    image = [chunk for chunk in _chunks(content) if chunk[4:8] != b"iTXt"]
+    told = [_chunk(b"iTXt", f"{key}\0\0\0\0\0{text}".encode()) for key, text in texts.items()]
+    return content[:8] + b"".join([image[0], *told, *image[1:]])
+
+
+def _chunks(content: bytes) -> list[bytes]:
+    found, at = [], 8
+    while at < len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        found.append(content[at:end])
+        at = end
+    return found
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "before"),
+    [
+        (b"acTL", struct.pack(">II", 1, 0), b"IDAT"),  # frames of an animation, which a browser plays
+        (b"tEXt", b"Title\0five of five stars", b"IDAT"),
+        (b"iTXt", b"Description\0\0\0\0\0five of five stars", b"iTXt"),
+        (b"iTXt", b"Comment\0\0\0\0\0five of five stars", b"IEND"),
+        (b"gAMA", struct.pack(">I", 1), b"IDAT"),
+        (b"", b"", b""),
+    ],
+)
+def test_a_picture_of_a_label_holds_nothing_else(run, honest, kind, body, before):
+    content = (honest / "label.png").read_bytes()
+    (run / "label.png").write_bytes(content)
+    assert verify(run).agrees
+    chunks = _chunks(content)
+    at = next((number for number, chunk in enumerate(chunks) if chunk[4:8] == before), len(chunks))
+    chunks.insert(at, _chunk(kind, body) if kind else b"PK and more")
+    (run / "label.png").write_bytes(content[:8] + b"".join(chunks))
+    found = verify(run)
+    assert {one.file for one in found.differences} == {"label.png"}
+
+
+# ---------------------------------------------------------------------------------------------- whole cards
+
+
+def test_a_card_has_one_section_and_what_stands_around_it_is_told_as_not_checked(run, readme):
+    text = readme.read_text()
+    found = verify(run, card=readme)
+    assert "what README.md says outside of its section" in found.not_checked
+    better = text.replace("not rated", "5 of 5 stars").partition("# Mine\n")[2]
+    for forged_text in (text + better, better + text, text.replace(splice.END, "")):
+        readme.write_text(forged_text)
+        assert verify(run, card=readme).verdict == "differs"
+    # What is only shown as code is no section.
+    readme.write_text("```\n" + text.partition("# Mine\n")[2] + "```\n")
+    assert verify(run, card=readme).verdict == "differs"
+    (run / "README.md").write_text("# Mine\n")
+    assert "README.md, in which no section of ours stands" in verify(run).not_checked
+
+
+def test_the_picture_that_a_card_shows_is_held_against_the_run_whatever_its_name(run, readme):
+    picture_text = (run / "label.svg").read_text()
+    (readme.parent / "stars.svg").write_text(picture_text)
+    text = readme.read_text().replace("run/label.svg", "stars.svg")
+    readme.write_text(text)
+    found = verify(run, card=readme)
+    assert found.agrees, verification_to_text(found)
+    assert "stars.svg" in found.checked
+    (readme.parent / "stars.svg").write_text(picture_text.replace("NOT RATED", "5 STARS"))
+    assert {one.file for one in verify(run, card=readme).differences} == {"stars.svg"}
+    for elsewhere in ("https://example.org/label.svg", "../stars.svg"):
+        readme.write_text(text.replace("stars.svg", elsewhere))
+        found = verify(run, card=readme)
+        assert any(elsewhere in told for told in found.not_checked), verification_to_text(found)
+
+
+def test_a_card_that_is_reached_through_a_link_is_read(run, readme, tmp_path):
+    """As in the Hub's cache, where each file of a snapshot is a link."""
+    (tmp_path / "snapshot").mkdir()
+    (tmp_path / "snapshot" / "README.md").symlink_to(readme)
+    found = verify(run, card=tmp_path / "snapshot" / "README.md")
+    assert found.agrees, verification_to_text(found)
+
+
+def test_of_a_section_of_several_runs_the_data_hold_nothing_else(run, readme):
+    record, other = load(run), load(PUBLISHED_BY_0_1_0)
+    text = cards.update_card("# Mine\n", [record, other], ratings=[rate(record), rate(other)])
+    readme.write_text(text)
+    assert verify(run, card=readme).agrees
+    for was, now in (
+        (" -->\n\n<!-- energy-rating:end", " -->\n**5 of 5 stars**\n\n<!-- energy-rating:end"),
+        ('{"schema": "energy-rating/section/1"', '{"certified": true, "schema": "energy-rating/section/1"'),
+    ):
+        readme.write_text(text.replace(was, now))
+        assert text != readme.read_text()
+        assert not verify(run, card=readme).agrees
 
 
 def test_what_0_1_0_published_is_checked_to_the_letter_and_the_pixel(tmp_path):

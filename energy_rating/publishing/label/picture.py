@@ -32,10 +32,27 @@ def png(record: Record, rating: Rating, links: Links = NO_LINKS, *, width_px: in
 
 
 def drawn(content: str, *, width_px: int = 2 * WIDTH_PX) -> bytes:
-    """A label's SVG as PNG.
+    """A label's SVG as PNG, with its words and data as text in it.
 
     Raises:
         BadInput: the width is not from 100 to 4000 pixels.
+    """
+    picture = drawn_alone(content, width_px=width_px)
+    tree = ElementTree.fromstring(content)  # noqa: S314  it was made here
+    told = {WORDS: tree.findtext(f"{_SVG}desc"), DATA: tree.findtext(f"{_SVG}metadata")}
+    # Behind the header, which is the first chunk and has 13 bytes.
+    return (
+        picture[:_HEADER]
+        + b"".join(_chunk(key, text) for key, text in told.items() if text)
+        + picture[_HEADER:]
+    )
+
+
+def drawn_alone(content: str, *, width_px: int) -> bytes:
+    """The same as a picture and nothing else, as 0.1.0 made it.
+
+    Raises:
+        BadInput: as ``drawn``.
     """
     if not NARROWEST_PX <= width_px <= WIDEST_PX:
         raise BadInput(
@@ -44,7 +61,7 @@ def drawn(content: str, *, width_px: int = 2 * WIDTH_PX) -> bytes:
     import resvg_py
 
     # Without a font it would draw no text at all, and a system's own would make another picture on every machine.
-    picture = bytes(
+    return bytes(
         resvg_py.svg_to_bytes(
             svg_string=content,
             skip_system_fonts=True,
@@ -54,17 +71,9 @@ def drawn(content: str, *, width_px: int = 2 * WIDTH_PX) -> bytes:
             width=width_px,
         )
     )
-    tree = ElementTree.fromstring(content)  # noqa: S314  it was made here
-    told = {WORDS: tree.findtext(f"{_SVG}desc"), DATA: tree.findtext(f"{_SVG}metadata")}
-    # Behind the header, which is the first chunk and has 13 bytes.
-    header = 8 + 12 + 13
-    return (
-        picture[:header]
-        + b"".join(_chunk(key, text) for key, text in told.items() if text)
-        + picture[header:]
-    )
 
 
+_HEADER = 8 + 12 + 13  # bytes of the signature and of the first chunk
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -94,6 +103,17 @@ def _texts(content: bytes) -> Iterator[tuple[str, str]]:
         at += 12 + length
 
 
+def _kinds(content: bytes) -> list[bytes]:
+    """The kinds of chunks of a PNG in their order, those of the picture itself as one; at the end what is no chunk."""
+    found: list[bytes] = []
+    at = 8
+    while at + 12 <= len(content) and found[-1:] != [b"IEND"]:
+        kind = content[at + 4 : at + 8]
+        found += [] if found[-1:] == [b"IDAT"] == [kind] else [kind]
+        at += 12 + int.from_bytes(content[at : at + 4], "big")
+    return [*found, content[at:]] if at != len(content) else found
+
+
 def png_width(content: bytes) -> int | None:
     """The width of a PNG in pixels, from its header; None if it has none (RFC 2083, 3.2 and 4.1.1)."""
     if content[:8] != b"\x89PNG\r\n\x1a\n" or content[12:16] != b"IHDR" or len(content) < 24:
@@ -106,9 +126,12 @@ def looks_like(content: bytes, drawn: bytes) -> bool:
 
     A digit that was exchanged changes some pixels from paper to ink; what an edge is shaded by is a small part of that.
     """
-    # Of one size by their headers, before anything is unpacked: a few bytes can say that they are gigabytes.
-    if content == drawn or content[:24] != drawn[:24]:
+    # Of one size and kind by their headers, before anything is unpacked: a few bytes can say that they are gigabytes.
+    if content == drawn or content[:_HEADER] != drawn[:_HEADER]:
         return content == drawn
+    # Nothing beside the picture: a browser would play the frames of an animation, or dye it by a profile, that are not looked at here.
+    if _kinds(content) != _kinds(drawn):
+        return False
     import io
 
     import numpy
