@@ -7,6 +7,7 @@ What a run is, and what it leaves alone in the program that is measured, is ``me
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -246,6 +247,7 @@ def measure(
     period_s: float = PERIOD_S,
     resume: bool = False,
     sync: bool = False,
+    progress: float | None = None,
     load: Load | None = None,
     files: Mapping[str, str] | None = None,
     place: str | Place | None = None,
@@ -265,6 +267,9 @@ def measure(
         resume: go on with the run in ``output_dir``, such as a job that was requeued.
         sync: windows and steps wait at their edges until the devices have done what they were asked to (torch, jax, cupy), which is what
             their figures are worth in a program that runs ahead of its devices. The end of the run waits in any case.
+        progress: seconds between lines that say how far the run has come (at least 1; later every fiftieth of its time): the share that is
+            done, the energy so far, what it will come to with its interval, and the time left. The total comes from ``run.steps`` or
+            ``run.expect``. They go where ``report`` says. None: no such lines.
         load: the operating point, where it is known.
         files: SHA-256 of the data files that were used, by name, for the record's provenance.
         place: where it runs, for the record: a zone (``FRA``), or a ``Place`` with zone, region and provider.
@@ -277,6 +282,12 @@ def measure(
     if not isinstance(period_s, int | float) or not SHORTEST_PERIOD_S <= period_s <= LONGEST_PERIOD_S:
         raise BadInput(
             f"{period_s!r} is not between {SHORTEST_PERIOD_S} and {LONGEST_PERIOD_S} s", place="period_s"
+        )
+    if progress is not None and not (
+        isinstance(progress, int | float) and not isinstance(progress, bool) and 1 <= progress < math.inf
+    ):
+        raise BadInput(
+            f"must be the seconds between lines, at least 1; got {progress!r}", "Such as 60", place="progress"
         )
     for item in sensors or ():
         if isinstance(item, str) and item not in KINDS:
@@ -313,6 +324,7 @@ def measure(
         period_s=float(period_s),
         resume=resume,
         sync=bool(sync),
+        progress_s=None if progress is None else float(progress),
         clock=clock or MonotonicClock(),
         report=report,
         environ=os.environ,

@@ -185,7 +185,7 @@ HIDDEN = {
         "count_through",
         "faults",
     ),
-    *("left", "leave", "drain", "ended_as", "judged", "tell"),
+    *("left", "leave", "drain", "loop_begins", "loop_ends", "ended_as", "judged", "tell"),
 }
 
 

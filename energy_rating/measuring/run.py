@@ -167,6 +167,12 @@ class JournalRun(Stepped):
             hint=_remembered_s,
         )
         sampler.tick = self._note_counts
+        if self.settings.progress_s is not None and self.settings.report is not None:
+            from energy_rating.measuring.progress import Progress
+
+            progress = Progress(self.settings.progress_s, self.settings.report, self.settings.clock.now())
+            sampler.heard = progress.tally.heard
+            self._progress = progress
         self._sampler = sampler
         self._ticker = self.settings.clock.repeat(sampler.step, PATIENCE_S)
         self._zero = self.settings.clock.now()

@@ -20,7 +20,7 @@ from energy_rating.measuring.pace import Pace
 from energy_rating.measuring.quiet import QUIET_LINE_S, Quiet
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.nouns import threads
-from energy_rating.nouns.entries import Condition, Device, Finding, Method, Severity, plain
+from energy_rating.nouns.entries import Channel, Condition, Device, Finding, Method, Severity, plain
 from energy_rating.nouns.errors import SensorFailed, SensorLost
 
 # Quiet journals: from a minute after the last edge on, one line a second is kept, of power beside a counter one in ten. So a week
@@ -146,6 +146,8 @@ class Sampler:
         self._last_edge_s = -1.0
         self.detection: Detection | None = None
         self.tick: Callable[[float], None] | None = None
+        # Who else wants to know of a reading: its channels, from when to when, and its values.
+        self.heard: Callable[[Sequence[Channel], float, float, Mapping[str, float]], None] | None = None
 
     def open(self, zero_s: float) -> Detection:
         """The run opens at ``zero_s``. Returns what was found by then; what comes later goes to the journal by itself."""
@@ -369,6 +371,8 @@ class Sampler:
         if watched.modelled:
             start = watched.read_s
         watched.read_s = end
+        if values and self.heard is not None:
+            self.heard(watched.sensor.channels, start, end, values)
         if values:
             self._keep(watched, {"t": start, "dt": round(end - start, 6), "r": values}, end)
         elif reading and all(isinstance(value, SensorLost) for value in reading.values()):

@@ -19,7 +19,7 @@ MOST_WINDOWS_AT_ONCE = 20_000
 class RunSettings:
     """The arguments of ``energy_rating.measure``, checked; ``environ`` is the environment that ranks and folders are found by.
 
-    ``sync``: windows wait for the devices at their edges. ``sensors`` None: all that answer. ``report`` None: nothing is said at the end. ``period_s`` is that of sensors without ticks.
+    ``sync``: windows wait for the devices at their edges. ``progress_s``: how often a line says how far it has come. ``sensors`` None: all that answer. ``report`` None: nothing is said at the end. ``period_s`` is that of sensors without ticks.
     While no disk takes the journal, ``lines_in_memory`` of its lines are kept; of more, readings are thinned out. With more than
     ``windows_at_once`` windows the record is made by whoever asks for it, and not at the end of the program.
     """
@@ -35,6 +35,7 @@ class RunSettings:
     period_s: float
     resume: bool
     sync: bool
+    progress_s: float | None
     clock: Clock
     report: Callable[[str], None] | None
     environ: Mapping[str, str]

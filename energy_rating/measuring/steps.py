@@ -10,13 +10,18 @@ of them was: that of their union.
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from energy_rating.measuring.windows import Windowed
 from energy_rating.nouns.entries import Number
 from energy_rating.nouns.interruptions import pass_on
+
+if TYPE_CHECKING:
+    from energy_rating.measuring.progress import Loop
 
 T = TypeVar("T")
 
@@ -27,7 +32,7 @@ class Steps(Generic[T]):
     """What ``run.steps`` gives: the items of what it was given, each in a window. Each loop over it is one over what it was given."""
 
     def __init__(
-        self, run: Windowed, items: Iterable[T], name: str, sync: bool, work: Mapping[str, Any]
+        self, run: Stepped, items: Iterable[T], name: str, sync: bool, work: Mapping[str, Any]
     ) -> None:
         self._run = run
         self._items = items
@@ -49,9 +54,11 @@ class Steps(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         window = self._run.window(self._name, self._sync)
+        loop = self._run.loop_begins(self._name, self._items)
         try:
             for item in self._items:  # it is waited for in the window of the item before
-                window.leave()
+                if window.leave() and loop is not None:
+                    loop.done += 1
                 window.open()
                 self._count(window.count, item)
                 yield item
@@ -59,6 +66,8 @@ class Steps(Generic[T]):
                 self._run.drain(self._name)
         finally:  # also where the loop is left by break, by an exception, or as somebody drops it
             window.leave()
+            if loop is not None:
+                self._run.loop_ends(loop)
 
     def _count(self, count: Callable[..., None], item: T) -> None:
         for unit, amount in self._work.items():
@@ -140,6 +149,31 @@ class Stepped(Windowed):
                 broken off counts whole.
         """
         return Steps(self, items, str(name), self.settings.sync if sync is None else sync, work)
+
+    def expect(self, /, **windows: int) -> None:
+        """Says how many windows of a name are to come in the whole run: ``run.expect(step=30_000)``, for ``measure(progress=60)``.
+
+        Loops of ``run.steps`` say so by themselves. Of several names the last stands.
+        """
+        for name, total in windows.items():
+            if self._progress is not None and isinstance(total, int | float) and 0 < total < math.inf:
+                self._progress.expect(name, int(total))
+
+    def loop_begins(self, name: str, items: object) -> Loop | None:
+        """A loop begins, of which it can be said how far it has come. Of those in threads beside the run's own nothing is said."""
+        if self._progress is None or threading.get_ident() != self._thread or not self._is_own_process():
+            return None
+        try:
+            total = len(items)  # type: ignore[arg-type]
+        except Exception as error:  # it does not know, or will not say: that is nobody's trouble
+            pass_on(error, called=None)
+            return None
+        return self._progress.enter(name, total) if total > 0 else None
+
+    def loop_ends(self, loop: Loop) -> None:
+        """It has ended, by itself or not."""
+        if self._progress is not None:
+            self._progress.leave(loop)
 
     def request(self, /, *, name: str = REQUEST, **work: Number) -> RequestWindow:
         """A request to a server or an agent, while it is under way: ``with run.request() as request: … request.count(token=212)``.

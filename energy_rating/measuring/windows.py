@@ -29,6 +29,8 @@ from energy_rating.nouns.interruptions import Living, is_interruption, pass_on
 if TYPE_CHECKING:
     import mmap
 
+    from energy_rating.measuring.progress import Progress
+
 LONGEST_NAME = 200  # of a window
 MOST_TOLD = 100  # kinds of misuse and names of windows of which that is told
 
@@ -173,6 +175,7 @@ class Windowed(Placed):
         self._counted: dict[int, dict[str, Number]] = {}
         self._counted_s = -math.inf
         self._told_late: set[str] = set()
+        self._progress: Progress | None = None  # where it was asked for
 
     def _counted_elsewhere(self) -> None:
         """Work was counted in a forked child: the parent is to know it, whose journal the child has no way to write to."""
@@ -453,6 +456,8 @@ class Windowed(Placed):
                 )
                 self._reached.tell_apart(differs)
         journal.flush()
+        if self._progress is not None:
+            self._progress.closed(window.name)
         if apart:
             self.tell(
                 "counts-disagree",
@@ -510,6 +515,8 @@ class Windowed(Placed):
 
     def _note_counts(self, now: float) -> None:
         """Once a second, what open windows have counted so far, so that a killed run still knows its work."""
+        if self._progress is not None and self._state is State.OPEN:
+            self._progress.tick(now)
         if now - self._counted_s < QUIET_LINE_S or self._state is not State.OPEN:
             return
         self._counted_s = now
