@@ -59,6 +59,9 @@ MOMENT_S = 1.0
 # Work of a steady part is a share of the whole, in floating point.
 ROUNDING = 1e-9
 
+# What devices that have work draw is more than so much of what they draw without. Our choice; the mean of an idle window is known to some per cent.
+HARDLY = 1.05
+
 # Of all that a server was asked: a share that hardly moves the figure per request, and one that moves it by as much as its uncertainty. Our choice.
 FEW, SOME = 0.01, 0.1
 
@@ -88,6 +91,7 @@ def impossible(journal: Journal, record: Record) -> tuple[Finding, ...]:
         found += _of_answers(measurement)
     if MEASURED in record:
         found += _of_idle(record, record[MEASURED], profiles)
+        found += _of_a_server(journal, record[MEASURED])
     return tuple(replace(one, severity="degrades") if one.code in MAY_BE else one for one in found)
 
 
@@ -126,7 +130,8 @@ def implausible(
         found += _of_power(record, measurement, limits_w)
         found += _of_speed(record, measurement, profiles)
         found += _of_requests(record, measurement)
-        found += _of_answers(measurement)
+        # What is less stands in the record, and speaks against nobody.
+        found += (one for one in _of_answers(measurement) if one.severity == "disqualifies")
     if MEASURED in record:
         found += _of_idle(record, record[MEASURED], profiles)
         found += _of_rounds(journal)
@@ -439,6 +444,19 @@ def _of_answers(measurement: Measurement) -> Iterator[Finding]:
             if empty <= SOME * asked
             else "disqualifies",
             measurement=measurement.name,
+        )
+
+
+def _of_a_server(journal: Journal, measured: Measurement) -> Iterator[Finding]:
+    """A server that answers while the GPUs do no more than in idle works elsewhere, or on the processor."""
+    told = {finding.code for session in journal.sessions for finding in session.findings}
+    idle, worked = (measured.idle_j or {}).get("gpu"), measured.energy_j.get("gpu")
+    if "served-by" in told and idle is not None and worked is not None and worked.value < HARDLY * idle.value:
+        yield Finding.of(
+            "server-may-be-elsewhere",
+            f"while the server answered the GPUs used {worked.value:.4g} J, and would have used {idle.value:.4g} J doing nothing: "
+            "the model may run on another machine, or on the processor",
+            measurement=measured.name,
         )
 
 

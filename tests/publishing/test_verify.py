@@ -507,7 +507,6 @@ def _asked(lines, unanswered_request=0, empty_request=0):
     for unit, n in (("unanswered_request", unanswered_request), ("empty_request", empty_request)):
         if n:
             work[unit] = n
-    work["request"] -= unanswered_request
 
 
 def _unlimited(lines):
@@ -542,10 +541,7 @@ def _worked_below_idle(lines):
         (_tokens(10_000), "faster-than-arithmetic", "disqualifies"),
         (_tokens(1.2), "more-tokens-than-asked", "disqualifies"),
         (lambda lines: _repeat(lines, 2)[1]["work"].update(token=10_001), "more-tokens-than-asked", "disqualifies"),
-        (lambda lines: _asked(lines, unanswered_request=2), "requests-not-answered", "degrades"),
         (lambda lines: _asked(lines, unanswered_request=30), "requests-not-answered", "disqualifies"),
-        (lambda lines: _asked(lines, empty_request=2), "answers-empty", "note"),
-        (lambda lines: _asked(lines, empty_request=30), "answers-empty", "degrades"),
         (lambda lines: _asked(lines, empty_request=300), "answers-empty", "disqualifies"),
         (lambda lines: _repeat(lines, 2)[1].update(work={"request": 1500, "token": 15_000}), "repeats-not-of-the-items", "degrades"),
         (_outside, "window-outside-the-run", "disqualifies"),
@@ -565,6 +561,24 @@ def test_a_journal_that_cannot_be_is_found_however_well_it_agrees_with_its_recor
 ):
     forged(run, change)
     assert doubts(run).get(code) == severity, doubts(run)
+
+
+@pytest.mark.parametrize(
+    ("work", "code", "severity"),
+    [
+        ({"unanswered_request": 2}, "requests-not-answered", "degrades"),
+        ({"unanswered_request": 30}, "requests-not-answered", "disqualifies"),
+        ({"empty_request": 2}, "answers-empty", "note"),
+        ({"empty_request": 30}, "answers-empty", "degrades"),
+        ({"empty_request": 300}, "answers-empty", "disqualifies"),
+    ],
+)
+def test_what_a_server_did_not_answer_stands_in_the_record_by_its_share(run, work, code, severity):
+    forged(run, lambda lines: _asked(lines, **work))
+    record = summarise_journal(read_journal(run))
+    assert {f.severity for f in record.findings_on("measured") if f.code == code} == {severity}
+    assert record["measured"].validity == {"note": "valid", "degrades": "degraded"}.get(severity, "invalid")
+    assert (code in doubts(run)) is (severity == "disqualifies"), "a share that is told speaks against nobody"
 
 
 def test_a_counter_that_tells_more_than_its_card_can_draw_is_not_believed_against_its_register(run):
@@ -619,6 +633,42 @@ def test_repeats_that_are_the_same_to_the_last_digit_are_noted(tmp_path):
     journal = read_journal(tmp_path)
     energies = {found.code for found in implausible(journal, summarise_journal(journal), [])}
     assert "no-noise" in energies
+
+
+@pytest.mark.parametrize(
+    ("power_w", "served", "told"), [(101.0, True, True), (101.0, False, False), (150.0, True, False)]
+)
+def test_a_server_that_answers_while_the_gpu_is_as_idle_as_before_may_be_elsewhere(
+    tmp_path, power_w, served, told
+):
+    clock = VirtualClock()
+    clock.time = 1024.0
+    working: list[float] = []
+
+    def joules(t: float) -> float:
+        return 100.0 * t + (power_w - 100.0) * (max(0.0, t - working[0]) if working else 0.0)
+
+    gpu = FakeDevice(
+        clock=clock,
+        power=lambda t: power_w if working else 100.0,
+        energy=joules,
+        tick_s=0.125,
+        known_period=True,
+        offset_j=0.0,
+    )
+    with measure(
+        "inference", output_dir=tmp_path, sensors=[gpu], clock=clock, report=None, period_s=0.125
+    ) as run:
+        if served:
+            run.tell("served-by", "the model was served by a server")
+        with run.window("idle-before"):
+            clock.sleep(20)
+        working.append(clock.time)
+        with run.window("measured") as window:
+            clock.sleep(20)
+            window.count(request=10)
+    found = [f for f in run.record.findings if f.code == "server-may-be-elsewhere"]
+    assert [(f.severity, f.measurement) for f in found] == ([("degrades", "measured")] if told else [])
 
 
 def test_strict_decides_the_exit_code_by_what_is_more_than_a_note(run):
