@@ -151,7 +151,7 @@ def forecast(rates: Sequence[float], blocks_left: float) -> Estimate | None:
     return Estimate(value=max((line + level) / 2, 0.0), random=half / 1.96, systematic=0.0)
 
 
-class Progress:
+class ProgressLines:
     """Says every so often how far a run has come. ``heard``, ``tick`` are called by the sampler's thread, the rest by the program's."""
 
     def __init__(self, every_s: float, say: Callable[[str], None], begun_s: float) -> None:

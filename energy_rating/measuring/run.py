@@ -168,9 +168,11 @@ class JournalRun(Stepped):
         )
         sampler.tick = self._note_counts
         if self.settings.progress_s is not None and self.settings.report is not None:
-            from energy_rating.measuring.progress import Progress
+            from energy_rating.measuring.progress import ProgressLines
 
-            progress = Progress(self.settings.progress_s, self.settings.report, self.settings.clock.now())
+            progress = ProgressLines(
+                self.settings.progress_s, self.settings.report, self.settings.clock.now()
+            )
             sampler.heard = progress.tally.heard
             self._progress = progress
         self._sampler = sampler

@@ -29,7 +29,7 @@ from energy_rating.nouns.interruptions import Living, is_interruption, pass_on
 if TYPE_CHECKING:
     import mmap
 
-    from energy_rating.measuring.progress import Progress
+    from energy_rating.measuring.progress import ProgressLines
 
 LONGEST_NAME = 200  # of a window
 MOST_TOLD = 100  # kinds of misuse and names of windows of which that is told
@@ -175,7 +175,7 @@ class Windowed(Placed):
         self._counted: dict[int, dict[str, Number]] = {}
         self._counted_s = -math.inf
         self._told_late: set[str] = set()
-        self._progress: Progress | None = None  # where it was asked for
+        self._progress: ProgressLines | None = None  # where it was asked for
 
     def _counted_elsewhere(self) -> None:
         """Work was counted in a forked child: the parent is to know it, whose journal the child has no way to write to."""

@@ -14,7 +14,7 @@ import pytest
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, measure
-from energy_rating.measuring.progress import MOST_POINTS, Course, Progress, forecast
+from energy_rating.measuring.progress import MOST_POINTS, Course, ProgressLines, forecast
 from energy_rating.nouns.entries import Channel
 
 
@@ -109,7 +109,7 @@ def test_the_share_of_a_loop_in_a_loop_is_that_of_both(tmp_path):
 def test_a_run_of_weeks_does_not_flood_a_log():
     """Lines at one a minute, for three weeks."""
     lines = []
-    progress = Progress(60, lines.append, 0.0)
+    progress = ProgressLines(60, lines.append, 0.0)
     progress._tell = lines.append
     channel = Channel(id="gpu0.energy", component="gpu", device="GPU-1", method="counter", accuracy=0.04)
     for second in range(0, 21 * 24 * 3600, 20):
@@ -186,7 +186,7 @@ def test_in_nine_of_ten_runs_that_drift_the_true_total_lies_in_the_interval_stat
     held, widths = 0, []
     for seed in range(100):
         joules = drifting(seed, kind)
-        progress = Progress(60, lambda _: None, 0.0)
+        progress = ProgressLines(60, lambda _: None, 0.0)
         loop = progress.enter("step", len(joules))
         channel = Channel(id="gpu0.energy", component="gpu", device="GPU-1", method="counter", accuracy=0.04)
         counter = 1e6
@@ -206,7 +206,7 @@ def test_in_nine_of_ten_runs_that_drift_the_true_total_lies_in_the_interval_stat
 
 
 def test_a_counter_that_jumps_or_rolls_over_does_not_spoil_what_is_told():
-    progress = Progress(60, io.StringIO().write, 0.0)
+    progress = ProgressLines(60, io.StringIO().write, 0.0)
     channel = Channel(
         id="cpu0.energy",
         component="cpu",
