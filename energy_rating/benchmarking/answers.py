@@ -182,6 +182,7 @@ def choices_of(event: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], ob
         if not isinstance(choice, dict):
             continue
         reason = choice.get("finish_reason")
+        reason = None if reason == "" else reason  # as some write that there is none yet
         for source in (choice, choice.get("delta"), choice.get("message")):
             if isinstance(source, dict):
                 yield source, reason

@@ -33,7 +33,7 @@ BUSY, AT_LEAST, SPARE = 0.5, 0.1, 0.5
 
 # Times in /proc/PID/stat are told in hundredths of a second; over less nothing can be said.
 TELLS_FROM_S = 0.2
-LOOKS_EVERY_S = 1.0
+LOOKS_AFTER_S = 1.0
 
 LONGEST_CHAIN = 200
 
@@ -92,7 +92,10 @@ class Onlooker:
     def answered(self, seconds: float) -> None:
         """They were asked, and at least one answer was under way for so long."""
         self._since_s += seconds
-        if self.doing == "gpu" or (self._answering_s and self._since_s < LOOKS_EVERY_S):
+        # Each look costs some milliseconds of what may be measured: the next one comes after as long again as it has answered so far.
+        if self.doing == "gpu" or (
+            self._answering_s and self._since_s < max(LOOKS_AFTER_S, self._answering_s)
+        ):
             return
         now = effort(self.pids, self.proc)
         if now is not None:

@@ -176,6 +176,23 @@ def test_a_machine_that_others_keep_busy_changes_nothing(tmp_path, ticks_per_s, 
     assert watch.doing == doing
 
 
+def test_it_is_looked_ever_more_seldom(tmp_path, monkeypatch):
+    """A look reads all of /proc, and what it costs may be a part of what is measured."""
+    looks: list[float] = []
+    process(tmp_path, 10, 1)
+
+    def counted(pids, proc):
+        looks.append(1.0)
+        return effort(pids, proc)
+
+    monkeypatch.setattr("energy_rating.benchmarking.at_work.effort", counted)
+    watch = Onlooker(pids=(10,), proc=tmp_path)
+    watch.begin()
+    for _ in range(10_000):
+        watch.answered(0.5)
+    assert len(looks) <= 18
+
+
 def test_of_answers_that_were_too_short_nothing_is_said(tmp_path):
     process(tmp_path, 10, 1)
     watch = Onlooker(pids=(10,), proc=tmp_path)

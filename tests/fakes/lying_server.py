@@ -409,6 +409,14 @@ LIES: Mapping[str, Lie] = {
         only="streamed",
         says=r"neither \[DONE\] nor why",
     ),
+    "no [DONE], empty reason": Lie(
+        row="the same, with an empty word as the reason",
+        answer=Answer(ends="in order", reason=""),
+        fate="fails",
+        work=None,
+        only="streamed",
+        says=r"neither \[DONE\] nor why",
+    ),
     "cut": Lie(
         row="an answer that is broken off on the way",
         answer=Answer(ends="cut"),

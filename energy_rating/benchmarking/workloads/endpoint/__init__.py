@@ -513,7 +513,10 @@ class Endpoint:
             "served-by",
             f"the model was served by {name}; measured were all devices that this command sees, not only the server's",
         )
-        yield from self._server.findings
+        if (
+            "server_pid" not in settings.options
+        ):  # who names the process that computes knows what is before it
+            yield from self._server.findings
         yield from self._known.findings
         makes = settings.task in GENERATES
         if self._tells is not None and ("token" if makes else "input_token") not in self._tells:
