@@ -463,7 +463,7 @@ def _unit(record: Record, measurement: Measurement, asked: str | None) -> tuple[
         return None, [Reason.of("nothing-counted", said, "Name one with --unit" if counted else None)]
     if len(counted) == 1:
         return counted[0], []
-    said = f"the unit of work is not known: the task names none, and counted was: {there}"
+    said = f"the unit of work is not known: the task names none, and these were counted: {there}"
     return None, [
         Reason.of("unit-unknown", said, None if counted else "Count the work, as with --count token=N")
     ]

@@ -16,7 +16,7 @@ from energy_rating.nouns.errors import STRICT, BadInput
 from energy_rating.nouns.interruptions import is_interruption
 from energy_rating.nouns.severities import Severity as Severity
 from energy_rating.nouns.work import LONGEST_UNIT as LONGEST_UNIT
-from energy_rating.nouns.work import MOST_COUNTED, is_amount, is_unit
+from energy_rating.nouns.work import MOST_COUNTED, as_plain, is_amount, is_unit
 from energy_rating.nouns.work import Number as Number
 
 Stage = Literal["pre-training", "fine-tuning", "inference", "other"]
@@ -573,7 +573,7 @@ def _amount(amount: object) -> Number | None:
             # A NumPy or torch scalar is a number too; it says so by converting itself.
             item = getattr(amount, "item", None)
             amount = item() if callable(item) else None
-        return amount if is_amount(amount, MOST_COUNTED) else None  # type: ignore[return-value]
+        return as_plain(amount) if is_amount(amount, MOST_COUNTED) else None
     except Exception as error:  # whatever it is, it is no number, and says so as a finding
         if is_interruption(error, called=None):
             raise

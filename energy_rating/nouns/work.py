@@ -41,6 +41,8 @@ class Work(dict[str, Number]):
     __slots__ = ()
 
     def __init__(self, amounts: Mapping[str, Number] | Iterable[tuple[str, Number]] = (), /) -> None:
+        if self:
+            self._fixed()  # who makes it once more would change it
         dict.__init__(self, amounts)
         if type(amounts) is not Work:
             for unit, amount in self.items():
@@ -115,8 +117,23 @@ def is_amount(amount: object, most: float = MOST_WORK) -> bool:
     return LEAST_WORK <= number <= most or number == 0
 
 
+def as_plain(amount: Any) -> Number:
+    """An amount as a number of Python's own: those that are made of one, such as NumPy's, may add, compare and write themselves otherwise."""
+    kind = type(amount)
+    if kind is int or kind is float:
+        return amount  # type: ignore[no-any-return]
+    # By the type itself and not by the value, which may answer as it likes.
+    return int.__add__(amount, 0) if isinstance(amount, int) else float.__add__(amount, 0.0)
+
+
 def why_not(unit: object, amount: object) -> str:
     """Why this is no work, of what is none."""
     if not is_unit(unit):
         return f"a unit must be a printable word of 1 to {LONGEST_UNIT} letters; got {str(unit)!r:.40}"
-    return f"{unit} must be 0, or a number from {LEAST_WORK:g} to {MOST_WORK:g}; got {amount!r:.40}"
+    # Of an integer of thousands of digits Python refuses to write any.
+    got = (
+        "a number of thousands of digits"
+        if isinstance(amount, int) and amount.bit_length() > 10_000
+        else f"{amount!r:.40}"
+    )
+    return f"{unit} must be 0, or a number from {LEAST_WORK:g} to {MOST_WORK:g}; got {got}"

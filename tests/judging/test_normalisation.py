@@ -408,7 +408,7 @@ def estimated() -> Record:
         (with_measurement(a_record(A100, task=None), work={}), "the unit of work is not known", "--count"),
         (
             with_measurement(a_record(A100, task=None), work={"token": 1, "request": 1}),
-            "counted was: token, request",
+            "these were counted: token, request",
             "--unit",
         ),
         (

@@ -9,11 +9,13 @@ import pickle
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from virtual import FakeDevice, VirtualClock, constant
 
-from energy_rating import BadInput, Measurement, NotMeasured
+from energy_rating import BadInput, Measurement, NotMeasured, load, measure
 from energy_rating.benchmarking.work import Done, Stretch
 from energy_rating.files.strict import validated
 from energy_rating.nouns.entries import Window
@@ -76,6 +78,7 @@ def test_no_unit_that_nobody_could_ask_for_is_one(unit):
         lambda work: work.pop("token"),
         lambda work: work.popitem(),
         lambda work: work.clear(),
+        lambda work: work.__init__({"token": -1}),
     ],
 )
 def test_work_that_is_made_stays(change):
@@ -149,6 +152,50 @@ def test_a_window_leaves_out_what_is_no_work_and_says_so(wrong):
     window.count(**{"": 1})
     assert window.work == {"token": 5}
     assert len(window.faults()) == 2
+
+
+class Contrary(float):
+    """A number that is one, and cannot be reckoned with."""
+
+    def __add__(self, other):
+        raise ArithmeticError("not with me")
+
+    __radd__ = __add__
+
+
+class Own(int):
+    __radd__ = __add__ = Contrary.__add__
+
+
+@pytest.mark.parametrize(
+    "amount", [Contrary(2.5), Own(2), numpy.float64(2.5), numpy.float32(2.5), numpy.int64(2)]
+)
+def test_a_window_counts_in_numbers_of_pythons_own_and_raises_nothing_into_the_program(amount):
+    window = Window("run")
+    for _ in range(2):
+        window.count(token=amount)
+    assert (window.work["token"], window.faults()) == (2 * int(amount) if int(amount) == amount else 5.0, ())
+    assert type(window.work["token"]) in (int, float)
+
+
+def test_whole_numbers_beyond_64_bits_stay_whole_from_the_window_to_the_record(tmp_path):
+    clock, watts = VirtualClock(), constant(100)
+    gpu = FakeDevice(clock=clock, power=watts[0], energy=watts[1])
+    amount = 38 * 10**24 + 1  # no float can tell it from its neighbours
+    with measure("pre-training", output_dir=tmp_path, sensors=[gpu], clock=clock, report=None) as run:
+        for _ in range(3):
+            with run.window("epoch") as window:
+                clock.sleep(20)
+                window.count(flop=amount)
+    assert run.record["epoch"].work == load(tmp_path)["run"].work == {"flop": 3 * amount}
+    assert str(3 * amount) in (tmp_path / "record.json").read_text()
+
+
+def test_a_number_of_more_digits_than_python_writes_is_refused_as_any_other():
+    with pytest.raises(
+        BadInput, match="token must be 0, or a number from .* a number of thousands of digits"
+    ):
+        Work({"token": 10**5000})
 
 
 def test_the_flop_of_a_large_training_are_counted():
