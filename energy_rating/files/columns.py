@@ -18,12 +18,18 @@ from typing import overload
 from energy_rating.nouns import threads
 from energy_rating.nouns.errors import NoRoom
 
-# 1 MiB of a column; of 64 GPUs there are some 900.
-SPILLS_FROM = 1 << 17
+# 512 KiB of a column; of 64 GPUs there are some 900.
+SPILLS_FROM = 1 << 16
 ITEM_BYTES = 8
 
 # What is appended is put in place so many at a time.
 BLOCK = 1 << 10
+
+# Arrays are copied so many at a time.
+PIECE = 1 << 16
+
+# When so many bytes were written to files, what is on them leaves this process's memory.
+PUT_AWAY_BYTES = 1 << 23
 
 # Without room for files a column stays in memory while it is shorter than this (bytes). A journal of a gigabyte has columns of 100 MB.
 MOST_IN_MEMORY = 256 << 20
@@ -53,8 +59,8 @@ class _Segment:
         return self._slice(mapped, count)
 
 
-# A segment is so large at least (doubles): a column of the first size takes an eighth of it. The largest columns have one of their own.
-SEGMENT = 8 * 2 * SPILLS_FROM
+# A segment is so large at least (doubles): a column of the first size takes a sixteenth of it. The largest columns have one of their own.
+SEGMENT = 16 * 2 * SPILLS_FROM
 LARGE = 1 << 24
 
 
@@ -78,6 +84,8 @@ class Room:
         self._reserve = reserve
         self.most_in_memory = most_in_memory
         self._latest: _Segment | None = None
+        self._files: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+        self._written = 0
         self._lock = threads.lock()
 
     def folders(self) -> list[str]:
@@ -118,7 +126,25 @@ class Room:
             # Reserved, since a page of a mapped file that finds no room on the disk ends the process.
             reserve = os.posix_fallocate if self._reserve is None else self._reserve
             reserve(file.fileno(), 0, size)
-            return mmap.mmap(file.fileno(), size)
+            mapped = mmap.mmap(file.fileno(), size)
+        self._files.add(mapped)
+        return mapped
+
+    def written(self, count: int) -> None:
+        """So many bytes more were written: now and then what is on files is put away."""
+        self._written += count
+        if self._written >= PUT_AWAY_BYTES:
+            self.put_away()
+
+    def put_away(self) -> None:
+        """Takes what is on files out of this process's memory until it is asked for again: what is read through once need not stay."""
+        self._written = 0
+        advice = getattr(mmap, "MADV_DONTNEED", None)
+        if advice is not None:
+            for mapped in tuple(self._files):
+                mapped.madvise(
+                    advice
+                )  # of a file that is shared, the pages stay the system's, with what was written to them
 
     def none(self, reason: str) -> NoRoom:
         """The error where there is none."""
@@ -166,6 +192,11 @@ class Column(Sequence[float]):
             raise IndexError(place)
         return self._tail[place - self._length]
 
+    def put(self, first: int, values: array[float]) -> None:
+        """Puts others in the place of some that there are, from ``first`` on."""
+        self._settle()
+        memoryview(self._kept)[first : first + len(values)] = memoryview(values)
+
     def __setitem__(self, place: int, value: float) -> None:
         if place < self._length:
             self._kept[place] = value
@@ -187,6 +218,12 @@ class Column(Sequence[float]):
 
     def extend(self, values: Iterable[float]) -> None:
         """Adds many; raises as ``append`` does."""
+        if isinstance(values, array | memoryview):
+            # Piece by piece, so that what was mapped of both need not be in memory at once.
+            for first in range(0, len(values), PIECE):
+                self._settle()
+                self._put_behind(memoryview(values[first : first + PIECE]))
+            return
         rest = iter(values)
         while some := tuple(islice(rest, 8 * BLOCK)):
             self._tail.extend(some)
@@ -213,22 +250,25 @@ class Column(Sequence[float]):
 
     def _settle(self) -> None:
         """Puts the tail where the rest is kept."""
-        tail, length = self._tail, self._length + len(self._tail)
-        if not tail:
-            return
+        if self._tail:
+            tail, self._tail = self._tail, array("d")
+            self._put_behind(memoryview(tail))
+
+    def _put_behind(self, tail: memoryview[float]) -> None:
+        length = self._length + len(tail)
         try:
             while length > self._room:
                 self._make_room(length)
             if isinstance(self._kept, array):
-                self._kept.extend(tail)
+                self._kept.frombytes(tail.cast("B"))
             else:
-                self._kept[self._length : length] = memoryview(tail)
+                self._kept[self._length : length] = tail
+                self._files.written(len(tail) * ITEM_BYTES)
         except MemoryError:
             raise self._files.none(
                 "no memory is left either, or mapped files count against a limit"
             ) from None
         self._length = length
-        del tail[:]
 
     def _make_room(self, length: int) -> None:
         room = max(2 * self._room, length)

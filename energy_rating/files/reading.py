@@ -11,13 +11,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import json
 import math
-import operator
-import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -25,6 +23,7 @@ from energy_rating.files.columns import Column
 from energy_rating.files.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JOURNAL_SCHEMAS, LONGEST_LINE, decoded
 from energy_rating.files.opening import opened, why_not_open
 from energy_rating.files.record import which_run
+from energy_rating.files.rows import Frames, Rows, in_order, not_readings
 from energy_rating.files.strict import optional, unknown_key, validated
 from energy_rating.files.windows import MOST_WHOLE, Counted, Span, Windows
 from energy_rating.nouns import records
@@ -60,13 +59,9 @@ MOST = 1e20
 # A journal is read so many bytes at a time.
 BLOCK_BYTES = 1 << 18
 
-# Readings of the same channels that come in a row are taken together, once so many have come one by one. Each set of channels has a
-# pattern of its own; of a journal with more sets than this, the lines of the others are taken one by one.
-ALIKE_FROM = 16
-MOST_PATTERNS = 64
-
-# The digits of a number as JSON has it; one with more is for the parser to refuse.
-_NUMBER = r"(-?(?:0|[1-9][0-9]{0,300})(?:\.[0-9]{1,300})?(?:[eE][-+]?[0-9]{1,9})?)"
+# Lines are taken together where there are so many bytes of them: for fewer numpy is not worth loading.
+TOGETHER_FROM = 1 << 16
+_CHANGING = b'{"schema":', b'{"channels":'
 
 # The readings of one channel stand in their order. A little disorder does little harm; more is no trace of one run.
 MOST_BACKWARDS_S = 5.0
@@ -298,10 +293,7 @@ class _Reading:
         self._devices: list[Device] = []
         self._times: dict[str, _ReadTimes] = {}
         self._values: dict[str, Column] = {}
-        self._newest_s = -math.inf  # of all readings, when the latest began
-        self._read: tuple[str, ...] = ()  # the channels of the latest reading
-        self._alike = 0  # readings of these channels in a row
-        self._patterns: dict[tuple[str, ...], re.Pattern[str]] = {}
+        self._frames = Frames()
         self._windows = Windows()
         self._findings: list[Finding] = []
         self._found_s: list[float] = []
@@ -318,67 +310,100 @@ class _Reading:
         Raises:
             BadInput: one of them is none of a journal; those before it count.
         """
-        lines = [line + b"\n" for line in block.split(b"\n")]
-        lines[-1] = lines[-1][:-1]
-        if not lines[-1]:
-            del lines[-1]
-        place, count = 0, len(lines)
-        while place < count:
-            if self._alike >= ALIKE_FROM:
-                end = place
-                while end < count and lines[end].startswith(b'{"t":'):
-                    end += 1
-                if end - place >= ALIKE_FROM and self._take_alike(lines[place:end]):
-                    self.number += end - place
-                    place = end
-                    continue
-            # One by one, until there is another row of readings.
-            end = max(place + 1, end if self._alike >= ALIKE_FROM else place + ALIKE_FROM)
-            for line in lines[place:end]:
-                self.number += 1
-                self.take(decoded(line, place=f"{self.place}: line {self.number}"), self.number)
-            place = end
+        end = block.rfind(b"\n") + 1
+        if end >= TOGETHER_FROM:
+            self._take_long(block[:end])
+        elif end:
+            self._take_singly(block[: end - 1].split(b"\n"))
+        if end < len(block):
+            self._take_line(block[end:])
 
-    def _take_alike(self, lines: Sequence[bytes]) -> bool:
-        """Takes readings of the same channels as the latest one, as its line was written; False, and none, where one is not so.
+    def _take_singly(self, lines: Sequence[bytes]) -> None:
+        """Takes lines that are given without their ends."""
+        for line in lines:
+            self._take_line(line + b"\n")
 
-        What ``decoded`` and ``_reading`` refuse is not taken here: the pattern is that of whole lines, the checksums are compared,
-        and numbers that are too large, or not in the order of time, are left to those.
-        """
-        pattern = self._patterns.get(self._read)
-        if pattern is None:
-            if len(self._patterns) >= MOST_PATTERNS or not self._read:
-                self._alike = 0
-                return False
-            pattern = self._patterns[self._read] = _pattern(self._read)
+    def _take_long(self, text: bytes) -> None:
+        """Takes whole lines: those between two that change which channels there are together, as far as they are readings."""
+        others = not_readings(text)
+        if not others:
+            found = self._frames.rows(text)
+            if found is not None and all(map(self._can_follow, found)):
+                self.number += sum(len(rows.places) for rows in found)
+                self._take_rows(found, len(text))
+            else:
+                self._take_singly(text[:-1].split(b"\n"))
+            return
+        lines = text[:-1].split(b"\n")
+        borders = [number for number in others if self.header is None or lines[number].startswith(_CHANGING)]
+        for first, end in pairwise((0, *borders, len(lines))):
+            some = lines[first:end]
+            if some and first in borders:
+                self._take_singly(some[:1])
+                del some[0]
+                first += 1
+            if some:
+                self._take_some(some, [number - first for number in others if first <= number < end])
+
+    def _take_some(self, lines: list[bytes], others: list[int]) -> None:
+        """Takes lines whose channels are known, ``others`` of which are no readings."""
+        apart = set(others)
+        readings = [line for number, line in enumerate(lines) if number not in apart]
+        found = self._frames.rows(b"\n".join((*readings, b""))) if readings else []
+        if found is None or not all(map(self._can_follow, found)):
+            self._take_singly(lines)
+            return
+        first, good = self.number, len(readings)
         try:
-            found = pattern.findall(b"".join(lines).decode())
-        except UnicodeDecodeError:
+            for before, number in enumerate(others):
+                self.number = first + number
+                good = number - before  # readings before it
+                self._take_line(lines[number] + b"\n")
+            good = len(readings)
+            self.number = first + len(lines)
+        finally:
+            self._take_rows(found, good)
+
+    def _take_line(self, line: bytes) -> None:
+        self.number += 1
+        self.take(decoded(line, place=f"{self.place}: line {self.number}"), self.number)
+
+    def _can_follow(self, rows: Rows) -> bool:
+        """Whether these readings are of channels that there are, in the order of time, and none of their numbers is beyond all measure.
+
+        What is not so is left to ``_reading``, which refuses it or not.
+        """
+        if not all(channel_id in self._times for channel_id in rows.channels):
             return False
-        if len(found) != len(lines):
-            return False
-        *texts, sums = zip(*found, strict=True)
-        crc32, cut = zlib.crc32, -len(',"crc":"01234567"}\n')
-        if [crc32(line[:cut] + b"}") for line in lines] != [int(text, 16) for text in sums]:
-            return False
-        starts, tooks, *values = (list(map(float, column)) for column in texts)
-        ends = list(map(operator.add, starts, tooks))
-        latest_s = max(ends)
-        if (
-            starts[0] < self._newest_s
-            or starts != sorted(starts)
-            or min(tooks) < 0
-            or not (starts[0] > -MOST and latest_s < MOST and max(tooks) < MOST)
-            or not all(min(column) > -MOST and max(column) < MOST for column in values)
-        ):
-            return False
-        self._last_s, self._newest_s = max(self._last_s, latest_s), starts[-1]
-        for times in self._together(self._read):
-            times.starts.extend(starts)
-            times.ends.extend(ends)
-        for channel_id, column in zip(self._read, values, strict=True):
-            self._values[channel_id].extend(column)
-        return True
+        starts, tooks = rows.numbers[:, 0].copy(), rows.numbers[:, 1].copy()
+        newest_s = max(
+            (times.starts[-1] for one in rows.channels if len((times := self._times[one]).starts)),
+            default=-math.inf,
+        )
+        return bool(
+            starts[0] >= newest_s
+            and (starts[1:] >= starts[:-1]).all()
+            and (tooks >= 0).all()
+            and rows.numbers.max() < MOST
+            and rows.numbers.min() > -MOST
+            and (starts + tooks).max() < MOST
+        )
+
+    def _take_rows(self, found: list[Rows], good: int) -> None:
+        """Takes the first so many readings. Those of channels of which some are in several rows, in the order of their lines."""
+        names = [name for rows in found for name in rows.channels]
+        for rows in found if len(names) == len(set(names)) else in_order(found):
+            numbers = rows.numbers[: int(rows.places.searchsorted(good))]
+            if not len(numbers):
+                continue
+            columns = numbers.T.copy()
+            columns[1] += columns[0]
+            self._last_s = max(self._last_s, float(columns[1].max()))
+            for times in self._together(rows.channels):
+                times.starts.extend(memoryview(columns[0]))
+                times.ends.extend(memoryview(columns[1]))
+            for channel_id, values in zip(rows.channels, columns[2:], strict=True):
+                self._values[channel_id].extend(memoryview(values))
 
     def _together(self, channels: Sequence[str]) -> list[_ReadTimes]:
         """The times of these channels, none of which are those of another one as well."""
@@ -465,9 +490,6 @@ class _Reading:
                 raise ValueError(f"{start} s, after a reading at {starts[-1]} s")
         # A line counts as a whole or not at all.
         self._last_s = max(self._last_s, end)
-        self._newest_s = max(self._newest_s, start)
-        self._alike = self._alike + 1 if channels == self._read else 0
-        self._read = channels
         for times in self._together(channels):
             times.starts.append(start)
             times.ends.append(end)
@@ -587,15 +609,6 @@ def _finite(value: object) -> float:
     if not -MOST < number < MOST:  # nor is NaN
         raise ValueError("not a finite number, or beyond all measure")
     return number
-
-
-def _pattern(channels: Sequence[str]) -> re.Pattern[str]:
-    """Whole lines of readings of these channels, as they are written; the groups are its numbers and its checksum."""
-    number = _NUMBER
-    values = ",".join(f"{re.escape(json.dumps(one, ensure_ascii=False))}:{number}" for one in channels)
-    return re.compile(
-        rf'^\{{"t":{number},"dt":{number},"r":\{{{values}\}},"crc":"([0-9a-f]{{8}})"\}}\n', re.MULTILINE
-    )
 
 
 def _word(value: object) -> str:

@@ -19,10 +19,11 @@ from itertools import accumulate
 from typing import overload
 
 from energy_rating.files.windows import Span, named
+from energy_rating.judging.integration import many
 from energy_rating.judging.integration.counter import Counter
 from energy_rating.judging.integration.gaps import Energy
 from energy_rating.judging.integration.register import Register
-from energy_rating.judging.integration.ticks import Tick
+from energy_rating.judging.integration.ticks import Tick, Ticks
 from energy_rating.nouns.records import RUN
 
 # Counter and integrated power of one GPU agree to about 1 % where both are sound (ml-energy/zeus#12). The register's own part-time
@@ -150,6 +151,9 @@ def _blocks(counter: Counter, register: Register) -> Iterator[DifferingTime]:
         return
     shortest_s = max(BLOCK_S, BLOCK_PERIODS * register.period_s)
     first_s, last_s = register.times[0], register.times[-1]
+    if isinstance(counter.ticks, Ticks) and len(register.times) >= many.MANY:
+        yield from _many_blocks(counter, counter.ticks.energies_j(), register, shortest_s)
+        return
     held: tuple[float, float] | None = None  # where the block before began
     since_s = since_j = time_s = energy_j = math.nan
     for tick in counter.ticks:
@@ -170,6 +174,51 @@ def _blocks(counter: Counter, register: Register) -> Iterator[DifferingTime]:
     # What is left at the end is too short for a block of its own.
     if held is not None:
         yield from _block(*held, time_s, energy_j, counter, register)
+
+
+def _many_blocks(
+    counter: Counter, energies_j: Sequence[float], register: Register, shortest_s: float
+) -> Iterator[DifferingTime]:
+    """The same of many ticks."""
+    first = bisect_left(counter.times_s, register.times[0])
+    last = bisect_right(counter.times_s, register.times[-1])
+    times_s, energies_j = counter.times_s[first:last], energies_j[first:last]
+    held: list[int] = []
+    for borders in many.block_borders(
+        times_s,
+        register.times,
+        shortest_s=shortest_s,
+        longest_s=LONGEST_BLOCK_S,
+        least_readings=BLOCK_READINGS,
+    ):
+        known = held + borders[1:] if held else borders
+        yield from _of_borders(known[:-1], times_s, energies_j, counter, register)
+        held = known[-2:]
+    # What is left at the end is too short for a block of its own.
+    if held:
+        yield from _of_borders([held[0], len(times_s) - 1], times_s, energies_j, counter, register)
+
+
+def _of_borders(
+    borders: list[int],
+    times_s: Sequence[float],
+    energies_j: Sequence[float],
+    counter: Counter,
+    register: Register,
+) -> Iterator[DifferingTime]:
+    """The blocks between some ticks in which the two differ."""
+    if len(borders) < 2 or borders[0] == borders[1]:
+        return
+    times, energies = many.arrays(times_s, energies_j)
+    since_s, energy_j = times[borders], energies[borders]
+    areas_j = register.energies_j(since_s)
+    took_s, counted_j = since_s[1:] - since_s[:-1], energy_j[1:] - energy_j[:-1]
+    apart_j = (areas_j[1:] - areas_j[:-1]) - counted_j
+    far = (abs(apart_j) > DISAGREES * counted_j + WATTS_APART * took_s) & (took_s < LONGEST_BLOCK_S)
+    for place in far.nonzero()[0].tolist():
+        start_s, end_s = float(since_s[place]), float(since_s[place + 1])
+        if not counter.has_gap(start_s, end_s) and not register.has_gap(start_s, end_s):
+            yield DifferingTime(start_s=start_s, end_s=end_s, apart_j=float(apart_j[place]))
 
 
 def _block(

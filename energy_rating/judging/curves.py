@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from energy_rating.files.columns import Column
+from energy_rating.files.columns import ROOM, Column
 from energy_rating.files.journal import JOURNAL_SCHEMAS
 from energy_rating.files.reading import Session
 from energy_rating.files.windows import Span, named
@@ -123,6 +123,7 @@ class Curves:
                 )
                 self.registers[channel.id] = register
                 self.findings += checks.of_register(channel, register)
+            ROOM.put_away()
         self._compare()
         for (component, _), channels in self.devices.items():
             if component == "gpu" and channels[0].method == "power":
@@ -140,6 +141,7 @@ class Curves:
         """Counters against the registers of the same devices: which of them cannot be, and in which windows they differ."""
         runs = named(self.session.spans, RUN)
         for key, channels in self.devices.items():
+            ROOM.put_away()
             counters = [channel for channel in channels if channel.method == "counter"]
             registers = [channel for channel in channels if channel.method == "power"]
             if len(counters) > 1 or len(registers) > 1:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from energy_rating.files.columns import Column
+from energy_rating.files.columns import ROOM, Column
 from energy_rating.files.journal import JOURNAL_SCHEMAS, being_written
 from energy_rating.files.opening import read_whole
 from energy_rating.files.reading import Journal, journal_in, read_journal
@@ -38,6 +38,9 @@ from energy_rating.version import __version__
 IDLE_WINDOWS = ("idle", "idle-before", "idle-after")
 IDLE_FROM_S = 10.0
 IDLE_SETTLES_S = 2.0  # clocks and fans come down
+
+# Each window asks each channel for what is around its edges; after so many, what was asked for on files leaves memory again.
+PUT_AWAY_AFTER = 256
 
 
 def summarise(journal: str | Path, *, calibration: str | Path | None = None) -> Record:
@@ -197,7 +200,10 @@ def _added_up(journal: Journal, parts: Sequence[Curves]) -> tuple[dict[str, Sum]
     sums: dict[str, Sum] = {RUN: Sum()}
     never_closed: list[Span] = []
     for part in parts:
-        for span in part.session.spans:
+        put_away_after = 1 + PUT_AWAY_AFTER // max(1, len(part.session.channels))
+        for number, span in enumerate(part.session.spans):
+            if number % put_away_after == 0:
+                ROOM.put_away()
             if span.name not in sums:
                 sums[span.name] = Sum(unit=unit if span.name == MEASURED else None)
             sums[span.name].add(part, span)

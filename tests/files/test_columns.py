@@ -143,9 +143,9 @@ def test_a_command_without_room_for_a_long_journal_ends_in_one_line(tmp_path, li
         "columns.SPILLS_FROM = 1 << 10\n"
         "disk = 'disk' in sys.argv\n"
         "sys.argv[1:] = ['summarise', sys.argv[1], '-o', sys.argv[1] + '.json']\n"
-        "import energy_rating.judging.summary, pydantic\n"
+        "import energy_rating.judging.summary, pydantic, numpy\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
-        "what, most = (resource.RLIMIT_FSIZE, 1 << 12) if disk else (resource.RLIMIT_AS, used + (6 << 20))\n"
+        "what, most = (resource.RLIMIT_FSIZE, 1 << 12) if disk else (resource.RLIMIT_AS, used + (14 << 20))\n"
         "resource.setrlimit(what, (most, most))\n"
         "main()\n"
     )

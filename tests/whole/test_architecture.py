@@ -75,6 +75,7 @@ KNOWN_IN = {
     "codecarbon": ("measuring.sensors.codecarbon", "judging.footprint"),
     "pandas": ("publishing", "meter"),  # meter: for types only
     "matplotlib": ("publishing", "benchmarking.tables"),
+    "orjson": ("files.rows",),
     "yaml": ("publishing.splice", "publishing.card"),
     "resvg_py": ("publishing.label.picture",),
     "xllamacpp": ("benchmarking.workloads",),

@@ -26,17 +26,18 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from statistics import median
 
 from energy_rating.files import columns
 from energy_rating.files.columns import Column
+from energy_rating.judging.integration import many
 from energy_rating.judging.integration.edges import TwoLines
+from energy_rating.judging.integration.following import DIP_S, CounterState, Dip
 from energy_rating.judging.integration.gaps import Energy, Gaps, covered_s
+from energy_rating.judging.integration.many import FEWEST_CLOSE
 from energy_rating.judging.integration.register import GAP_S, NEARBY_S, UNREAD_S, Register
 from energy_rating.judging.integration.ticks import (
-    FEWEST_CLOSE,
     SAME_POWER,
     SQRT12,
     Kept,
@@ -62,10 +63,6 @@ TICKS_TOLD = 64
 
 # Counters of GPUs refresh every 20 to 100 ms (Alumet and ML.ENERGY report so); where the samples do not tell, the longest.
 ASSUMED_PERIOD_S = 0.1
-
-# A value that fell is a bad reading where it returns within so long to where it was, by more than the power explains so many times
-# over. (A counter that began again grows back as the power lets it.)
-DIP_S, DIP_JUMPS = 10.0, 4.0
 
 # A counter ticks again at the latest after so many of its periods (203 ms for 100 on an A100, as above).
 LATEST_TICK = 2.0
@@ -119,25 +116,6 @@ MEDIAN_OF_NORMAL = 0.6745
 _NO_POWER = Power(0.0)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Dip:
-    """What was known of a counter before its value fell: where to go on should it come back."""
-
-    since_s: float
-    previous: float
-    before_s: float
-    moved_s: float
-    energy_j: float
-    power_w: float
-    ticks: int
-    gaps: int
-
-    def is_over(self, value: float, shown: float, end_s: float, most_j: float) -> bool:
-        """Whether a value is a sound one after the last before the fall, and none that could follow what was ``shown`` meanwhile."""
-        explained_j = DIP_JUMPS * self.power_w * (end_s - self.moved_s) + 1.0
-        return self.previous <= value <= self.previous + most_j and value - shown > explained_j
-
-
 class Counter:
     """The energy curve behind the ticks of one counter.
 
@@ -180,7 +158,8 @@ class Counter:
         self.first_s = samples.start_s[0] if len(samples) else math.inf
         self.last_s = samples.end_s[-1] if len(samples) else -math.inf
         self.gaps = Gaps()
-        self.ticks: list[Tick] | Ticks = [] if len(samples) < columns.SPILLS_FROM else Ticks()
+        few = len(samples) < min(columns.SPILLS_FROM, many.MANY)
+        self.ticks: list[Tick] | Ticks = [] if few else Ticks()
         self._follow(samples, wraps_at_j, limit_w)
         if not sharpened:
             pass
@@ -188,15 +167,16 @@ class Counter:
             self.ticks = sharpened_ticks(self.ticks, self.period_s, first_reckoning)
         else:
             self.ticks.sharpen(self.period_s, first_reckoning)
-        times = Column()
         if isinstance(self.ticks, list):
+            times = Column()
             times.extend(tick.time_s for tick in self.ticks)
         else:
-            times.extend(self.ticks.times_s())
-        self._times = times.values()
+            self.ticks.settle()
+            times = self.ticks.times_s()
+        self.times_s = times.values()
         # Where ticks come seldom anyway, a hole is what is longer than that.
         spacing_s = (
-            (self._times[-1] - self._times[0]) / (len(self._times) - 1) if len(self._times) > 1 else 0.0
+            (self.times_s[-1] - self.times_s[0]) / (len(self.times_s) - 1) if len(self.times_s) > 1 else 0.0
         )
         self._unread_s = max(UNREAD_S, 3 * spacing_s)
         if died_at_s is not None and died_at_s - self.last_s <= 2 * max(
@@ -206,12 +186,13 @@ class Counter:
         # Many windows share their ticks: what is known around a tick is worked out once.
         self._powers: Kept[tuple[int, int], Power | None] = Kept()
         self._unrests: Kept[int, float] = Kept()
+        self._edges: Kept[tuple[float, bool], tuple[float, float] | None] = Kept()
         self._hidden: Kept[int, float | None] = Kept()
+        self._latest_around: tuple[int, tuple[list[float], list[float], list[float]]] = -1, ([], [], [])
         self._highest_w: float | None = None
 
     def _follow(self, samples: Samples, wraps_at_j: float | None, limit_w: float) -> None:
         """Finds the ticks; unwraps, bridges resets, and notes where the counter stood still."""
-        energy = 0.0
         period = self.period_s if self.period_s is not None else ASSUMED_PERIOD_S
         # What a counter shows may be one refresh old. A tick that is late (203 ms on an A100, 917 ms on a
         # GeForce, in the logs of the SC24 paper) brings more, but after more time.
@@ -219,64 +200,113 @@ class Counter:
         slack = limit_w * self._stale_for_s + 1.0
         # A tick that comes after a hole in the readings came no longer than this before it was seen: they come all the time.
         fresh_s = self.period_s if self.period_s is not None else LATEST_TICK * _usual_spacing_s(samples)
-        previous: float | None = None
-        before_s = moved_s = 0.0
-        took_s = 0.0  # by the reading that the last tick was seen in
-        dip: _Dip | None = None
-        for start, end, value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
-            if dip is not None and previous is not None:
-                if start - dip.since_s > DIP_S:
-                    dip = None
-                elif dip.is_over(value, previous, end, limit_w * (end - dip.before_s) + slack):
-                    # It is back where it was: what it showed meanwhile was no energy of anybody.
-                    previous, before_s, moved_s, energy = (
-                        dip.previous,
-                        dip.before_s,
-                        dip.moved_s,
-                        dip.energy_j,
-                    )
-                    del self.ticks[dip.ticks :], self.gaps[dip.gaps :]
-                    dip = None
-            if previous is None:
-                # The first value may be as old as one period.
-                self.ticks.append(Tick(earliest_s=start - period, latest_s=end, energy_j=0.0))
-                previous, before_s, moved_s = value, start, end
+        follow = CounterState(
+            wraps_at_j=wraps_at_j, limit_w=limit_w, period_s=period, fresh_s=fresh_s, slack_j=slack
+        )
+        place, count, size = 0, len(samples), many.LEAST_BLOCK
+        singly = 0  # so many are taken one by one before many are tried again
+        while place < count:
+            size = min(size, count - place)
+            if not singly and isinstance(self.ticks, Ticks) and follow.is_usual and size >= many.FEWEST:
+                taken = self._follow_many(samples, place, place + size, follow)
+                place += taken
+                size, singly = (
+                    (min(2 * size, many.BLOCK), 0)
+                    if taken == size
+                    else (many.LEAST_BLOCK, 1 if taken > many.LEAST_BLOCK // 8 else many.LEAST_BLOCK)
+                )
                 continue
-            step, elapsed = value - previous, end - min(before_s, self.ticks[-1].earliest_s)
-            if step < 0 and wraps_at_j is not None and step + wraps_at_j <= limit_w * elapsed + slack:
-                step += wraps_at_j
-            if step < 0 or step > limit_w * elapsed + slack:
-                # Driver reload, GPU reset, or a value that cannot be: what was drawn since the last reading is not in the
-                # counter. If that was short, the power went on as before; if long, it is a gap.
-                self.resets.append(start)
-                if step < 0 and dip is None:
-                    dip = _Dip(
-                        since_s=start,
-                        previous=previous,
-                        before_s=before_s,
-                        moved_s=moved_s,
-                        energy_j=energy,
-                        power_w=self._latest_w(),
-                        ticks=len(self.ticks),
-                        gaps=len(self.gaps),
-                    )
-                energy += self._bridged_j(before_s, start, end)
-                self.ticks.append(Tick(earliest_s=start, latest_s=end, energy_j=energy))
-                moved_s = end
-            elif step > 0:
-                self._note_stillness(moved_s, before_s, step)
-                self.told = True
-                energy += step
-                since = min(max(before_s, start - fresh_s), end)
-                self.ticks.append(Tick(earliest_s=since, latest_s=end, energy_j=energy))
-                moved_s, took_s = end, end - start
-            elif took_s > period:
-                # A call that hung, and this one does not: it tells when in that time the value was read.
-                self._narrow_last_tick(start - max(fresh_s, LATEST_TICK * (self.period_s or 0.0)))
-                took_s = 0.0
-            previous, before_s = value, start
-        if previous is not None:
-            self._note_stillness(moved_s, before_s, 0.0)
+            self._follow_one(samples.start_s[place], samples.end_s[place], samples.values[place], follow)
+            place, singly = place + 1, max(0, singly - 1)
+        if follow.previous is not None:
+            self._note_stillness(follow.moved_s, follow.before_s, 0.0)
+
+    def _follow_many(self, samples: Samples, first: int, end: int, state: CounterState) -> int:
+        """Takes the samples in which the counter grew as usual, up to the first that is none of them; how many that were."""
+        assert isinstance(self.ticks, Ticks)
+        assert state.previous is not None
+        places = slice(first, end)
+        start_s, end_s, values = many.arrays(
+            samples.start_s[places], samples.end_s[places], samples.values[places]
+        )
+        found = many.steady(
+            start_s,
+            end_s,
+            values,
+            previous=state.previous,
+            before_s=state.before_s,
+            moved_s=state.moved_s,
+            energy=state.energy,
+            limit_w=state.limit_w,
+            slack_j=state.slack_j,
+            fresh_s=state.fresh_s,
+            still_s=self._still_s,
+            period_s=state.period_s,
+        )
+        if found.taken:
+            state.previous = float(values[found.taken - 1])
+            state.before_s = float(start_s[found.taken - 1])
+        if len(found.latest):
+            self.told = True
+            self.ticks.extend(found)
+            state.energy, state.moved_s = float(found.energies[-1]), float(found.latest[-1])
+            state.took_s = 0.0  # no longer than a period
+        return found.taken
+
+    def _follow_one(self, start: float, end: float, value: float, state: CounterState) -> None:
+        dip, previous = state.dip, state.previous
+        if dip is not None and previous is not None:
+            if start - dip.since_s > DIP_S:
+                state.dip = None
+            elif dip.is_over(value, previous, end, state.limit_w * (end - dip.before_s) + state.slack_j):
+                # It is back where it was: what it showed meanwhile was no energy of anybody.
+                previous, state.before_s, state.moved_s, state.energy = (
+                    dip.previous,
+                    dip.before_s,
+                    dip.moved_s,
+                    dip.energy_j,
+                )
+                del self.ticks[dip.ticks :], self.gaps[dip.gaps :]
+                state.dip = None
+        if previous is None:
+            # The first value may be as old as one period.
+            self.ticks.append(Tick(earliest_s=start - state.period_s, latest_s=end, energy_j=0.0))
+            state.previous, state.before_s, state.moved_s = value, start, end
+            return
+        step, elapsed = value - previous, end - min(state.before_s, self.ticks[-1].earliest_s)
+        most_j = state.limit_w * elapsed + state.slack_j
+        if step < 0 and state.wraps_at_j is not None and step + state.wraps_at_j <= most_j:
+            step += state.wraps_at_j
+        if step < 0 or step > most_j:
+            # Driver reload, GPU reset, or a value that cannot be: what was drawn since the last reading is not in the
+            # counter. If that was short, the power went on as before; if long, it is a gap.
+            self.resets.append(start)
+            if step < 0 and state.dip is None:
+                state.dip = Dip(
+                    since_s=start,
+                    previous=previous,
+                    before_s=state.before_s,
+                    moved_s=state.moved_s,
+                    energy_j=state.energy,
+                    power_w=self._latest_w(),
+                    ticks=len(self.ticks),
+                    gaps=len(self.gaps),
+                )
+            state.energy += self._bridged_j(state.before_s, start, end)
+            self.ticks.append(Tick(earliest_s=start, latest_s=end, energy_j=state.energy))
+            state.moved_s = end
+        elif step > 0:
+            self._note_stillness(state.moved_s, state.before_s, step)
+            self.told = True
+            state.energy += step
+            since = min(max(state.before_s, start - state.fresh_s), end)
+            self.ticks.append(Tick(earliest_s=since, latest_s=end, energy_j=state.energy))
+            state.moved_s, state.took_s = end, end - start
+        elif state.took_s > state.period_s:
+            # A call that hung, and this one does not: it tells when in that time the value was read.
+            self._narrow_last_tick(start - max(state.fresh_s, LATEST_TICK * (self.period_s or 0.0)))
+            state.took_s = 0.0
+        state.previous, state.before_s = value, start
 
     def _bridged_j(self, before_s: float, start: float, end: float) -> float:
         """What is taken to have been drawn until a reset that was read from ``start`` to ``end``; 0 where a gap says that nobody knows."""
@@ -297,7 +327,7 @@ class Counter:
         tick = self.ticks[-1]
         if tick.earliest_s < since_s < tick.latest_s:
             del self.ticks[len(self.ticks) - 1 :]
-            self.ticks.append(replace(tick, earliest_s=since_s))
+            self.ticks.append(tick._replace(earliest_s=since_s))
 
     def _stale_s(self, samples: Samples) -> float:
         """How old what the counter shows may be: its period or, where that is not known, the usual time between its ticks.
@@ -322,7 +352,7 @@ class Counter:
 
     def _note_stillness(self, since_s: float, until_s: float, step_j: float) -> None:
         still_s = until_s - since_s
-        if still_s <= max(STUCK_S, STUCK_TICKS * (self.period_s or ASSUMED_PERIOD_S)):
+        if still_s <= self._still_s:
             return
         if step_j < 0.5 * self._latest_w() * still_s or step_j == 0:
             # It did not catch up: what was drawn meanwhile was never counted.
@@ -330,6 +360,11 @@ class Counter:
             self.gaps.append((since_s, until_s))
         elif still_s > max(UNREAD_S, STUCK_TICKS * self._stale_for_s):
             self.late.append((since_s, until_s))
+
+    @property
+    def _still_s(self) -> float:
+        """It does not tick for so long, as a rule."""
+        return max(STUCK_S, STUCK_TICKS * (self.period_s or ASSUMED_PERIOD_S))
 
     def _latest_w(self) -> float:
         if len(self.ticks) < 2:
@@ -343,18 +378,18 @@ class Counter:
     @property
     def ticks_within_s(self) -> float | None:
         """It ticks at least this often: its period, or where the readings do not tell it the mean spacing of the ticks that they saw."""
-        if self.period_s is not None or self._first_reckoning or len(self._times) < FEWEST_CLOSE:
+        if self.period_s is not None or self._first_reckoning or len(self.times_s) < FEWEST_CLOSE:
             return self.period_s
-        return (self._times[-1] - self._times[0]) / (len(self._times) - 1) or None
+        return (self.times_s[-1] - self.times_s[0]) / (len(self.times_s) - 1) or None
 
     def resolution_s(self, start_s: float, end_s: float) -> float:
         """What the counter, as it was read around a window, tells apart: its period, or the spacing of the ticks seen then."""
         period = self.period_s if self.period_s is not None else ASSUMED_PERIOD_S
-        first = bisect_left(self._times, start_s - NEARBY_S)
-        last = bisect_right(self._times, end_s + NEARBY_S) - 1
+        first = bisect_left(self.times_s, start_s - NEARBY_S)
+        last = bisect_right(self.times_s, end_s + NEARBY_S) - 1
         if last <= first:
             return period
-        return max(period, (self._times[last] - self._times[first]) / (last - first))
+        return max(period, (self.times_s[last] - self.times_s[first]) / (last - first))
 
     def between(
         self, start_s: float, end_s: float, hint_w: float | None = None, register: Register | None = None
@@ -388,8 +423,20 @@ class Counter:
 
     def _at(self, edge: float, hint_w: float | None, register: Register | None) -> tuple[float, float] | None:
         """The energy at an edge and its random doubt (1 σ), both in joules; None without any power to go by."""
+        key = edge, register is not None
+        if key in self._edges:  # where one window ends, the next one begins
+            return self._edges[key]
+        found = self._found_at(edge, hint_w, register)
+        right = bisect_right(self.times_s, edge)
+        if self._power_beside(right - 1, -1) is not None or self._power_beside(right, +1) is not None:
+            self._edges[key] = found  # nothing of it is of this window alone
+        return found
+
+    def _found_at(
+        self, edge: float, hint_w: float | None, register: Register | None
+    ) -> tuple[float, float] | None:
         found = self._reckoned(edge, hint_w, register)
-        right = bisect_right(self._times, edge)
+        right = bisect_right(self.times_s, edge)
         if found is None or self._first_reckoning or not 0 < right < len(self.ticks):
             return found
         if self._power_beside(right - 1, -1) is not None or self._power_beside(right, +1) is not None:
@@ -405,7 +452,7 @@ class Counter:
         self, edge: float, hint_w: float | None, register: Register | None
     ) -> tuple[float, float] | None:
         """The same, by the power beside the edge and by what ticks on both sides of it make of that."""
-        right = bisect_right(self._times, edge)  # ticks[right - 1] is the last before the edge
+        right = bisect_right(self.times_s, edge)  # ticks[right - 1] is the last before the edge
         left = right - 1
         before, after = self._power_beside(left, -1), self._power_beside(right, +1)
         seen = before is not None and after is not None
@@ -629,9 +676,9 @@ class Counter:
 
         Nor is it there where the power was the same all the time, as far as the ticks on both sides tell.
         """
-        right = bisect_right(self._times, start_s)
+        right = bisect_right(self.times_s, start_s)
         left = right - 1
-        if left < 0 or right >= len(self.ticks) or self._times[right] <= end_s:
+        if left < 0 or right >= len(self.ticks) or self.times_s[right] <= end_s:
             return None
         if not self._first_reckoning:
             left, right = self._surely_around(left, right, start_s, end_s)
@@ -707,15 +754,34 @@ class Counter:
         sampling looks slow in the register, but the counter's means do not follow it.
         """
         if index not in self._hidden:
+            times_s, widths_s, energies_j = self._around(index)
+            shown = register.moments(times_s[0], times_s[-1]) if times_s else None
             far = [
-                abs(momentary - slope(a, b))
-                for a, b in pairwise(self.ticks[max(0, index - HIDDEN_TICKS) : index + HIDDEN_TICKS])
-                if b.time_s - a.time_s > 2 * max(a.width_s, b.width_s)
-                and (momentary := register.between_readings_w(a.time_s, b.time_s)) is not None
+                abs(momentary - (to_j - from_j) / (to_s - from_s))
+                for from_s, to_s, before_s, after_s, from_j, to_j in zip(
+                    times_s, times_s[1:], widths_s, widths_s[1:], energies_j, energies_j[1:], strict=False
+                )
+                if to_s - from_s > 2 * max(before_s, after_s)
+                and shown is not None
+                and (momentary := shown.between_w(from_s, to_s)) is not None
             ]
             # The middle one: a step, such as the edge's own, is in few ticks.
             self._hidden[index] = sorted(far)[len(far) // 2] / MEDIAN_OF_NORMAL if len(far) >= 6 else None
         return self._hidden[index]
+
+    def _around(self, index: int) -> tuple[list[float], list[float], list[float]]:
+        """The middles, the widths and the energies of the ticks around an edge."""
+        if self._latest_around[0] != index:
+            ticks = self.ticks[max(0, index - HIDDEN_TICKS) : index + HIDDEN_TICKS]
+            self._latest_around = (
+                index,
+                (
+                    [(earliest + latest) / 2 for earliest, latest, _ in ticks],
+                    [latest - earliest for earliest, latest, _ in ticks],
+                    [energy_j for _, _, energy_j in ticks],
+                ),
+            )
+        return self._latest_around[1]
 
     def _unrest_w(self, index: int) -> float:
         """How much the power moves from tick to tick around an edge, 1 σ in watts."""
@@ -728,17 +794,20 @@ class Counter:
 
         Where ticks were seen so badly that a single one tells no power, it is taken over several.
         """
-        ticks = self.ticks[max(0, index - HIDDEN_TICKS) : index + HIDDEN_TICKS]
+        around = self._around(index)
         for stride in (1, STRIDE):
             moved, blurred, count = 0.0, 0.0, 0
-            for a, b, c in zip(
-                ticks[::stride], ticks[stride::stride], ticks[2 * stride :: stride], strict=False
+            times_s, widths_s, energies_j = (one[::stride] for one in around)
+            for a_s, b_s, c_s, a_width, b_width, c_width, a_j, b_j, c_j in zip(
+                *(times_s, times_s[1:], times_s[2:], widths_s, widths_s[1:], widths_s[2:]),
+                *(energies_j, energies_j[1:], energies_j[2:]),
+                strict=False,
             ):
-                width_s = min(b.time_s - a.time_s, c.time_s - b.time_s)
-                if width_s > 2 * max(a.width_s, b.width_s, c.width_s):
-                    moved += (slope(b, c) - slope(a, b)) ** 2
-                    blurs = a.width_s**2 + 4 * b.width_s**2 + c.width_s**2
-                    blurred += slope(a, c) ** 2 * blurs / 12 / width_s**2
+                width_s = min(b_s - a_s, c_s - b_s)
+                if width_s > 2 * max(a_width, b_width, c_width):
+                    moved += ((c_j - b_j) / (c_s - b_s) - (b_j - a_j) / (b_s - a_s)) ** 2
+                    blurs = a_width**2 + 4 * b_width**2 + c_width**2
+                    blurred += ((c_j - a_j) / (c_s - a_s)) ** 2 * blurs / 12 / width_s**2
                     count += 1
             if count > 1:
                 return math.sqrt(max(moved - blurred, 0.0) / count)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice, pairwise
+from typing import NamedTuple
 
 from energy_rating.files.columns import Column
+from energy_rating.judging.integration import many
 from energy_rating.judging.integration.gaps import Energy, Gaps, covered_s
 from energy_rating.judging.integration.ticks import SQRT12
 from energy_rating.nouns.quantities import Estimate
@@ -43,6 +46,21 @@ LASTING_SHARE = 0.3
 
 # So many readings are looked at together.
 READ_AT_ONCE = 1 << 13
+
+
+class Moments(NamedTuple):
+    """Some readings of a register."""
+
+    times_s: list[float]
+    watts: list[float]
+
+    def between_w(self, start_s: float, end_s: float) -> float | None:
+        """One of them from that time: the one nearest to its middle; None if there is none."""
+        low, high = bisect_left(self.times_s, start_s), bisect_right(self.times_s, end_s)
+        if low >= high:
+            return None
+        middle = bisect_left(self.times_s, (start_s + end_s) / 2, low, high)
+        return self.watts[min(middle, high - 1)]
 
 
 class Register:
@@ -98,40 +116,65 @@ class Register:
         last_s = math.nan
         for first in range(0, len(samples), READ_AT_ONCE):
             block = slice(first, first + READ_AT_ONCE)
-            some_s: list[float] = []
-            some_w: list[float] = []
-            for start, end, value in zip(
-                samples.start_s[block], samples.end_s[block], samples.values[block], strict=True
-            ):
-                if not 0 <= value <= limit_w:
-                    self.rejected += 1
-                    continue
-                start, end = start - self.lag_s, end - self.lag_s
-                if start < last_s:
-                    start = last_s
-                if end - start < SPANS_FROM_S:
-                    start = end = max(start, (start + end) / 2)
-                if start - last_s > GAP_S:
-                    self.gaps.append((last_s, start))
-                some_s.append(start)
-                some_w.append(value)
-                ends.append(False)
-                last_s = start
-                if end > start:
-                    some_s.append(end)
-                    some_w.append(value)
-                    ends.append(True)
-                    last_s = end
-            times.extend(some_s)
-            watts.extend(some_w)
+            some = samples.start_s[block], samples.end_s[block], samples.values[block]
+            usual = None
+            if len(samples) >= many.MANY:
+                usual = many.powers(
+                    *some, last_s=last_s, lag_s=self.lag_s, limit_w=limit_w, spans_from_s=SPANS_FROM_S
+                )
+            if usual is None:
+                last_s = self._read_singly(some, times, watts, ends, last_s, limit_w)
+                continue
+            self.rejected += usual.rejected
+            self.gaps += many.further_apart(usual.times, last_s, GAP_S, usual.ends)
+            many.extend(times, usual.times)
+            many.extend(watts, usual.watts)
+            ends += usual.ends.tobytes()
+            last_s = float(usual.times[-1]) if len(usual.times) else last_s
         self.times, self.watts = times.values(), watts.values()
         return ends
+
+    def _read_singly(
+        self,
+        samples: tuple[Sequence[float], Sequence[float], Sequence[float]],
+        times: Column,
+        watts: Column,
+        ends: bytearray,
+        last_s: float,
+        limit_w: float,
+    ) -> float:
+        """Takes in readings that come after ``last_s``, one by one; returns when the last of them was."""
+        some_s: list[float] = []
+        some_w: list[float] = []
+        for start, end, value in zip(*samples, strict=True):
+            if not 0 <= value <= limit_w:
+                self.rejected += 1
+                continue
+            start, end = start - self.lag_s, end - self.lag_s
+            if start < last_s:
+                start = last_s
+            if end - start < SPANS_FROM_S:
+                start = end = max(start, (start + end) / 2)
+            if start - last_s > GAP_S:
+                self.gaps.append((last_s, start))
+            some_s.append(start)
+            some_w.append(value)
+            ends.append(False)
+            last_s = start
+            if end > start:
+                some_s.append(end)
+                some_w.append(value)
+                ends.append(True)
+                last_s = end
+        times.extend(some_s)
+        watts.extend(some_w)
+        return last_s
 
     def _find_unread(self, ends: bytearray, hole_s: float) -> float:
         """Notes the times that no reading saw and that are no gaps; returns how much of that lies in holes, longer than ``hole_s``."""
         unread_from, unread_to = Column(), Column()
         in_holes_s = 0.0
-        for (a, b), told in zip(pairwise(self.times), ends[1:], strict=True):
+        for a, b, told in self._far_apart(min(UNREAD_S, hole_s), ends):
             is_hole = b - a > hole_s and not told
             if (b - a > UNREAD_S or is_hole) and b - a <= GAP_S:
                 unread_from.append(a)
@@ -140,9 +183,21 @@ class Register:
         self._unread_from, self._unread_to = unread_from.values(), unread_to.values()
         return in_holes_s
 
+    def _far_apart(self, apart_s: float, ends: bytearray) -> Iterator[tuple[float, float, int]]:
+        """Times that follow each other, those that are further apart than that among them; whether a mean of what lies between was told."""
+        if len(self.times) < many.MANY:
+            yield from ((a, b, told) for (a, b), told in zip(pairwise(self.times), ends[1:], strict=True))
+            return
+        for place in many.places_apart(self.times, apart_s):
+            yield self.times[place], self.times[place + 1], ends[place + 1]
+
     def _add_up(self) -> None:
         """The energy up to each reading, and how the power moved until then."""
         sums, squares = Column(), Column()
+        if len(self.times) >= many.MANY:
+            many.add_up(self.times, self.watts, self._gap_starts, sums, squares)
+            self._sums, self._squares = sums.values(), squares.values()
+            return
         gap_starts = self._gap_starts
         sums.extend(
             accumulate(
@@ -158,8 +213,11 @@ class Register:
 
     def _hole_s(self, ends: bytearray) -> float:
         """From what distance on two readings have a hole between them: one that neither its period nor the pace of the readings explains."""
-        apart = (b - a for (a, b), told in zip(pairwise(self.times), ends[1:], strict=True) if not told)
-        apart_s = sorted(islice(apart, PACE_FROM))
+        if len(self.times) >= many.MANY:
+            apart_s = many.least_apart(self.times, ends, PACE_FROM)
+        else:
+            apart = (b - a for (a, b), told in zip(pairwise(self.times), ends[1:], strict=True) if not told)
+            apart_s = sorted(islice(apart, PACE_FROM))
         usual_s = apart_s[len(apart_s) // 4] if len(apart_s) >= FEWEST_READINGS else 0.0
         return max(SHORTEST_HOLE_S, HOLES_FROM * max(self.period_s, usual_s))
 
@@ -195,6 +253,10 @@ class Register:
         """The same without its doubt, quickly; both ends must lie among the readings."""
         return self._area(end_s) - self._area(start_s)
 
+    def energies_j(self, times_s: many.Array) -> many.Array:
+        """The energy until each of some times, counted from the first reading; all of them must lie among the readings."""
+        return many.areas((self.times, self.watts, self._sums), self._gap_starts, GAP_S, times_s)
+
     def readings(self, start_s: float, end_s: float) -> int:
         """How many readings fell into that time."""
         return bisect_right(self.times, end_s) - bisect_left(self.times, start_s)
@@ -211,13 +273,10 @@ class Register:
         end = 0 if abs(self.first_s - time_s) < abs(self.last_s - time_s) else -1
         return self.watts[end] if abs(self.times[end] - time_s) < NEARBY_S else None
 
-    def between_readings_w(self, start_s: float, end_s: float) -> float | None:
-        """One momentary reading from that time: the one nearest to its middle; None if there is none."""
-        low, high = bisect_left(self.times, start_s), bisect_right(self.times, end_s)
-        if low >= high:
-            return None
-        middle = bisect_left(self.times, (start_s + end_s) / 2, low, high)
-        return self.watts[min(middle, high - 1)]
+    def moments(self, start_s: float, end_s: float) -> Moments:
+        """Its readings from that time."""
+        places = slice(bisect_left(self.times, start_s), bisect_right(self.times, end_s))
+        return Moments(list(self.times[places]), list(self.watts[places]))
 
     def mean_w(self, start_s: float, end_s: float) -> float | None:
         """Mean power over what was covered; None if nothing was."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import operator
+from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, TypeVar, overload
 
 from energy_rating.files.columns import Column
+from energy_rating.judging.integration import many
+from energy_rating.judging.integration.many import FAST, FEWEST_CLOSE, MISSED, MOST_MISSED
 from energy_rating.nouns.records import Samples
 
 # Powers that differ by no more are one power, where readings are seconds apart (a slope of five ticks is known so well).
@@ -17,8 +18,7 @@ SAME_POWER = 0.01
 SQRT12 = math.sqrt(12.0)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     """A counter reached ``energy_j`` (since its first reading) at some time between ``earliest_s`` and ``latest_s``."""
 
     earliest_s: float
@@ -73,18 +73,31 @@ AT_ONCE = 100_000
 class Ticks:
     """As many ticks as there may be, in columns; each is made when it is asked for. What a list of them can, where it is needed."""
 
+    # So many are made together when one of them is asked for, and so many such pieces are kept: windows come in the order of time.
+    PIECE = 16
+    MOST_PIECES = 256
+
     def __init__(self, at_once: int = AT_ONCE) -> None:
         """``at_once``: so many are looked at together for those that were missed."""
         self._at_once = at_once
         self._earliest, self._latest, self._energies = Column(), Column(), Column()
+        self._pieces: dict[int, list[Tick]] | None = None  # while they grow, none are kept
 
     def __len__(self) -> int:
         return len(self._energies)
 
     def _tick(self, place: int) -> Tick:
-        return Tick(
-            earliest_s=self._earliest[place], latest_s=self._latest[place], energy_j=self._energies[place]
-        )
+        if self._pieces is None:
+            return Tick(self._earliest[place], self._latest[place], self._energies[place])
+        if place < 0:
+            place += len(self)
+        number, within = divmod(place, self.PIECE)
+        piece = self._pieces.get(number)
+        if piece is None:
+            if len(self._pieces) >= self.MOST_PIECES:
+                self._pieces.clear()
+            piece = self._pieces[number] = self[number * self.PIECE : (number + 1) * self.PIECE]
+        return piece[within]
 
     @overload
     def __getitem__(self, place: int) -> Tick: ...
@@ -92,23 +105,25 @@ class Ticks:
     def __getitem__(self, place: slice) -> list[Tick]: ...
     def __getitem__(self, place: int | slice) -> Tick | list[Tick]:
         if isinstance(place, slice):
-            return [
-                Tick(earliest_s=earliest, latest_s=latest, energy_j=energy)
-                for earliest, latest, energy in zip(
-                    self._earliest[place], self._latest[place], self._energies[place], strict=True
-                )
-            ]
+            return list(map(Tick, self._earliest[place], self._latest[place], self._energies[place]))
         return self._tick(place)
 
     def __iter__(self) -> Iterator[Tick]:
         for first in range(0, len(self), self._at_once):
             yield from self[first : first + self._at_once]
 
-    def times_s(self) -> Iterator[float]:
+    def times_s(self) -> Column:
         """The middle of each tick's bracket."""
-        return (
-            (earliest + latest) / 2 for earliest, latest in zip(self._earliest, self._latest, strict=True)
-        )
+        times = Column()
+        for first in range(0, len(self), self._at_once):
+            places = slice(first, first + self._at_once)
+            earliest, latest = many.arrays(self._earliest[places], self._latest[places])
+            many.extend(times, (earliest + latest) / 2)
+        return times
+
+    def energies_j(self) -> Sequence[float]:
+        """What the counter had reached at each of them."""
+        return self._energies.values()
 
     def __delitem__(self, places: slice) -> None:
         for column in (self._earliest, self._latest, self._energies):
@@ -119,31 +134,70 @@ class Ticks:
         self._latest.append(tick.latest_s)
         self._energies.append(tick.energy_j)
 
+    def extend(self, found: many.Steady) -> None:
+        many.extend(self._earliest, found.earliest)
+        many.extend(self._latest, found.latest)
+        many.extend(self._energies, found.energies)
+
+    def settle(self) -> None:
+        """No more come."""
+        self._pieces = {}
+
     def sharpen(self, period_s: float | None, first_reckoning: bool) -> None:
+        self._pieces = None
         for first in range(0, len(self), self._at_once):
-            places = slice(first, first + self._at_once)
-            earliest, latest = self._earliest[places], self._latest[places]
-            if _all_close(sorted(map(operator.sub, latest, earliest))):
+            places = slice(first, min(first + self._at_once, len(self)))
+            earliest, latest = many.arrays(self._earliest[places], self._latest[places])
+            found = many.sharpened(earliest, latest, period_s, first_reckoning)
+            if found is None:
                 continue
-            block = self[places]
-            for place, (old, new) in enumerate(
-                zip(block, sharpened_ticks(block, period_s, first_reckoning), strict=True), start=first
-            ):
-                if new is not old:
-                    self._earliest[place], self._latest[place] = new.earliest_s, new.latest_s
+            others = list(_others_sharpened(_SomeTicks(self, first, places.stop), found, first_reckoning))
+            self._earliest.put(first, array("d", found.earliest.tobytes()))
+            self._latest.put(first, array("d", found.latest.tobytes()))
+            for place, tick in others:
+                self._earliest[first + place], self._latest[first + place] = tick.earliest_s, tick.latest_s
 
 
-# A bracket so many times wider than the usual one was missed, and is found from its neighbours.
-MISSED = 2.0
+class _SomeTicks(Sequence[Tick]):
+    """Some of many ticks; none is made that nobody asks for."""
 
-# So many closely seen ticks tell what a counter's rhythm is worth.
-FEWEST_CLOSE = 6
+    def __init__(self, ticks: Ticks, first: int, end: int) -> None:
+        self._ticks, self._first, self._end = ticks, first, end
 
-# A counter is read at each of its ticks, or it ticks so many times faster than what is seen of it.
-FAST = 1.5
+    def __len__(self) -> int:
+        return self._end - self._first
 
-# After more missed ticks in a row than this, nobody knows any more where the rhythm is.
-MOST_MISSED = 10
+    @overload
+    def __getitem__(self, place: int) -> Tick: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Tick]: ...
+    def __getitem__(self, place: int | slice) -> Tick | Sequence[Tick]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        return self._ticks[self._first + place]
+
+
+def _others_sharpened(
+    block: Sequence[Tick], found: many.Sharpened, first_reckoning: bool
+) -> Iterator[tuple[int, Tick]]:
+    """The ticks that were missed together with others, and those beyond the closely seen ones, put where their rhythm has them."""
+    for left, right in found.others:
+        count = round((block[right].time_s - block[left].time_s) / found.period)
+        for index in range(left + 1, right):
+            sure = first_reckoning or index == right - 1
+            yield index, _placed(block[index], block[left], block[right], count, found.half, sure)
+    if not first_reckoning:
+        yield from _beyond(block, found.first_close, found.last_close, found.period, found.half)
+
+
+def _beyond(
+    ticks: Sequence[Tick], first: int, last: int, period: float, half: float
+) -> Iterator[tuple[int, Tick]]:
+    """Before the first and after the last closely seen tick the rhythm goes on; there is nothing on the other side that would hold it."""
+    for index in range(first):
+        yield index, _continued(ticks[index], ticks[first], -period, half, index == first - 1)
+    for index in range(last + 1, len(ticks)):
+        yield index, _continued(ticks[index], ticks[last], period, half, False)
 
 
 def _all_close(widths_s: Sequence[float]) -> bool:
@@ -196,13 +250,9 @@ def sharpened_ticks(
                 # The reading that came just before a closely seen tick saw the one before that, and none between.
                 sure = first_reckoning or index == right - 1
                 sharp[index] = _placed(ticks[index], ticks[left], ticks[right], count, half, sure)
-    if first_reckoning:
-        return sharp
-    # Before the first and after the last of them the rhythm goes on; there is nothing on the other side that would hold it.
-    for index in range(close[0]):
-        sharp[index] = _continued(ticks[index], ticks[close[0]], -period, half, index == close[0] - 1)
-    for index in range(close[-1] + 1, len(ticks)):
-        sharp[index] = _continued(ticks[index], ticks[close[-1]], period, half, False)
+    if not first_reckoning:
+        for index, tick in _beyond(ticks, close[0], close[-1], period, half):
+            sharp[index] = tick
     return sharp
 
 
@@ -283,18 +333,20 @@ def slope_near(ticks: list[Tick] | Ticks, index: int, direction: int, first_reck
     if not (0 <= index < len(ticks) and 0 <= other < len(ticks)):
         return None
     near = ticks[index]
+    near_s, near_width, near_j = near.time_s, near.width_s, near.energy_j
     power: Power | None = None
     open_s = math.inf
     for reach in range(1, 6):
         far_index = index + direction * reach
         if not 0 <= far_index < len(ticks):
             break
-        far = ticks[far_index]
-        width = abs(far.time_s - near.time_s)
-        if width <= 0 or max(near.width_s, far.width_s) > width / 4:
+        earliest, latest, far_j = ticks[far_index]
+        far_s, far_width = (earliest + latest) / 2, latest - earliest
+        width = abs(far_s - near_s)
+        if width <= 0 or max(near_width, far_width) > width / 4:
             continue  # brackets that wide say nothing about power
-        wider = (far.energy_j - near.energy_j) / (far.time_s - near.time_s)
-        wider_open = (near.width_s + far.width_s) / width
+        wider = (far_j - near_j) / (far_s - near_s)
+        wider_open = (near_width + far_width) / width
         if power is not None:
             bound = power.watts * wider_open + SAME_POWER * power.watts
             if abs(wider - power.watts) > bound:
@@ -302,7 +354,7 @@ def slope_near(ticks: list[Tick] | Ticks, index: int, direction: int, first_reck
         if first_reckoning:
             power = Power(wider)
         elif wider_open < open_s:
-            power, open_s = Power(wider, width_s=width, far_s=far.width_s), wider_open
+            power, open_s = Power(wider, width_s=width, far_s=far_width), wider_open
     return power
 
 
@@ -311,6 +363,8 @@ def learned_period_s(samples: Samples) -> float | None:
 
     A row is at least six ticks, each known to better than 0.6 of their spacing. None if there is no such row.
     """
+    if len(samples) >= many.MANY:
+        return many.learned_period_s(samples.start_s, samples.end_s, samples.values)
     best: tuple[int, float] | None = None
     first = last = (0.0, 0.0)  # of the row
     length = 0
