@@ -9,6 +9,7 @@ import itertools
 import os
 import signal
 
+import forked
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
@@ -39,6 +40,13 @@ def _no_memory_of_other_runs(tmp_path_factory):
         # Nor do the user's own hardware profiles go before those that ship.
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _nobody_left_waiting():
+    """The interpreter from which commands are forked ends with the tests."""
+    yield
+    forked.close()
 
 
 @pytest.fixture

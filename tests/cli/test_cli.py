@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from forked import energy_rating
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import measure
@@ -416,15 +417,18 @@ def test_where_nothing_can_be_printed_one_line_says_so(folder, tmp_path, command
         pytest.skip("this system has no file that is always full")
     if (command, output) == ("help", "closed"):
         pytest.skip("click says nothing there")
-    words = [sys.executable, "-m", "energy_rating"]
-    words += [word.replace("RUN", str(folder)) for word in COMMANDS[command]]
-    done = subprocess.run(
-        ["sh", "-c", f'exec "$@" {">/dev/full" if output == "full" else ">&-"}', "sh", *words],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=120,
-    )
+    words = [word.replace("RUN", str(folder)) for word in COMMANDS[command]]
+    if output == "full":
+        with Path("/dev/full").open("w") as full:
+            done = energy_rating(*words, cwd=tmp_path, stdout=full.fileno())
+    else:  # what Python does without the descriptor, it does as it starts
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "energy_rating", *words],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
     assert done.returncode == 1, done.stderr
     assert "error:" in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -434,21 +438,11 @@ def test_where_nothing_can_be_printed_one_line_says_so(folder, tmp_path, command
 def test_a_record_that_cannot_be_printed_leaves_the_code_of_a_command_that_failed(tmp_path, code):
     if not Path("/dev/full").exists():
         pytest.skip("this system has no file that is always full")
-    words = [
-        sys.executable,
-        "-m",
-        "energy_rating",
-        "measure",
-        "--json",
-        "--output-dir",
-        str(tmp_path / "run"),
-    ]
-    done = subprocess.run(
-        ["sh", "-c", 'exec "$@" >/dev/full', "sh", *words, "--", "sh", "-c", f"exit {code}"],
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=120,
-    )
+    command = ("sh", "-c", f"exit {code}")
+    with Path("/dev/full").open("w") as full:
+        done = energy_rating(
+            "measure", "--json", "--output-dir", tmp_path / "run", "--", *command, stdout=full.fileno()
+        )
     assert done.returncode == (code or 1)
     assert "Traceback" not in done.stderr
     assert "standard output" in done.stderr

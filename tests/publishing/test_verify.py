@@ -8,8 +8,6 @@ import os
 import re
 import shutil
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from forked import energy_rating
 from virtual import FakeDevice, VirtualClock, square, steps
 
 from energy_rating import BadInput, load, measure, rate, summarise, verify
@@ -312,12 +311,8 @@ def test_what_was_made_without_its_journal_says_so_and_is_none_the_less_right(ru
 
 def test_the_rating_may_be_what_the_command_printed(run):
     """``energy-rating rate RUN --json > RUN/rating.json``."""
-    done = subprocess.run(
-        [sys.executable, "-m", "energy_rating", "rate", str(run), "--json"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = energy_rating("rate", run, "--json")
+    assert done.returncode == 0, done.stderr
     (run / "rating.json").write_text(done.stdout)
     found = verify(run)
     assert found.agrees, verification_to_text(found)
@@ -386,12 +381,7 @@ def test_nothing_is_read_through_a_link_or_from_a_pipe(run, tmp_path, name):
 
 def test_the_command_says_all_this_with_its_exit_code(run):
     def command(*more):
-        return subprocess.run(
-            [sys.executable, "-m", "energy_rating", "verify", str(run), *more],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        return energy_rating("verify", run, *more)
 
     done = command()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -676,16 +666,10 @@ def test_strict_decides_the_exit_code_by_what_is_more_than_a_note(run):
     (run / "record.json").unlink()
     for name in ("rating.json", "label.svg", "card.md"):
         (run / name).unlink()
-    subprocess.run(
-        [sys.executable, "-m", "energy_rating", "summarise", str(run)], check=True, capture_output=True
-    )
+    assert energy_rating("summarise", run).returncode == 0
     assert verify(run).agrees
     assert not verify(run, strict=True).plausible
-    done = subprocess.run(
-        [sys.executable, "-m", "energy_rating", "verify", "--strict", str(run)],
-        capture_output=True,
-        text=True,
-    )
+    done = energy_rating("verify", "--strict", run)
     assert done.returncode == 1
     assert "repeats-overlap" in done.stdout
 
@@ -1014,9 +998,7 @@ def test_a_damaged_line_of_the_journal_stands_beside_the_verdict(run):
     content = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
     content[40] = content[40][:10] + b"?" + content[40][11:]
     (run / "journal.jsonl").write_bytes(b"".join(content))
-    subprocess.run(
-        [sys.executable, "-m", "energy_rating", "summarise", str(run)], check=True, capture_output=True
-    )
+    assert energy_rating("summarise", run).returncode == 0
     for name in ("rating.json", "label.svg", "card.md"):
         (run / name).unlink()
     found = verify(run)

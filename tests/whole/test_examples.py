@@ -109,6 +109,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("demo")  # one demo is enough for all that is asked of it
 @pytest.mark.timeout(300)
 def test_the_demo_leaves_journal_record_and_picture(demo: Demo) -> None:
     assert sorted(path.name for path in demo.folder.iterdir()) == FILES
@@ -132,6 +133,7 @@ def test_the_demo_leaves_journal_record_and_picture(demo: Demo) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("demo")  # one demo is enough for all that is asked of it
 @pytest.mark.timeout(300)
 def test_the_demo_prints_each_figure_with_its_doubt_and_where_it_comes_from(demo: Demo) -> None:
     assert demo.error == ""
@@ -157,6 +159,7 @@ def test_the_demo_prints_each_figure_with_its_doubt_and_where_it_comes_from(demo
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("demo")  # one demo is enough for all that is asked of it
 @pytest.mark.timeout(300)
 def test_the_demo_replaces_what_it_wrote_and_nothing_else(demo: Demo, tmp_path: Path) -> None:
     clear = demo_module().clear

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forked import energy_rating
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual import FakeDevice, VirtualClock, constant
@@ -233,13 +234,9 @@ def test_no_terminal_is_steered_by_what_is_printed(folder, tmp_path, command):
     hostile = "\x9b31m\x1b]0;x\x07\u202eevil\x7f"
     entry["run_id"] = entry["model"]["id"] = hostile
     (tmp_path / "journal.jsonl").write_bytes(encoded(entry) + b"".join(lines))
-    subprocess.run(
-        [sys.executable, "-m", "energy_rating", "summarise", str(tmp_path)], check=True, capture_output=True
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "energy_rating", *command, str(tmp_path)], capture_output=True, timeout=60
-    )
-    text = (done.stdout + done.stderr).decode()
+    assert energy_rating("summarise", tmp_path).returncode == 0
+    done = energy_rating(*command, tmp_path)
+    text = done.stdout + done.stderr
     assert text
     assert all(char.isprintable() or char == "\n" for char in text), [c for c in text if not c.isprintable()]
     if "--json" in command and command[0] == "summarise":
@@ -418,9 +415,7 @@ def test_nothing_is_written_through_a_link(folder, tmp_path):
     for name in ("record.json", "label.svg", "label.png", "card.md", "rating.json", "trace.png"):
         (run / name).symlink_to(victim)
     (run / "journal.jsonl").write_bytes((folder / "journal.jsonl").read_bytes())
-    subprocess.run(
-        [sys.executable, "-m", "energy_rating", "summarise", str(run)], check=True, capture_output=True
-    )
+    assert energy_rating("summarise", run).returncode == 0
     record = load(run)
     publish(run, record, rate(record))
     assert victim.read_text() == "precious"
