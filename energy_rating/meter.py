@@ -281,7 +281,7 @@ def measure(
     """
     if not isinstance(period_s, int | float) or not SHORTEST_PERIOD_S <= period_s <= LONGEST_PERIOD_S:
         raise BadInput(
-            f"{period_s!r} is not between {SHORTEST_PERIOD_S} and {LONGEST_PERIOD_S} s", place="period_s"
+            f"must be from {SHORTEST_PERIOD_S} to {LONGEST_PERIOD_S} s; got {period_s!r}", place="period_s"
         )
     if progress is not None and not (
         isinstance(progress, int | float) and not isinstance(progress, bool) and 1 <= progress < math.inf
@@ -292,10 +292,12 @@ def measure(
     for item in sensors or ():
         if isinstance(item, str) and item not in KINDS:
             raise BadInput(
-                f"{item!r} is no kind of sensor", f"Kinds are: {', '.join(KINDS)}", place="sensors"
+                f"must be kinds of sensors; got {item!r}", f"Kinds are: {', '.join(KINDS)}", place="sensors"
             )
     if output_dir is not None and not os.fspath(output_dir):
-        raise BadInput("is empty", "Name a folder, or leave it out", place="output_dir")
+        raise BadInput(
+            "must be the name of a folder; got an empty text", "Name one, or leave it out", place="output_dir"
+        )
     model = os.fspath(model) if isinstance(model, os.PathLike) else model
     for argument, value, kinds in (
         ("model", model, str | Model | None),
@@ -311,7 +313,7 @@ def measure(
     if isinstance(model, Model) and not all(
         isinstance(count, int | None) for count in (model.parameters, model.active_parameters)
     ):
-        raise BadInput("parameters are counted in whole numbers", "Such as int(135e6)", place="model")
+        raise BadInput("parameters must be a whole number", "Such as int(135e6)", place="model")
     settings = RunSettings(
         stage=stage_of(stage),
         model=Model(id=_printable(model)) if isinstance(model, str) else model,

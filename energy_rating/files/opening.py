@@ -48,7 +48,9 @@ def opened(path: Path) -> IO[bytes]:
     except OSError as error:
         raise BadInput(*why_not_open(error), place=path) from error
     except ValueError as error:  # a zero byte in its name
-        raise BadInput("is no path", "Check the path", place=repr(str(path))[:200]) from error
+        raise BadInput(
+            "must be a path that the system can open", "Check the path", place=repr(str(path))[:200]
+        ) from error
 
 
 def read_beginning(path: Path, most: int) -> bytes:

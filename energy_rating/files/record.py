@@ -109,12 +109,12 @@ def _refuse_contradictions(record: Record, place: str | Path) -> None:
             channel = channels[channel_id]
             if energy.systematic < JUST_BELOW * channel.accuracy * energy.value:
                 raise BadInput(
-                    f"the systematic doubt of {channel_id} is less than its accuracy leaves",
+                    f"the systematic uncertainty of {channel_id} must be at least what its accuracy leaves",
                     place=f"{where}.energy_by_channel_j",
                 )
             parts.setdefault(channel.component, []).append(energy)
         if set(parts) != set(measurement.energy_j):
-            raise BadInput("energy_j is not of the components of its channels", place=f"{where}.energy_j")
+            raise BadInput("energy_j must be of the components of its channels", place=f"{where}.energy_j")
         for component, energies in parts.items():
             _refuse_unless_sum(measurement.energy_j[component], energies, f"{where}.energy_j.{component}")
 
@@ -124,17 +124,17 @@ def _refuse_doubles(noun: str, values: Sequence[Hashable], place: str) -> None:
     for value in values:
         if value in seen:
             name = value.id if isinstance(value, Device) else value
-            raise BadInput(f"the {noun} {str(name)[:80]!r} stands twice", place=place)
+            raise BadInput(f"the {noun} {str(name)[:80]!r} must be there once; it stands twice", place=place)
         seen.add(value)
 
 
 def _refuse_unless_sum(energy: Estimate, parts: Sequence[Estimate], place: str) -> None:
     if not math.isclose(energy.value, sum(part.value for part in parts), rel_tol=SAME_SUM):
-        raise BadInput("energy_j is not the sum of its channels", place=place)
+        raise BadInput("energy_j must be the sum of its channels", place=place)
     # However the doubts of several channels hang together, they never become less than if nothing tied them.
     for name in ("random", "systematic"):
         if getattr(energy, name) < JUST_BELOW * math.hypot(*(getattr(part, name) for part in parts)):
-            raise BadInput(f"the {name} doubt is less than its channels leave", place=place)
+            raise BadInput(f"the {name} uncertainty must be at least what its channels leave", place=place)
 
 
 def read_record(path: str | Path) -> Record:

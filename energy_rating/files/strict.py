@@ -47,7 +47,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         # As text files are read: TOML knows no line end but a line feed, with or without a carriage return before it.
         text = content.decode().replace("\r\n", "\n").replace("\r", "\n")
         if any(line.count(".") > MOST_DOTS for line in text.split("\n")):
-            raise BadInput(f"a line has more than {MOST_DOTS} dots", place=path)
+            raise BadInput(f"a line must have at most {MOST_DOTS} dots", place=path)
         entry = tomllib.loads(text)
         _refuse_dates(entry, path, "")
     except UnicodeDecodeError as error:
@@ -70,7 +70,7 @@ def _refuse_dates(value: object, path: Path, where: str) -> None:
         for number, item in enumerate(value):
             _refuse_dates(item, path, f"{where}.{number}")
     elif not isinstance(value, str | int | float):
-        raise BadInput("dates are written as text, in quotes", place=f"{path}: {where}")
+        raise BadInput("a date must be written as text, in quotes", place=f"{path}: {where}")
 
 
 @functools.cache
@@ -174,13 +174,13 @@ def json_object(text: str | bytes, place: str | Path, *, gaps: bool = False) -> 
         except UnicodeDecodeError:
             raise BadInput("is not UTF-8 text", place=place) from None
     if text.count(",") + text.count("[") + text.count("{") > MOST_VALUES:
-        raise BadInput(f"there are more than {MOST_VALUES:,} values", place=place)
+        raise BadInput(f"must hold at most {MOST_VALUES:,} values; there are more", place=place)
 
     def no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entry: dict[str, Any] = {}
         for key, value in pairs:
             if key in entry:
-                raise BadInput(f"the key {key[:80]!r} stands twice", place=place)
+                raise BadInput(f"the key {key[:80]!r} must be there once; it stands twice", place=place)
             entry[key] = value
         return entry
 

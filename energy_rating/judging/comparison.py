@@ -218,7 +218,7 @@ def _per_unit(
     energy = measurement.energy_j[component]
     if energy.value <= 0:
         raise BadInput(
-            f"{letter} is said to have used {energy.value:g} J of {component}: its sensor told nothing",
+            f"the energy of {component} in {letter} must be above 0; got {energy.value:g} J: its sensor told nothing",
             "Measure it again",
             place="compare",
         )
@@ -262,7 +262,7 @@ def _why_no_verdict(
         if worst_method(channel.method for channel in record.channels_of(measurement, component)) == "model":
             yield Reason.of(
                 "estimated-side",
-                f"{letter} is estimated by a model, not measured: the ratio says nothing of the machine",
+                f"{letter} is estimated by a model, not measured: the ratio does not tell which one really needs less",
             )
         if measurement.validity == "invalid":
             named = dict.fromkeys(

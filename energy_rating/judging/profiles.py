@@ -67,9 +67,9 @@ class Source:
 
     def __post_init__(self) -> None:
         if not self.title.strip():
-            raise ValueError("a source needs a title")
+            raise ValueError("a source must have a title")
         if not DAY.fullmatch(self.date):
-            raise ValueError(f"{self.date!r} is not a day like 2026-11-21")
+            raise ValueError(f"the date must be a day such as 2026-11-21; got {self.date!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +93,7 @@ class SourcedFigure:
         lowest = self.value if self.lowest is None else self.lowest
         highest = self.value if self.highest is None else self.highest
         if not (0 < lowest <= self.value <= highest < math.inf):
-            raise ValueError(f"{self.value} does not lie between {lowest} and {highest}")
+            raise ValueError(f"must be from {lowest} to {highest}; got {self.value}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +137,7 @@ class Driver:
 
     def __post_init__(self) -> None:
         if any(not name.strip() for name in self.names):
-            raise ValueError("a name is empty")
+            raise ValueError("a name must not be empty")
         if bool(self.names) != (self.source is not None):
             raise ValueError("names need a source, and a source names")
         if not (self.names or (self.note and self.note.strip())):
@@ -156,7 +156,7 @@ class Dtypes:
 
     def __post_init__(self) -> None:
         if not self.native or len(set(self.native)) != len(self.native):
-            raise ValueError("native dtypes are at least one, each once")
+            raise ValueError("native dtypes must be at least one, each once")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,7 +178,7 @@ class Embodied:
         if not (math.isfinite(self.kg_co2e) and self.kg_co2e > 0):
             raise ValueError(f"a figure must be above zero: {self.kg_co2e}")
         if not (self.scope.strip() and self.method.strip()):
-            raise ValueError("an embodied figure without its scope and method says nothing")
+            raise ValueError("an embodied figure must say its scope and method")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -266,7 +266,9 @@ class CalibrationEnergy:
     def __post_init__(self) -> None:
         low, high = self.interval_95
         if not (0 <= low <= self.joules_per_unit <= high < math.inf and self.joules_per_unit > 0):
-            raise ValueError(f"{self.joules_per_unit} J does not lie above 0 and between {low} and {high}")
+            raise ValueError(
+                f"joules_per_unit must be above 0 and from {low} to {high}; got {self.joules_per_unit}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -293,15 +295,15 @@ class MeterGain:
 
     def __post_init__(self) -> None:
         if not re.fullmatch("[0-9a-f]{64}", self.device_sha256):
-            raise ValueError("device_sha256 is not 64 hexadecimal digits")
+            raise ValueError("device_sha256 must be 64 hexadecimal digits")
         if not LEAST_GAIN <= self.gain <= MOST_GAIN:
             raise ValueError(f"no working sensor shows {self.gain} of what there is")
         if not 0 < self.doubt < 1:
             raise ValueError(f"a relative standard uncertainty of {self.doubt} is none")
         if self.n < FEWEST_READINGS:
-            raise ValueError(f"a gain needs at least {FEWEST_READINGS} readings, not {self.n}")
+            raise ValueError(f"a gain must rest on at least {FEWEST_READINGS} readings; got {self.n}")
         if not DAY.fullmatch(self.date):
-            raise ValueError(f"{self.date!r} is not a day like 2026-11-21")
+            raise ValueError(f"the date must be a day such as 2026-11-21; got {self.date!r}")
 
     def is_of(self, device_id: str) -> bool:
         """Whether this is the gain of the card with this id."""
@@ -351,9 +353,9 @@ class Profile:
         named |= cited(self.calibration, self.meter)
         unknown, unused = sorted(named - set(self.sources)), sorted(set(self.sources) - named)
         if unknown:
-            raise ValueError(f"no source is called {', '.join(unknown)}")
+            raise ValueError(f"every source that is cited must be listed; not listed: {', '.join(unknown)}")
         if unused:
-            raise ValueError(f"nothing cites the source {', '.join(unused)}")
+            raise ValueError(f"every source that is listed must be cited; not cited: {', '.join(unused)}")
 
     def known_figures(self) -> dict[str, SourcedFigure]:
         """The figures that are known, by name, in their order."""
@@ -447,7 +449,9 @@ def read_profile(path: Path) -> Profile:
     """
     entry = strict.read_toml(path)
     if entry.get("schema") != PROFILE_SCHEMA:
-        raise BadInput(f"schema {str(entry.get('schema'))[:80]!r} is not {PROFILE_SCHEMA!r}", place=path)
+        raise BadInput(
+            f"schema must be {PROFILE_SCHEMA!r}; got {str(entry.get('schema'))[:80]!r}", place=path
+        )
     if "key" in entry:
         raise BadInput("'key' is not a known key; a profile is called like its file", place=path)
     return strict.validated(Profile, {"key": path.stem, **entry}, path)

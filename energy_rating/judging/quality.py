@@ -56,7 +56,7 @@ def parse_quality(text: str, *, place: str) -> Quality:
     except ValueError:
         number = math.nan
     if not (equals and at and metric.strip() and source.strip() and math.isfinite(number)):
-        raise BadInput(f"{text[:80]!r} is not metric=value@source", SUCH_AS, place=place)
+        raise BadInput(f"must be metric=value@source; got {text[:80]!r}", SUCH_AS, place=place)
     return Quality(metric=metric.strip()[:LONGEST], value=number, source=source.strip()[:LONGEST])
 
 
@@ -83,7 +83,7 @@ def read_results(path: Path) -> tuple[Quality, ...]:
         raise BadInput("holds no figures", "Name a results_*.json of lm-evaluation-harness", place=path)
     if len(found) > MOST_METRICS:
         raise BadInput(
-            f"holds {len(found)} figures; more than {MOST_METRICS} hide what matters",
+            f"must hold at most {MOST_METRICS} figures, so that what matters is seen; got {len(found)}",
             "Name those that matter with --quality",
             place=path,
         )

@@ -313,7 +313,7 @@ def _of_estimates(record: Record, measurement: Measurement | None, scheme: Schem
     if is_only_estimated(record) and (measurement is None or scheme.component not in measurement.energy_j):
         yield Reason.of(
             "only-estimated",
-            "it is only an estimate: no sensor measured anything, and what models say is not rated",
+            "it is only an estimate: no sensor measured anything, and estimates are not rated",
         )
 
 

@@ -111,7 +111,9 @@ class RatingClass:
             raise ValueError("energies must be above zero, and the centre between the lowest and the highest")
         for key, (low, high) in self.operating_point.items():
             if key not in OPERATING_POINT:
-                raise ValueError(f"{key!r} is no part of an operating point: {', '.join(OPERATING_POINT)}")
+                raise ValueError(
+                    f"an operating point must consist of {', '.join(OPERATING_POINT)}; got {key!r}"
+                )
             _refuse_reversed(key, low, high)
         if self.tokens_per_request is not None:
             _refuse_reversed("tokens_per_request", *self.tokens_per_request)
@@ -119,7 +121,7 @@ class RatingClass:
 
 def _refuse_reversed(key: str, low: int, high: int) -> None:
     if low > high:
-        raise ValueError(f"{key}: {low} is above {high}")
+        raise ValueError(f"{key} must rise; got {low} before {high}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,7 +150,7 @@ class TrainingClass:
 
     def __post_init__(self) -> None:
         if self.stage not in TRAINING:
-            raise ValueError(f"{self.stage} is no training")
+            raise ValueError(f"the stage must be one of training; got {self.stage}")
         if not 0 < self.lowest_j <= self.centre_j <= self.highest_j or self.e_ref_j <= 0:
             raise ValueError("energies must be above zero, and the centre between the lowest and the highest")
 
@@ -191,7 +193,7 @@ class Scheme:
 
     def __post_init__(self) -> None:
         if self.ladder[0] <= 0 or list(self.ladder) != sorted(set(self.ladder)):
-            raise ValueError(f"a ladder's steps must rise from above zero: {self.ladder}")
+            raise ValueError(f"a ladder's steps must rise from above 0; got {self.ladder}")
         known = {protocol.name for protocol in self.protocols}
         used = [item.protocol for item in self.classes] + [item.protocol for item in self.sizes]
         used += [item.protocol for item in self.training]
@@ -201,7 +203,7 @@ class Scheme:
         for item in self.classes:
             if item.n < self.rules.fewest_models:
                 raise ValueError(
-                    f"a class of {item.n} models is too small; fewest_models asks for {self.rules.fewest_models}"
+                    f"a class must have at least {self.rules.fewest_models} models (fewest_models); got {item.n}"
                 )
         keys = [(item.protocol, item.task, item.name) for item in self.classes]
         for key in keys:
@@ -246,7 +248,7 @@ def load_scheme(name: str | None = None, folder: Path = SCHEMES) -> Scheme:
     path = folder / f"{name}.toml"
     entry = strict.read_toml(path)
     if entry.get("schema") != SCHEME_SCHEMA:
-        raise BadInput(f"schema {str(entry.get('schema'))[:80]!r} is not {SCHEME_SCHEMA!r}", place=path)
+        raise BadInput(f"schema must be {SCHEME_SCHEMA!r}; got {str(entry.get('schema'))[:80]!r}", place=path)
     scheme = strict.validated(Scheme, entry, path)
     if scheme.name != name:
         raise BadInput(

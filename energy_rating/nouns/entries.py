@@ -309,7 +309,7 @@ class Place:
             if text is not None:
                 refuse_unless_word(f"place.{name}", text)
         if not any(told.values()):
-            raise ValueError("a place says its zone, its region or its provider")
+            raise ValueError("a place must say its zone, its region or its provider; got none of them")
 
     def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
         """As it stands in a file: what was said."""
@@ -335,9 +335,9 @@ class Lineage:
         for parent in self.parents:
             refuse_unless_word("lineage.parents", parent)
         if len(set(self.parents)) < len(self.parents):
-            raise ValueError("a run stands twice among the parents")
+            raise ValueError("the parents must differ; got one run twice")
         if self.base_model is None and not self.parents:
-            raise ValueError("a lineage says a base model or a parent")
+            raise ValueError("a lineage must name a base model or a parent; got neither")
 
     def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
         """As it stands in a file: what was said."""
@@ -368,9 +368,13 @@ class Outcome:
             if text is not None:
                 refuse_unless_word(f"outcome.{name}", text)
         if self.exit_code is not None and not -(2**31) <= self.exit_code < 2**32:
-            raise ValueError(f"outcome.exit_code is none: {str(self.exit_code)[:40]}")
+            raise ValueError(
+                f"outcome.exit_code must be one that a program can end with; got {str(self.exit_code)[:40]}"
+            )
         if self.state != "ended" and (self.exit_code, self.signal, self.exception) != (None, None, None):
-            raise ValueError(f"outcome says how a program ended that is {self.state}")
+            raise ValueError(
+                f"outcome must say how a program ended only where it has; its state is {self.state}"
+            )
 
     @property
     def failed(self) -> bool:
@@ -593,25 +597,27 @@ def _shown(unit: str, amount: object) -> str:
 def refuse_unless_amount(name: str, value: Number) -> None:
     """Raises ValueError unless a number is finite (as a float) and not below zero."""
     if not 0 <= value <= sys.float_info.max:
-        raise ValueError(f"{name} is no finite number of at least 0: {str(value)[:40]}")
+        raise ValueError(f"{name} must be a finite number of at least 0; got {str(value)[:40]}")
 
 
 def refuse_unless_share(name: str, value: float) -> None:
     """Raises ValueError unless a number lies between 0 and 1."""
     if not 0 <= value <= 1:
-        raise ValueError(f"{name} is no share between 0 and 1: {value}")
+        raise ValueError(f"{name} must be a share from 0 to 1; got {value}")
 
 
 def refuse_unless_above_zero(name: str, value: Number | None) -> None:
     """Raises ValueError unless a number is unknown, or finite and above zero."""
     if value is not None and not 0 < value <= MOST_NUMBER:
-        raise ValueError(f"{name} is not above 0, or beyond all measure: {str(value)[:40]}")
+        raise ValueError(f"{name} must be above 0 and at most {MOST_NUMBER:g}; got {str(value)[:40]}")
 
 
 def refuse_unless_word(name: str, text: str) -> None:
     """Raises ValueError unless a text is printable, not empty, not too long, and without blanks around it."""
     if not text or len(text) > LONGEST_WORD or not text.isprintable() or text != text.strip():
-        raise ValueError(f"{name} is no short printable text: {text[:40]!r}")
+        raise ValueError(
+            f"{name} must be a printable text of 1 to {LONGEST_WORD} characters, without blanks around it; got {text[:40]!r}"
+        )
 
 
 def refuse_unless_said_well(
@@ -622,9 +628,11 @@ def refuse_unless_said_well(
         refuse_unless_word("role", role)
     for name, number in (("ranks", ranks), ("nodes", nodes)):
         if number is not None and not 1 <= number <= MOST_RANKS:
-            raise ValueError(f"{name} is no number of at least 1: {str(number)[:40]}")
+            raise ValueError(f"{name} must be from 1 to {MOST_RANKS}; got {str(number)[:40]}")
     if len(operating_point) > MOST_SETTINGS:
-        raise ValueError(f"operating_point has more than {MOST_SETTINGS} settings")
+        raise ValueError(
+            f"operating_point must have at most {MOST_SETTINGS} settings; got {len(operating_point)}"
+        )
     for name, value in operating_point.items():
         refuse_unless_word("operating_point", name)
         if isinstance(value, str):
@@ -640,7 +648,7 @@ def stage_of(name: str) -> Stage:
     for stage in STAGES:
         if stage == name:
             return stage
-    raise BadInput(f"{name!r} is not a stage", f"Stages are: {', '.join(STAGES)}", place="stage")
+    raise BadInput(f"must be a stage; got {name!r}", f"Stages are: {', '.join(STAGES)}", place="stage")
 
 
 def plain(value: Any) -> Any:

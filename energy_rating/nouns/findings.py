@@ -379,7 +379,7 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
     "Counted work": {
         "count-refused": FindingKind(
             DEGRADES,
-            "Counts were left out because they are no finite number of at least 0, or came too late.",
+            "Counts were left out: a count must be a finite number of at least 0, and come before the end of its window.",
             "Count finite numbers of at least 0, while the window is open",
         ),
         "counted-in-a-fork": FindingKind(
@@ -421,7 +421,7 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
         ),
         "finish-reason-unknown": FindingKind(
             DEGRADES,
-            "The server ended answers for a reason that is no word for a whole answer; they count as requests.",
+            "The server ended answers for a reason that does not stand for a whole answer; they count as requests.",
             "Look in the server's documentation what it means",
         ),
         "steady-part-uneven": FindingKind(

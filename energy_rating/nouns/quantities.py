@@ -42,7 +42,9 @@ class Estimate:
         if not (math.isfinite(self.value) and math.isfinite(self.random) and math.isfinite(self.systematic)):
             raise ValueError(f"an estimate must be finite: {self.value}, {self.random}, {self.systematic}")
         if self.random < 0 or self.systematic < 0:
-            raise ValueError(f"a doubt cannot be negative: {self.random}, {self.systematic}")
+            raise ValueError(
+                f"random and systematic must be at least 0; got {self.random}, {self.systematic}"
+            )
 
     @property
     def sigma(self) -> float:

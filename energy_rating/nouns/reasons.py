@@ -267,7 +267,8 @@ REASON_SUBJECTS: Mapping[str, Mapping[str, ReasonKind]] = {
             "Count the work of both in one unit",
         ),
         "estimated-side": ReasonKind(
-            "One of the two is estimated by a model; the ratio says nothing of the machines.", _SENSORS
+            "One of the two is estimated by a model; the ratio does not tell which one really needs less.",
+            _SENSORS,
         ),
         "invalid-side": ReasonKind("One of the two is invalid.", "See its findings; measure it again"),
     },

@@ -135,7 +135,9 @@ class Measurement:
         refuse_unless_amount("n", self.n)
         refuse_unless_amount("duration_s", self.duration_s)
         if 0 < self.duration_s < LEAST_DURATION_S:
-            raise ValueError(f"duration_s is next to nothing: {self.duration_s}")
+            raise ValueError(
+                f"duration_s must be 0, or at least {LEAST_DURATION_S:g} s; got {self.duration_s}"
+            )
         if type(self.work) is not Work:
             object.__setattr__(self, "work", Work(self.work))
         for component, share in self.coverage.items():
@@ -144,7 +146,7 @@ class Measurement:
             energies: Mapping[str, Estimate] | None = getattr(self, name)
             for key, energy in (energies or {}).items():
                 if energy.value < 0:
-                    raise ValueError(f"{name}.{key} cannot be below zero: {energy.value}")
+                    raise ValueError(f"{name}.{key} must be at least 0; got {energy.value}")
 
     def _others(self, unit: str) -> str:
         """Which components have an energy here, and how to ask for it."""

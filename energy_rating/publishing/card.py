@@ -497,7 +497,7 @@ def _check_emissions(emissions_g: float) -> None:
     number = isinstance(emissions_g, int | float) and not isinstance(emissions_g, bool)
     if not number or not math.isfinite(emissions_g) or not 0 < emissions_g < MOST_EMISSIONS_G:
         raise BadInput(
-            f"{emissions_g!r} g is no amount of emissions",
+            f"must be above 0 g; got {emissions_g!r}",
             "Give positive grams of CO2e, or none",
             place="emissions",
         )

@@ -107,7 +107,7 @@ def verify(
         BadInput: there is no journal, or nothing yet that was made from it, or not even its first line can be read; or the calibration is of no card of it.
     """
     if not 0 <= tolerance < 1:
-        raise BadInput(f"{tolerance} is no tolerance from 0 to 1", place="tolerance")
+        raise BadInput(f"must be from 0 to below 1; got {tolerance}", place="tolerance")
     folder = Path(folder)
     if not folder.is_dir():
         raise _no_run(folder)
@@ -139,7 +139,7 @@ def verify(
     gains = None if calibration is None else Path(calibration)
     readme = None if card is None else Path(card)
     if readme is not None and not readme.is_file():
-        raise BadInput("is no file", "Name the README.md that holds the section", place=readme)
+        raise BadInput("is not a file", "Name the README.md that holds the section", place=readme)
     checking = Checking(folder, present, journal, made_again(journal, gains), tolerance, gains)
     _check_all(checking, readme)
     findings: tuple[Finding, ...] = ()
@@ -177,7 +177,7 @@ def _no_run(path: Path) -> BadInput:
             f"Put journal and record of that run into a folder, and run: energy-rating verify FOLDER{more}",
             place=path,
         )
-    return BadInput("is no folder", "Name the folder of a run", place=path)
+    return BadInput("is not a folder", "Name the folder of a run", place=path)
 
 
 def _check_all(checking: Checking, readme: Path | None) -> None:

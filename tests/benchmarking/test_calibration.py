@@ -396,7 +396,7 @@ def test_a_gain_that_no_meter_found_is_refused(key, value, said):
 def test_an_energy_outside_its_interval_is_refused():
     entry = load_profile("example-gpu").calibration[0]
     fields = {name: getattr(entry, name) for name in CalibrationEnergy.__dataclass_fields__}
-    with pytest.raises(ValueError, match="does not lie"):
+    with pytest.raises(ValueError, match="joules_per_unit must be above 0"):
         CalibrationEnergy(**{**fields, "interval_95": (0.1, 0.2)})
 
 

@@ -252,7 +252,7 @@ def test_a_record_has_the_keys_of_the_contract_and_no_others(record_text):
     [
         ('"duration_s"', '"duration_z"', "'duration_z' is not a known key; did you mean 'duration_s'"),
         ('"quality"', '"qualty"', "'qualty' is not a known key; did you mean 'quality'"),
-        ('"n": 3', '"n": 3, "n": 4', "the key 'n' stands twice"),
+        ('"n": 3', '"n": 3, "n": 4', "the key 'n' must be there once; it stands twice"),
         ('"n": 3', '"n": "3"', r"measurements.1.n: input should be a valid integer, not '3'"),
         ('"n": 3', '"n": NaN', "NaN is not a number"),
         ('"n": 3', '"n": 1e999', "measurements.1.n"),
@@ -329,27 +329,39 @@ def test_a_value_that_cannot_be_is_refused_with_its_place(record_text, change, m
     [
         (
             (*RUN_GPU, "value", lambda value: value / 2),
-            r"measurements.run.energy_j.gpu: energy_j is not the sum",
+            r"measurements.run.energy_j.gpu: energy_j must be the sum",
         ),
-        ((*RUN_GPU, "random", 0.0), r"measurements.run.energy_j.gpu: the random doubt is less"),
-        ((*RUN_GPU, "systematic", 0.0), r"measurements.run.energy_j.gpu: the systematic doubt is less"),
-        ((*RUN_CHANNEL, "systematic", 0.0), "the systematic doubt of gpu0.energy is less than its accuracy"),
+        ((*RUN_GPU, "random", 0.0), r"measurements.run.energy_j.gpu: the random uncertainty must be at least"),
+        ((*RUN_GPU, "systematic", 0.0), r"measurements.run.energy_j.gpu: the systematic uncertainty must be at least"),
+        (
+            (*RUN_CHANNEL, "systematic", 0.0),
+            "the systematic uncertainty of gpu0.energy must be at least what its accuracy",
+        ),
         (
             ("measurements", 0, "energy_j", {}),
-            r"measurements.run.energy_j: energy_j is not of the components",
+            r"measurements.run.energy_j: energy_j must be of the components",
         ),
-        (("measurements", 0, "energy_by_channel_j", {}), "energy_j is not of the components of its channels"),
+        (
+            ("measurements", 0, "energy_by_channel_j", {}),
+            "energy_j must be of the components of its channels",
+        ),
         (("measurements", lambda all_of_them: all_of_them[1:]), "the first measurement must be 'run'"),
         (("measurements", []), "the first measurement must be 'run'"),
-        (("measurements", lambda both: [*both, both[1]]), "the measurement 'request' stands twice"),
-        (("channels", lambda both: [*both, both[0]]), "the channel 'gpu0.energy' stands twice"),
+        (
+            ("measurements", lambda both: [*both, both[1]]),
+            "the measurement 'request' must be there once; it stands twice",
+        ),
+        (
+            ("channels", lambda both: [*both, both[0]]),
+            "the channel 'gpu0.energy' must be there once; it stands twice",
+        ),
         (
             (
                 "environment",
                 "devices",
                 lambda _: [{"id": "GPU-1", "name": "a"}, {"id": "GPU-1", "name": "a"}],
             ),
-            "environment.devices: the device 'GPU-1' stands twice",
+            "environment.devices: the device 'GPU-1' must be there once; it stands twice",
         ),
     ],
 )

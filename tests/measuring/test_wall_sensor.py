@@ -305,7 +305,7 @@ def test_a_file_of_another_day_or_a_second_meter_or_a_taken_folder_is_refused(tm
     journal = a_run(tmp_path / "run", 300.0)
     meter = tmp_path / "meter.csv"
     meter.write_text(f"time,power_w\n{start_of(journal) - 86400},5\n")
-    with pytest.raises(BadInput, match="no line from the time of the run"):
+    with pytest.raises(BadInput, match="must have lines from the time of the run"):
         added_afterwards(journal, meter, tmp_path / "both")
     assert not (tmp_path / "both").exists()
     meter.write_text("time,volts\n")

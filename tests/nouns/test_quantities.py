@@ -82,7 +82,7 @@ def test_changing_the_unit_changes_no_relative_doubt(a, factor):
     ],
 )
 def test_an_estimate_that_cannot_be_is_not_made(bad):
-    with pytest.raises(ValueError, match="estimate|doubt"):
+    with pytest.raises(ValueError, match="estimate|must be at least 0"):
         Estimate(**bad)
 
 

@@ -518,7 +518,7 @@ def test_an_invalid_measurements_emissions_are_not_written():
 
 @pytest.mark.parametrize("grams", [0, 0.0, -1.0, float("nan"), float("inf"), 1e30, True, "5"])
 def test_emissions_that_are_no_amount_are_refused(grams):
-    with pytest.raises(BadInput, match="no amount of emissions"):
+    with pytest.raises(BadInput, match="must be above 0 g"):
         metadata(TRAINING, grams)
 
 

@@ -753,7 +753,7 @@ def test_a_readme_without_a_section_or_of_another_run_does_not_match(run, readme
     assert [one.path for one in verify(run, card=readme).differences] == ["Run"]
     readme.write_text("# Mine\n")
     assert not verify(run, card=readme).agrees
-    with pytest.raises(BadInput, match="is no file"):
+    with pytest.raises(BadInput, match="is not a file"):
         verify(run, card=readme.with_name("missing.md"))
 
 
@@ -1054,5 +1054,5 @@ def test_what_is_neither_a_run_nor_made_from_one_is_refused_as_ever(tmp_path):
         ("a.md", b"\xff"),
     ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(BadInput, match="is no folder"):
+        with pytest.raises(BadInput, match="is not a folder"):
             verify(tmp_path / name)

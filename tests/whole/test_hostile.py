@@ -146,7 +146,7 @@ def test_a_time_next_to_nothing_is_refused_in_a_record_and_none_in_a_journal(fol
     entry = json.loads((folder / "record.json").read_text())
     for least_s in (5e-324, 1e-10):
         entry["measurements"][0]["duration_s"] = least_s
-        with pytest.raises(BadInput, match="duration_s is next to nothing"):
+        with pytest.raises(BadInput, match="duration_s must be 0, or at least"):
             record_from_json(json.dumps(entry))
     lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
     for line in lines:

@@ -26,7 +26,7 @@ def _parsed_share(ctx: click.Context, param: click.Parameter, value: str | None)
     except ValueError:
         share = -1.0
     if not 0 <= share < 1000:
-        raise click.BadParameter(f"{value[:40]!r} is no share such as 5% or 0.05", ctx, param)
+        raise click.BadParameter(f"must be a share such as 5% or 0.05; got {value[:40]!r}", ctx, param)
     return share
 
 

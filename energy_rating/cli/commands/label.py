@@ -45,7 +45,7 @@ def label(
     output = beside(record, "label.svg") if output is None else output
     links = Links(journal=journal_url, meaning=meaning_url)
     if output.suffix not in (".svg", ".png"):
-        raise BadInput("is neither .svg nor .png", "Name the file label.svg or label.png", place=output)
+        raise BadInput("must end in .svg or .png", "Name the file label.svg or label.png", place=output)
     found = load(record)
     rating = rated(found, scheme=scheme, provisional=provisional)
     if output.suffix == ".svg":

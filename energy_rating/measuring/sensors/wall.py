@@ -343,7 +343,11 @@ def added_afterwards(journal: Path, meter: Path, folder: Path) -> Path:
     source = _Afterwards(meter, hashlib.sha256(told).hexdigest())
     lines = list(_with_meter(held, source, journal))
     if not source.placed:
-        raise BadInput("has no line from the time of the run", "See the clocks of both", place=meter)
+        raise BadInput(
+            "must have lines from the time of the run; it has none",
+            "Compare the clocks of both machines",
+            place=meter,
+        )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / JOURNAL_NAMES[0]
     path.write_bytes(b"".join(lines))
@@ -436,5 +440,5 @@ def _share_above_0(told: str) -> float:
     """Raises ValueError unless it is a share above 0."""
     value = float(told)
     if not 0 < value <= 1:
-        raise ValueError(f"its accuracy is {told.strip()[:20]}, not a share such as 0.01")
+        raise ValueError(f"its accuracy must be a share such as 0.01; got {told.strip()[:20]}")
     return value
