@@ -331,8 +331,14 @@ def test_a_value_that_cannot_be_is_refused_with_its_place(record_text, change, m
             (*RUN_GPU, "value", lambda value: value / 2),
             r"measurements.run.energy_j.gpu: energy_j must be the sum",
         ),
-        ((*RUN_GPU, "random", 0.0), r"measurements.run.energy_j.gpu: the random uncertainty must be at least"),
-        ((*RUN_GPU, "systematic", 0.0), r"measurements.run.energy_j.gpu: the systematic uncertainty must be at least"),
+        (
+            (*RUN_GPU, "random", 0.0),
+            r"measurements.run.energy_j.gpu: the random uncertainty must be at least",
+        ),
+        (
+            (*RUN_GPU, "systematic", 0.0),
+            r"measurements.run.energy_j.gpu: the systematic uncertainty must be at least",
+        ),
         (
             (*RUN_CHANNEL, "systematic", 0.0),
             "the systematic uncertainty of gpu0.energy must be at least what its accuracy",
