@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from energy_rating.files.journal import JOURNAL_SCHEMA
 from energy_rating.files.libraries import has_room
-from energy_rating.measuring import nesting
+from energy_rating.measuring import nesting, queues
 from energy_rating.measuring.clock import Ticker
 from energy_rating.measuring.errands import Errand
 from energy_rating.measuring.outcomes import outcome_of
@@ -26,10 +26,10 @@ from energy_rating.measuring.ranks import local_rank
 from energy_rating.measuring.sampler import Sampler
 from energy_rating.measuring.settings import RunSettings
 from energy_rating.measuring.steps import Stepped
-from energy_rating.measuring.windows import BEGUN, State
+from energy_rating.measuring.windows import BEGUN, QUEUES, State
 from energy_rating.nouns.entries import RUN, Device, Finding, Outcome, Quality, plain
 from energy_rating.nouns.errors import EnergyRatingError, NotMeasured
-from energy_rating.nouns.interruptions import Living, is_interruption, pass_on
+from energy_rating.nouns.interruptions import Living, in_handler, is_interruption, pass_on
 
 # How long the user's program ever waits for a device: once at the start, once at the end.
 PATIENCE_S = 1.0
@@ -221,12 +221,42 @@ class JournalRun(Stepped):
         """Closes the run, makes its record and says in one line what was measured. A second call does nothing."""
         if self._state not in (State.OPEN, State.STOPPED) or not self._is_own_process():
             return
+        if self._ending is None and self._state is State.OPEN:
+            self._settle(raised)
         if self._ending is None:
             ending = Errand(functools.partial(self._finish, raised), here=self._is_inside())
             with self._lock:
                 self._ending = self._ending or ending
         self._ending.result()
         self._say()
+
+    def _settle(self, raised: BaseException | None) -> None:
+        """The devices finish what they were asked to before the run ends.
+
+        Not where the program was broken off: whoever leaves by Ctrl-C does not wait, and a device that failed may never finish.
+        """
+        if raised is None and not in_handler() and not self._is_inside():
+            self.drain(RUN)
+        try:
+            from energy_rating.nouns.quantities import duration
+
+            now = self._now()
+            for name, lag_s, is_grave in self._lags.found(now):
+                self.tell(
+                    "work-still-queued",
+                    f"the devices went on for up to {duration(lag_s)} with work of {name!r} after such a window was closed",
+                    severity="degrades" if is_grave else "note",
+                    measurement=name,
+                )
+            if raised is not None and queues.are_any() and queues.mark() is not None:
+                self.tell(
+                    "work-still-queued",
+                    "the run was broken off while the devices still had work of it",
+                    severity="note",
+                    measurement=RUN,
+                )
+        except Exception as error:  # of a framework: what it does not tell is not known
+            pass_on(error, called=QUEUES)
 
     def _finish(self, raised: BaseException | None) -> None:
         try:

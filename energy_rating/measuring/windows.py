@@ -17,6 +17,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Self
 
 from energy_rating.measuring import nesting
+from energy_rating.measuring.lags import Lags
 from energy_rating.measuring.place import Placed
 from energy_rating.measuring.quiet import QUIET_LINE_S
 from energy_rating.measuring.reaching import SAME_COUNT, Reached
@@ -163,6 +164,8 @@ class Windowed(Placed):
         self._thread: int | None = None  # the one in which it began
         self._forked: mmap.mmap | None = None  # a byte that forked children share with this process
         self._open: dict[int, Window] = {}
+        self._opened: dict[int, float] = {}  # when
+        self._lags = Lags()
         self._next = 0
         # Who will leave each of the open windows; and those of them who are gone without having done so, called away before they could.
         self._holders: dict[int, weakref.KeyedRef[int, OpenWindow]] = {}
@@ -375,6 +378,7 @@ class Windowed(Placed):
             if holder is not None:
                 self._holders[key] = weakref.KeyedRef(holder, self._gone.append, key)
             journal = self._journal_file
+            self._opened[key] = now
             block, put = journal.block({"open": key, "name": window.name, "t": now}), journal.put
             # All or nothing: Python looks for signals after a call, where a function begins and where it jumps back, and so nothing of
             # the program's can come between these.
@@ -411,10 +415,24 @@ class Windowed(Placed):
             with self._lock:
                 if self._state is not State.OPEN or self._sampler is None or key not in self._open:
                     return
-                self._close(key, self._edge())
+                now = self._edge()
+                window, opened = self._open[key], self._opened.get(key, now)
+                self._close(key, now)
+            if not sync:
+                self._look_at_queues(window.name, opened, now)
         except Exception as error:  # as above
             pass_on(error)
             self._note_failure("a window", error)
+
+    def _look_at_queues(self, name: str, opened: float, now: float) -> None:
+        """Whether the devices still have work that was asked for in a window that did not wait for them."""
+        try:
+            self._lags.closed(name, opened, now)
+            self._lags.look(now)
+        except (
+            Exception
+        ) as error:  # of a framework that is otherwise than it was: what it does not tell is not known
+            pass_on(error, called=QUEUES)
 
     def _close(self, key: int, now: float) -> None:
         window = self._open[key]
@@ -445,6 +463,7 @@ class Windowed(Placed):
             del self._rising[key]
         put(block)
         self._counted.pop(key, None)
+        self._opened.pop(key, None)
         self._holders.pop(key, None)
         if above is not None:
             self._rise(above)
@@ -513,10 +532,18 @@ class Windowed(Placed):
                 measurement=name,
             )
 
+    def _look_again(self, now: float) -> None:
+        try:
+            self._lags.look(now - (self._zero or 0.0))
+        except Exception as error:  # as above
+            pass_on(error, called=QUEUES)
+
     def _note_counts(self, now: float) -> None:
         """Once a second, what open windows have counted so far, so that a killed run still knows its work."""
         if self._progress is not None and self._state is State.OPEN:
             self._progress.tick(now)
+        if self._lags.waiting and self._state is State.OPEN:
+            self._look_again(now)
         if now - self._counted_s < QUIET_LINE_S or self._state is not State.OPEN:
             return
         self._counted_s = now

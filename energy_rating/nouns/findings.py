@@ -370,6 +370,12 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "A window was noted afterwards that lies outside the run; it is in no figure.",
             "Give its times by time.monotonic() of this machine",
         ),
+        "work-still-queued": FindingKind(
+            NOTE_OR_DEGRADES,
+            "The devices still had work of a window after it was closed; its energy is counted where it was drawn.",
+            "Let windows wait for the devices: measure(sync=True), or run.window(name, sync=True)",
+            "note: for up to 5 % of a window, or of windows that follow upon each other; degrades: longer",
+        ),
         "sync-failed": FindingKind(
             DEGRADES,
             "Waiting for the device's work at a window's edge failed; work may lie on the wrong side of the edge.",
