@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from fake_nvml import Device, FakeNvml, NoCompiler, build
+from forked import energy_rating
 from virtual import FakeDevice, VirtualClock, constant, is_right
 
 from energy_rating import BadInput, Run, load, measure, summarise
@@ -390,13 +391,7 @@ def test_the_codes_of_a_command_stand_whatever_becomes_of_its_counts(tmp_path):
         ["--count-from", str(deep)],
         ["--count-from", str(tmp_path / "none")],
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "energy_rating", "measure", *arguments, "--", "sh", "-c", "exit 7"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = energy_rating("measure", *arguments, "--", "sh", "-c", "exit 7", cwd=tmp_path)
         assert done.returncode == 7, done.stderr
         assert "Traceback" not in done.stderr
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 
+import forked
 import pytest
 from fake_nvml import Device, FakeNvml, NoCompiler, build
 from virtual import is_right
@@ -371,7 +372,7 @@ def test_counts_come_from_a_regular_file_and_nothing_else_holds_the_end_up(tmp_p
         counts.mkdir()
     elif kind == "device":
         counts = "/dev/zero"
-    done = energy_rating(
+    done = forked.energy_rating(
         *("measure", "--output-dir", tmp_path / "run", "--count-from", counts),
         *("--", sys.executable, "-c", "raise SystemExit(3)"),
     )
@@ -380,12 +381,14 @@ def test_counts_come_from_a_regular_file_and_nothing_else_holds_the_end_up(tmp_p
 
 
 def test_a_command_ended_by_a_signal_gives_128_and_its_number(tmp_path):
-    done = energy_rating("measure", "--output-dir", tmp_path / "run", "--", "sh", "-c", "kill -TERM $$")
+    done = forked.energy_rating(
+        "measure", "--output-dir", tmp_path / "run", "--", "sh", "-c", "kill -TERM $$"
+    )
     assert done.returncode == 128 + signal.SIGTERM
 
 
 def test_measure_prints_the_record_as_json(tmp_path):
-    done = energy_rating("measure", "--json", "--output-dir", tmp_path / "run", "--", "true")
+    done = forked.energy_rating("measure", "--json", "--output-dir", tmp_path / "run", "--", "true")
     assert done.returncode == 0
     assert json.loads(done.stdout)["schema"] == "energy-rating/record/2"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from forked import energy_rating
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, NotMeasured, load, measure, summarise, verify
@@ -51,14 +52,8 @@ def finding(record, code):
     return found[0] if found else None
 
 
-def measured(*arguments, folder, **more):
-    return subprocess.run(
-        [*COMMAND, "measure", "--output-dir", str(folder), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        **more,
-    )
+def measured(*arguments, folder):
+    return energy_rating("measure", "--output-dir", folder, *arguments)
 
 
 # ------------------------------------------------------------------------------------------------------ a block
@@ -454,12 +449,7 @@ def test_a_program_that_is_not_there_leaves_no_run(tmp_path):
     not_executable = tmp_path / "script"
     not_executable.write_text("echo hello\n")
     for program in ("no-such-program-at-all", str(not_executable)):
-        done = subprocess.run(
-            [sys.executable, "-m", "energy_rating", "measure", "--output-dir", "run", "--", program],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
+        done = energy_rating("measure", "--output-dir", "run", "--", program, cwd=tmp_path)
         assert done.returncode == 1
         assert done.stderr.count("\n") <= 2
         assert "BadInput" not in done.stderr
@@ -471,12 +461,10 @@ def test_a_script_that_does_not_say_what_runs_it_is_run_by_a_shell_as_everywhere
     script.write_text('echo "$1 $0"; exit 5\n')
     script.chmod(0o755)
     for program in (str(script), "script"):
-        done = subprocess.run(
-            [sys.executable, "-m", "energy_rating", "measure", "--output-dir", "run", "--", program, "hello"],
+        done = energy_rating(
+            *("measure", "--output-dir", "run", "--", program, "hello"),
             cwd=tmp_path,
             env=os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
-            capture_output=True,
-            text=True,
         )
         assert done.returncode == 5, done.stderr
         assert done.stdout == f"hello {script}\n"

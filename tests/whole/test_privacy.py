@@ -113,6 +113,10 @@ def _unshare(*flags: str) -> list[str]:
     return prefix if tool and subprocess.run([*prefix, "true"], capture_output=True).returncode == 0 else []
 
 
+# All that is asked of it is asked in one process, so that it is spent once.
+ONE_AFTERNOON = pytest.mark.xdist_group("afternoon")
+
+
 @pytest.fixture(scope="module")
 def afternoon(tmp_path_factory):
     """The folder of all that was left, after the work was done without any network."""
@@ -169,6 +173,7 @@ def _everything(path: Path) -> bytes:
     return b"\n".join(parts)
 
 
+@ONE_AFTERNOON
 def test_the_afternoon_leaves_every_kind_of_file(afternoon):
     out, _ = afternoon
     kinds = {path.name for path in out.rglob("*") if path.is_file()}
@@ -185,6 +190,7 @@ def test_the_afternoon_leaves_every_kind_of_file(afternoon):
     }
 
 
+@ONE_AFTERNOON
 @pytest.mark.parametrize("what", CANARIES)
 def test_nothing_personal_is_in_any_file_that_is_left(afternoon, what):
     out, alone = afternoon
@@ -199,6 +205,7 @@ def test_nothing_personal_is_in_any_file_that_is_left(afternoon, what):
         pytest.skip("the host could not be renamed here; its name was planted in the environment only")
 
 
+@ONE_AFTERNOON
 def test_no_mark_of_this_machine_is_in_any_file_that_is_left(afternoon):
     out, _ = afternoon
     for what, mark in _of_this_machine().items():
@@ -207,6 +214,7 @@ def test_no_mark_of_this_machine_is_in_any_file_that_is_left(afternoon):
                 assert mark.lower().encode() not in _everything(path).lower(), f"{what} in {path.name}"
 
 
+@ONE_AFTERNOON
 def test_all_this_works_without_any_interface(afternoon):
     _, alone = afternoon
     if not alone:
