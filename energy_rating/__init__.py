@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from energy_rating.nouns import notebooks
 from energy_rating.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -75,6 +76,14 @@ __all__ = [
     "update_card",
     "verify",
 ]
+
+
+def _record_in_a_notebook(record: object) -> str:
+    page: str = importlib.import_module("energy_rating.publishing.notebook").of_record(record)
+    return page
+
+
+notebooks.SHOWN_BY["Record"] = _record_in_a_notebook
 
 
 def __getattr__(name: str) -> object:

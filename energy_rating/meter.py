@@ -62,6 +62,15 @@ class Run(JournalRun):
         run_id = getattr(self, "run_id", None)
         return f"<Run{f' {run_id!r}' if run_id else ''}: {self._state.value}>"
 
+    def _repr_html_(self) -> str | None:
+        """As a notebook shows it: its record, so far or at the end; before it begins, its line."""
+        try:
+            shown = self.so_far()._repr_html_()
+        except NotMeasured:
+            return None
+        going_on = "<p>so far: this run is going on</p>\n" if self._state is State.OPEN else ""
+        return None if shown is None else going_on + shown
+
     def _ended(self) -> None:
         if self._is_large():
             self._lines.append(

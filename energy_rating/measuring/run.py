@@ -375,12 +375,12 @@ class JournalRun(Stepped):
         self.stop(None if self._was_left else raised)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Decorates a function: each call is a run of its own."""
+        """Decorates a function: each call is a run of its own, and the latest is the function's ``run``: ``function.run.record``."""
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def measured_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with self._fresh():
+                with self._fresh(measured_async):
                     return await function(*args, **kwargs)
 
             return measured_async  # type: ignore[return-value]
@@ -389,7 +389,7 @@ class JournalRun(Stepped):
 
             @functools.wraps(function)
             async def measured_stream(*args: P.args, **kwargs: P.kwargs) -> Any:
-                run = self._fresh()
+                run = self._fresh(measured_stream)
                 with run:
                     async for item in function(*args, **kwargs):
                         try:
@@ -406,20 +406,22 @@ class JournalRun(Stepped):
 
             @functools.wraps(function)
             def measured_generator(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with self._fresh():
+                with self._fresh(measured_generator):
                     return (yield from function(*args, **kwargs))
 
             return measured_generator
 
         @functools.wraps(function)
         def measured(*args: P.args, **kwargs: P.kwargs) -> R:
-            with self._fresh():
+            with self._fresh(measured):
                 return function(*args, **kwargs)
 
         return measured
 
-    def _fresh(self) -> Self:
-        return type(self)(self.settings)
+    def _fresh(self, function: object) -> Self:
+        run = type(self)(self.settings)
+        vars(function)["run"] = run
+        return run
 
     def judged(self, quality: Quality) -> None:
         """Writes down how good the answers were, for the record; nothing here finds that out."""

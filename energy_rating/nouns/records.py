@@ -47,6 +47,7 @@ from energy_rating.nouns.entries import (
     stage_of as stage_of,
 )
 from energy_rating.nouns.errors import STRICT, NotMeasured
+from energy_rating.nouns.notebooks import shown
 from energy_rating.nouns.quantities import EnergyPerUnit, Estimate
 from energy_rating.nouns.reasons import Reason
 from energy_rating.nouns.work import Work as Work
@@ -243,6 +244,10 @@ class Record:
         model = f", {self.model.id!r}" if self.model is not None else ""
         names = ", ".join(measurement.name for measurement in self.measurements)
         return f"<Record {self.run_id!r}, {self.stage}{model}: {names or 'no measurements'}>"
+
+    def _repr_html_(self) -> str | None:
+        """As a notebook shows it: a table, and the label where it is rated."""
+        return shown("Record", self)
 
     def __getitem__(self, name: str) -> Measurement:
         """The measurement of that name.
