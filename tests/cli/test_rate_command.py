@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -201,3 +202,9 @@ def test_a_record_is_told_in_one_short_line() -> None:
         "<Record '20261122T063955Z-22b6', inference, 'example/example-model': run, load, idle-before, warm-up, measured, "
         "idle-after>"
     )
+
+
+def test_what_verify_says_fits_a_terminal_and_keeps_a_checksum_whole() -> None:
+    lines = CliRunner().invoke(cli, ["verify", str(REPORT), "--strict"]).output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(re.fullmatch("  [0-9a-f]{64}", line) for line in lines)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from energy_rating.cli.options import json_option, strict_option
 from energy_rating.cli.output import as_json_text, say
+from energy_rating.publishing.terminal.layout import WIDTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @click.command()
@@ -54,5 +60,13 @@ def verify(
     if as_json:
         say(as_json_text(verification.verification_to_json(found)))
     else:
-        say(verification.verification_to_text(found))
+        say("\n".join(_to_a_terminal(verification.verification_to_text(found))))
     sys.exit(0 if found.agrees and found.plausible else 1)
+
+
+def _to_a_terminal(text: str) -> Iterator[str]:
+    """Its lines, folded; what is one word (a path, a checksum) stays whole."""
+    for line in text.splitlines():
+        yield from textwrap.wrap(
+            line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        ) or [""]
