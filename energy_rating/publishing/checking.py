@@ -258,13 +258,13 @@ class Checking:
         recomputed["reasons"] = was
 
     def rated(self, file: str, scheme: object, provisional: bool, *, today: bool = False) -> Rating | None:
-        """The rating under the scheme that a file names; None, and said, where there is no such scheme.
+        """The rating under the scheme that a file names, or today's where it names none; None, and said, where there is no such scheme.
 
         ``provisional``: with the stars that it would have, as the file tells them too. ``today``: of the record as it is handed out
         today, with today's reasons.
         """
         try:
-            named = str(scheme) if scheme is not None else ""
+            named = str(scheme) if scheme is not None else None
             rating = rate(self.as_today if today else self.record, scheme=named, provisional=provisional)
             return (
                 rating if today else replace(rating, reasons=self.reasons.get(rating.scheme, rating.reasons))

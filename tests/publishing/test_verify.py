@@ -739,6 +739,18 @@ def test_every_word_of_a_readme_that_lies_elsewhere_counts(run, readme, was, now
     assert found.verdict == "differs"
 
 
+def test_a_card_on_which_no_rating_was_made_is_checked_as_any_other(run, readme):
+    record = load(run)
+    text = cards.update_card("# Mine\n", [record])
+    assert "no rating was made" in text
+    (run / "card.md").write_text(cards.section([(record, None)]))
+    readme.write_text(text)
+    found = verify(run, card=readme)
+    assert found.agrees, verification_to_text(found)
+    readme.write_text(text.replace("**not rated**: no rating was made", "**5 of 5 stars**"))
+    assert not verify(run, card=readme).agrees
+
+
 def test_what_stands_around_the_section_is_nobodys_business(run, readme):
     text = readme.read_text()
     readme.write_text(
