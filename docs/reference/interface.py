@@ -182,6 +182,7 @@ HIDDEN = {
         "figure",
         "contradicted",
         "counted_here",
+        "has_any",
         "count_through",
         "faults",
     ),

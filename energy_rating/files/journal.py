@@ -31,6 +31,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import math
 import os
 import threading
 import time
@@ -77,13 +78,21 @@ _encode = json.JSONEncoder(
 ).encode
 
 
+_quoted = json.encoder.encode_basestring
+
+
 def encoded(entry: Mapping[str, Any]) -> bytes:
     """One line, with its checksum and its line end.
 
     Raises:
         ValueError: a number in it is not finite.
     """
-    text = _encode(entry).encode()
+    if len(entry) == 3 and "open" in entry and type(entry["t"]) is float and math.isfinite(entry["t"]):
+        # The line that comes as often as any, in a quarter of the time.
+        name = _quoted(entry["name"])
+        text = f'{{"open":{entry["open"]},"name":{name},"t":{entry["t"]!r}}}'.encode()
+    else:
+        text = _encode(entry).encode()
     return text[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(text)
 
 

@@ -34,6 +34,8 @@ class _ToldWork(NamedTuple):
         return _ToldWork(_less(self.work, other.work), _less(self.through, other.through))
 
     def plus(self, other: _ToldWork) -> _ToldWork:
+        if other is _NOTHING:
+            return self
         return _ToldWork(_sum(self.work, other.work), _sum(self.through, other.through))
 
 
@@ -163,11 +165,16 @@ class Reached:
 
 
 def _work_of(tally: Window, rising: Mapping[Window, Amounts] | None = None) -> _ToldWork:
+    if not rising and not tally.has_any():
+        return _NOTHING
     through, inner = tally.told()
     return _ToldWork(_sum(_sum(through, inner), (rising or {}).get(tally, {})), through)
 
 
-def _sum(one: Mapping[str, Number], other: Mapping[str, Number]) -> Amounts:
+def _sum(one: Amounts, other: Mapping[str, Number]) -> Amounts:
+    """Both together; it may be the first itself, which nobody changes."""
+    if not other:
+        return one
     total = dict(one)
     for unit, amount in other.items():
         total[unit] = total.get(unit, 0) + amount

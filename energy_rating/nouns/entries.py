@@ -505,7 +505,10 @@ class Window:
 
         ``rising``: what would come from windows inside that are still open.
         """
-        work, (_, inner) = self.counted_here(), self.told()
+        work = self.counted_here()
+        if not rising and self._has_none_inside():
+            return work
+        _, inner = self.told()
         for unit, amount in (rising or {}).items():
             inner[unit] = inner.get(unit, 0) + amount
         for unit, amount in inner.items():
@@ -525,10 +528,20 @@ class Window:
 
     def contradicted(self) -> list[tuple[str, Number, Number]]:
         """Units of which less was counted here than in the windows inside: the unit and both amounts."""
+        if self._has_none_inside():
+            return []
         here, (_, inner) = self.counted_here(), self.told()
         return [
             (unit, here[unit], amount) for unit, amount in inner.items() if 0 < here.get(unit, 0) < amount
         ]
+
+    def has_any(self) -> bool:
+        """Whether anything was counted here, or in windows inside."""
+        return bool(self._counts or self.waiting or self._taken[0])
+
+    def _has_none_inside(self) -> bool:
+        """Whether no work has come from windows inside it, as of most: they cost less."""
+        return not self.waiting and not self._taken[0]
 
     def _take_in(self) -> None:
         """Adds the amounts that wait. They are either added and wait no more, or neither, whatever is raised."""

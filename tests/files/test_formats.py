@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -453,3 +454,11 @@ def test_a_key_in_the_wrong_place_is_not_suggested_for_itself():
     assert strict.unknown_key("n", {"n", "name"}).startswith("'n' is not a known key here")
     assert "did you mean 'n'" not in strict.unknown_key("n", {"n", "name"})
     assert strict.unknown_key("vlaue", {"value"}) == "'vlaue' is not a known key; did you mean 'value'?"
+
+
+@pytest.mark.parametrize("name", ["step", 'a "b" \\ ü', "\u2028", "x" * 200])
+@pytest.mark.parametrize("t", [0.0, 1e-06, 1e16, 0.1 + 0.2, 12345.678901])
+def test_the_line_of_an_opened_window_is_written_as_any_other(name, t):
+    line = encoded({"open": 5, "name": name, "t": t})
+    text = json.dumps({"open": 5, "name": name, "t": t}, ensure_ascii=False, separators=(",", ":")).encode()
+    assert line == text[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(text)

@@ -27,6 +27,7 @@ def _scripts(monkeypatch):
         "peers",
         "accuracy",
         "ends",
+        "steps",
         "overhead",
         "traces",
         "kill",
