@@ -5,9 +5,12 @@ pytest --hypothesis-profile open            # other cases each time, as ``make t
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
+import shutil
 import signal
+import tempfile
 
 import forked
 import pytest
@@ -23,6 +26,12 @@ settings.load_profile("same cases")
 # Hypothesis (6.131 and later) also draws the constants that stand in the modules of this folder which happen to be loaded, so that what a
 # test tries would depend on which others ran before it in the same process. pyproject.toml names the one version of it that is used.
 providers._get_local_constants = lambda: providers.Constants()
+
+# Where Python is told to write no bytecode, as in many containers, each process that the tests start would compile the whole package
+# anew. It is kept for as long as the tests last, and nothing is left beside the sources.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="bytecode-")
+    atexit.register(shutil.rmtree, os.environ["PYTHONPYCACHEPREFIX"], ignore_errors=True)
 
 # A shell without job control starts what runs in its background deaf to Ctrl-C, and so would all be that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
