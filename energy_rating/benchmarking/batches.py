@@ -25,11 +25,11 @@ from pathlib import Path
 from energy_rating.benchmarking.guard import guard
 from energy_rating.benchmarking.options import known, refuse_unknown
 from energy_rating.benchmarking.settings import Conduct, Settings
-from energy_rating.benchmarking.withheld import secrets_of, shown, without
 from energy_rating.files.opening import read_whole
 from energy_rating.files.record import RECORD_NAME
 from energy_rating.files.strict import json_object, read_toml
 from energy_rating.files.whole import write_whole
+from energy_rating.files.withheld import secrets_of, shown, without
 from energy_rating.judging.evidence import load
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import MEASURED, Record
@@ -44,7 +44,8 @@ LONGEST_QUOTE = 400
 # A run that was asked to end, by Ctrl-C, still writes its record; after that long it is ended.
 PATIENCE_S = 20.0
 
-BENCHMARK = (sys.executable, "-P", "-m", "energy_rating", "benchmark")
+# It reads its arguments from a pipe.
+BENCHMARK = (sys.executable, "-P", "-m", "energy_rating.cli.piped")
 
 # What is declared of the options, by the names that a batch calls them by.
 DECLARED = {
@@ -277,14 +278,15 @@ def _run(entry: BatchEntry, folder: Path, command: Sequence[str]) -> BatchResult
     _set_aside(folder)
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
-            (*command, *entry.argv(folder)),
-            stdin=subprocess.DEVNULL,
+            command,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=said,
             start_new_session=True,
         )
         try:
             with guard(process.pid):
+                _tell_arguments(process, ("benchmark", *entry.argv(folder)))
                 code = process.wait()
         except BaseException:
             _end(process)
@@ -302,6 +304,13 @@ def _run(entry: BatchEntry, folder: Path, command: Sequence[str]) -> BatchResult
     told = {"schema": FAILURE_SCHEMA, "model": Path(entry.model).name, "exit_code": code, "message": message}
     write_whole(folder / FAILURE_NAME, (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode())
     return BatchResult(entry=entry, folder=folder, failure=message)
+
+
+def _tell_arguments(process: subprocess.Popen[bytes], arguments: Sequence[str]) -> None:
+    """Gives a run its arguments where nobody else sees them: on a command line everybody would, while it runs."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # it is dead; why is found out below
+        pipe.write(json.dumps(arguments).encode())
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

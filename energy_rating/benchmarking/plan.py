@@ -18,8 +18,8 @@ from energy_rating.benchmarking.tasks import (
     read_items,
     shipped_items,
 )
-from energy_rating.benchmarking.withheld import HIDDEN, is_secret, shown
 from energy_rating.benchmarking.work import Item
+from energy_rating.files.withheld import HIDDEN, is_secret, shown
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Finding, Load, Quality, Setting
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from energy_rating.benchmarking.batches import BatchResult, asked, differing
-from energy_rating.benchmarking.withheld import shown
+from energy_rating.files.withheld import shown
 from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput, NotMeasured
 from energy_rating.nouns.quantities import EnergyPerUnit, Estimate, with_doubt

@@ -68,12 +68,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(2)
     except click.UsageError as error:
-        error.show()
+        _show(error)
         sys.exit(2)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        _show(error)
         sys.exit(1)
     except EnergyRatingError as error:
         error.__traceback__ = None  # as for want of memory
@@ -103,6 +103,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         else:
             tell(f"error: a file could not be read or written: {why}. See whether its disk has room")
         sys.exit(1)
+
+
+def _show(error: click.ClickException) -> None:
+    """What click says of an option, which quotes its value."""
+    from energy_rating.files.withheld import without_secrets
+
+    formatted = error.format_message
+    error.format_message = lambda: without_secrets(formatted())  # type: ignore[method-assign]
+    error.show()
 
 
 def _is_of_click(error: OSError) -> bool:

@@ -106,8 +106,12 @@ def let_go_of_output() -> None:
 
 
 def tell(line: str) -> None:
+    """Says a line on standard error. What is quoted in it of an option or a file may hold a secret, and logs are kept."""
     try:
+        from energy_rating.files.withheld import without_secrets
         from energy_rating.publishing.strangers import for_terminal
+
+        line = without_secrets(line)
     except (ImportError, MemoryError):
         # Where memory is short, not even this may load: the letters that harm no terminal.
 

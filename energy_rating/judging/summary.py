@@ -14,6 +14,7 @@ from energy_rating.files.opening import read_whole
 from energy_rating.files.reading import Journal, journal_in, read_journal
 from energy_rating.files.strict import LARGEST_TOML
 from energy_rating.files.windows import Span, named
+from energy_rating.files.withheld import without_secrets
 from energy_rating.judging import checks
 from energy_rating.judging.curves import Curves
 from energy_rating.judging.plausibility import impossible
@@ -89,7 +90,12 @@ def corrected_journal(journal: Journal, calibration: Path) -> tuple[Journal, tup
         for found in of_card:
             fitting[channel.device] = (found.gain, found.doubt)
             findings[channel.device] = checks.gain_corrected(
-                channel.device, found.gain, found.doubt, meter=found.meter, date=found.date, n=found.n
+                channel.device,
+                found.gain,
+                found.doubt,
+                meter=without_secrets(found.meter),
+                date=found.date,
+                n=found.n,
             )
     if not findings:
         cards = {c.device for s in journal.sessions for c in s.channels if c.component == "gpu"}
@@ -103,7 +109,10 @@ def corrected_journal(journal: Journal, calibration: Path) -> tuple[Journal, tup
             ),
             place=calibration,
         )
-    files = {**journal.files, f"calibration/{calibration.name}": hashlib.sha256(content).hexdigest()}
+    files = {
+        **journal.files,
+        f"calibration/{without_secrets(calibration.name)}": hashlib.sha256(content).hexdigest(),
+    }
     return replace(with_gains(journal, fitting), files=files), tuple(findings.values())
 
 

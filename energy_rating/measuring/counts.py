@@ -57,6 +57,13 @@ def parse_counts(line: str, *, place: str) -> dict[str, Number]:
     return dict(parse_count(word, place=place) for word in words)
 
 
+def _quoted(unit: str, number: str) -> str:
+    """What stands for a number; of a line that is none, such as an address with its token, it may be a secret."""
+    from energy_rating.files.withheld import HIDDEN, is_secret
+
+    return HIDDEN if is_secret(unit) and unit != "token" else number[:40]
+
+
 def parse_count(text: str, *, place: str) -> tuple[str, Number]:
     """``token=512`` as unit and number.
 
@@ -73,7 +80,7 @@ def parse_count(text: str, *, place: str) -> tuple[str, Number]:
             amount = float(number)
         except ValueError:
             raise BadInput(
-                f"{unit.strip()[:40]} must be a number; got {number[:40]!r}", SUCH_AS, place=place
+                f"{unit.strip()[:40]} must be a number; got {_quoted(unit, number)!r}", SUCH_AS, place=place
             ) from None
     return check_count(unit.strip(), amount, place=place)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+from energy_rating.files.withheld import opens_something
 from energy_rating.nouns.errors import BadInput
 
 LONGEST_ADDRESS = 300  # characters
@@ -16,7 +17,7 @@ class Links:
     """Where the journal lies, and where it is told what stars mean; None: nobody gave an address, which is said.
 
     Raises:
-        BadInput: one of them is no http(s) address.
+        BadInput: one of them is no http(s) address, or holds what opens it.
     """
 
     journal: str | None = None
@@ -29,6 +30,12 @@ class Links:
                     f"the address of the {name} must begin with https:// or http:// and have at most {LONGEST_ADDRESS} characters "
                     f"and no spaces; got {address[:80]!r}",
                     "Give it as a browser shows it, such as https://example.org/run/journal.jsonl.gz",
+                    place=f"--{name}-url",
+                )
+            if address is not None and opens_something(address):
+                raise BadInput(
+                    f"the address of the {name} holds a user, a password or a key, which everybody could read",
+                    "Give one that everybody may open",
                     place=f"--{name}-url",
                 )
 

@@ -17,7 +17,7 @@ from fake_nvml import Device, FakeNvml
 from energy_rating import BadInput, load
 from energy_rating.benchmarking import tables as publisher
 from energy_rating.benchmarking.batches import BatchEntry, finished, read_batch, run_batch, swept
-from energy_rating.benchmarking.withheld import secrets_of, shown, without
+from energy_rating.files.withheld import secrets_of, shown, without
 from energy_rating.files.record import read_record
 from energy_rating.judging.quality import parse_quality, read_results
 
@@ -26,8 +26,9 @@ OPTIONS = ("task", "max_new_tokens", "concurrency", "batch_size", "dtype", "reas
 
 # In place of `energy-rating benchmark`: on a virtual clock, 100 W and 1 s a request, however many at once. "bad" fails.
 FAKE = """
-import sys
-arguments = sys.argv[1:]
+import json, sys
+assert sys.argv[1:] == []
+arguments = json.load(sys.stdin)[1:]
 model = arguments[arguments.index("--") + 1]
 with open({log!r}, "a") as log:
     print(model, *arguments, file=log)

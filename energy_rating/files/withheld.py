@@ -1,16 +1,22 @@
-"""What of the options of a run is not shown or kept: passwords, keys, tokens, and the user's own command line.
+"""What is not shown or kept, wherever it came from: passwords, keys, tokens, and the user's own command line.
 
-Of a command only the program's name is let through, and of an address only host and port: what else stands in them is anybody's
-guess. Where a text is somebody else's, such as an error, what is known to be secret is taken out of it.
+Of a command only the program's name is let through, and of an address that is asked something only host and port: what else stands
+in them is anybody's guess. Where a text is somebody else's, such as an error, what is known to be secret is taken out of it.
+
+**One gate.** Whatever text gets into a journal, and so into a record and all that is made of it, goes through ``kept``, where the
+journal is written: names of models, tasks and windows, sources of figures, places, findings, whoever gave them and in which way.
+There an address keeps its path, since it may be the page that a figure comes from, but for the parts that look like a key.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
+from typing import Any
 
 HIDDEN = "…"
 
@@ -29,11 +35,9 @@ _HARMLESS = re.compile(
     re.IGNORECASE,
 )
 
-# NAME=VALUE, NAME: VALUE and "NAME": "VALUE" within a text.
-_NAMED = re.compile(
-    r"""(?<![\w.-])(?P<name>[\w.-]+)(?P<is>["']?\s*[:=]\s*)(?P<quote>\\?["'])?"""
-    r"""(?P<value>(?(quote)(?:(?!(?P=quote)).)+|[^\s"',;&}]+))"""
-)
+# NAME=VALUE, NAME: VALUE and "NAME": "VALUE" within a text; the value is looked for only behind the name of a secret.
+_NAMED = re.compile(r"""(?<![\w.-])(?P<name>[\w.-]+)["']?\s*[:=]\s*""")
+_VALUE = re.compile(r"""(?P<quote>\\?["'])?(?P<value>(?(quote)(?:(?!(?P=quote)).)+|[^\s"',;&}]+))""")
 
 # What hubs and clouds give out, by how it begins (GitHub's secret scanning lists such patterns): Hugging Face, OpenAI and Anthropic,
 # GitHub, GitLab, Slack, AWS, Google; and a JSON Web Token (RFC 7519).
@@ -54,8 +58,21 @@ _URL = re.compile(
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:]*)(?::\d*)?")
 
 # A user and a password, and a query, without a scheme before them.
-_USER = re.compile(r"(?<![^\s/@:'\"=])([^\s/@:'\"=]+:[^\s/@'\"]+)@(?=[\w\[])")
+_USER = re.compile(r"(?<![^\s/@:'\"=])([^\s/@:'\"=]+:[^\s/@'\"]+)@(?=[\w\[])(?!sha256:)")
 _QUERY = re.compile(r"(?<=[\w/])\?[\w.%-]+=[^\s'\"]*")
+
+# A part of a path that is no word, no number and no hash of a commit or a file: letters and digits mixed, as long as keys are.
+_KEY_IN_PATH = re.compile(r"(?=[A-Za-z_+~%=-]*\d)(?=[\d_+~%=-]*[A-Za-z])[A-Za-z0-9_+~%=]{16,}")
+_HASH = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})")
+
+# What signs an address, so that whoever has it may read what it leads to (S3, Azure, Google Cloud).
+_SIGNED = re.compile(r"(?:^|[-_])(?:sig|signature|credential|policy)$", re.IGNORECASE)
+
+# Work is counted in tokens (``token=512``): a name that ends so and has a number is an amount.
+_AMOUNT = re.compile(r"(?:\d[\d_,]{0,18}(?:\.\d{0,6})?(?:e\d{1,2})?|N|…)", re.IGNORECASE)
+
+# Texts that are looked at again and again, such as the names of windows, are looked at once.
+REMEMBERED = 1024
 
 # Shorter ones would be found in any text.
 SHORTEST_SECRET = 4
@@ -91,10 +108,80 @@ def shown(name: str, value: object) -> str:
 
 def cleaned(text: str) -> str:
     """A text without users, passwords and queries of addresses, and without what looks like a token."""
-    text = _URL.sub(lambda found: f"{found['scheme']}://{_host(found['host'])}", text)
+    return _cleaned(_URL.sub(lambda found: f"{found['scheme']}://{_host(found['host'])}", text))
+
+
+@functools.lru_cache(REMEMBERED)
+def without_secrets(text: str) -> str:
+    """The same, but an address keeps its path, without what looks like a key in it."""
+    return _cleaned(_URL.sub(_page, text))
+
+
+def kept(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written of an entry of a journal: all texts in it, keys too, without secrets."""
+    return {without_secrets(key): _kept(value) for key, value in entry.items()}
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_secrets(value)
+    if isinstance(value, Mapping):
+        return kept(value)
+    return [_kept(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _page(found: re.Match[str]) -> str:
+    host = _host(found["host"])
+    # A port and an @ behind it: a user and a password with a / in it.
+    if host == HIDDEN or (":" in host and not found["user"] and "@" in found["rest"]):
+        return f"{found['scheme']}://{HIDDEN}"
+    path, _, part = found["rest"].partition("#")
+    parts = (HIDDEN if _is_key(one) else one for one in path.partition("?")[0].split("/"))
+    named = re.fullmatch(r"[\w-]{1,60}", part) is not None and not _is_key(part)
+    return f"{found['scheme']}://{host}{'/'.join(parts)}{f'#{part}' if named else ''}"
+
+
+def opens_something(address: str) -> bool:
+    """Whether an address holds a user, a password or a key: whoever reads it where it is published could use them."""
+    parts = urllib.parse.urlsplit(address)
+    pairs = urllib.parse.parse_qsl(f"{parts.query}&{parts.fragment}")
+    return (
+        "@" in parts.netloc
+        or any(is_secret(name) or _SIGNED.search(name) is not None or _is_key(value) for name, value in pairs)
+        or without_secrets(parts.path) != parts.path
+    )
+
+
+def _is_key(part: str) -> bool:
+    return any(
+        _KEY_IN_PATH.fullmatch(word) is not None and _HASH.fullmatch(word) is None
+        for word in re.split(r"[.:;,@-]", part)
+    )
+
+
+def _cleaned(text: str) -> str:
     text = _QUERY.sub("", _USER.sub(f"{HIDDEN}@", text))
     text = _SHAPES.sub(HIDDEN, _BEARER.sub(rf"\1 {HIDDEN}", text))
-    return _NAMED.sub(_unnamed, text)
+    told, since = [], 0
+    for start, end in _named(text):
+        told.append(f"{text[since:start]}{HIDDEN}")
+        since = end
+    return "".join((*told, text[since:]))
+
+
+def _named(text: str) -> Iterator[tuple[int, int]]:
+    """Where the values of secrets stand that are called by a name, also in another such pair (``error: api_key=X``)."""
+    at = 0
+    while (found := _NAMED.search(text, at)) is not None:
+        at = found.end()
+        value = _VALUE.match(text, at) if is_secret(found["name"]) else None
+        if (
+            value is not None
+            and not _is_scheme(value["value"])
+            and not _is_amount(found["name"], value["value"])
+        ):
+            yield value.span("value")
+            at = value.end()
 
 
 def _host(text: str) -> str:
@@ -102,10 +189,8 @@ def _host(text: str) -> str:
     return text if _HOST.fullmatch(text) else HIDDEN
 
 
-def _unnamed(found: re.Match[str]) -> str:
-    quote = found["quote"] or ""
-    value = HIDDEN if is_secret(found["name"]) and not _is_scheme(found["value"]) else found["value"]
-    return f"{found['name']}{found['is']}{quote}{value}"
+def _is_amount(name: str, value: str) -> bool:
+    return name.lower().endswith("token") and _AMOUNT.fullmatch(value) is not None
 
 
 def _is_scheme(word: str) -> bool:
@@ -127,7 +212,7 @@ def secrets_of(options: Mapping[str, object]) -> tuple[str, ...]:
             elif is_secret(name):
                 found.add(text)
             found |= set(_secrets_in_addresses(text))
-            found |= {pair["value"] for pair in _NAMED.finditer(text) if is_secret(pair["name"])}
+            found |= {text[start:end] for start, end in _named(text)}
             found |= {part for pair in _USER.findall(text) for part in pair.split(":")}
     # Whoever complains of an address has taken it apart.
     found |= {urllib.parse.unquote(one) for one in found}
