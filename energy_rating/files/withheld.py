@@ -49,9 +49,10 @@ _BEARER = re.compile(
     r"\b([Bb]earer|[Bb]asic|BEARER|BASIC)\s+(?=[\w.~+/-]*(?:[\d=+/_~]|[a-z][A-Z]))[\w.~+/=-]{6,}"
 )
 
-# A URL's parts as far as they matter here (RFC 3986, 3): scheme, user and password, host and port, the rest.
+# A URL's parts as far as they matter here (RFC 3986, 3): scheme, user and password, host and port, the rest. Taken for a path, it has
+# one slash less.
 _URL = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<user>[^/?#\s'\"]*@)?(?P<host>[^/?#\s'\"@]*)(?P<rest>[^\s'\"]*)"
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*(?=://)|https?(?=:/)):/{1,2}(?P<user>[^/?#\s'\"]*@)?(?P<host>[^/?#\s'\"@]*)(?P<rest>[^\s'\"]*)"
 )
 
 # What stands before a path or a port: a name, an address of four numbers, or one of eight in brackets.

@@ -230,7 +230,8 @@ def _text_options() -> list[tuple[str, str]]:
         for name, command in commands.items()
         if name != "calibrate"  # takes minutes, and has no free text; its choices are tried by themselves
         for one in command.params
-        if not getattr(one, "is_flag", False) and one.name != "command"
+        # Where a run or a file has been put is told as it is called.
+        if not getattr(one, "is_flag", False) and one.name not in ("command", "output_dir", "output")
     ] + [("calibrate", "classes"), ("calibrate", "reference")]
 
 
