@@ -387,7 +387,11 @@ class Sampler:
             self._watched = [other for other in self._watched if other is not watched]
         for channel in watched.methods:
             self._tell(
-                "sensor-lost", f"{channel}: {error.message}", remedy=error.remedy or None, channel=channel
+                "sensor-lost",
+                f"{channel}: {error.message}",
+                remedy=error.remedy or None,
+                severity="note" if watched.modelled else "degrades",
+                channel=channel,
             )
         with contextlib.suppress(Exception):  # it is gone already; there is nothing left to fail
             watched.sensor.close()

@@ -124,9 +124,10 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "Compare its figures with an external meter before you rely on them",
         ),
         "sensor-lost": FindingKind(
-            DEGRADES,
+            NOTE_OR_DEGRADES,
             "A sensor stopped answering for good during the run.",
             "See the kernel log for messages of the driver; measure again",
+            "note: it was a model that only estimates; degrades: it measured",
         ),
         "reading-failed": FindingKind(
             NOTE, "Single readings of a sensor failed; later ones succeeded or may succeed."

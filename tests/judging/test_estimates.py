@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,9 @@ UNSEEN = Finding(code="gpu-not-measured", message="the driver did not load", rem
 
 @dataclass
 class Guess:
-    """A model of a CPU: 40 W, whatever is done."""
+    """A model of a CPU: 40 W, whatever is done; or what ``fault`` says of a time."""
+
+    fault: Callable[[], Exception | None] = lambda: None
 
     def __post_init__(self) -> None:
         self.channels = (
@@ -30,6 +32,9 @@ class Guess:
         )
 
     def read(self) -> Mapping[str, float | SensorFailed]:
+        failure = self.fault()
+        if failure is not None:
+            raise failure
         return {"cpu.model": 40.0}
 
     def close(self) -> None:
@@ -96,3 +101,35 @@ def test_the_closing_line_keeps_an_invalid_run_out_of_sums(tmp_path: Path) -> No
 def test_an_estimate_keeps_its_figure(tmp_path: Path, window: str) -> None:
     record = recorded(tmp_path, Guess(), clock=VirtualClock())
     assert record[window].energy_j["cpu"].value == pytest.approx(1200, rel=0.05)
+
+
+@pytest.mark.parametrize("since", ["late", "lost", "never"])
+def test_an_estimate_that_comes_late_or_ends_early_takes_nothing_from_a_measured_gpu(
+    tmp_path: Path, since: str
+) -> None:
+    clock = VirtualClock()
+
+    def fault() -> Exception | None:
+        if since == "lost":
+            return SensorLost("the model ended") if clock.now() > 1012 else None
+        return SensorFailed("the model is not loaded yet") if since == "never" or clock.now() < 1012 else None
+
+    record = recorded(tmp_path, Guess(fault), gpu(clock), clock=clock)
+    assert {measurement.validity for measurement in record} == {"valid"}
+    assert record["run"].energy_j["gpu"].value == pytest.approx(9000, rel=0.01)
+    assert record["run"].coverage["gpu"] == 1.0
+    if since != "never":
+        assert record["run"].coverage["cpu"] < 0.9, "and it is said of the estimate how much it saw"
+    assert verify(tmp_path, strict=True).agrees
+
+
+@pytest.mark.parametrize("since", ["late", "lost"])
+def test_of_an_estimate_alone_what_it_missed_counts(tmp_path: Path, since: str) -> None:
+    clock = VirtualClock()
+
+    def fault() -> Exception | None:
+        if since == "lost":
+            return SensorLost("the model ended") if clock.now() > 1012 else None
+        return SensorFailed("the model is not loaded yet") if clock.now() < 1012 else None
+
+    assert recorded(tmp_path, Guess(fault), clock=clock)["run"].validity == "invalid"
