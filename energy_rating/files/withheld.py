@@ -39,6 +39,9 @@ _HARMLESS = re.compile(
 _NAMED = re.compile(r"""(?<![\w.-])(?P<name>[\w.-]+)["']?\s*[:=]\s*""")
 _VALUE = re.compile(r"""(?P<quote>\\?["'])?(?P<value>(?(quote)(?:(?!(?P=quote)).)+|[^\s"',;&}]+))""")
 
+# --api-key X. What begins with a dash is the next option; an amount of tokens is none.
+_FLAG = re.compile(r"(?<!\S)--?(?P<name>[A-Za-z][\w-]*)[ \t]+(?P<value>[^\s-]\S*)")
+
 # What hubs and clouds give out, by how it begins (GitHub's secret scanning lists such patterns): Hugging Face, OpenAI and Anthropic,
 # GitHub, GitLab, Slack, AWS, Google; and a JSON Web Token (RFC 7519).
 _SHAPES = re.compile(
@@ -163,11 +166,18 @@ def _is_key(part: str) -> bool:
 def _cleaned(text: str) -> str:
     text = _QUERY.sub("", _USER.sub(f"{HIDDEN}@", text))
     text = _SHAPES.sub(HIDDEN, _BEARER.sub(rf"\1 {HIDDEN}", text))
+    text = _FLAG.sub(_unflagged, text)
     told, since = [], 0
     for start, end in _named(text):
         told.append(f"{text[since:start]}{HIDDEN}")
         since = end
     return "".join((*told, text[since:]))
+
+
+def _unflagged(found: re.Match[str]) -> str:
+    if not is_secret(found["name"]) or _is_amount(found["name"], found["value"]):
+        return found[0]
+    return f"{found[0][: found.start('value') - found.start()]}{HIDDEN}"
 
 
 def _named(text: str) -> Iterator[tuple[int, int]]:

@@ -42,6 +42,7 @@ SECRETS = (
     "Bearer CANARYbearer4",
     "https://hooks.example/services/CANARYpath5abcdef67890",
     "http://user:p/CANARY123456@host:80/v1",
+    "run --api-key CANARYflag7 --level 3",
 )
 ALL = " ".join(SECRETS)
 
