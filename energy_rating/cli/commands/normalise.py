@@ -21,13 +21,14 @@ def normalise(record: Path, to: str | None, unit: str | None, as_json: bool) -> 
 
     What was measured stays the headline; the normalised figure stands second, with its tier and its 95 % interval (in JSON the 90 % interval).
     """
+    from energy_rating.files.withheld import without_secrets
     from energy_rating.judging.evidence import load
     from energy_rating.judging.normalisation import normalise as normalised
     from energy_rating.judging.normalisation import normalised_to_json
     from energy_rating.publishing.terminal import ratings
 
     read = load(record)
-    found = normalised(read, to, unit=unit)
+    found = normalised(read, to, unit=unit and without_secrets(unit))  # a unit that was not counted is quoted
     if as_json:
         say(as_json_text({**normalised_to_json(found), "checked": read.checked}))
     else:
