@@ -127,9 +127,12 @@ def kept(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kept(value: Any) -> Any:
+    kind = type(value)
+    if kind is float or kind is int:  # most are; a line is written at every edge of a window
+        return value
     if isinstance(value, str):
         return without_secrets(value)
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         return kept(value)
     return [_kept(one) for one in value] if isinstance(value, list | tuple) else value
 
