@@ -17,8 +17,8 @@ from fake_nvml import Device, FakeNvml
 from energy_rating import BadInput, load
 from energy_rating.benchmarking import tables as publisher
 from energy_rating.benchmarking.batches import BatchEntry, finished, read_batch, run_batch, swept
-from energy_rating.files.withheld import secrets_of, shown, without
 from energy_rating.files.record import read_record
+from energy_rating.files.withheld import secrets_of, shown, without
 from energy_rating.judging.quality import parse_quality, read_results
 
 TOP = Path(__file__).parents[2]
