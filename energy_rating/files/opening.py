@@ -109,6 +109,21 @@ def refuse_to_write_over(path: Path) -> None:
         raise BadInput(f"cannot be written: it {what}", "Name a file", place=path)
 
 
+def refuse_no_folder(path: Path) -> None:
+    """Raises where something that is no folder stands in a folder's place. There may be nothing yet.
+
+    Raises:
+        BadInput: it is a file, or something else.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # nothing there, or whoever makes it is told why not
+    if not stat.S_ISDIR(mode):
+        what = "a file" if stat.S_ISREG(mode) else "a pipe, a socket or a device"
+        raise BadInput(f"must be a folder; got {what}", "Name another place", place=path)
+
+
 def why_not_open(error: OSError) -> tuple[str, str]:
     """What is to be said of a file that could not be opened, and the remedy."""
     if isinstance(error, FileNotFoundError):

@@ -33,6 +33,9 @@ THAT_SHIP = (
     "publishing/folder.py",
 )
 
+# What all its tests look at is tried once.
+pytestmark = pytest.mark.xdist_group("opening")
+
 
 def test_files_are_opened_by_one_door():
     package = TOP / "energy_rating"
@@ -175,7 +178,7 @@ def _given(command: click.Command, name: str, tried: str, path: Path, run: Path,
         words += ["--workload", "command", "--command", "cat"] if tried != "batch" else []
         words += ["--output-dir", str(run.parent / "batch")] if tried == "batch" else []
     if name == "calibrate":
-        words += ["--trial"]
+        words += ["--trial", "--cooldown", "0"]
     return [*words, "--", *arguments]
 
 

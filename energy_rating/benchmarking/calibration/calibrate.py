@@ -38,6 +38,7 @@ from energy_rating.benchmarking.progress import Progress
 from energy_rating.benchmarking.work import Done, Item, Settings, Workload
 from energy_rating.benchmarking.workloads import prepare as prepare_workload
 from energy_rating.files.journal import state_folder
+from energy_rating.files.opening import refuse_no_folder
 from energy_rating.judging.checks import random_half_width
 from energy_rating.judging.evidence import load
 from energy_rating.judging.profiles import (
@@ -115,10 +116,13 @@ def calibrate(
         progress: told where the benchmark of a point is.
 
     Raises:
-        BadInput: there is no such reference or class, or this is not a device that can be calibrated.
+        BadInput: there is no such reference or class, this is not a device that can be calibrated, or what is named for a folder is none.
         EnergyRatingError: no point could be measured at all, or the models do not run on the device that is measured.
     """
     _refuse_other_classes(classes)
+    for folder in (output, records):
+        if folder is not None:  # before an hour is measured that could not be written down
+            refuse_no_folder(folder)
     target = load_profile(reference or _reference())
     device, no_device = _device_here(sensors)
     base = _base(device) if device is not None else None
