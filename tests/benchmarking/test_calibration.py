@@ -384,7 +384,7 @@ def test_a_rating_names_the_profile_that_was_used_by_its_hash_and_verify_says_wh
         ("doubt", 0.0, "uncertainty"),
         ("n", 1, "at least 2 readings"),
         ("device_sha256", "GPU-0", "hexadecimal"),
-        ("date", "today", "not a day"),
+        ("date", "today", "must be a day"),
     ],
 )
 def test_a_gain_that_no_meter_found_is_refused(key, value, said):

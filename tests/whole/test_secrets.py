@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -236,9 +237,12 @@ def _text_options() -> list[tuple[str, str]]:
     ] + [("calibrate", "classes"), ("calibrate", "reference")]
 
 
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory):
-    return Path(__file__).parents[2] / "reports" / "example-gpu"
+@pytest.fixture
+def run_folder(tmp_path):
+    """A copy: some commands write beside a run."""
+    copy = tmp_path / "a run"
+    shutil.copytree(Path(__file__).parents[2] / "reports" / "example-gpu", copy)
+    return copy
 
 
 @pytest.mark.parametrize(("name", "option"), _text_options())
