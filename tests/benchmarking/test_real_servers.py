@@ -86,7 +86,9 @@ def counted(url: str, model: str, **settings) -> tuple[Endpoint, dict[str, float
         assert {finding.code for finding in done.findings} & SUSPICIOUS == set()
         for unit, amount in done.work.items():
             work[unit] = work.get(unit, 0) + amount
-    assert {finding.code for finding in workload.conclude()} <= {"server-without-gpu"}
+    # On a fast machine four answers of a tiny model are over before anybody can see who computes them.
+    may_be = {"server-without-gpu", "server-process-unknown"}
+    assert {finding.code for finding in workload.conclude()} <= may_be
     return workload, work, items
 
 

@@ -156,7 +156,9 @@ class Diffusers:
         if (height is None) != (width is None):  # with one of them, some pipelines ignore it
             raise BadInput("one is given without the other", "Give both, or neither", place="height, width")
         if dtype not in DTYPES:
-            raise BadInput(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}", place="dtype")
+            raise BadInput(
+                f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}", "Name one of these", place="dtype"
+            )
         self._model = model
         self._dtype = dtype
         self._device = device

@@ -97,7 +97,11 @@ def prepared(model: str, settings: Settings) -> tuple[Workload, Model]:
             f"vllm does not do {settings.task} here", f"It does: {', '.join(TASKS)}", place="--task"
         )
     if settings.dtype is not None and settings.dtype not in DTYPES:
-        raise BadInput(f"dtype must be one of {', '.join(DTYPES)}; got {settings.dtype!r}", place="--dtype")
+        raise BadInput(
+            f"dtype must be one of {', '.join(DTYPES)}; got {settings.dtype!r}",
+            "Name one of these, or leave it out for the type of the weights on disk",
+            place="--dtype",
+        )
     for name in settings.options:
         if name in _OURS:
             raise BadInput(

@@ -114,7 +114,9 @@ class Transformers:
             )
         if settings.dtype is not None and settings.dtype not in DTYPES:
             raise BadInput(
-                f"dtype must be one of {', '.join(DTYPES)}; got {settings.dtype!r}", place="--dtype"
+                f"dtype must be one of {', '.join(DTYPES)}; got {settings.dtype!r}",
+                "Name one of these, or leave it out for the type of the weights on disk",
+                place="--dtype",
             )
         if settings.quantisation is not None:
             if settings.quantisation not in QUANTISATIONS:
