@@ -26,7 +26,7 @@ EXAMPLE = TOP / "reports" / "example-gpu"
 OF_THE_KERNEL = (
     *("measuring/sensors/rapl.py", "measuring/sensors/codecarbon.py", "measuring/hwmon.py", "measuring/processes.py"),
     *("measuring/sensors/nvml/__init__.py", "measuring/sensors/nvml/library.py", "measuring/environment.py"),
-    *("benchmarking/addresses.py", "benchmarking/at_work.py", "files/libraries.py", "measuring/sensors/cray.py"),
+    *("benchmarking/addresses.py", "benchmarking/at_work.py", "files/libraries.py"),
 )  # fmt: skip
 THAT_SHIP = (
     *("judging/profiles.py", "benchmarking/calibration/points.py", "publishing/checking.py"),
