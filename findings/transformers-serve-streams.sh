@@ -17,7 +17,7 @@ trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$here"' EXIT
 python3 -m venv "$here/venv"
 "$here/venv/bin/pip" install -q --disable-pip-version-check torch==2.13.0
 "$here/venv/bin/pip" install -q --disable-pip-version-check transformers==5.23.0 fastapi==0.165.0 uvicorn==0.54.0 openai==3.57.0 \
-    python-multipart accelerate==1.15.0 pydantic requests rich typer
+    accelerate==1.15.0 pydantic==2.13.4 requests==2.34.2 rich==15.0.0 typer==0.29.2 tokenizers==0.23.3
 cat > "$here/model.py" <<'PROGRAM'
 import sys
 
