@@ -29,6 +29,7 @@ def _scripts(monkeypatch):
         "ends",
         "steps",
         "overhead",
+        "pace",
         "traces",
         "kill",
         "soak",
@@ -197,3 +198,36 @@ def test_the_committed_page_is_that_of_the_committed_figures(tmp_path):
     peers = importlib.import_module("peers")
     peers_page.write_page(peers.RESULTS, tmp_path / "page.md")
     assert (tmp_path / "page.md").read_text() == peers.PAGE.read_text()
+
+
+def test_the_pace_of_both_sides_is_told_and_a_goal_that_is_missed_is_named(tmp_path):
+    rows, pace = importlib.import_module("pace_rows"), importlib.import_module("pace")
+    row = rows.Row(
+        name="sum",
+        what="a sum",
+        before="numbers = range(count)",
+        code={"before": "says = sum(list(numbers) * 5)", "now": "says = sum(numbers) * 5"},
+        prepare=lambda _folder, _side: {"count": 200_000},
+        times_less=1e9,
+        turns=1,
+    )
+    trees = dict.fromkeys(rows.SIDES, BENCHMARKS.parent)
+    told = pace.measured(row, trees, tmp_path)
+    assert told["same"]
+    assert told["before"]["figure"] > 0 < told["now"]["mib"]
+    assert pace.line_of(row, told)[-2:] == ["≥ 1e+09 times less", "**no**"]
+    assert not pace.is_same([1.0, ["a"]], [1.0 + 1e-9, ["a"]])
+    told = pace.measured(
+        rows.Row(name="w", what="a word", command=("--version",), unit="ms", turns=1), trees, tmp_path
+    )
+    assert told["now"]["figure"] > 0
+
+
+def test_the_journals_of_the_pace_are_read_without_damage(tmp_path):
+    made = importlib.import_module("pace_journals").journal(tmp_path / "j.jsonl", gpus=2, size=300_000)
+    from energy_rating.files.reading import read_journal
+
+    journal = read_journal(made)
+    assert journal.damage is None
+    assert journal.sessions[0].ended
+    assert len(journal.sessions[0].samples["gpu1.power"]) > 1000
