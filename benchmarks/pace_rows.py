@@ -20,8 +20,8 @@ SIDES: tuple[Side, ...] = ("before", "now")
 # process does not inherit from its parent as ru_maxrss does). The code may set ``count``, by which the time is divided.
 MOULD = """
 import json, sys, time
-{given}
 says = count = None
+{given}
 {before}
 _cpu = time.process_time()
 {code}
