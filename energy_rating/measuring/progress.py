@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from energy_rating.nouns import threads
-from energy_rating.nouns.entries import Channel
+from energy_rating.nouns.entries import METHODS, Channel, Method
 from energy_rating.nouns.quantities import Estimate, duration, scaled, with_doubt
 from energy_rating.nouns.records import LEADING
 
@@ -64,20 +64,25 @@ class EnergySoFar:
             self._channels = {**self._channels, channel.id: channel}
             self._joules = {**self._joules, channel.id: self._joules.get(channel.id, 0.0) + joules}
 
-    def so_far(self) -> tuple[str, float] | None:
-        """The component that leads, and its joules: of each device those of its counter, where it has one."""
+    def by_component(self) -> dict[str, tuple[float, Method]]:
+        """The joules of each component, of each device those of its counter where it has one; and how the least sure of them was had."""
         best: dict[tuple[str, str], str] = {}
-        order = ("counter", "power", "model")
         channels, joules = self._channels, self._joules
         for channel in channels.values():
             key = channel.component, channel.device
-            if key not in best or order.index(channel.method) < order.index(channels[best[key]].method):
+            if key not in best or METHODS.index(channel.method) < METHODS.index(channels[best[key]].method):
                 best[key] = channel.id
-        for component in LEADING:
-            found = [joules.get(name, 0.0) for (one, _), name in best.items() if one == component]
-            if found:
-                return component, sum(found)
-        return None
+        found: dict[str, tuple[float, Method]] = {}
+        for (component, _), name in best.items():
+            amount, method = found.get(component, (0.0, channels[name].method))
+            worst = max(method, channels[name].method, key=METHODS.index)
+            found[component] = amount + joules.get(name, 0.0), worst
+        return found
+
+    def so_far(self) -> tuple[str, float] | None:
+        """The component that leads, and its joules."""
+        found = self.by_component()
+        return next(((component, found[component][0]) for component in LEADING if component in found), None)
 
 
 @dataclass(slots=True)
@@ -154,8 +159,10 @@ def forecast(rates: Sequence[float], blocks_left: float) -> Estimate | None:
 class ProgressLines:
     """Says every so often how far a run has come. ``heard``, ``tick`` are called by the sampler's thread, the rest by the program's."""
 
-    def __init__(self, every_s: float, say: Callable[[str], None], begun_s: float) -> None:
-        self.tally = EnergySoFar()
+    def __init__(
+        self, every_s: float, say: Callable[[str], None], begun_s: float, tally: EnergySoFar | None = None
+    ) -> None:
+        self.tally = EnergySoFar() if tally is None else tally
         self._every_s = every_s
         self._say = say
         self._begun_s = self._said_s = begun_s

@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from energy_rating.files.journal import JOURNAL_SCHEMA
 from energy_rating.files.libraries import has_room
@@ -27,9 +27,12 @@ from energy_rating.measuring.sampler import Sampler
 from energy_rating.measuring.settings import RunSettings
 from energy_rating.measuring.steps import Stepped
 from energy_rating.measuring.windows import BEGUN, QUEUES, State
-from energy_rating.nouns.entries import RUN, Device, Finding, Outcome, Quality, plain
+from energy_rating.nouns.entries import RUN, Device, Finding, Method, Outcome, Quality, plain
 from energy_rating.nouns.errors import EnergyRatingError, NotMeasured
 from energy_rating.nouns.interruptions import Living, in_handler, is_interruption, pass_on
+
+if TYPE_CHECKING:
+    from energy_rating.measuring.progress import EnergySoFar
 
 # How long the user's program ever waits for a device: once at the start, once at the end.
 PATIENCE_S = 1.0
@@ -69,6 +72,7 @@ class JournalRun(Stepped):
         self._outcome: Outcome | None = None
         # By whoever took its items one by one: that is no failure, whatever tells of it.
         self._was_left = False
+        self._tally: EnergySoFar | None = None  # of readings as they come
 
     # -- life
 
@@ -150,6 +154,7 @@ class JournalRun(Stepped):
         from datetime import UTC, datetime
 
         from energy_rating.measuring import environment
+        from energy_rating.measuring.progress import EnergySoFar, ProgressLines
 
         self._pid = os.getpid()
         started = datetime.now(UTC)
@@ -167,14 +172,12 @@ class JournalRun(Stepped):
             hint=_remembered_s,
         )
         sampler.tick = self._note_counts
+        self._tally = EnergySoFar()
+        sampler.heard = self._tally.heard
         if self.settings.progress_s is not None and self.settings.report is not None:
-            from energy_rating.measuring.progress import ProgressLines
-
-            progress = ProgressLines(
-                self.settings.progress_s, self.settings.report, self.settings.clock.now()
+            self._progress = ProgressLines(
+                self.settings.progress_s, self.settings.report, self.settings.clock.now(), self._tally
             )
-            sampler.heard = progress.tally.heard
-            self._progress = progress
         self._sampler = sampler
         self._ticker = self.settings.clock.repeat(sampler.step, PATIENCE_S)
         self._zero = self.settings.clock.now()
@@ -433,6 +436,14 @@ class JournalRun(Stepped):
     def elapsed_s(self) -> float:
         """Seconds since the run opened; 0 before."""
         return self._now() if self._state in (State.OPEN, State.STOPPED) else 0.0
+
+    def energy_so_far(self) -> dict[str, tuple[float, Method]]:
+        """The joules of each component since the run opened, as far as its sensors have been read, and how the least sure of them was had.
+
+        Costs next to nothing and waits for nothing, so that it can be logged at every step: as new as the last reading (some 0.1 s), of this
+        session alone, and without its doubt. What was measured is in the record. {} before the run, and where nothing is measured.
+        """
+        return self._tally.by_component() if self._tally is not None else {}
 
     @property
     def journal(self) -> Path | None:

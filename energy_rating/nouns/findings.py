@@ -350,6 +350,11 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "A window could not be noted because of an error; it is in no figure.",
             "Please report this",
         ),
+        "hook-failed": FindingKind(
+            DEGRADES,
+            "What a framework calls at the steps of a training failed in here; the training went on, and counts or windows may be missing.",
+            "Please report this, with the framework's version",
+        ),
         "window-left-open": FindingKind(
             NOTE, "A window was still open when the run ended.", "Leave every window before the run"
         ),

@@ -21,7 +21,7 @@ TOP = Path(__file__).parents[2]
 PACKAGE = TOP / "energy_rating"
 
 # The wings, and the few files beside them, in the order of the floors: whoever stands on one may use what stands below it.
-# storage (many records) and integrations (other people's loops) are to come.
+# storage (many records) is to come.
 FLOORS = (
     ("version",),
     ("nouns",),
@@ -83,7 +83,15 @@ KNOWN_IN = {
     "tokenizers": ("benchmarking.workloads",),
     "huggingface_hub": ("benchmarking.workloads", "benchmarking.hub", "publishing.hub"),
     "transformers": ("benchmarking.workloads", "integrations"),
-    "sentence_transformers": ("benchmarking.workloads",),
+    "sentence_transformers": ("benchmarking.workloads", "integrations"),
+    "accelerate": ("integrations",),
+    "jax": ("integrations",),
+    "keras": ("integrations",),
+    "lightning": ("integrations",),
+    "mlflow": ("integrations",),
+    "peft": ("integrations",),
+    "trl": ("integrations",),
+    "wandb": ("integrations",),
     "datasets": ("benchmarking.tasks",),
 }
 
@@ -166,6 +174,12 @@ def test_no_import_runs_back_up(name):
 def test_both_halves_never_meet(name):
     met = {other for other in reached(name) if wing(other) in APART.get(wing(name), ())}
     assert not met, f"{name} reaches {sorted(met)}"
+
+
+@pytest.mark.parametrize("name", sorted(one for one in ALL if wing(one) == "integrations"))
+def test_an_integration_measures_through_the_face_alone(name):
+    """Other people's loops use what any user may: a run, its record, what is published of it."""
+    assert {wing(used) for used in USES[name]} <= {"integrations", "meter", "publishing", "nouns", "version"}
 
 
 def test_there_are_no_circles():

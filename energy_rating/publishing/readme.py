@@ -1,0 +1,57 @@
+"""The section in the README that a framework writes and writes again: put there, and put back where it was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from energy_rating.files.opening import read_beginning
+from energy_rating.files.whole import write_whole
+from energy_rating.judging.footprint.carbon import Impact, footprint, zone_of
+from energy_rating.judging.rating import rate
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.records import TRAINING, Record
+from energy_rating.publishing import card, splice
+
+
+def put(path: Path, records: Sequence[Record], *, before: str | None = None) -> bool:
+    """The section of these records into a card; without a record, that which the card held before. Says whether one stands there now.
+
+    Raises:
+        BadInput: the card cannot be changed without touching anything else; it is then as it was.
+    """
+    if records:
+        card.update_card_file(
+            path, records, ratings=[rate(record) for record in records], impact=_carbon(path, records)
+        )
+        return True
+    text = read(path)
+    if text is None:
+        return False
+    if splice.section_of(text) is not None:
+        return True
+    kept = splice.section_of(before) if before is not None else None
+    if kept is None:
+        return False
+    write_whole(path, splice.put_section(text, kept).encode())
+    return True
+
+
+def read(path: Path) -> str | None:
+    """What a card holds; None where there is none that can be read."""
+    try:
+        return read_beginning(path, card.LARGEST_CARD).decode() if path.is_file() else None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _carbon(path: Path, records: Sequence[Record]) -> Impact | None:
+    """The carbon of the one training among them, where it says in which zone it ran, and nobody else has written emissions."""
+    training = [record for record in records if record.stage in TRAINING]
+    if len(training) != 1 or zone_of(training[0]) is None or card.emissions_of_others(path):
+        return None
+    try:
+        found = footprint(training[0])
+    except (BadInput, EnergyRatingError):  # of a place without a factor nothing is said
+        return None
+    return None if found.validity == "invalid" else found
