@@ -42,7 +42,15 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         BadInput: it cannot be read, is not TOML, or holds what no JSON could (a bare date).
     """
-    content = read_whole(path, LARGEST_TOML)
+    return toml_in(read_whole(path, LARGEST_TOML), path)
+
+
+def toml_in(content: bytes, path: Path) -> dict[str, Any]:
+    """What the content of a TOML file says.
+
+    Raises:
+        BadInput: as ``read_toml``; ``path`` is the file that is named.
+    """
     try:
         # As text files are read: TOML knows no line end but a line feed, with or without a carriage return before it.
         text = content.decode().replace("\r\n", "\n").replace("\r", "\n")

@@ -6,19 +6,20 @@ nearest names are offered as help and never taken for an answer.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
+import functools
 import hashlib
 import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from energy_rating.files import strict
+from energy_rating.files.opening import read_whole
 from energy_rating.files.shipped import hardware_profiles
 from energy_rating.nouns import records
 from energy_rating.nouns.errors import BadInput
@@ -396,17 +397,49 @@ def user_profiles(environ: Mapping[str, str] = os.environ) -> Path:
 def profile_files(folder: Path | None = None) -> dict[str, Path]:
     """The files of all profiles by key, in their order: those that ship, and before them the user's own; or those of a folder."""
     folders = (hardware_profiles(), user_profiles()) if folder is None else (folder,)
-    found = {path.stem: path for one in folders for path in one.glob("*.toml")}
+    found = {name.removesuffix(".toml"): one / name for one in folders for name, *_ in _listed(one)}
     return dict(sorted(found.items()))
 
 
 def profiles(folder: Path | None = None) -> tuple[Profile, ...]:
     """All profiles, by key: those that ship and the user's own, or those of a folder.
 
+    A process parses a file once for each content that it finds in it: those that ship are read again where size or time of one
+    has changed, all others each time.
+
     Raises:
         BadInput: one cannot be read; says which and where.
     """
-    found = tuple(read_profile(path) for path in profile_files(folder).values())
+    if folder is None:
+        own = {path.stem: path for path in profile_files(user_profiles()).values()}
+        found = [_profile_in(path, content) for path, content in _shipped() if path.stem not in own]
+        found += [read_profile(path) for path in own.values()]
+    else:
+        found = [read_profile(path) for path in profile_files(folder).values()]
+    return _told_apart_by_name(sorted(found, key=lambda profile: profile.key))
+
+
+def profiles_naming(names: Collection[str]) -> tuple[Profile, ...]:
+    """Those of ``profiles()`` that a driver calls by one of these names; of those that ship, few others are parsed.
+
+    Raises:
+        BadInput: one of them cannot be read, or one of the user's own.
+    """
+    own = {path.stem: read_profile(path) for path in profile_files(user_profiles()).values()}
+    # What the user's own profiles claim as well, so that two with one name are refused here too.
+    claimed = {*names, *(name for profile in own.values() for name in profile.driver.names)}
+    shipped = [profile for profile in _shipped_naming(claimed) if profile.key not in own]
+    found = _told_apart_by_name(sorted((*shipped, *own.values()), key=lambda profile: profile.key))
+    return tuple(profile for profile in found if not claimed.isdisjoint(profile.driver.names))
+
+
+def _told_apart_by_name(found: Iterable[Profile]) -> tuple[Profile, ...]:
+    """The same profiles.
+
+    Raises:
+        BadInput: two of them claim one name, and nothing tells them apart.
+    """
+    found = tuple(found)
     claimed: dict[str, list[Profile]] = {}
     for profile in found:
         for name in dict.fromkeys(profile.driver.names):
@@ -418,6 +451,49 @@ def profiles(folder: Path | None = None) -> tuple[Profile, ...]:
                     )
             claimed[name].append(profile)
     return found
+
+
+# A file's name, and what changes with its content: the time of its last change in nanoseconds, its size in bytes, its number on its disk.
+_Listed = tuple[str, int, int, int]
+
+
+def _listed(folder: Path) -> tuple[_Listed, ...]:
+    """The profiles' files of a folder, by name; none where there is no folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return tuple(sorted(_as_listed(entry) for entry in entries if entry.name.endswith(".toml")))
+    except OSError:
+        return ()
+
+
+def _as_listed(entry: os.DirEntry[str]) -> _Listed:
+    try:
+        seen = entry.stat()
+    except OSError:  # a link that leads nowhere: whoever reads it says so
+        return entry.name, 0, 0, 0
+    return entry.name, seen.st_mtime_ns, seen.st_size, seen.st_ino
+
+
+def _shipped() -> tuple[tuple[Path, bytes], ...]:
+    """The files of the profiles that ship, by name, and what is in them."""
+    folder = hardware_profiles()
+    return _contents(folder, _listed(folder))
+
+
+@functools.lru_cache(maxsize=2)
+def _contents(folder: Path, listed: tuple[_Listed, ...]) -> tuple[tuple[Path, bytes], ...]:
+    """The files of a folder as they were when they were last seen to change."""
+    return tuple(
+        (path, read_whole(path, strict.LARGEST_TOML)) for path in (folder / name for name, *_ in listed)
+    )
+
+
+def _shipped_naming(names: Collection[str]) -> Iterator[Profile]:
+    """Of the profiles that ship, those in which one of these names stands; no other is parsed."""
+    written = [json.dumps(name, ensure_ascii=False).encode() for name in names]
+    for path, content in _shipped():
+        if any(name in content for name in written):
+            yield _profile_in(path, content)
 
 
 def load_profile(key: str, folder: Path | None = None) -> Profile:
@@ -442,12 +518,18 @@ def load_profile(key: str, folder: Path | None = None) -> Profile:
 
 
 def read_profile(path: Path) -> Profile:
-    """The profile in a file.
+    """The profile in a file, which is read each time.
 
     Raises:
         BadInput: it is no profile; names the place in the file.
     """
-    entry = strict.read_toml(path)
+    return _profile_in(path, read_whole(path, strict.LARGEST_TOML))
+
+
+# Four times those that ship: no value is wrong that is kept, since it is asked for by the whole content.
+@functools.lru_cache(maxsize=512)
+def _profile_in(path: Path, content: bytes) -> Profile:
+    entry = strict.toml_in(content, path)
     if entry.get("schema") != PROFILE_SCHEMA:
         raise BadInput(
             f"schema must be {PROFILE_SCHEMA!r}; got {str(entry.get('schema'))[:80]!r}", place=path
@@ -477,12 +559,10 @@ def shipped_profile(device_name: str, memory_gb: float | None = None) -> Profile
 
     What follows from it is so the same on every machine. A file that cannot be read says nothing.
     """
-    named = json.dumps(device_name, ensure_ascii=False).encode()
-    found: list[Profile] = []
-    for path in sorted(hardware_profiles().glob("*.toml")):
-        with contextlib.suppress(OSError, BadInput):
-            if named in path.read_bytes():
-                found.append(read_profile(path))
+    try:
+        found = tuple(_shipped_naming((device_name,)))
+    except BadInput:
+        return None
     return profile_for(device_name, memory_gb, among=found)
 
 

@@ -30,7 +30,14 @@ from energy_rating.judging.eligibility import (
 )
 from energy_rating.judging.normalisation import ASSUMED, Normalised, hardware_interval, normalise
 from energy_rating.judging.operating_point import of_operating_point, of_settings
-from energy_rating.judging.profiles import Profile, is_example, load_profile
+from energy_rating.judging.profiles import (
+    EXAMPLE_DEVICE,
+    Profile,
+    is_example,
+    profile_for,
+    profiles_naming,
+    read_profile,
+)
 from energy_rating.judging.profiles import profiles as all_profiles
 from energy_rating.judging.schemes import MOST_STARS, RatingClass, Scheme, TrainingClass, load_scheme
 from energy_rating.judging.training import TrainingWork, of_training_devices, training_flop
@@ -117,7 +124,7 @@ def judge(
     """
     if not isinstance(scheme, Scheme):
         scheme = load_scheme(scheme)
-    known = _known(scheme) if profiles is None else profiles
+    known = _known(record, scheme) if profiles is None else profiles
     examine = examine_training if record.stage in TRAINING else examine_inference
     return _conclude(record, scheme, examine(record, scheme, known), provisional=provisional)
 
@@ -371,12 +378,31 @@ def _own(record: Record, rated: RatingClass | TrainingClass | None) -> Iterator[
         yield "options"
 
 
-def _known(scheme: Scheme) -> tuple[Profile, ...]:
+def _known(record: Record, scheme: Scheme) -> tuple[Profile, ...]:
     """The profiles that ship and the user's own. Of the reference device only the one that ships counts: what everybody is
-    compared with must be the same on every machine."""
+    compared with must be the same on every machine.
+
+    Where nothing is converted, and no other device is looked for, it is those of the record's devices alone: no other is asked about.
+    """
+    known = _of_the_reference(scheme, profiles_naming({one.name for one in record.environment.devices}))
+    rated = {channel.device for channel in record.channels if channel.component == scheme.component}
+    is_known_to_suffice = record.stage in TRAINING or all(
+        device.name == EXAMPLE_DEVICE
+        or (
+            ((profile := profile_for(device.name, device.memory_gb, among=known)) is not None)
+            and profile.key == scheme.reference_device
+        )
+        for device in record.environment.devices
+        if device.id in rated
+    )
+    return known if is_known_to_suffice else _of_the_reference(scheme, all_profiles())
+
+
+def _of_the_reference(scheme: Scheme, profiles: Sequence[Profile]) -> tuple[Profile, ...]:
+    key = scheme.reference_device
     return tuple(
-        load_profile(profile.key, hardware_profiles()) if profile.key == scheme.reference_device else profile
-        for profile in all_profiles()
+        read_profile(hardware_profiles() / f"{key}.toml") if profile.key == key else profile
+        for profile in profiles
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from energy_rating.files import strict
+from energy_rating.files.opening import read_whole
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import ROUNDING, STRICT
 from energy_rating.nouns.records import TRAINING, Component, Stage, Status
@@ -246,7 +248,13 @@ def load_scheme(name: str | None = None, folder: Path = SCHEMES) -> Scheme:
             place="scheme",
         )
     path = folder / f"{name}.toml"
-    entry = strict.read_toml(path)
+    return _scheme_in(path, read_whole(path, strict.LARGEST_TOML))
+
+
+# Asked for by the whole content, so that what is kept is what the file says.
+@functools.lru_cache(maxsize=16)
+def _scheme_in(path: Path, content: bytes) -> Scheme:
+    name, entry = path.stem, strict.toml_in(content, path)
     if entry.get("schema") != SCHEME_SCHEMA:
         raise BadInput(f"schema must be {SCHEME_SCHEMA!r}; got {str(entry.get('schema'))[:80]!r}", place=path)
     scheme = strict.validated(Scheme, entry, path)

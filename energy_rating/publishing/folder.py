@@ -10,7 +10,7 @@ from pathlib import Path
 from energy_rating.files.reading import journal_in, read_journal
 from energy_rating.files.record import RECORD_NAME
 from energy_rating.files.whole import write_whole
-from energy_rating.judging.profiles import profile_files, profile_for, profiles
+from energy_rating.judging.profiles import profile_files, profile_for, profiles_naming
 from energy_rating.judging.rating import RATING_SCHEMA, rating_to_json
 from energy_rating.judging.schemes import SCHEMES, load_scheme
 from energy_rating.nouns.records import Rating, Record
@@ -58,8 +58,9 @@ def _rests_on(record: Record, rating: Rating) -> Iterator[tuple[str, str]]:
     """The files that a rating rests on beside its record, and their SHA-256: the scheme, and the profiles of the devices."""
     scheme = load_scheme(rating.scheme)
     yield f"schemes/{scheme.name}.toml", _sha256(SCHEMES / f"{scheme.name}.toml")
-    known, files = profiles(), profile_files()
-    found = [profile_for(device.name, device.memory_gb, among=known) for device in record.environment.devices]
+    devices, files = record.environment.devices, profile_files()
+    known = profiles_naming({device.name for device in devices})
+    found = [profile_for(device.name, device.memory_gb, among=known) for device in devices]
     keys = {scheme.reference_device, *(profile.key for profile in found if profile is not None)}
     for key in sorted(keys):
         yield f"hardware_profiles/{key}.toml", _sha256(files[key])

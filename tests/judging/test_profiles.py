@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
+import shutil
 import tomllib
 from datetime import date
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import get_args
 import pytest
 
 from energy_rating import hardware_profiles
+from energy_rating.judging import profiles as room
 from energy_rating.judging.profiles import (
     EXAMPLE_DEVICE,
     Kind,
@@ -22,7 +25,9 @@ from energy_rating.judging.profiles import (
     profile_for,
     profile_schema,
     profiles,
+    profiles_naming,
     read_profile,
+    user_profiles,
 )
 from energy_rating.nouns.errors import BadInput
 from energy_rating.publishing.terminal import catalogue
@@ -405,6 +410,79 @@ def test_names_are_told_apart_by_memory_only_where_memory_differs_enough(tmp_pat
     written(tmp_path, MINIMAL.replace("value = 80", "value = 90"), name="c-gpu")
     with pytest.raises(BadInput, match="does not tell them apart"):
         profiles(tmp_path)
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the user's own profiles."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    user_profiles().mkdir(parents=True)
+    return user_profiles()
+
+
+def test_those_that_bear_a_name_are_the_same_as_among_all() -> None:
+    named = {name for profile in SHIPPED for name in profile.driver.names}
+    for name in (*sorted(named), "A GPU", "", 'a "quoted" name'):
+        assert profiles_naming({name}) == tuple(one for one in SHIPPED if name in one.driver.names)
+    assert profiles_naming(named) == tuple(one for one in SHIPPED if one.driver.names)
+
+
+def test_a_profile_of_ones_own_is_found_by_its_name_and_claims_none_of_another(own: Path) -> None:
+    written(own)
+    assert [one.key for one in profiles_naming({"A GPU"})] == ["a-gpu"]
+    shipped = profiles_naming({"NVIDIA L4"})
+    assert "nvidia-l4-24gb" in [one.key for one in shipped]
+    written(own, MINIMAL.replace('"A GPU"]', '"NVIDIA L4"]').replace("value = 80", "value = 24"))
+    for ask in (profiles, lambda: profiles_naming({"NVIDIA L4"}), lambda: profiles_naming({"another"})):
+        with pytest.raises(BadInput, match="claimed by a-gpu too"):
+            ask()
+    # Under the name of the one that ships it stands in its place.
+    (own / "a-gpu.toml").rename(own / "nvidia-l4-24gb.toml")
+    assert [one.name for one in profiles_naming({"NVIDIA L4"})] == ["A GPU"]
+
+
+def test_a_broken_profile_of_ones_own_is_told_whatever_was_asked_for(own: Path) -> None:
+    written(own, "schema = 1")
+    for ask in (profiles, lambda: profiles_naming({"NVIDIA L4"})):
+        with pytest.raises(BadInput, match=r"a-gpu\.toml"):
+            ask()
+
+
+def test_a_profile_that_changed_is_read_again_though_its_time_and_size_did_not(own: Path) -> None:
+    path = written(own)
+    before = path.stat()
+    assert [one.figures.memory_gb.value for one in profiles_naming({"A GPU"}) if one.figures.memory_gb] == [
+        80
+    ]
+    written(own, MINIMAL.replace("value = 80", "value = 96"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    found = (
+        *profiles_naming({"A GPU"}),
+        *(one for one in profiles() if one.key == "a-gpu"),
+        load_profile("a-gpu"),
+    )
+    assert [one.figures.memory_gb.value for one in found if one.figures.memory_gb] == [96, 96, 96]
+    path.unlink()
+    assert profiles_naming({"A GPU"}) == ()
+    assert profiles() == SHIPPED
+
+
+def test_of_those_that_ship_none_is_parsed_twice_and_one_that_is_exchanged_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = tmp_path / "shipped"
+    shutil.copytree(hardware_profiles(), shipped)
+    monkeypatch.setattr(room, "hardware_profiles", lambda: shipped)
+    first = profiles()
+    with monkeypatch.context() as patch:
+        patch.setattr(tomllib, "loads", lambda text: pytest.fail("parsed again"))
+        assert all(one is other for one, other in zip(first, profiles(), strict=True))
+    path = shipped / "nvidia-l4-24gb.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("NVIDIA L4 24 GB", "Another L4 24 GB"), "utf-8")
+    assert "Another L4 24 GB" in [one.name for one in profiles()]
+    (shipped / "nvidia-l4-24gb.toml").unlink()
+    assert len(profiles()) == len(first) - 1
 
 
 def test_a_device_without_a_name_is_chosen_by_key(tmp_path: Path) -> None:

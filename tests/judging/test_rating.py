@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -1055,6 +1056,15 @@ def test_a_profile_of_ones_own_never_moves_what_the_reference_device_is(
     rating = rate(on_its_data_set(on(replace(H100, power_limit_w=350.0))), scheme=NOW)
     assert (rating.stars, rating.basis) == (None, None)
     assert "must be that of the reference, 700 W; got 350 W" in rating.reasons[0]
+
+
+@pytest.mark.parametrize("record", [chats(155.0, 32), on(L4)], ids=["the reference", "another device"])
+def test_rating_in_one_process_parses_schemes_and_profiles_once_and_says_the_same(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = rate(record)
+    monkeypatch.setattr(tomllib, "loads", lambda text: pytest.fail("parsed again"))
+    assert rate(record) == first == rate(record, profiles=PROFILES)
 
 
 def test_a_steady_state_need_not_hold_whole_rounds() -> None:
