@@ -24,7 +24,7 @@ from energy_rating.measuring.settings import RunSettings
 from energy_rating.measuring.steps import REQUEST
 from energy_rating.measuring.windows import State
 from energy_rating.nouns import threads
-from energy_rating.nouns.entries import Load, Model, Place, Task, stage_of
+from energy_rating.nouns.entries import ROLES, Lineage, Load, Model, Place, Task, refuse_unless_word, stage_of
 from energy_rating.nouns.errors import BadInput, EnergyRatingError, NotMeasured
 from energy_rating.nouns.interruptions import pass_on
 
@@ -260,6 +260,8 @@ def measure(
     load: Load | None = None,
     files: Mapping[str, str] | None = None,
     place: str | Place | None = None,
+    role: str | None = None,
+    lineage: str | Lineage | None = None,
     clock: Clock | None = None,
     report: Callable[[str], None] | None = _to_stderr,
 ) -> Run:
@@ -282,6 +284,9 @@ def measure(
         load: the operating point, where it is known.
         files: SHA-256 of the data files that were used, by name, for the record's provenance.
         place: where it runs, for the record: a zone (``FRA``), or a ``Place`` with zone, region and provider.
+        role: what the run is for, for the record: ``final``, ``failed``, ``ablation``, ``search``, ``evaluation`` or another short word.
+            All runs that a model took are part of what it cost.
+        lineage: what the model comes from, for the record: the id of its base model, or a ``Lineage`` with base model, relation and parents.
         clock: for tests.
         report: what to do with the one line after the end; by default it goes to standard error. None: nothing.
 
@@ -314,6 +319,8 @@ def measure(
         ("load", load, Load | None),
         ("files", files, Mapping | None),
         ("place", place, str | Place | None),
+        ("role", role, str | None),
+        ("lineage", lineage, str | Lineage | None),
     ):
         if not isinstance(value, kinds):
             raise BadInput(
@@ -339,8 +346,26 @@ def measure(
         clock=clock or MonotonicClock(),
         report=report,
         environ=os.environ,
+        role=_role_of(role),
+        lineage=_lineage_of(lineage) if isinstance(lineage, str) else lineage,
     )
     return Run(settings)
+
+
+def _role_of(role: str | None) -> str | None:
+    try:
+        if role is not None:
+            refuse_unless_word("role", role)
+    except ValueError as error:
+        raise BadInput(str(error), f"Such as {ROLES[0]} or {ROLES[3]}", place="role") from None
+    return role
+
+
+def _lineage_of(base_model: str) -> Lineage:
+    try:
+        return Lineage(base_model=base_model)
+    except ValueError as error:
+        raise BadInput(str(error), "Name the base model, such as org/base", place="lineage") from None
 
 
 def _place_of(zone: str) -> Place:

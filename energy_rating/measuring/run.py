@@ -202,6 +202,8 @@ class JournalRun(Stepped):
                 "environment": plain(described),
                 **({"files": dict(self.settings.files)} if self.settings.files else {}),
                 **({"place": plain(self.settings.place)} if self.settings.place is not None else {}),
+                **({"role": self.settings.role} if self.settings.role is not None else {}),
+                **({"lineage": plain(self.settings.lineage)} if self.settings.lineage is not None else {}),
                 "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
             },
             *({"finding": plain(finding), "t": 0.0} for finding in (*findings, *detection.findings)),

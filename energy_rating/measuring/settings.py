@@ -9,7 +9,7 @@ from pathlib import Path
 from energy_rating.files.journal import MOST_LINES_IN_MEMORY
 from energy_rating.measuring.clock import Clock
 from energy_rating.measuring.sensors import Detection, Sensor
-from energy_rating.nouns.entries import Load, Model, Place, Stage, Task
+from energy_rating.nouns.entries import Lineage, Load, Model, Place, Stage, Task
 
 # Beyond this, making the record takes more than a few seconds.
 MOST_WINDOWS_AT_ONCE = 20_000
@@ -39,5 +39,7 @@ class RunSettings:
     clock: Clock
     report: Callable[[str], None] | None
     environ: Mapping[str, str]
+    role: str | None = None
+    lineage: Lineage | None = None
     lines_in_memory: int = MOST_LINES_IN_MEMORY
     windows_at_once: int = MOST_WINDOWS_AT_ONCE

@@ -24,6 +24,12 @@ Component = Literal["gpu", "cpu", "dram", "module", "host", "wall"]
 Method = Literal["counter", "power", "model"]
 Origin = Literal["measured", "imported", "merged"]
 State = Literal["ended", "killed", "running"]
+# What the Hub calls them (huggingface/hub-docs, docs/hub/model-cards.md, base_model_relation: finetune, adapter, quantized, merge), and two
+# that its list lacks.
+Relation = Literal["finetune", "lora", "adapter", "quantized", "merge", "distill"]
+RELATIONS: tuple[Relation, ...] = get_args(Relation)
+# What a run was for. Any other short word is taken too.
+ROLES = ("final", "failed", "ablation", "search", "evaluation")
 Setting = str | int | float | bool
 STAGES: tuple[Stage, ...] = get_args(Stage)
 COMPONENTS: tuple[Component, ...] = get_args(Component)
@@ -320,14 +326,17 @@ class Place:
 class Lineage:
     """What this run's model came from: the model that it started with, and the runs (by ``run_id``) that this one goes on from.
 
+    ``relation``: what was made of the base model. What making the base took stands in the base's own record, never in this one.
+
     Raises:
-        ValueError: nothing is said, a name is no short word, or a run stands twice.
+        ValueError: nothing is said, a name is no short word, a run stands twice, or a relation is told to no base model.
     """
 
     __pydantic_config__ = STRICT
 
     base_model: str | None = None
     parents: tuple[str, ...] = ()
+    relation: Relation | None = None
 
     def __post_init__(self) -> None:
         if self.base_model is not None:
@@ -338,6 +347,13 @@ class Lineage:
             raise ValueError("the parents must differ; got one run twice")
         if self.base_model is None and not self.parents:
             raise ValueError("a lineage must name a base model or a parent; got neither")
+        if self.relation is not None:
+            if self.relation not in RELATIONS:
+                raise ValueError(
+                    f"lineage.relation must be one of {', '.join(RELATIONS)}; got {str(self.relation)[:40]!r}"
+                )
+            if self.base_model is None:
+                raise ValueError("a relation must be one to a base model; got no base model")
 
     def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
         """As it stands in a file: what was said."""

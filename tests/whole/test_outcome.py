@@ -337,11 +337,48 @@ SAID = {
     "origin": "merged",
     "place": {"zone": "FRA", "region": "europe-west9", "provider": "gcp"},
     "role": "final",
-    "lineage": {"base_model": "org/base", "parents": ["20260101T000000Z-aaaa"]},
+    "lineage": {"base_model": "org/base", "parents": ["20260101T000000Z-aaaa"], "relation": "lora"},
     "ranks": 16,
     "nodes": 2,
     "operating_point": {"concurrency": 8, "rate": 2.5, "cache": False, "engine": "name"},
 }
+
+
+def test_what_a_run_is_for_and_what_its_model_comes_from_is_said_where_it_is_measured(clock, tmp_path):
+    lineage = Lineage(base_model="org/base", relation="quantized")
+    with measure(
+        output_dir=tmp_path / "a", sensors=[], clock=clock, report=None, role="ablation", lineage=lineage
+    ) as run:
+        clock.sleep(1)
+    assert (run.record.role, run.record.lineage) == ("ablation", lineage)
+    assert json.loads((tmp_path / "a" / "record.json").read_text())["lineage"] == {
+        "base_model": "org/base",
+        "relation": "quantized",
+    }
+    command = ["measure", "--output-dir", str(tmp_path / "b"), "--role", "failed", "--base", "org/base"]
+    done = subprocess.run(
+        [*(sys.executable, "-m", "energy_rating"), *command, "--relation", "lora", "--", "true"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    record = load(tmp_path / "b")
+    assert (record.role, record.lineage) == ("failed", Lineage(base_model="org/base", relation="lora"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"role": ""}, "role: role must be a printable text"),
+        ({"role": 3}, "role: int is not what it takes"),
+        ({"lineage": "a\nb"}, "lineage: lineage.base_model must be a printable text"),
+        ({"lineage": {"base_model": "a"}}, "lineage: dict is not what it takes"),
+    ],
+)
+def test_what_cannot_be_said_of_a_run_is_refused_before_it_begins(asked, says):
+    with pytest.raises(BadInput, match=says):
+        measure(**asked)
 
 
 @pytest.fixture
@@ -361,7 +398,9 @@ def test_what_a_header_says_of_the_run_comes_into_the_record_and_back(journal, t
     path = tmp_path / "journal.jsonl"
     path.write_bytes(with_header(journal, **SAID))
     record = summarise(path)
-    assert record.lineage == Lineage(base_model="org/base", parents=("20260101T000000Z-aaaa",))
+    assert record.lineage == Lineage(
+        base_model="org/base", parents=("20260101T000000Z-aaaa",), relation="lora"
+    )
     text = record_to_json(record)
     stored = json.loads(text)
     assert {key: stored[key] for key in SAID} == SAID
@@ -383,6 +422,8 @@ def test_what_a_header_says_of_the_run_comes_into_the_record_and_back(journal, t
         ("lineage", {}),
         ("lineage", {"parents": ["a", "a"]}),
         ("lineage", {"base": "org/base"}),
+        ("lineage", {"base_model": "org/base", "relation": "cousin"}),
+        ("lineage", {"parents": ["a"], "relation": "merge"}),
         ("ranks", 0),
         ("ranks", "8"),
         ("nodes", -1),

@@ -17,7 +17,7 @@ from energy_rating.cli.options import (
 )
 from energy_rating.cli.output import is_clean, let_go_of_output, print_record, tell
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
-from energy_rating.nouns.records import STAGES, Place
+from energy_rating.nouns.records import RELATIONS, STAGES, Lineage, Place, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +60,15 @@ if TYPE_CHECKING:
     help="Region as the cloud calls it: goes into the record, as it is said.",
 )
 @click.option("--provider", metavar="gcp", help="Whose cloud it is: goes into the record, as it is said.")
+@click.option(
+    "--role",
+    metavar="final",
+    help="What the run is for: final, failed, ablation, search, evaluation or another word. All runs count.",
+)
+@click.option("--base", metavar="ORG/NAME", help="The model that this one is made from.")
+@click.option(
+    "--relation", type=click.Choice(RELATIONS), help="What is made of the base model (with --base)."
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --output-dir.")
 @strict_option("Exit with 1 when a finding degrades the figures.")
 @json_option
@@ -75,6 +84,9 @@ def measure(
     zone: str | None,
     region: str | None,
     provider: str | None,
+    role: str | None,
+    base: str | None,
+    relation: Relation | None,
     resume: bool,
     strict: bool,
     as_json: bool,
@@ -102,6 +114,8 @@ def measure(
         period_s=period,
         resume=resume,
         place=_place(zone, region, provider),
+        role=role,
+        lineage=_lineage(base, relation),
     )
     code = run_command(
         command,
@@ -136,6 +150,16 @@ def _place(zone: str | None, region: str | None, provider: str | None) -> Place 
         raise BadInput(
             str(error), "Say it as the cloud does, such as --region europe-west9 --provider gcp"
         ) from None
+
+
+def _lineage(base: str | None, relation: Relation | None) -> Lineage | None:
+    """What the model comes from, as far as that was said."""
+    if base is None and relation is None:
+        return None
+    try:
+        return Lineage(base_model=base, relation=relation)
+    except ValueError as error:
+        raise BadInput(str(error), "Name the base model, such as --base org/base") from None
 
 
 def _record_or_none(run: Any) -> Record | None:
