@@ -14,6 +14,7 @@ from energy_rating.version import __version__ as __version__
 if TYPE_CHECKING:
     from energy_rating.benchmarking.function import benchmark
     from energy_rating.files.shipped import hardware_profiles
+    from energy_rating.integrations.models import model_of
     from energy_rating.judging.comparison import compare
     from energy_rating.judging.evidence import load
     from energy_rating.judging.footprint.carbon import footprint
@@ -45,6 +46,7 @@ _HOMES = {
     "hardware_profiles": "files.shipped",
     "load": "judging.evidence",
     "measure": "meter",
+    "model_of": "integrations.models",
     "normalise": "judging.normalisation",
     "rate": "judging.rating",
     "summarise": "judging.summary",
@@ -70,6 +72,7 @@ __all__ = [
     "hardware_profiles",
     "load",
     "measure",
+    "model_of",
     "normalise",
     "rate",
     "summarise",

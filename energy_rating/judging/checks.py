@@ -659,6 +659,17 @@ def of_broken_off(session: Session) -> Iterator[Finding]:
             )
 
 
+def of_zero_work(whole: Measurement) -> Iterator[Finding]:
+    """Units that were counted in a whole run, and came to nothing: whoever counts has something to count."""
+    for unit, amount in whole.work.items():
+        if not amount:
+            yield Finding.of(
+                "counted-zero",
+                f"{unit!r} was counted, and came to 0: there is no energy per {unit}",
+                measurement=whole.name,
+            )
+
+
 def ending(outcome: Outcome) -> str:
     """How a program ended, as the rest of a sentence about it."""
     if outcome.signal is not None:

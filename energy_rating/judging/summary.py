@@ -171,6 +171,8 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
     if lacking := _counted_in_windows_alone(journal).intersection(measurements[0].work):
         findings.append(checks.counted_by_an_older_version(sorted(lacking)))
     findings += _of_ends(journal, going_on=going_on)
+    if not going_on and journal.sessions[-1].schema != JOURNAL_SCHEMAS[0]:
+        findings += checks.of_zero_work(measurements[0])
     if not any(measurement.energy_j for measurement in measurements):
         findings.append(checks.nothing_measured())
     findings += impossible(journal, _draft(journal, parts, channels, measurements))

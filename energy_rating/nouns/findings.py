@@ -404,6 +404,11 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "Work was counted by a thread without a window of its own; it is in the run's work alone.",
             "Count into the window itself (window.count), or open one in that thread",
         ),
+        "counted-zero": FindingKind(
+            NOTE,
+            "Work of a unit was counted, and came to 0 in the whole run.",
+            "See that what is counted is counted: the Trainer of transformers has no tokens unless include_num_input_tokens_seen says so",
+        ),
         "counts-disagree": FindingKind(
             DEGRADES,
             "The same unit was counted in two places, with different results.",

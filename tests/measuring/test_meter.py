@@ -271,6 +271,22 @@ def test_zero_tokens_are_no_divisor(clock, tmp_path):
         run.record["run"].energy_per("token")
 
 
+def test_zero_tokens_are_told_and_some_are_not(clock, tmp_path):
+    """A framework that counts nothing unless it is asked to gives 0 at every step, and nobody notices."""
+    found = {}
+    for name, tokens in (("none", 0), ("some", 5)):
+        run = a_run(clock, [device(clock)], tmp_path / name)
+        with run:
+            for number in range(3):
+                with run.window("step") as window:
+                    clock.sleep(1)
+                    window.count(token=tokens if number == 1 else 0)
+        found[name] = [one for one in run.record.findings if one.code == "counted-zero"]
+    assert [one.measurement for one in found["none"]] == ["run"]
+    assert "token" in found["none"][0].message
+    assert found["some"] == []
+
+
 def test_an_unknown_unit_component_or_measurement_is_answered_with_those_there_are(clock, tmp_path):
     with a_run(clock, [device(clock)], tmp_path) as run:
         run.count(token=5)
