@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, get_args
 
 from energy_rating.files.libraries import has_room
 from energy_rating.measuring import sensors
@@ -24,7 +24,17 @@ from energy_rating.measuring.settings import RunSettings
 from energy_rating.measuring.steps import REQUEST
 from energy_rating.measuring.windows import State
 from energy_rating.nouns import threads
-from energy_rating.nouns.entries import ROLES, Lineage, Load, Model, Place, Task, refuse_unless_word, stage_of
+from energy_rating.nouns.entries import (
+    ROLES,
+    Counts,
+    Lineage,
+    Load,
+    Model,
+    Place,
+    Task,
+    refuse_unless_word,
+    stage_of,
+)
 from energy_rating.nouns.errors import BadInput, EnergyRatingError, NotMeasured
 from energy_rating.nouns.interruptions import pass_on
 
@@ -257,6 +267,7 @@ def measure(
     resume: bool = False,
     sync: bool = False,
     progress: float | None = None,
+    counts: Counts = "each-rank",
     load: Load | None = None,
     files: Mapping[str, str] | None = None,
     place: str | Place | None = None,
@@ -281,6 +292,9 @@ def measure(
         progress: seconds between lines that say how far the run has come (at least 1; later every fiftieth of its time): the share that is
             done, the energy so far, what it will come to with its interval, and the time left. The total comes from ``run.steps`` or
             ``run.expect``. They go where ``report`` says. None: no such lines.
+        counts: whose work is counted here, in a job of several processes on one host: ``each-rank``: each process counts its own,
+            and all is added up; ``all-ranks``: what is counted is that of all of them already, as the totals of many trainers are,
+            and what other ranks count is not added.
         load: the operating point, where it is known.
         files: SHA-256 of the data files that were used, by name, for the record's provenance.
         place: where it runs, for the record: a zone (``FRA``), or a ``Place`` with zone, region and provider.
@@ -302,6 +316,10 @@ def measure(
     ):
         raise BadInput(
             f"must be the seconds between lines, at least 1; got {progress!r}", "Such as 60", place="progress"
+        )
+    if counts not in get_args(Counts):
+        raise BadInput(
+            f"must be one of {', '.join(get_args(Counts))}; got {str(counts)[:40]!r}", place="counts"
         )
     for item in sensors or ():
         if isinstance(item, str) and item not in KINDS:
@@ -348,6 +366,7 @@ def measure(
         environ=os.environ,
         role=_role_of(role),
         lineage=_lineage_of(lineage) if isinstance(lineage, str) else lineage,
+        counts=counts,
     )
     return Run(settings)
 

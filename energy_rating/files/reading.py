@@ -25,23 +25,26 @@ from energy_rating.files.opening import opened, why_not_open
 from energy_rating.files.record import which_run
 from energy_rating.files.rows import Frames, Rows, in_order, not_readings
 from energy_rating.files.strict import optional, unknown_key, validated
-from energy_rating.files.windows import MOST_WHOLE, Counted, Span, Windows
+from energy_rating.files.windows import MOST_WHOLE, Checkpoint, Counted, Span, Windows
 from energy_rating.nouns import records
 from energy_rating.nouns.entries import refuse_unless_said_well
 from energy_rating.nouns.errors import STRICT, BadInput, CutShort, UnpacksTooFar
 from energy_rating.nouns.records import (
     Channel,
     Condition,
+    Counts,
     Device,
     Environment,
     Finding,
     Lineage,
     Load,
     Model,
+    Number,
     Origin,
     Outcome,
     Place,
     Quality,
+    Rank,
     Samples,
     Setting,
     Stage,
@@ -91,6 +94,14 @@ class Session:
     schema: str = JOURNAL_SCHEMA
     # Where a window's work at its end does not follow from what it had counted.
     counted: tuple[Counted, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    # The step of the checkpoint from which it goes on, and when that was said.
+    resumed_from: Number | None = None
+    # Whose process wrote it, where its job has several on one host; and whose work it counts.
+    rank: Rank | None = None
+    counts: Counts = "each-rank"
+    # Of the files of other ranks, how many bytes had been written when this session ended.
+    sealed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +125,8 @@ class Journal:
     ranks: int | None = None
     nodes: int | None = None
     operating_point: Mapping[str, Setting] = field(default_factory=dict)
+    # What the other ranks of its host wrote beside it, by the names of their files.
+    others: Mapping[str, Journal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +142,8 @@ class _HeaderExtras:
     ranks: int | None = None
     nodes: int | None = None
     operating_point: Mapping[str, Setting] = field(default_factory=dict)
+    rank: Rank | None = None
+    counts: Counts = "each-rank"
 
     def __post_init__(self) -> None:
         refuse_unless_said_well(self.role, self.ranks, self.nodes, self.operating_point)
@@ -302,6 +317,10 @@ class _Reading:
         self._last_s = 0.0
         self._ended = False
         self._outcome: Outcome | None = None
+        self._checkpoints: list[Checkpoint] = []
+        self._resumed_from: Number | None = None
+        self._said = _HeaderExtras()
+        self._sealed: dict[str, int] = {}
         self._schema = JOURNAL_SCHEMA
 
     def take_lines(self, block: bytes) -> None:
@@ -457,8 +476,14 @@ class _Reading:
             elif kind == "channels":
                 self._time(entry["t"])
                 self._add_channels(entry["channels"], entry.get("devices", []), place)
+            elif kind == "checkpoint":
+                self._checkpoints.append(self._checkpoint(entry))
+            elif kind == "resumed":
+                self._time(entry["t"])
+                self._resumed_from = _amount(entry["resumed"])
             elif kind == "end":
                 self._time(entry["end"])
+                self._sealed = {_word(name): _whole(size) for name, size in entry.get("ranks", {}).items()}
                 if self._schema != JOURNAL_SCHEMAS[0]:
                     self._outcome = validated(Outcome, entry.get("outcome", {}), f"{place}: outcome")
                     if self._outcome.state != "ended":
@@ -471,6 +496,19 @@ class _Reading:
                 raise
             why = f": {error}" if "work" in entry and str(error) else ""
             raise BadInput(f"the {kind!r} line does not hold what it should{why}", place=place) from error
+
+    def _checkpoint(self, entry: dict[str, Any]) -> Checkpoint:
+        windows: dict[tuple[str, float], Work] = {}
+        for key, work in entry["windows"].items():
+            called = self._windows.called(int(key))
+            if called is not None:  # one that is not open tells nothing new
+                windows[called] = _work(work)
+        return Checkpoint(
+            at_s=self._time(entry["t"]),
+            step=_amount(entry["step"]) if "step" in entry else None,
+            said=_work(entry.get("work", {})),
+            windows=windows,
+        )
 
     def _time(self, value: object) -> float:
         time = _finite(value)
@@ -523,7 +561,7 @@ class _Reading:
             self.header = entry
         self._begin()
         self._schema = entry["schema"]
-        validated(_HeaderExtras, {key: entry[key] for key in _SAID if key in entry}, place)
+        self._said = validated(_HeaderExtras, {key: entry[key] for key in _SAID if key in entry}, place)
         self._environment = validated(Environment, entry["environment"], f"{place}: environment")
         self._started = entry["started"]
         self._add_channels(entry["channels"], [], place)
@@ -563,6 +601,11 @@ class _Reading:
                 ended=self._ended,
                 outcome=self._outcome,
                 schema=self._schema,
+                checkpoints=tuple(self._checkpoints),
+                resumed_from=self._resumed_from,
+                rank=self._said.rank,
+                counts=self._said.counts,
+                sealed=self._sealed,
             )
         )
 
@@ -609,6 +652,13 @@ def _finite(value: object) -> float:
     if not -MOST < number < MOST:  # nor is NaN
         raise ValueError("not a finite number, or beyond all measure")
     return number
+
+
+def _amount(value: object) -> Number:
+    """A number that is not below zero."""
+    if _finite(value) < 0:
+        raise ValueError("an amount below zero")
+    return cast(Number, value)
 
 
 def _word(value: object) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast, overload
 
 from energy_rating.files.columns import Column
-from energy_rating.nouns.records import Number
+from energy_rating.nouns.records import RUN, Number
 from energy_rating.nouns.work import Work
 
 # Numbers of windows count up from 0. Whole numbers up to here are the same as doubles.
@@ -156,6 +156,24 @@ class _Counts:
                 )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """What had been done when a checkpoint was noted: by the run, and by each window that was open, told by its name and its start.
+
+    ``step`` names it; ``said`` is how much of the run's work it holds, as the program said it, by unit.
+    """
+
+    at_s: float
+    step: Number | None = None
+    said: Work = field(default_factory=Work)
+    windows: Mapping[tuple[str, float], Work] = field(default_factory=dict)
+
+    @property
+    def of_run(self) -> Work:
+        """The work of the run by then."""
+        return next((work for (name, _), work in self.windows.items() if name == RUN), Work())
+
+
 # Of so many windows it is kept that their end told another thing than their counts.
 MOST_COUNTED = 100
 
@@ -235,6 +253,10 @@ class Windows:
             self.counted.append(
                 Counted(name=name, unit=unit, before=before, work=work, after_s=0.0, counts=0, most=0)
             )
+
+    def called(self, key: int) -> tuple[str, float] | None:
+        """Name and start of a window that is open now."""
+        return self._open[key][1:3] if key in self._open else None
 
     def opened(self, key: int) -> float:
         """When a window was opened that is open now."""

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from energy_rating.files.journal import JOURNAL_NAMES, JournalFile, claim, state_folder
-from energy_rating.measuring.ranks import local_ranks
 from energy_rating.measuring.sampler import Models
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.measuring.settings import RunSettings
-from energy_rating.nouns.entries import Finding, Severity, plain
+from energy_rating.nouns.entries import Finding, Rank, Severity, plain
 from energy_rating.nouns.errors import LONGEST_QUOTE, EnergyRatingError
 from energy_rating.nouns.interruptions import is_interruption, pass_on
 
@@ -40,19 +39,22 @@ class Placed:
         self.run_id = ""
         self._zero: float | None = None
         self._journal: JournalFile | None = None
+        self._rank: Rank | None = None  # as it was when the run began
         self._lines: list[str] = []  # what is to be said at the end
         self._said: set[str] = set()
         self._told: set[str] = set()
         self._untold: list[Finding] = []  # what the journal did not take when it was found
         self._trouble: EnergyRatingError | None = None
 
-    def _for_rank(self, rank: int) -> tuple[Callable[[], Detection], Models | None, list[Finding]]:
+    def _for_rank(self, place: Rank | None) -> tuple[Callable[[], Detection], Models | None, list[Finding]]:
         """What this rank of a host's ranks measures, and what is to be said of that.
 
         The first one measures all that it sees. Another one measures nothing, unless Slurm has given each task GPUs of its own,
         which the first does not see.
         """
         from energy_rating.measuring.survey import InTurn  # no import of ours waits for it
+
+        rank = place.local if place is not None else 0
 
         of_its_own = (
             "SLURM_GPUS_PER_TASK" in self.settings.environ and "SLURM_LOCALID" in self.settings.environ
@@ -81,9 +83,9 @@ class Placed:
                     )
                 ],
             )
-        ranks = local_ranks(self.settings.environ)
+        ranks = (place.of if place is not None else None) or 1
         findings = []
-        if ranks > 1 and not of_its_own:
+        if ranks > 1 and not of_its_own and self.settings.counts == "each-rank":
             findings.append(
                 Finding.of(
                     "other-ranks-count-apart",

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from energy_rating.files.journal import JOURNAL_SCHEMA
 from energy_rating.files.libraries import has_room
 from energy_rating.measuring import nesting, queues
+from energy_rating.measuring.checkpoints import Checkpointed
 from energy_rating.measuring.clock import Ticker
 from energy_rating.measuring.errands import Errand
 from energy_rating.measuring.outcomes import outcome_of
-from energy_rating.measuring.ranks import local_rank
+from energy_rating.measuring.ranks import rank_of
 from energy_rating.measuring.sampler import Sampler
 from energy_rating.measuring.settings import RunSettings
-from energy_rating.measuring.steps import Stepped
 from energy_rating.measuring.windows import BEGUN, QUEUES, State
-from energy_rating.nouns.entries import RUN, Device, Finding, Method, Outcome, Quality, plain
+from energy_rating.nouns.entries import RUN, Device, Finding, Method, Outcome, Quality, Rank, plain
 from energy_rating.nouns.errors import EnergyRatingError, NotMeasured
 from energy_rating.nouns.interruptions import Living, in_handler, is_interruption, pass_on
 
@@ -61,7 +61,7 @@ def _remember(device: Device, period_s: float) -> None:
 _STARTED: Living[JournalRun] = Living()
 
 
-class JournalRun(Stepped):
+class JournalRun(Checkpointed):
     """A run while it is measured: it writes a journal, and nothing else."""
 
     def __init__(self, settings: RunSettings) -> None:
@@ -159,9 +159,9 @@ class JournalRun(Stepped):
         self._pid = os.getpid()
         started = datetime.now(UTC)
         self.run_id = f"{started:%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
-        rank = local_rank(self.settings.environ)
-        self._journal, findings = self._open_journal(rank)
-        detecting, models, of_ranks = self._for_rank(rank)
+        self._rank = rank_of(self.settings.environ)
+        self._journal, findings = self._open_journal(self._rank.local if self._rank is not None else 0)
+        detecting, models, of_ranks = self._for_rank(self._rank)
         findings += of_ranks
         sampler = Sampler(
             detect=detecting,
@@ -204,6 +204,8 @@ class JournalRun(Stepped):
                 **({"place": plain(self.settings.place)} if self.settings.place is not None else {}),
                 **({"role": self.settings.role} if self.settings.role is not None else {}),
                 **({"lineage": plain(self.settings.lineage)} if self.settings.lineage is not None else {}),
+                **({"rank": plain(self._rank)} if self._rank is not None else {}),
+                **({"counts": self.settings.counts} if self.settings.counts != "each-rank" else {}),
                 "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
             },
             *({"finding": plain(finding), "t": 0.0} for finding in (*findings, *detection.findings)),
@@ -434,6 +436,19 @@ class JournalRun(Stepped):
             self._journal.write({"quality": plain(quality), "t": self._now()})
 
     # -- where it stands
+
+    @property
+    def rank(self) -> Rank | None:
+        """This process's place in its job, as its launcher told it when the run began; None where there are no others."""
+        return rank_of(self.settings.environ) if self._state is State.NEW else self._rank
+
+    @property
+    def makes_record(self) -> bool:
+        """Whether ``record`` will be here: of the processes of a job the first one of each host makes it, for all of these.
+
+        What is counted in the others is in that record; they have none of their own, and say nothing at their end.
+        """
+        return self._state is not State.ELSEWHERE and (self.rank is None or self.rank.measures)
 
     def elapsed_s(self) -> float:
         """Seconds since the run opened; 0 before."""

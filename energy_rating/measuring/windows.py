@@ -178,6 +178,7 @@ class Windowed(Placed):
         self._counted: dict[int, dict[str, Number]] = {}
         self._counted_s = -math.inf
         self._told_late: set[str] = set()
+        self._checkpoints = 0
         self._progress: ProgressLines | None = None  # where it was asked for
 
     def _counted_elsewhere(self) -> None:

@@ -30,6 +30,8 @@ Relation = Literal["finetune", "lora", "adapter", "quantized", "merge", "distill
 RELATIONS: tuple[Relation, ...] = get_args(Relation)
 # What a run was for. Any other short word is taken too.
 ROLES = ("final", "failed", "ablation", "search", "evaluation")
+# Whose work a process counts: its own, as each of its ranks does, or that of all of them.
+Counts = Literal["each-rank", "all-ranks"]
 Setting = str | int | float | bool
 STAGES: tuple[Stage, ...] = get_args(Stage)
 COMPONENTS: tuple[Component, ...] = get_args(Component)
@@ -358,6 +360,54 @@ class Lineage:
     def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
         """As it stands in a file: what was said."""
         return {key: value for key, value in entry.items() if value not in (None, [])}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rank:
+    """One process of a job: its place among all of them (``number``) and among those of its host (``local``), both from 0.
+
+    ``of``: how many of them run on this host; None is not known. Of one that only counts, for the one that measures: ``run`` is whose
+    record its counts are in (``run_id``), ``offset_s`` its time 0 on that one's clock, ``devices`` the UUIDs of the GPUs that it can use
+    (None: not known). None of these three is stored where it says nothing.
+
+    Raises:
+        ValueError: a place is below zero or not below how many there are, or a name is no short word.
+    """
+
+    __pydantic_config__ = STRICT
+
+    number: int = 0
+    local: int = 0
+    of: int | None = None
+    run: str | None = None
+    offset_s: float = 0.0
+    devices: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name, place in (("number", self.number), ("local", self.local)):
+            if not 0 <= place < MOST_RANKS:
+                raise ValueError(f"rank.{name} must be from 0 to {MOST_RANKS - 1}; got {str(place)[:40]}")
+        if self.of is not None and not self.local < self.of <= MOST_RANKS:
+            raise ValueError(f"rank.of must be above rank.local ({self.local}); got {str(self.of)[:40]}")
+        if not -MOST_NUMBER < self.offset_s < MOST_NUMBER:
+            raise ValueError(f"rank.offset_s must be a finite number of seconds; got {self.offset_s}")
+        if self.run is not None:
+            refuse_unless_word("rank.run", self.run)
+        for device in self.devices or ():
+            refuse_unless_word("rank.devices", device)
+
+    @property
+    def measures(self) -> bool:
+        """Whether this is the one of its host that measures."""
+        return self.local == 0
+
+    def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """As it stands in a file: what is known."""
+        return {
+            key: value
+            for key, value in entry.items()
+            if value is not None and (key, value) != ("offset_s", 0.0)
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
