@@ -72,7 +72,7 @@ KNOWN_IN = {
     "torch": ("benchmarking.workloads", "integrations"),
     "click": ("cli",),
     "pydantic": ("files.strict",),
-    "codecarbon": ("measuring.sensors.codecarbon", "judging.footprint"),
+    "codecarbon": ("measuring.sensors.codecarbon", "judging.footprint", "integrations.codecarbon"),
     "pandas": ("publishing", "meter"),  # meter: for types only
     "matplotlib": ("publishing", "benchmarking.tables"),
     "orjson": ("files.rows",),
