@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -10,12 +9,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from energy_rating.files.opening import read_whole
-from energy_rating.nouns.errors import EnergyRatingError, first_line
+from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.interruptions import pass_on
+from energy_rating.publishing import emissions_files
 
 CONFIG = ".codecarbon.config"
-LARGEST_CONFIG = 1 << 20  # bytes
 
 NOT_GIVEN: Any = object()
 
@@ -123,16 +121,11 @@ def configured(say: Callable[[str], None]) -> dict[str, Any]:
     except RuntimeError as error:  # nobody's home is known
         pass_on(error)
     for folder in (*homes, Path()):
-        path = folder / CONFIG
-        if not path.is_file():
-            continue
         try:
-            parser = configparser.ConfigParser()
-            parser.read_string(read_whole(path, LARGEST_CONFIG).decode())
-            found |= dict(parser["codecarbon"]) if parser.has_section("codecarbon") else {}
-        except (configparser.Error, EnergyRatingError, UnicodeDecodeError) as error:
+            found |= emissions_files.read_config(folder / CONFIG)
+        except BadInput as error:
             pass_on(error)
-            say(f"{path} is left out: {first_line(error, type(error).__name__)}")
+            say(f"a configuration is left out: {error}")
     for key, value in os.environ.items():
         if key.lower().startswith("codecarbon_"):
             found[key.lower().removeprefix("codecarbon_")] = value

@@ -15,11 +15,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from energy_rating.files.opening import opened, read_beginning, read_whole
-from energy_rating.files.whole import write_whole
 from energy_rating.integrations.codecarbon.arguments import (
     DOES_OTHERWISE,
-    LARGEST_CONFIG,
     NOT_GIVEN,
     SECRET,
     OutputMethod,
@@ -35,7 +32,7 @@ from energy_rating.meter import Run, measure
 from energy_rating.nouns.errors import EnergyRatingError, NotMeasured
 from energy_rating.nouns.interruptions import pass_on
 from energy_rating.nouns.records import RUN, Record
-from energy_rating.publishing import emissions_csv
+from energy_rating.publishing import emissions_csv, emissions_files
 from energy_rating.publishing.emissions_csv import (
     NOT_KNOWN,
     VERSION,
@@ -48,7 +45,6 @@ from energy_rating.publishing.emissions_csv import (
 DEFAULT_EXPERIMENT = "5b0fa12a-3dd7-45bb-9766-cc326314d9f1"
 DEFAULT_ENDPOINT = "https://api.codecarbon.io"
 DEFAULT_GATEWAY = "localhost:9091"
-LARGEST_FILE = 256 << 20  # bytes of an emissions.csv that is written anew
 QUIET = ("error", "critical")
 
 
@@ -117,7 +113,7 @@ class BaseEmissionsTracker:
         self._handlers: list[Any] = []
         self._outputs = frozenset({"csv"})
         self._before: EmissionsData | None = None
-        self._stat: tuple[float, float] | None = None
+        self._stat: tuple[int, int] | None = None
         self._quiet = False
         self._prepare()
 
@@ -215,7 +211,7 @@ class BaseEmissionsTracker:
 
         metadata = settings.get("metadata")
         if isinstance(metadata, str) and metadata:
-            metadata = json.loads(read_whole(Path(metadata), LARGEST_CONFIG))
+            metadata = json.loads(emissions_files.read_text(Path(metadata)))
         context = metadata.get("boamps", metadata) if isinstance(metadata, Mapping) else None
         if context:
             return BoAmpsOutput.from_dict(context, output_dir=str(self._folder()))
@@ -263,10 +259,8 @@ class BaseEmissionsTracker:
         self.run_id = self.run.run_id or self.run_id
 
     def _checked(self, country: str) -> str | None:
-        from energy_rating.judging.footprint.carbon import check_zone
-
         try:
-            check_zone(country)
+            emissions_files.check_zone(country)
         except EnergyRatingError as error:
             pass_on(error)
             self._say(str(error))
@@ -505,36 +499,15 @@ class BaseEmissionsTracker:
 
     def _write(self, total: EmissionsData, tasks: Sequence[TaskEmissionsData], experiment: str) -> None:
         folder = self._folder()
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / str(self._settings.get("output_file") or "emissions.csv")
         wanted = self._settings.get("on_csv_write") or "append"
         if wanted not in ("append", "update"):
             self._say(f"on_csv_write must be append or update; got {wanted!r:.40}: rows are appended")
-        if wanted == "update" and path.is_file():
-            before = read_whole(path, LARGEST_FILE).decode("utf-8", "replace")
-            after = emissions_csv.updated(before, total)
-            if after is not None:
-                write_whole(path, after.encode())
-            else:
-                self._append(path, total)
-        else:
-            self._append(path, total)
+        aside = emissions_files.put_row(path, total, update=wanted == "update")
+        if aside is not None:
+            self._say(f"{path.name} has other columns: it is {aside.name} now, and a new one is begun")
         if tasks:
-            name = f"emissions_{experiment}_{total.run_id}.csv"
-            write_whole(folder / name.replace("/", "_"), emissions_csv.of_tasks(tasks).encode())
-
-    def _append(self, path: Path, row: EmissionsData) -> None:
-        first = read_beginning(path, 1 << 16).decode("utf-8", "replace") if path.is_file() else ""
-        text = emissions_csv.added(first.splitlines()[0] if first else None, row)
-        if text is None:
-            self._say(
-                f"{path.name} has other columns: it is {_put_aside(path).name} now, and a new one is begun"
-            )
-            text = emissions_csv.added(None, row) or ""
-        with path.open("ab") as file:
-            # A file that somebody has edited may lack its last line end.
-            begins = file.tell() == 0 or _ends_a_line(path, file.tell())
-            file.write((text if begins else "\n" + text).encode())
+            emissions_files.put_tasks(folder, tasks, experiment, total.run_id)
 
 
 _ENDED = "this tracker has ended: make another one"
@@ -588,29 +561,18 @@ def _ram_gib() -> float:
         return NOT_KNOWN
 
 
-def _cpu_times() -> tuple[float, float] | None:
-    """Busy and all time of the CPUs, in the kernel's ticks; None where it does not tell."""
+def _cpu_times() -> tuple[int, int] | None:
+    """Busy and all time of the CPUs, in the kernel's ticks (proc(5)); None where it does not tell."""
     try:
-        fields = read_beginning(Path("/proc/stat"), 256).partition(b"\n")[0].split()[1:9]
+        descriptor = os.open("/proc/stat", os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        try:
+            fields = os.read(descriptor, 256).partition(b"\n")[0].split()[1:9]
+        finally:
+            os.close(descriptor)
         times = [int(field) for field in fields]
-    except (EnergyRatingError, ValueError, OSError) as error:
+    except (OSError, ValueError) as error:
         pass_on(error)
         return None
     if len(times) < 5 or not any(times):
         return None
     return sum(times) - times[3] - times[4], sum(times)
-
-
-def _put_aside(path: Path) -> Path:
-    """As CodeCarbon does: emissions.csv.bak, emissions.csv_0.bak, …"""
-    aside, number = path.with_name(f"{path.name}.bak"), 0
-    while aside.exists():
-        aside, number = path.with_name(f"{path.name}_{number}.bak"), number + 1
-    path.rename(aside)
-    return aside
-
-
-def _ends_a_line(path: Path, size: int) -> bool:
-    with opened(path) as file:
-        file.seek(size - 1)
-        return file.read(1) in (b"\n", b"\r")
