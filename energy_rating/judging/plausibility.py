@@ -13,16 +13,17 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
 from itertools import accumulate, pairwise
 from types import MappingProxyType
 
 from energy_rating.files.reading import Journal, Session
 from energy_rating.files.windows import Span, named
+from energy_rating.judging.likeness import of_devices, of_model, of_power_at_work, of_work_and_power, use_of
 from energy_rating.judging.limits import SUSTAINED, TRANSIENT, told_w
 from energy_rating.judging.operating_point import weight_bits
-from energy_rating.judging.profiles import Figures, Profile, profile_for, shipped_profile
+from energy_rating.judging.profiles import Profile, profile_for, shipped_profiles
 from energy_rating.nouns.records import (
     MEASURED,
     RUN,
@@ -39,7 +40,6 @@ BELOW_IDLE = 0.8
 
 # The best that memory and arithmetic units do in theory is rarely reached to two thirds; more than all of it is impossible.
 BEYOND_THEORY = 1.1
-FLOP_PER_PARAMETER = 2  # a multiplication and an addition for each token (Kaplan 2020, arXiv 2001.08361, 2.1)
 
 # Edges are noted to the microsecond; what is written later by another thread may come a little early or late.
 SLACK_S = 0.001
@@ -82,15 +82,18 @@ def impossible(journal: Journal, record: Record) -> tuple[Finding, ...]:
         for (_, device), limit_w in told_w(session).items():
             limits_w[device] = max(limit_w, limits_w.get(device, 0.0))
     gpus = {channel.device for channel in record.channels if channel.component == "gpu"}
-    kinds = {(one.name, one.memory_gb) for one in record.environment.devices if one.id in gpus}
-    profiles = [profile for kind in sorted(kinds, key=str) if (profile := shipped_profile(*kind))]
+    profiles = shipped_profiles({one.name for one in record.environment.devices if one.id in gpus})
+    found += of_devices(journal, record, profiles)
+    found += of_model(record, profiles)
     for measurement in record.measurements:
         found += _of_power(record, measurement, limits_w)
         found += _of_speed(record, measurement, profiles)
+        found += of_work_and_power(record, measurement, profiles)
         found += _of_requests(record, measurement)
         found += _of_answers(measurement)
     if MEASURED in record:
         found += _of_idle(record, record[MEASURED], profiles)
+        found += of_power_at_work(record, record[MEASURED], profiles)
         found += _of_a_server(journal, record[MEASURED])
     return tuple(replace(one, severity="degrades") if one.code in MAY_BE else one for one in found)
 
@@ -119,6 +122,8 @@ def implausible(
             )
         )
     found += _of_limits(record, profiles)
+    found += of_devices(journal, record, profiles)
+    found += of_model(record, profiles)
     # A package whose own counter goes on above its limit is not limited by it.
     limited = {device for session in journal.sessions for _, device in told_w(session)}
     limits_w = {
@@ -129,11 +134,13 @@ def implausible(
     for measurement in record.measurements:
         found += _of_power(record, measurement, limits_w)
         found += _of_speed(record, measurement, profiles)
+        found += of_work_and_power(record, measurement, profiles)
         found += _of_requests(record, measurement)
         # What is less stands in the record, and speaks against nobody.
         found += (one for one in _of_answers(measurement) if one.severity == "disqualifies")
     if MEASURED in record:
         found += _of_idle(record, record[MEASURED], profiles)
+        found += of_power_at_work(record, record[MEASURED], profiles)
         found += _of_rounds(journal)
         found += _of_repeats(energies)
     return tuple(dict.fromkeys(found))
@@ -335,51 +342,25 @@ def _of_idle(record: Record, measured: Measurement, profiles: Sequence[Profile])
 
 def _of_speed(record: Record, measured: Measurement, profiles: Sequence[Profile]) -> Iterator[Finding]:
     """Tokens against what memory and arithmetic units can do in theory."""
-    model, load = record.model, record.load or Load()
-    tokens = measured.work.get("token", 0)
-    parameters = (model.active_parameters or model.parameters) if model is not None else None
-    if model is None or parameters is None or not tokens or measured.duration_s <= 0:
+    use = use_of(record, measured, profiles)
+    if use is None:
         return
-    names = {
-        channel.device
-        for channel in record.channels
-        if channel.component == "gpu" and channel.id in measured.energy_by_channel_j
-    }
-    devices = [device for device_id, device in _devices(record).items() if device_id in names]
-    known = [profile_for(device.name, device.memory_gb, among=profiles) for device in devices]
-    figures = [profile.figures for profile in known if profile is not None]
-    if not figures or len(figures) < len(known):
-        return
-    bits = weight_bits(model.dtype)
-    at_once = load.at_once
-    bandwidths = [item.bandwidth_gb_s.value for item in figures if item.bandwidth_gb_s is not None]
-    if bits and at_once is not None and len(bandwidths) == len(figures):
-        # Each step of decoding reads the weights once, and gives one token to each request that is under way.
-        most = at_once * sum(bandwidths) * 1e9 / (parameters * bits / 8)
-        if tokens / measured.duration_s > BEYOND_THEORY * most:
-            yield Finding.of(
-                "faster-than-memory",
-                f"{tokens / measured.duration_s:,.0f} tokens a second; the memory of {len(figures)} × {devices[0].name} can read "
-                f"{parameters:,} weights of {bits} bits for at most {most:,.0f} with {at_once} requests at once",
-                measurement=measured.name,
-            )
-    peaks = [_peak_flop_s(item) for item in figures]
-    if all(peaks):
-        done = tokens + max(0, measured.work.get("input_token", 0) - measured.work.get("cached_token", 0))
-        asked = FLOP_PER_PARAMETER * parameters * done / measured.duration_s
-        if asked > BEYOND_THEORY * sum(peaks):
-            yield Finding.of(
-                "faster-than-arithmetic",
-                f"the tokens ask for {asked / 1e12:,.3g} TFLOP/s; {len(figures)} × {devices[0].name} does at most "
-                f"{sum(peaks) / 1e12:,.3g}",
-                measurement=measured.name,
-            )
-
-
-def _peak_flop_s(figures: Figures) -> float:
-    """The highest of all peaks, whatever the type: a bound, not an estimate."""
-    found = [getattr(figures, item.name) for item in fields(figures) if item.name.endswith("_tflops")]
-    return max((figure.value * 1e12 for figure in found if figure is not None), default=0.0)
+    what, load = f"{len(use.devices)} × {use.devices[0].name}", record.load or Load()
+    parameters = record.model and (record.model.active_parameters or record.model.parameters)
+    bits = weight_bits(record.model.dtype) if record.model is not None else None
+    if use.read_share is not None and use.most_tokens_s and use.read_share > BEYOND_THEORY:
+        yield Finding.of(
+            "faster-than-memory",
+            f"{use.tokens_s:,.0f} tokens a second; the memory of {what} can read "
+            f"{parameters:,} weights of {bits} bits for at most {use.most_tokens_s:,.0f} with {load.at_once} requests at once",
+            measurement=measured.name,
+        )
+    if use.compute_share is not None and use.peak_flop_s and use.compute_share > BEYOND_THEORY:
+        yield Finding.of(
+            "faster-than-arithmetic",
+            f"the tokens ask for {use.flop_s / 1e12:,.3g} TFLOP/s; {what} does at most {use.peak_flop_s / 1e12:,.3g}",
+            measurement=measured.name,
+        )
 
 
 # -------------------------------------------------------------------------------------------------------------- work

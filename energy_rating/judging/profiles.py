@@ -102,7 +102,8 @@ class Figures:
     """What is known of a device in numbers. Absent is not known.
 
     Memory is absent where it may be chosen with the device. Peaks are dense (without sparsity): ``fp32_tflops`` of the vector
-    units, all others of the matrix units where there are any, accumulating in 32 bits as frameworks do.
+    units, all others of the matrix units where there are any, accumulating in 32 bits as frameworks do. ``clock_mhz`` is where the
+    clocks of its arithmetic units end, of cards that nobody can set beyond that.
     """
 
     __pydantic_config__ = STRICT
@@ -117,6 +118,7 @@ class Figures:
     fp4_tflops: SourcedFigure | None = None
     int8_tops: SourcedFigure | None = None
     power_limit_w: SourcedFigure | None = None
+    clock_mhz: SourcedFigure | None = None
     idle_w: SourcedFigure | None = None
     process_nm: SourcedFigure | None = None
     die_mm2: SourcedFigure | None = None
@@ -554,16 +556,20 @@ def profile_for(
     return found[0] if len(found) == 1 else None
 
 
-def shipped_profile(device_name: str, memory_gb: float | None = None) -> Profile | None:
-    """The same among the profiles that ship alone, whatever the user added; only the files that name the device are read whole.
+def shipped_profiles(device_names: Iterable[str]) -> tuple[Profile, ...]:
+    """The profiles that ship and bear one of these names, whatever the user added; only the files that name a device are read whole.
 
-    What follows from it is so the same on every machine. A file that cannot be read says nothing.
+    What follows from them is so the same on every machine. A file that cannot be read says nothing.
     """
     try:
-        found = tuple(_shipped_naming((device_name,)))
+        return tuple(_shipped_naming(tuple(dict.fromkeys(device_names))))
     except BadInput:
-        return None
-    return profile_for(device_name, memory_gb, among=found)
+        return ()
+
+
+def shipped_profile(device_name: str, memory_gb: float | None = None) -> Profile | None:
+    """The profile of a device, as ``profile_for``, among those that ship alone."""
+    return profile_for(device_name, memory_gb, among=shipped_profiles([device_name]))
 
 
 def is_same_limit(limit_w: float, other_w: float) -> bool:

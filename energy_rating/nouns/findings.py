@@ -753,6 +753,36 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "More tokens were counted than the devices can compute.",
             "See that each token is counted once, and that the model's parameters are told rightly",
         ),
+        "more-work-than-power": FindingKind(
+            DEGRADES,
+            "More work was counted than the power that the devices drew is good for.",
+            "Of a model of experts tell the active parameters; if tokens were guessed ahead and checked together, say so in the model's name",
+        ),
+        "hardly-any-power": FindingKind(
+            DEGRADES,
+            "A card for data centres drew at work less than such cards draw with nothing to do.",
+            "See that the device is the one that computes, and what it is called: energy-rating sensors",
+        ),
+        "limit-under-the-data-sheet": FindingKind(
+            DEGRADES,
+            "The power limit that is told is below what the driver of such a device allows.",
+            "See what the device is, and its limit: energy-rating sensors",
+        ),
+        "clock-above-the-data-sheet": FindingKind(
+            DEGRADES,
+            "The device is told to have run at a clock that devices of its name do not have.",
+            "See what the device is: energy-rating sensors",
+        ),
+        "device-memory-differs": FindingKind(
+            NOTE,
+            "The device has another memory than the devices of its name that we know; nothing is known of it.",
+            "See what the device is: energy-rating sensors; a device that is not known yet can have a profile of its own",
+        ),
+        "model-larger-than-memory": FindingKind(
+            DEGRADES,
+            "The weights of the model do not fit into the memory of the GPUs whose energy is told.",
+            "Measure all devices that take part: energy-rating sensors; see that parameters and dtype are told rightly",
+        ),
         "no-noise": FindingKind(
             NOTE, "All readings of a sensor are exactly the same.", "Real registers are never that still"
         ),

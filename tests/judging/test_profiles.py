@@ -126,6 +126,7 @@ POSSIBLE = {
     "fp4_tflops": (200, 20_000),
     "int8_tops": (100, 10_000),
     "power_limit_w": (10, 1_500),
+    "clock_mhz": (500, 3_500),
     "idle_w": (3, 150),
     "process_nm": (2, 20),
     "die_mm2": (100, 1_300),

@@ -81,6 +81,7 @@ _FIGURES = {
     "fp4_tflops": ("FP4, dense", "TFLOPS"),
     "int8_tops": ("INT8, dense", "TOPS"),
     "power_limit_w": ("power limit", "W"),
+    "clock_mhz": ("highest clock", "MHz"),
     "idle_w": ("idle", "W"),
     "process_nm": ("process", "nm"),
     "die_mm2": ("die", "mm²"),
