@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from energy_rating.files.opening import read_whole
+from energy_rating.files.values import value_of
 from energy_rating.nouns import records
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Record
@@ -94,10 +95,20 @@ def validated(kind: type[T], entry: object, place: str | Path) -> T:
     Raises:
         BadInput: a key is unknown or missing, or a value is not what it should be; names the place.
     """
-    from pydantic import ValidationError
-
     if kind is Record and isinstance(entry, dict):
         _refuse_what_is_not_stored(entry, place)
+    value = value_of(kind, entry)
+    return validated_at_length(kind, entry, place) if value is None else value
+
+
+def validated_at_length(kind: type[T], entry: object, place: str | Path) -> T:
+    """The same, by the library that words what is wrong.
+
+    Raises:
+        BadInput: as ``validated``.
+    """
+    from pydantic import ValidationError
+
     try:
         text = json.dumps(entry, allow_nan=False)
     except ValueError:  # 1e999 is a number to JSON, and infinite to a float

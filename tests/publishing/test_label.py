@@ -38,7 +38,7 @@ from energy_rating.nouns.records import (
     Yardstick,
 )
 from energy_rating.publishing import label, words
-from energy_rating.publishing.label import drawing, sheet
+from energy_rating.publishing.label import drawing, letters, sheet
 from energy_rating.publishing.label.picture import png, texts
 from energy_rating.publishing.links import Links
 
@@ -645,3 +645,28 @@ def test_stars_differ_without_colour() -> None:
 
 def test_the_fonts_come_with_matplotlib() -> None:
     assert all((Path(sheet.font_folder()) / name).is_file() for name in sheet.FONTS)
+
+
+@pytest.mark.parametrize("name", sheet.FONTS)
+def test_the_letters_of_a_font_are_as_wide_as_the_library_that_draws_them_says(name: str) -> None:
+    from matplotlib.ft2font import FT2Font, LoadFlags
+
+    drawn_with = FT2Font(str(sheet.font_folder() / name))
+    drawn_with.set_size(100, 72)
+    read = letters.font(sheet.font_folder() / name)
+    assert dict(read.characters) == dict(drawn_with.get_charmap())
+    for code in read.characters:
+        glyph = drawn_with.load_char(code, flags=LoadFlags.NO_HINTING)
+        assert read.width(chr(code)) == glyph.linearHoriAdvance / 65536 / 100
+    assert read.has("€")
+    assert not read.has("卡")
+    assert read.width("卡") is None
+
+
+def test_a_font_with_the_shorter_table_alone_has_the_same_letters_up_to_there() -> None:
+    content = (sheet.font_folder() / sheet.FONTS[0]).read_bytes()
+    whole = letters.Font(content)
+    # The fuller table's platform and encoding, wherever they stand in the list of tables, made into others that nobody asks for.
+    shorter = letters.Font(content.replace(b"\x00\x03\x00\x0a\x00\x00", b"\x00\x07\x00\x0a\x00\x00", 1))
+    assert shorter.characters == {code: glyph for code, glyph in whole.characters.items() if code < 1 << 16}
+    assert shorter.characters != whole.characters

@@ -7,11 +7,16 @@ carbon, water, the embodied share.
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from energy_rating.files.libraries import without_stray_prints
+from energy_rating.files.opening import read_whole
 from energy_rating.judging.footprint.countries import near
 from energy_rating.nouns.errors import BadInput, NotMeasured
 from energy_rating.nouns.quantities import JOULES_PER_KWH, Estimate, total
@@ -20,6 +25,10 @@ from energy_rating.nouns.records import FULL_COVERAGE, RUN, Measurement, Record,
 # What adds up to what was seen of a machine. A wall meter, a host or a module figure holds its parts already, and stands alone.
 WHOLES = ("wall", "host", "module")
 PARTS = ("gpu", "cpu", "dram")
+
+# Where CodeCarbon 3 keeps the table (codecarbon/input.py, global_energy_mix_data_path); it has 129 kB.
+FACTORS = "data/private_infra/global_energy_mix.json"
+LARGEST_TABLE = 16 << 20
 
 SOURCE = "Our World in Data (Ember, Energy Institute) as shipped with CodeCarbon"
 
@@ -148,7 +157,11 @@ def _factor(zone: str, *, place: str = "--zone") -> Mapping[str, Any]:
 
 
 def _table() -> Mapping[str, Mapping[str, Any]]:
-    try:
+    found = importlib.util.find_spec("codecarbon")
+    path = Path(found.origin).parent / FACTORS if found is not None and found.origin is not None else None
+    if path is not None and path.is_file():
+        return _table_in(path)
+    try:  # it may keep its data elsewhere one day, and knows where
         with without_stray_prints():
             from codecarbon.input import DataSource
     except ImportError as error:
@@ -156,4 +169,11 @@ def _table() -> Mapping[str, Mapping[str, Any]]:
             "the carbon factors come with codecarbon, which is not installed", "Run: pip install codecarbon"
         ) from error
     table: Mapping[str, Mapping[str, Any]] = DataSource().get_global_energy_mix_data()
+    return table
+
+
+@functools.cache
+def _table_in(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    """The file itself: CodeCarbon reads all its others beside it, and loads pandas for them."""
+    table: Mapping[str, Mapping[str, Any]] = json.loads(read_whole(path, LARGEST_TABLE))
     return table

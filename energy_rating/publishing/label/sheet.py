@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
-from xml.sax.saxutils import escape, quoteattr
+
+from energy_rating.publishing.label.letters import font
 
 Point = tuple[float, float]
 WIDTH_PX = 400
@@ -20,6 +23,7 @@ PAPER, PANEL, RULE, HATCH = "#ffffff", "#edf1f7", "#c3ccd9", "#d8dee7"
 
 # The DejaVu fonts come with matplotlib and are the same everywhere. Verdana, which most machines have, is as wide.
 FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
+_FONTS_INSIDE = "mpl-data/fonts/ttf"
 FAMILIES = "'DejaVu Sans', Verdana, Geneva, sans-serif"
 
 
@@ -120,7 +124,7 @@ class Sheet:
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH_PX}" height="{height}" '
             f'viewBox="0 0 {WIDTH_PX} {height}" role="img" aria-labelledby="t d" xml:lang="en" '
-            f"font-family={quoteattr(FAMILIES)}>\n"
+            f'font-family="{escape(FAMILIES)}">\n'
             f'<title id="t">{escape(title)}</title>\n<desc id="d">{escape(description)}</desc>\n{metadata}'
             f"{box_at(*frame, fill=PAPER, round_px=12)}{''.join(self._elements)}{across}"
             f"{box_at(*frame, stroke=BLUE, line_px=1.5, round_px=12)}</svg>\n"
@@ -131,11 +135,8 @@ class _Letters:
     """How wide text is, in the fonts that it is drawn with."""
 
     def __init__(self) -> None:
-        from matplotlib.ft2font import FT2Font
-
-        self._fonts = [FT2Font(str(font_folder() / name)) for name in FONTS]
-        for font in self._fonts:
-            font.set_size(100, 72)
+        folder = font_folder()
+        self._fonts = [font(folder / name) for name in FONTS]
         self._widths: dict[tuple[str, bool], float] = {}
 
     def width(self, text: str, *, size: float, bold: bool = False) -> float:
@@ -144,7 +145,7 @@ class _Letters:
 
     def has(self, text: str, *, bold: bool = False) -> bool:
         """Whether the font has all the letters."""
-        return all(self._fonts[bold].get_char_index(ord(character)) for character in text)
+        return all(self._fonts[bold].has(character) for character in text)
 
     def fitted(self, text: str, *, size: float, room: float, bold: bool = False) -> str:
         """The line, with its end cut off where it is wider than the room."""
@@ -179,21 +180,28 @@ class _Letters:
 
     def _width(self, character: str, bold: bool) -> float:
         if (character, bold) not in self._widths:
-            from matplotlib.ft2font import LoadFlags
-
-            code = ord(character)
-            font = self._fonts[bold]
             # What the font does not have is mostly as wide as high (Chinese, Japanese, Korean).
-            known = font.get_char_index(code) != 0
-            glyph = font.load_char(code, flags=LoadFlags.NO_HINTING) if known else None
-            self._widths[character, bold] = glyph.linearHoriAdvance / 65536 / 100 if glyph else 1.0
+            width = self._fonts[bold].width(character)
+            self._widths[character, bold] = 1.0 if width is None else width
         return self._widths[character, bold]
 
 
+@functools.cache
 def font_folder() -> Path:
+    """Where the fonts lie; matplotlib itself is loaded only where it keeps its data elsewhere than in its package."""
+    found = importlib.util.find_spec("matplotlib")
+    if found is not None and found.origin is not None:
+        folder = Path(found.origin).parent / _FONTS_INSIDE
+        if all((folder / name).is_file() for name in FONTS):
+            return folder
     import matplotlib
 
     return Path(matplotlib.get_data_path()) / "fonts/ttf"
+
+
+def escape(text: str) -> str:
+    """Text as it stands in XML between tags."""
+    return text.replace("&", "&amp;").replace(">", "&gt;").replace("<", "&lt;")
 
 
 def shape_of(
