@@ -15,6 +15,7 @@ from energy_rating.benchmarking.tasks import (
     TaskFile,
     check_items,
     items_sha256,
+    name_of_shipped,
     read_items,
     shipped_items,
 )
@@ -169,9 +170,7 @@ def _chosen_items(
                 f"the {what} were drawn from a number ({drawn.count} of them, seed {drawn.seed}); they show nothing",
             )
         )
-    # The hash of the texts stands under the name of their file, as long as there is nothing else.
-    file = protocol.items_file if drawn is None else f"{task.name}.{name}.items"
-    return items[:most], {f"tasks/{file}": items_sha256(items)}, findings
+    return items[:most], {str(name_of_shipped(task, name)): items_sha256(items)}, findings
 
 
 def load(plan: Plan) -> Load:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from energy_rating.judging.checks import LEAST_COVERAGE, ONLY_ESTIMATED
+from energy_rating.judging.items import OF_DATASETS, OWN, names_of_items
 from energy_rating.judging.profiles import EXAMPLE_DEVICE, Profile, is_same_limit, load_profile, profile_for
 from energy_rating.judging.schemes import ProtocolRule, RatingClass, Scheme
 from energy_rating.nouns.quantities import significant
@@ -23,14 +24,8 @@ from energy_rating.nouns.records import (
 
 WORST_LAST: tuple[Validity, ...] = ("valid", "degraded", "invalid")
 
-# How a record's provenance calls items that did not ship with the package.
-OWN_ITEMS = "items"
-
 # How a record's settings call the engine's own options (``--option NAME=VALUE``).
 ENGINES_OWN = "option."
-
-# And how it calls those of a data set.
-DATASETS = "datasets/"
 
 # How a component is called in a sentence.
 NAMED: Mapping[str, str] = {
@@ -335,15 +330,16 @@ def has_options(record: Record) -> bool:
 
 
 def knows_items(record: Record, rated: RatingClass) -> bool:
-    """Whether it ran on the protocol's items, or on some that ship with the package; anybody's own lines are not those."""
+    """Whether it ran on the protocol's items, or on some that ship with the package; anybody's own lines are not those.
+
+    What the record calls so and is not, ``items`` says of every record, with a finding.
+    """
     files = record.provenance.files
     hashes = {
-        name: sha256
-        for name, sha256 in files.items()
-        if name == OWN_ITEMS or (name.startswith("tasks/") and not name.endswith(".toml"))
+        name: sha256 for name, sha256 in names_of_items(files).items() if not name.startswith(OF_DATASETS)
     }
     if rated.items_sha256 is not None:
         return bool(hashes) and set(hashes.values()) == {rated.items_sha256}
     if rated.dataset is not None:
-        return not hashes and f"{DATASETS}{rated.dataset}" in files
-    return bool(hashes) and OWN_ITEMS not in hashes
+        return not hashes and f"{OF_DATASETS}{rated.dataset}" in files
+    return bool(hashes) and OWN not in hashes

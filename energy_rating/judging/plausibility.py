@@ -20,6 +20,7 @@ from types import MappingProxyType
 
 from energy_rating.files.reading import Journal, Session
 from energy_rating.files.windows import Span, named
+from energy_rating.judging.items import of_items
 from energy_rating.judging.likeness import of_devices, of_model, of_power_at_work, of_work_and_power, use_of
 from energy_rating.judging.limits import SUSTAINED, TRANSIENT, told_w
 from energy_rating.judging.operating_point import weight_bits
@@ -83,6 +84,7 @@ def impossible(journal: Journal, record: Record) -> tuple[Finding, ...]:
             limits_w[device] = max(limit_w, limits_w.get(device, 0.0))
     gpus = {channel.device for channel in record.channels if channel.component == "gpu"}
     profiles = shipped_profiles({one.name for one in record.environment.devices if one.id in gpus})
+    found += of_items(journal)
     found += of_devices(journal, record, profiles)
     found += of_model(record, profiles)
     for measurement in record.measurements:
@@ -122,6 +124,7 @@ def implausible(
             )
         )
     found += _of_limits(record, profiles)
+    found += of_items(journal)
     found += of_devices(journal, record, profiles)
     found += of_model(record, profiles)
     # A package whose own counter goes on above its limit is not limited by it.

@@ -716,6 +716,11 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
         "repeats-not-of-the-items": FindingKind(
             DEGRADES, "A repeat did not take all items, or not the same number of times."
         ),
+        "items-differ": FindingKind(
+            DISQUALIFIES,
+            "The items that were asked are not those that the run says.",
+            "Items of one's own are given with --items FILE, and are named so",
+        ),
         "counts-contradict": FindingKind(DISQUALIFIES, "A count became smaller, which counts do not."),
         "work-all-at-once": FindingKind(
             DEGRADES,

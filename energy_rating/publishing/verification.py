@@ -8,7 +8,7 @@ at all (``plausibility``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from energy_rating.files import reading
 from energy_rating.files.journal import JOURNAL_NAMES
 from energy_rating.files.record import RECORD_NAME, refuse_journal_alone, which_run
 from energy_rating.judging.evidence import MOST_DIFFERENCES, Difference, by_todays_rules, made_again
+from energy_rating.judging.items import apart_from, cannot_be_checked
 from energy_rating.judging.plausibility import implausible
 from energy_rating.judging.profiles import profiles as all_profiles
 from energy_rating.judging.summary import window_energies
@@ -41,6 +42,9 @@ SHOWN = (RATING_NAME, LABEL_NAME, PICTURE_NAME, CARD_NAME)
 
 # Findings that say that the journal itself is not whole. Whatever else agrees, they are told beside the verdict.
 NOT_WHOLE = ("journal-damaged",)
+
+# How what was asked is called among the files that were compared.
+ITEMS = "items"
 
 Verdict = Literal["matches", "differs", "cannot be checked"]
 
@@ -93,6 +97,7 @@ def verify(
     tolerance: float = 0.0,
     calibration: str | Path | None = None,
     card: str | Path | None = None,
+    items: Callable[[int | None], str] | None = None,
 ) -> Verification:
     """Makes everything in a run's folder again from its journal, and says what differs.
 
@@ -102,6 +107,8 @@ def verify(
         tolerance: by how much numbers may differ, relative to the larger (0 to 1); 0 is not at all.
         calibration: the hardware profile with whose gains the record was made (``summarise --calibration``), if it was.
         card: a README.md elsewhere, whose section and ``co2_eq_emissions`` are to be held against this run.
+        items: the hash of so many of the items that the run is said to have asked, from the first on, or of all of them (None), by whoever
+            has them.
 
     Raises:
         BadInput: there is no journal, or nothing yet that was made from it, or not even its first line can be read; or the calibration is of no card of it.
@@ -142,6 +149,12 @@ def verify(
         raise BadInput("is not a file", "Name the README.md that holds the section", place=readme)
     checking = Checking(folder, present, journal, made_again(journal, gains), tolerance, gains)
     _check_all(checking, readme)
+    if items is not None and not checking.cannot:
+        apart = apart_from(journal, items)
+        if apart is None:
+            checking.checked.append(ITEMS)
+        else:
+            checking.differs(ITEMS, *apart)
     findings: tuple[Finding, ...] = ()
     if strict:
         energies = window_energies(journal, MEASURED)
@@ -162,7 +175,7 @@ def verify(
         added=checking.added,
         dropped=checking.dropped,
         stricter=tuple(_stricter(checking.record, checking.added)),
-        not_checked=tuple(dict.fromkeys(_not_checked(checking))),
+        not_checked=tuple(dict.fromkeys(_not_checked(checking, items_given=items is not None))),
         cannot=checking.cannot,
         damaged=tuple(one.message for one in checking.record.findings if one.code in NOT_WHOLE),
     )
@@ -197,7 +210,7 @@ def _stricter(record: Record, added: Sequence[Finding]) -> Iterator[str]:
             yield f"{was.name!r}: {was.validity} as published, {now.validity} by today's rules"
 
 
-def _not_checked(checking: Checking) -> Iterator[str]:
+def _not_checked(checking: Checking, *, items_given: bool) -> Iterator[str]:
     journal_name = next(
         name for name in JOURNAL_NAMES if name in checking.present
     )  # of two, the one that was read
@@ -206,6 +219,8 @@ def _not_checked(checking: Checking) -> Iterator[str]:
     if others and not checking.cannot:
         yield ", ".join(others[:MOST_TOLD]) + (", …" if len(others) > MOST_TOLD else "")
     yield from checking.not_checked
+    if not checking.cannot and not items_given and (told := cannot_be_checked(checking.journal)):
+        yield told
     yield from ("who made it", "whether the measurement took place")
 
 

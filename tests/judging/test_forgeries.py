@@ -10,8 +10,18 @@ from pathlib import Path
 import pytest
 
 from energy_rating import rate, summarise
+from energy_rating.benchmarking.tasks import (
+    items_sha256,
+    load_task,
+    name_of_shipped,
+    read_items,
+    shipped_items,
+    tasks,
+)
+from energy_rating.cli import main
 from energy_rating.files.journal import encoded
 from energy_rating.files.record import write_record
+from energy_rating.judging.items import known_items
 from energy_rating.publishing.verification import verify
 
 EXAMPLE = Path(__file__).parents[2] / "reports" / "example-gpu" / "journal.jsonl.gz"
@@ -139,6 +149,106 @@ def test_a_model_that_does_not_fit_into_the_devices_is_told(tmp_path):
     record, checked = _forged(tmp_path / "run", change)
     assert "model-larger-than-memory" in {finding.code for finding in record.findings}
     assert not checked.plausible
+
+
+# ---------------------------------------------------------------------------------- items that are not what they are called
+
+OF_DEMO = known_items()["text-generation"]["demo-2026.1"]
+OF_SERVING = known_items()["text-generation"]["serving-2026.1"]
+
+
+def _asking(files, protocol="demo-2026.1", items=10, written_by="0.1.0"):
+    def change(line):
+        if "schema" in line:
+            line["task"]["protocol"] = protocol
+            line["load"]["items"] = items
+            line["files"] = {
+                "tasks/text-generation.toml": line["files"]["tasks/text-generation.toml"],
+                **files,
+            }
+            line["environment"]["software"]["energy-rating"] = written_by
+        return line
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        # One's own items under the name of those that ship; their name under another hash; more of them than there are.
+        _asking({"tasks/questions.jsonl": "0" * 64}),
+        _asking({"tasks/easy.jsonl": OF_DEMO.sha256[-1]}),
+        _asking({"tasks/questions.jsonl": OF_DEMO.sha256[-1]}, items=1000),
+        # The items of another protocol, another data set, and two at once.
+        _asking({OF_SERVING.file: OF_SERVING.sha256[-1]}),
+        _asking({"datasets/somebody/else": "0" * 64}, protocol="aes-2025-02", items=1000),
+        _asking({"items": "0" * 64, "tasks/questions.jsonl": OF_DEMO.sha256[-1]}),
+    ],
+)
+def test_items_that_are_not_what_they_are_called_are_told(tmp_path, change):
+    record, checked = _forged(tmp_path / "run", change)
+    assert "items-differ" in {finding.code for finding in record.findings}
+    assert record["measured"].validity == "invalid"
+    assert "items-differ" in {finding.code for finding in checked.findings}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (_asking({"tasks/questions.jsonl": OF_DEMO.sha256[-1]}), ""),
+        (_asking({"items": "0" * 64}), "the publisher's own"),
+        (_asking({"datasets/EnergyStarAI/text_generation": "0" * 64}, protocol="aes-2025-02"), "which a hub has"),
+        # What came after this version may have items of its own.
+        (_asking({"tasks/questions.jsonl": "0" * 64}, written_by="999.0.0"), "does not know"),
+    ],
+)  # fmt: skip
+def test_items_that_cannot_be_recomputed_are_said_to_be_not_checked(tmp_path, change, told):
+    record, checked = _forged(tmp_path / "run", change)
+    assert "items-differ" not in {finding.code for finding in record.findings}
+    assert checked.plausible
+    assert [one for one in checked.not_checked if "items" in one] == (
+        [one for one in checked.not_checked if told in one] if told else []
+    )
+
+
+def test_whoever_has_the_items_can_hold_them_against_a_run(tmp_path, capsys):
+    items = tmp_path / "items.jsonl"
+    items.write_text("".join(f'{{"text": "question {number}"}}\n' for number in range(12)))
+    own = items_sha256(read_items(items)[:10])
+    _forged(
+        tmp_path / "run",
+        _asking({"datasets/EnergyStarAI/text_generation": own}, protocol="aes-2025-02", items=10),
+    )
+    for content, code, said in (
+        (items.read_text(), 0, "Matches its journal: record.json, items"),
+        (
+            items.read_text().replace("question 3", "question 4"),
+            1,
+            "items: files.datasets/EnergyStarAI/text_generation",
+        ),
+    ):
+        items.write_text(content)
+        with pytest.raises(SystemExit) as end:
+            main(["verify", str(tmp_path / "run"), "--items", str(items)])
+        assert end.value.code == code
+        told = " ".join(capsys.readouterr().out.split())
+        assert said in told
+        assert "give them with --items" not in told
+
+
+def test_the_table_of_items_is_of_the_items_that_ship():
+    for task in map(load_task, tasks()):
+        known = known_items()[task.name]
+        assert set(known) == set(task.protocols)
+        for name, protocol in task.protocols.items():
+            entry = known[name]
+            assert entry.dataset == (protocol.dataset.id if protocol.dataset else None)
+            assert entry.file == name_of_shipped(task, name)
+            if protocol.ships:
+                items = shipped_items(protocol)
+                # A hash that was published stays in the table; a new one is put behind it.
+                assert (entry.sha256[-1], entry.count) == (items_sha256(items), len(items)), (task.name, name)
+    assert set(known_items()) == set(tasks())
 
 
 def test_another_name_for_the_model_is_not_found_out(tmp_path):

@@ -217,6 +217,15 @@ def shipped_items(protocol: Protocol, folder: Path = FOLDER) -> tuple[Item, ...]
     return tuple(replace(item, image=pictures[number % drawn.count]) for number, item in enumerate(items))
 
 
+def name_of_shipped(task: TaskFile, name: str) -> str | None:
+    """How a journal calls the items of a protocol that ship; None where none do."""
+    protocol = task.protocols[name]
+    if not protocol.ships:
+        return None
+    # The hash of the texts stands under the name of their file, as long as there is nothing else.
+    return f"tasks/{protocol.items_file if protocol.synthetic is None else f'{task.name}.{name}.items'}"
+
+
 def read_items(path: Path) -> tuple[Item, ...]:
     """Items from a file or a folder.
 

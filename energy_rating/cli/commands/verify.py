@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     metavar="README.md",
     help="A model card that lies elsewhere: its section and its co2_eq_emissions are held against this run.",
 )
+@click.option(
+    "--items",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The items that the run is said to have asked (a file or a folder, as of benchmark): their hash is held against the run's.",
+)
 @json_option
 def verify(
     folder: Path,
@@ -46,6 +52,7 @@ def verify(
     tolerance: float,
     calibration: Path | None,
     card: Path | None,
+    items: Path | None,
     as_json: bool,
 ) -> None:
     """Makes record, rating, label and card again from the journal, and says what differs.
@@ -54,8 +61,14 @@ def verify(
     """
     from energy_rating.publishing import verification
 
+    asked = None
+    if items is not None:
+        from energy_rating.benchmarking.tasks import items_sha256, read_items
+
+        given = read_items(items)
+        asked = lambda count: items_sha256(given[:count])  # noqa: E731
     found = verification.verify(
-        folder, strict=strict, tolerance=tolerance, calibration=calibration, card=card
+        folder, strict=strict, tolerance=tolerance, calibration=calibration, card=card, items=asked
     )
     if as_json:
         say(as_json_text(verification.verification_to_json(found)))
