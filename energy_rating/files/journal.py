@@ -16,6 +16,8 @@ The kinds of line, told apart by their first key:
 ``open``       a window was entered: its number and name
 ``count``      work counted so far into a window that is still open, written once a second while it changes
 ``close``      a window was left, with its work
+``checkpoint`` what is safe: the work of every open window by then, and how the program calls it
+``resumed``    the step of the checkpoint from which the session goes on
 ``finding``    something to be told
 ``condition``  how hot, fast and throttled each device is, and who else uses it: when the run opens, every 10 s, at its end
 ``quality``    how good the answers were, and who says so

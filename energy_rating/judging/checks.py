@@ -597,6 +597,17 @@ def interrupted(name: str, at_s: float) -> Finding:
     )
 
 
+def resumed(number: int, of: int, at_s: float) -> Finding:
+    """A session was broken off, and the run went on."""
+    return Finding.of(
+        "interrupted",
+        f"session {number} of {of} was broken off at {at_s:.1f} s, and the run went on afterwards",
+        remedy="",
+        severity="note",
+        measurement=RUN,
+    )
+
+
 def ended_early(*, opened: bool) -> Finding:
     """The process died before its run had opened, or after it had closed."""
     return Finding.of(

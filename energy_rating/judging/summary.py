@@ -13,10 +13,11 @@ from energy_rating.files.journal import JOURNAL_SCHEMAS, being_written
 from energy_rating.files.opening import read_whole
 from energy_rating.files.reading import Journal, journal_in, read_journal
 from energy_rating.files.strict import LARGEST_TOML
-from energy_rating.files.windows import Span, named
+from energy_rating.files.windows import named
 from energy_rating.files.withheld import without_secrets
 from energy_rating.judging import checks
 from energy_rating.judging.curves import Curves
+from energy_rating.judging.lost import Losses, losses_of, of_losses
 from energy_rating.judging.plausibility import impossible
 from energy_rating.judging.sums import OVERLAP_S, Sum
 from energy_rating.nouns.errors import BadInput
@@ -156,10 +157,9 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
     channels = _distinct(parts)
     findings = [finding for part in parts for finding in part.findings]
     findings += [finding for part in parts for finding in checks.of_conditions(part.session)]
-    sums, never_closed = _added_up(journal, parts)
-    if not going_on:
-        findings += dict.fromkeys(checks.interrupted(span.name, span.end_s) for span in never_closed)
-        findings += _broken_off(parts)
+    losses = losses_of(journal)
+    sums = _added_up(journal, parts, losses)
+    findings += _interrupted(parts, going_on=going_on)
     if journal.damage is not None:
         findings.append(checks.damaged(journal.damage))
     idle_w = _idle_w(parts)
@@ -170,7 +170,9 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
         measurements.append(measurement)
     if lacking := _counted_in_windows_alone(journal).intersection(measurements[0].work):
         findings.append(checks.counted_by_an_older_version(sorted(lacking)))
-    findings += _of_ends(journal, going_on=going_on)
+    lost = next((one for one in measurements if losses.of and one.name == losses.name), None)
+    findings += of_losses(losses, journal, lost)
+    findings += _of_ends(journal, losses, going_on=going_on)
     if not going_on and journal.sessions[-1].schema != JOURNAL_SCHEMAS[0]:
         findings += checks.of_zero_work(measurements[0])
     if not any(measurement.energy_j for measurement in measurements):
@@ -205,32 +207,44 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
     )
 
 
-def _added_up(journal: Journal, parts: Sequence[Curves]) -> tuple[dict[str, Sum], list[Span]]:
-    """The windows of each name, those of the run first; and the windows that nobody closed."""
+def _added_up(journal: Journal, parts: Sequence[Curves], losses: Losses) -> dict[str, Sum]:
+    """The windows of each name, those of the run first."""
     unit = journal.task.unit if journal.task is not None else None
     sums: dict[str, Sum] = {RUN: Sum()}
-    never_closed: list[Span] = []
-    for part in parts:
+    for place, part in enumerate(parts):
         put_away_after = 1 + PUT_AWAY_AFTER // max(1, len(part.session.channels))
-        for number, span in enumerate(part.session.spans):
+        for number, span in enumerate(losses.spans(place, part.session)):
             if number % put_away_after == 0:
                 ROOM.put_away()
             if span.name not in sums:
                 sums[span.name] = Sum(unit=unit if span.name == MEASURED else None)
             sums[span.name].add(part, span)
-            if not span.closed:
-                never_closed.append(span)
     for added in sums.values():
         added.finish()
-    return sums, never_closed
+    return sums
 
 
-def _broken_off(parts: Sequence[Curves]) -> Iterator[Finding]:
-    """Sessions that ended before their journal says so."""
-    for part in parts:
-        runs = named(part.session.spans, RUN)
-        if not part.session.ended and all(span.closed for span in runs):
-            yield checks.ended_early(opened=bool(runs))
+def _interrupted(parts: Sequence[Curves], *, going_on: bool) -> Iterator[Finding]:
+    """Sessions that were broken off. Of one after which the run went on that is good to know, and no more."""
+    first_schema = all(part.session.schema == JOURNAL_SCHEMAS[0] for part in parts)
+    found: list[Finding] = []
+    early: list[Finding] = []
+    for number, part in enumerate(parts, start=1):
+        is_last = number == len(parts)
+        if is_last and going_on:
+            continue
+        session = part.session
+        never_closed = [span for span in session.spans if not span.closed]
+        runs = named(session.spans, RUN)
+        if not is_last and not first_schema:
+            if not session.ended:
+                early.append(checks.resumed(number, len(parts), session.last_s))
+            continue
+        found += [checks.interrupted(span.name, span.end_s) for span in never_closed]
+        if not session.ended and all(span.closed for span in runs):
+            early.append(checks.ended_early(opened=bool(runs)))
+    yield from dict.fromkeys(found)
+    yield from early
 
 
 def _of_measurement(
@@ -264,7 +278,7 @@ def _of_measurement(
                 yield from checks.of_repeats(measurement.name, added.rates(seen.values))
 
 
-def _of_ends(journal: Journal, *, going_on: bool) -> Iterator[Finding]:
+def _of_ends(journal: Journal, losses: Losses, *, going_on: bool) -> Iterator[Finding]:
     """How the sessions ended, where that is to be said."""
     if going_on:
         yield checks.still_running(journal.sessions[-1].last_s)
@@ -273,7 +287,14 @@ def _of_ends(journal: Journal, *, going_on: bool) -> Iterator[Finding]:
             several = f" (session {number} of {len(journal.sessions)})" if len(journal.sessions) > 1 else ""
             yield checks.failed(session.outcome, several)
         broken_off = not session.ended if session.outcome is None else session.outcome.failed
-        if broken_off and not going_on and session.schema != JOURNAL_SCHEMAS[0]:
+        # Where what was done since the last checkpoint is lost, a window that was broken off is part of that.
+        lost = number - 1 in losses.of
+        if (
+            broken_off
+            and not (going_on and number == len(journal.sessions))
+            and not lost
+            and session.schema != JOURNAL_SCHEMAS[0]
+        ):
             yield from checks.of_broken_off(session)
 
 

@@ -419,6 +419,17 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "A window was broken off before its work was counted: its energy is in the figure, its work is not.",
             "Count the work as it is done, in steps; or leave this run out of what is told per unit",
         ),
+        "work-lost": FindingKind(
+            NOTE,
+            "The run was broken off and went on from a checkpoint: what it had done after that is lost, and told apart.",
+            "Write checkpoints more often, if that is much",
+        ),
+        "lost-work-unknown": FindingKind(
+            NOTE_OR_DEGRADES,
+            "The run was broken off and went on, and no checkpoint says how much of its work was done twice.",
+            "Call run.checkpoint(step=…) where the program writes one",
+            "degrades: in a training, whose work may be counted twice; note: in any other run",
+        ),
         "requests-not-answered": FindingKind(
             ("degrades", "disqualifies"),
             "Requests were not answered: they are in the energy, and are no requests.",
@@ -492,8 +503,8 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             ("note", "degrades", "disqualifies"),
             "The program ended before the run was over.",
             "Run it again",
-            "note: after the run had been left; degrades: while a window was open, which counts up to there; disqualifies: before the "
-            "run had opened",
+            "note: after the run had been left, or where it was resumed; degrades: while a window was open, which counts up to there; "
+            "disqualifies: before the run had opened",
         ),
         "program-failed": FindingKind(
             NOTE,
