@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from energy_rating.benchmarking.earlier import earlier_runs
 from energy_rating.benchmarking.plan import Plan, load
 from energy_rating.benchmarking.progress import Progress
 from energy_rating.benchmarking.steadiness import BLOCKS, StepBlocks, drifts, not_steady_yet, slope
@@ -154,6 +155,8 @@ class _Benchmark:
     def conduct(self) -> None:
         for finding in self.plan.findings:
             self._find(finding)
+        if (earlier := earlier_runs(self.run.folder)) is not None:
+            self._find(earlier)
         for quality in self.plan.quality:
             self.run.judged(quality)
         with self._phase("load"):

@@ -605,6 +605,11 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
         ),
     },
     "What the benchmark ran": {
+        "earlier-runs": FindingKind(
+            NOTE,
+            "Other runs of the same model, task and settings lay beside this one when it began; those that were deleted or lie elsewhere are not told.",
+            "Publish them too, or say why this one is shown",
+        ),
         "items-fetched": FindingKind(
             NOTE, "The items came from a data set on the Hub; its name and commit are told."
         ),

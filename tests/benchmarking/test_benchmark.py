@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import math
+import os
 import re
 
 import pytest
@@ -1160,3 +1162,38 @@ def test_items_may_come_one_by_one(clock, tmp_path):
     record = call(answer, (n for n in range(3)), clock, gpu, tmp_path / "run", repeats=2)
     assert record["measured"].work["request"] % 3 == 0
     assert record.load.items == 3
+
+
+# ------------------------------------------------------------------------------------------------ the runs behind a published one
+
+
+def _earlier(record):
+    return [finding.data["runs"] for finding in record.findings if finding.code == "earlier-runs"]
+
+
+def test_a_run_tells_how_many_of_the_same_lay_beside_it_when_it_began(clock, tmp_path):
+    records = [go(clock, FakeModel(clock), tmp_path / f"run-{n}", repeats=3).record for n in range(3)]
+    assert [_earlier(record) for record in records] == [[], [1], [2]]
+    # What lies beside it later, and what was packed or broken off, changes nothing of it.
+    packed = tmp_path / "run-0" / "journal.jsonl"
+    (tmp_path / "run-0" / "journal.jsonl.gz").write_bytes(gzip.compress(packed.read_bytes()))
+    packed.unlink()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "journal.jsonl").write_bytes(b'{"schema":"energy-rating/jour')
+    assert _earlier(summarise(tmp_path / "run-1")) == [1]
+    assert _earlier(go(clock, FakeModel(clock), tmp_path / "run-3", repeats=3).record) == [3]
+
+
+def test_a_run_of_another_model_or_with_other_settings_is_no_attempt_at_the_same(clock, tmp_path):
+    go(clock, FakeModel(clock), tmp_path / "run-0", repeats=3)
+    assert _earlier(go(clock, FakeModel(clock), tmp_path / "run-1", repeats=3, seed=7).record) == []
+
+
+def test_what_lies_beside_a_run_cannot_hold_it_up(clock, tmp_path):
+    for name in ("pipe", "link", "folder"):
+        (tmp_path / name).mkdir()
+    os.mkfifo(tmp_path / "pipe" / "journal.jsonl")
+    (tmp_path / "link" / "journal.jsonl").symlink_to("/dev/zero")
+    (tmp_path / "folder" / "journal.jsonl").mkdir()
+    assert _earlier(go(clock, FakeModel(clock), tmp_path / "run", repeats=3).record) == []

@@ -21,6 +21,7 @@ from energy_rating.benchmarking.tasks import (
 from energy_rating.cli import main
 from energy_rating.files.journal import encoded
 from energy_rating.files.record import write_record
+from energy_rating.judging.comparison import compare
 from energy_rating.judging.items import known_items
 from energy_rating.publishing.verification import verify
 
@@ -256,3 +257,20 @@ def test_another_name_for_the_model_is_not_found_out(tmp_path):
     assert record.model.id == "org/other"
     assert checked.agrees
     assert checked.plausible
+
+
+def test_a_signature_says_nothing_of_whether_a_run_is_true(tmp_path):
+    _forged(tmp_path / "run", _times(2, "close", "count"))
+    (tmp_path / "run" / "record.json.sigstore.json").write_text("{}")
+    checked = verify(tmp_path / "run", strict=True)
+    assert checked.agrees
+    assert checked.plausible
+    assert "record.json.sigstore.json" in checked.not_checked
+
+
+def test_somebody_elses_repeat_shows_what_no_file_does(tmp_path):
+    honest, _ = _forged(tmp_path / "honest", lambda line: line)
+    again, _ = _forged(tmp_path / "again", _drawing(1.03))
+    forged, _ = _forged(tmp_path / "forged", _times(2, "close", "count"))
+    assert compare(honest, again).verdict == "undecided"
+    assert compare(honest, forged).verdict != "undecided"
