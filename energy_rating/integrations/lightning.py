@@ -209,7 +209,7 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         self.energy.close(STEP)
 
     def _count(self, unit: str, amount: Amount, batch: Any) -> None:
-        value = amount(batch) if callable(amount) else amount
+        value: Any = amount(batch) if callable(amount) else amount
         if value is None:
             return
         device = getattr(value, "device", None)
