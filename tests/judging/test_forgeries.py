@@ -268,9 +268,13 @@ def test_a_signature_says_nothing_of_whether_a_run_is_true(tmp_path):
     assert "record.json.sigstore.json" in checked.not_checked
 
 
+def _on_another_card(line):
+    return json.loads(json.dumps(line).replace("GPU-00000000", "GPU-11111111"))
+
+
 def test_somebody_elses_repeat_shows_what_no_file_does(tmp_path):
     honest, _ = _forged(tmp_path / "honest", lambda line: line)
-    again, _ = _forged(tmp_path / "again", _drawing(1.03))
-    forged, _ = _forged(tmp_path / "forged", _times(2, "close", "count"))
+    again, _ = _forged(tmp_path / "again", _all(_drawing(1.03), _on_another_card))
+    forged, _ = _forged(tmp_path / "forged", _all(_times(2, "close", "count"), _on_another_card))
     assert compare(honest, again).verdict == "undecided"
     assert compare(honest, forged).verdict != "undecided"
