@@ -7,7 +7,6 @@ called at any time: what is open already stays open, what is not open is not clo
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +25,10 @@ STEP, EPOCH, EVALUATION = "step", "epoch", "evaluation"
 LARGEST_ON_THE_WAY = 8 << 20  # bytes of journal
 
 
+# A mean power over less says more of the counter's ticks (0.1 s) than of the training.
+SHORTEST_MEAN_S = 0.5
+
+
 class FrameworkRun:
     """The run of one training, and of those that follow upon it with the same object of the framework.
 
@@ -41,24 +44,26 @@ class FrameworkRun:
     def __init__(
         self, output_dir: str | os.PathLike[str] | None, *, stage: str = "fine-tuning", **settings: Any
     ) -> None:
-        self._settings = {"stage": stage, "output_dir": output_dir, **settings}
-        self._report = measure(**self._settings).settings.report
+        self.settings = {"stage": stage, "output_dir": output_dir, **settings}
+        self._report = measure(**self.settings).settings.report
         self.guard = Guard(self.failed)
         self.run: Run | None = None
+        self._began_with: dict[str, Any] = {}
         self._going_on = False
         self._windows: dict[str, Any] = {}
         self._untold: list[str] = []
-        self._last: tuple[float, dict[str, float]] | None = None
+        self._told: set[str] = set()
+        self._logged: dict[
+            str, tuple[float, float]
+        ] = {}  # joules and time of the readings that were logged last
 
     def __reduce__(self) -> tuple[type[FrameworkRun], tuple[Any, ...], dict[str, Any]]:
         """A copy, in this or another process, is a run of its own that has not begun."""
-        settings = {
-            key: value for key, value in self._settings.items() if key not in ("output_dir", "report")
-        }
-        return FrameworkRun, (self._settings["output_dir"],), {"settings": settings}
+        settings = {key: value for key, value in self.settings.items() if key not in ("output_dir", "report")}
+        return FrameworkRun, (self.settings["output_dir"],), {"settings": settings}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self._settings.update(state["settings"])
+        self.settings.update(state["settings"])
 
     @property
     def is_going_on(self) -> bool:
@@ -69,18 +74,34 @@ class FrameworkRun:
         """Begins to measure; what goes on already is left as it is. ``model`` stands for one that was given as an argument without figures."""
         if self.run is not None and self._going_on:
             return self.run
-        wanted = {**self._settings, **settings, "resume": resume}
-        given = self._settings.get("model")
+        wanted = {**self.settings, **settings, "resume": resume}
         if model is not None:
-            wanted["model"] = _named(model, given)
+            wanted["model"] = _named(model, self.settings.get("model"))
+        self._began_with = wanted
         self.run = measure(**wanted)
         self._going_on = True
-        self._windows, self._last = {}, None
+        self._windows, self._logged, self._told = {}, {}, set()
         self.run.__enter__()
         untold, self._untold = self._untold, []
         for message in untold:
             self.run.tell("hook-failed", message)
         return self.run
+
+    def begin_again(self) -> None:
+        """What went on is given up, and the training begins anew: in the same folder, with what was done so far as lost work."""
+        if self.run is None or not self._going_on:
+            return
+        folder = self.run.folder
+        self.end()
+        self._windows, self._logged = {}, {}
+        self.run = measure(**{**self._began_with, "resume": True, "output_dir": folder})
+        self._going_on = True
+        self.run.__enter__()
+        self.run.resumed_from(step=0)
+
+    def given(self, *names: str) -> dict[str, Any]:
+        """Those of these arguments that the user has given."""
+        return {name: self.settings[name] for name in names if self.settings.get(name) is not None}
 
     def end(self, raised: BaseException | None = None) -> None:
         """Ends what goes on, with its open windows. ``raised``: what the training was broken off by."""
@@ -120,6 +141,12 @@ class FrameworkRun:
         if self.run is not None and self._going_on:
             self.run.tell(code, message, **more)
 
+    def tell_once(self, code: str, message: str, **more: Any) -> None:
+        """Says it once in a run."""
+        if code not in self._told:
+            self._told.add(code)
+            self.tell(code, message, **more)
+
     def failed(self, message: str) -> None:
         """A hook of ours failed: the training goes on, and what it counts may be missing."""
         if self.run is not None and self._going_on:
@@ -129,24 +156,33 @@ class FrameworkRun:
             if self._report is not None:
                 self._report(f"{message}; the training goes on")
 
-    def figures(self) -> dict[str, float]:
-        """What is logged beside a loss: joules since the run's begin, and watts since the last call, by component; {} where nothing is known.
+    def joules(self) -> dict[str, float]:
+        """Joules since the run began, by component; ``cpu_estimated`` where no sensor measures it. {} where nothing is known."""
+        return {name: joules for name, (joules, _) in self._read().items()}
 
-        ``gpu_energy_j``, ``gpu_power_w``; a component that is only estimated says so: ``cpu_estimated_energy_j``. As new as the last
-        reading of a sensor (about 0.1 s), and to look at: what was measured is in the record.
-        """
+    def _read(self) -> dict[str, tuple[float, float]]:
+        """Joules by component, and when it was last read."""
         if self.run is None or not self._going_on:
             return {}
-        now, found = time.monotonic(), {}
-        joules = {}
-        for component, (amount, method) in self.run.energy_so_far().items():
-            joules[f"{component}{'_estimated' if method == 'model' else ''}"] = amount
-        for name, amount in joules.items():
-            found[f"{name}_energy_j"] = amount
-            if self._last is not None and name in self._last[1] and now > self._last[0]:
-                found[f"{name}_power_w"] = (amount - self._last[1][name]) / (now - self._last[0])
-        if self._last is None or now - self._last[0] >= 0.5:
-            self._last = now, joules
+        return {
+            f"{component}_estimated" if known.method == "model" else component: (known.joules, known.read_s)
+            for component, known in self.run.energy_so_far().items()
+        }
+
+    def figures(self) -> dict[str, float]:
+        """What is logged beside a loss: joules since the run began, and watts since the last call, by component; {} where nothing is known.
+
+        ``gpu_energy_j``, ``gpu_power_w``; a component that is only estimated says so: ``cpu_estimated_energy_j``. As new as the last
+        reading of a sensor (about 0.1 s; of an estimate 1 s), and to look at: what was measured is in the record.
+        """
+        found = {}
+        for name, (joules, read_s) in self._read().items():
+            found[f"{name}_energy_j"] = rounded(joules)
+            before = self._logged.get(name)
+            if before is not None and read_s - before[1] >= SHORTEST_MEAN_S:
+                found[f"{name}_power_w"] = rounded((joules - before[0]) / (read_s - before[1]))
+            if before is None or read_s - before[1] >= SHORTEST_MEAN_S:
+                self._logged[name] = joules, read_s
         return found
 
     def record(self) -> Record | None:
@@ -164,7 +200,12 @@ class FrameworkRun:
             return None
 
     def into_card(
-        self, readme: str | os.PathLike[str], *, before: str | None = None, others: Sequence[Record] = ()
+        self,
+        readme: str | os.PathLike[str],
+        *,
+        before: str | None = None,
+        others: Sequence[Record] = (),
+        so_far: bool = True,
     ) -> bool:
         """Puts the section into a model card that a framework has just written. Says whether it stands there now.
 
@@ -172,11 +213,12 @@ class FrameworkRun:
             readme: the card; where there is none, none is made.
             before: what the card was before the framework wrote it: a section that it held is put back where there is no newer one.
             others: records that are told beside this one.
+            so_far: while the training goes on, tell what was measured so far; else only what the card was before is put back.
         """
         path = Path(readme)
         if not path.is_file():
             return False
-        record = self.record()
+        record = self.record() if so_far or not self._going_on else None
         return readmes.put(path, [record, *others] if record is not None else [], before=before)
 
     def __enter__(self) -> Self:
@@ -193,3 +235,8 @@ def _named(model: Model, given: object) -> Model:
     if isinstance(given, Model):
         return given
     return replace(model, id=given) if isinstance(given, str) else model
+
+
+def rounded(number: float) -> float:
+    """For a log: more digits than a sensor has would be none."""
+    return float(f"{number:.6g}")

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from energy_rating.nouns.entries import Model
 from energy_rating.nouns.errors import BadInput
@@ -45,6 +45,13 @@ class Parameter:
     shape: tuple[int, ...] = ()
 
 
+class Half(NamedTuple):
+    """An encoder, or a decoder: how many parameters its tokens go through, and how many of these are trained."""
+
+    size: int
+    trained: int
+
+
 def model_of(model: object, id: str | None = None, *, trained: object = None) -> Model:
     """The facts of a model for its record: ``measure("fine-tuning", model=model_of(model, "org/name"))``.
 
@@ -73,7 +80,7 @@ def model_of(model: object, id: str | None = None, *, trained: object = None) ->
             "Give a torch.nn.Module, a Keras model, or a tree of arrays",
             place="model",
         )
-    inner = _unwrapped(model)
+    inner = unwrapped(model)
     total = sum(part.size for part in parts)
     active = _active(parts, inner)
     trainable = sum(part.size for part in parts if part.trained)
@@ -116,7 +123,7 @@ def _of_torch(module: Any) -> Iterator[Parameter]:
 
 def _packed(module: Any) -> Iterator[Parameter]:
     """Weights that are no parameters, since several are packed into one integer (GPTQ, AWQ)."""
-    bits = _bits(_unwrapped(module))
+    bits = _bits(unwrapped(module))
     if bits is None or not callable(getattr(module, "named_buffers", None)):
         return
     for name, buffer in module.named_buffers():
@@ -188,7 +195,7 @@ def _active(parts: list[Parameter], inner: Any) -> int:
     if getattr(config, "is_encoder_decoder", False):
         halves = halves_of(inner)
         if halves is not None:
-            return min(halves)
+            return min(half.size for half in halves)
     sees = getattr(config, "text_config", None) is not None
     chosen = next((found for key in _CHOSEN if isinstance(found := getattr(text, key, None), int)), 1)
     number: dict[str, int] = {}  # of the experts of each layer
@@ -206,21 +213,28 @@ def _active(parts: list[Parameter], inner: Any) -> int:
     return active + sum(size[name] * min(chosen, many) // many for name, many in number.items())
 
 
-def halves_of(inner: Any) -> tuple[int, int] | None:
-    """How many parameters the tokens of an encoder go through, and those of its decoder; what both share counts in both."""
+def halves_of(inner: Any) -> tuple[Half, Half] | None:
+    """The parameters that the tokens of an encoder go through, and those of its decoder; what both share counts in both. None where it has no such halves."""
     try:
         encoder = inner.get_encoder()
         within = {id(parameter) for parameter in encoder.parameters()}
         shared = {id(parameter) for parameter in inner.get_input_embeddings().parameters()}
     except (AttributeError, TypeError, ValueError, NotImplementedError):
         return None
-    sizes = {id(parameter): parameter.numel() for parameter in inner.parameters()}
-    first = sum(size for key, size in sizes.items() if key in within)
-    second = sum(size for key, size in sizes.items() if key not in within or key in shared)
-    return (first, second) if first and second else None
+    own = {id(parameter): parameter for parameter in inner.parameters()}
+    first = [parameter for key, parameter in own.items() if key in within]
+    second = [parameter for key, parameter in own.items() if key not in within or key in shared]
+    return (_half(first), _half(second)) if first and second else None
 
 
-def _unwrapped(model: Any) -> Any:
+def _half(parameters: list[Any]) -> Half:
+    return Half(
+        size=sum(int(one.numel()) for one in parameters),
+        trained=sum(int(one.numel()) for one in parameters if one.requires_grad),
+    )
+
+
+def unwrapped(model: Any) -> Any:
     """The model inside of what wraps it; of an adapted one the one that it adapts."""
     for _ in range(10):
         base = getattr(model, "get_base_model", None)

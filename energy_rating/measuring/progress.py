@@ -11,6 +11,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from energy_rating.nouns import threads
 from energy_rating.nouns.entries import METHODS, Channel, Method
@@ -31,6 +32,22 @@ OF_TREND, OF_SCATTER = 0.75, 1.8
 
 # A reading that comes to more than this is a counter that jumped.
 MOST_W = 20_000.0
+
+
+class ComponentSoFar(NamedTuple):
+    """Joules of a component since the run began, how the least sure of them was had, and when it was last read (seconds of the run's clock)."""
+
+    joules: float
+    method: Method
+    read_s: float
+
+    def plus(self, other: ComponentSoFar) -> ComponentSoFar:
+        """Both together."""
+        return ComponentSoFar(
+            self.joules + other.joules,
+            max(self.method, other.method, key=METHODS.index),
+            max(self.read_s, other.read_s),
+        )
 
 
 class EnergySoFar:
@@ -64,25 +81,27 @@ class EnergySoFar:
             self._channels = {**self._channels, channel.id: channel}
             self._joules = {**self._joules, channel.id: self._joules.get(channel.id, 0.0) + joules}
 
-    def by_component(self) -> dict[str, tuple[float, Method]]:
-        """The joules of each component, of each device those of its counter where it has one; and how the least sure of them was had."""
+    def by_component(self) -> dict[str, ComponentSoFar]:
+        """What is known of each component; of each device by its counter, where it has one."""
         best: dict[tuple[str, str], str] = {}
         channels, joules = self._channels, self._joules
         for channel in channels.values():
             key = channel.component, channel.device
             if key not in best or METHODS.index(channel.method) < METHODS.index(channels[best[key]].method):
                 best[key] = channel.id
-        found: dict[str, tuple[float, Method]] = {}
+        found: dict[str, ComponentSoFar] = {}
         for (component, _), name in best.items():
-            amount, method = found.get(component, (0.0, channels[name].method))
-            worst = max(method, channels[name].method, key=METHODS.index)
-            found[component] = amount + joules.get(name, 0.0), worst
+            own = ComponentSoFar(joules.get(name, 0.0), channels[name].method, self._last[name][0])
+            before = found.get(component)
+            found[component] = own if before is None else before.plus(own)
         return found
 
     def so_far(self) -> tuple[str, float] | None:
         """The component that leads, and its joules."""
         found = self.by_component()
-        return next(((component, found[component][0]) for component in LEADING if component in found), None)
+        return next(
+            ((component, found[component].joules) for component in LEADING if component in found), None
+        )
 
 
 @dataclass(slots=True)

@@ -27,12 +27,12 @@ from energy_rating.measuring.ranks import rank_of
 from energy_rating.measuring.sampler import Sampler
 from energy_rating.measuring.settings import RunSettings
 from energy_rating.measuring.windows import BEGUN, QUEUES, State
-from energy_rating.nouns.entries import RUN, Device, Finding, Method, Outcome, Quality, Rank, plain
+from energy_rating.nouns.entries import RUN, Device, Finding, Outcome, Quality, Rank, plain
 from energy_rating.nouns.errors import EnergyRatingError, NotMeasured
 from energy_rating.nouns.interruptions import Living, in_handler, is_interruption, pass_on
 
 if TYPE_CHECKING:
-    from energy_rating.measuring.progress import EnergySoFar
+    from energy_rating.measuring.progress import ComponentSoFar, EnergySoFar
 
 # How long the user's program ever waits for a device: once at the start, once at the end.
 PATIENCE_S = 1.0
@@ -454,8 +454,8 @@ class JournalRun(Checkpointed):
         """Seconds since the run opened; 0 before."""
         return self._now() if self._state in (State.OPEN, State.STOPPED) else 0.0
 
-    def energy_so_far(self) -> dict[str, tuple[float, Method]]:
-        """The joules of each component since the run opened, as far as its sensors have been read, and how the least sure of them was had.
+    def energy_so_far(self) -> dict[str, ComponentSoFar]:
+        """The ``joules`` of each component since the run opened, by which ``method`` they were had, and when it was last read (``read_s``).
 
         Costs next to nothing and waits for nothing, so that it can be logged at every step: as new as the last reading (some 0.1 s), of this
         session alone, and without its doubt. What was measured is in the record. {} before the run, and where nothing is measured.

@@ -404,6 +404,16 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "Work was counted by a thread without a window of its own; it is in the run's work alone.",
             "Count into the window itself (window.count), or open one in that thread",
         ),
+        "framework-flop-refused": FindingKind(
+            NOTE,
+            "A framework counts operations of its own, which are not those that are rated; they were not taken.",
+            "Count the tokens, or the operations: window.count(flop=…)",
+        ),
+        "padding-counted": FindingKind(
+            NOTE,
+            "Padding could not be told from tokens, and counts as such.",
+            "Give the model an attention mask, or the tokenizer a token for padding",
+        ),
         "counted-zero": FindingKind(
             NOTE,
             "Work of a unit was counted, and came to 0 in the whole run.",
