@@ -22,7 +22,7 @@ from typing import IO, Any, cast
 from energy_rating.files.columns import Column
 from energy_rating.files.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JOURNAL_SCHEMAS, LONGEST_LINE, decoded
 from energy_rating.files.opening import opened, why_not_open
-from energy_rating.files.record import which_run
+from energy_rating.files.record import refuse_imported, which_run
 from energy_rating.files.rows import Frames, Rows, in_order, not_readings
 from energy_rating.files.strict import optional, unknown_key, validated
 from energy_rating.files.windows import MOST_WHOLE, Checkpoint, Counted, Span, Windows
@@ -164,6 +164,7 @@ def journal_in(path: str | Path) -> Path:
     for name in JOURNAL_NAMES:
         if (path / name).is_file():
             return path / name
+    refuse_imported(path)
     raise BadInput(
         "the folder holds no journal",
         which_run(path) or f"A run's folder holds {' or '.join(JOURNAL_NAMES)}",
@@ -181,8 +182,26 @@ def read_journal(path: str | Path) -> Journal:
     try:
         with opened(path) as file:
             return read_journal_from(file, place=path)
+    except BadInput as error:
+        raise _of_another_tool(path) or error from None
     except OSError as error:
         raise BadInput(*why_not_open(error), place=path) from error
+
+
+def _of_another_tool(path: Path) -> BadInput | None:
+    """Whose file it is, where it is no journal but one that can be imported."""
+    from energy_rating.files.imports import (
+        recognised,
+    )  # here: a run that is measured reads no strangers' files
+
+    found = recognised(path)
+    if found is None:
+        return None
+    return BadInput(
+        f"is a file of {found.name}, not a journal",
+        f"Take it over with: energy-rating import {path} -o DIR",
+        place=path,
+    )
 
 
 def read_journal_from(file: IO[bytes], *, place: str | Path) -> Journal:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from energy_rating.files.journal import JOURNAL_NAMES, JOURNAL_SCHEMAS, being_written
-from energy_rating.files.opening import read_whole
+from energy_rating.files.opening import read_beginning, read_whole
 from energy_rating.files.strict import adapter, json_object, json_schema, validated
 from energy_rating.files.whole import write_whole
 from energy_rating.nouns.errors import BadInput
@@ -172,6 +172,21 @@ def refuse_journal_alone(folder: Path) -> None:
                 f"Make it with: energy-rating summarise {folder}",
                 place=folder,
             )
+
+
+def refuse_imported(folder: Path) -> None:
+    """Raises where a folder holds a record that was taken over from another tool's file, and so has no journal."""
+    path = folder / RECORD_NAME
+    if not path.is_file():
+        return
+    # It stands behind the schema; a record of many megabytes is not read for that.
+    if b'"origin": "imported"' in read_beginning(path, 400):
+        raise BadInput(
+            "the record was taken over from another tool's file, and no journal stands behind it: it can be shown, added up and "
+            "compared, and neither checked nor drawn",
+            "Look at the file that it was imported from",
+            place=folder,
+        )
 
 
 def which_run(folder: Path) -> str | None:

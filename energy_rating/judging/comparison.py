@@ -229,6 +229,8 @@ def _per_unit(
 
 
 def _gain(a: Record, b: Record, of_a: Measurement, of_b: Measurement, component: Component) -> Gain:
+    if "imported" in (a.origin, b.origin):
+        return "counts"  # how others read a sensor, nobody here knows, even where it was the same one
     channels = a.channels_of(of_a, component), b.channels_of(of_b, component)
     kinds = [sorted((channel.device, channel.method) for channel in some) for some in channels]
     one_machine = a.environment.host is not None and a.environment.host == b.environment.host
@@ -300,6 +302,9 @@ def _remarks(
     unit: str | None,
 ) -> Iterator[str]:
     """How the work was had, where not as one would think, and what the interval leaves out."""
+    for letter, record in (("A", a), ("B", b)):
+        if record.origin == "imported":
+            yield f"{letter} was taken over from another tool's file, not measured by energy-rating; its uncertainty is by rule"
     if unit is None:
         return
     for letter, work in (("A", works[0][unit]), ("B", works[1][unit])):

@@ -44,6 +44,14 @@ NOT_ALONE = ("shared-gpu",)
 # ------------------------------------------------------------------------------------------------- what was measured
 
 
+def of_origin(record: Record) -> Iterator[Reason]:
+    """That it was taken over from somebody else's file: no journal can say what happened."""
+    if record.origin == "imported":
+        yield Reason.of(
+            "imported", "it was taken over from another tool's file, not measured by energy-rating"
+        )
+
+
 def of_measurement(record: Record, measurement: Measurement, scheme: Scheme) -> Iterator[Reason]:
     """What is wrong with the measurement itself."""
     component, rules = scheme.component, scheme.rules

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
-from energy_rating.files import reading
+from energy_rating.files import imports, reading
 from energy_rating.files import record as files_record
 from energy_rating.files.journal import JOURNAL_NAMES
 from energy_rating.files.opening import opened
@@ -134,12 +134,14 @@ def load(path: str | Path) -> Record:
     version made has the findings that today's rules make of its journal.
 
     Args:
-        path: a ``record.json``, or the folder of a run.
+        path: a ``record.json``, the folder of a run, or a file of another tool's, such as CodeCarbon's emissions.csv, that holds one run.
 
     Raises:
         BadInput: there is none, it cannot be read, or it does not follow from its journal.
     """
     path = Path(path)
+    if (record := _imported(path)) is not None:
+        return record
     record = files_record.load(path)
     file = path / RECORD_NAME if path.is_dir() else path
     beside = (file.with_name(name) for name in JOURNAL_NAMES)
@@ -147,6 +149,24 @@ def load(path: str | Path) -> Record:
     if journal is None:
         return replace(record, checked="no-journal")
     return held_against(record, file, journal)
+
+
+def _imported(path: Path) -> Record | None:
+    """The run in a file of another tool's; None where it is none.
+
+    Raises:
+        BadInput: it holds several runs, or cannot be read.
+    """
+    if not path.is_file() or imports.recognised(path) is None:
+        return None
+    records = imports.imported(path)
+    if len(records) != 1:
+        raise BadInput(
+            f"holds {len(records):,} runs, and one is asked for",
+            f"Take them apart with: energy-rating import {path} -o DIR",
+            place=path,
+        )
+    return records[0]
 
 
 def held_against(

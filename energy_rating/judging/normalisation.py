@@ -41,7 +41,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal, get_args
 
-from energy_rating.judging.eligibility import of_unknown_devices
+from energy_rating.judging.eligibility import of_origin, of_unknown_devices
 from energy_rating.judging.profiles import (
     Factor,
     Profile,
@@ -211,6 +211,8 @@ def normalise(
     """
     known = tuple(all_profiles() if profiles is None else profiles)
     target = to if isinstance(to, Profile) else _target(to, known)
+    if others := tuple(of_origin(record)):
+        return _concluded(target, _Basis(unit=unit), None, (), others, known)
     found = _measured(record, unit, known)
     reasons = [*_of_stage(record), *found.reasons]
     workload, why_no_class = _workload_class(record, found.unit)

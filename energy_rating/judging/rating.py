@@ -24,6 +24,7 @@ from energy_rating.judging.eligibility import (
     not_the_reference,
     of_devices,
     of_measurement,
+    of_origin,
     of_repeats,
     of_work,
     protocol_of,
@@ -125,6 +126,8 @@ def judge(
     if not isinstance(scheme, Scheme):
         scheme = load_scheme(scheme)
     known = _known(record, scheme) if profiles is None else profiles
+    if record.origin == "imported":
+        return _conclude(record, scheme, _imported(record), provisional=False)
     examine = examine_training if record.stage in TRAINING else examine_inference
     return _conclude(record, scheme, examine(record, scheme, known), provisional=provisional)
 
@@ -156,6 +159,21 @@ class _Examined:
     def mendable(self) -> bool:
         """Whether a better measurement would take all the reasons away."""
         return all(reason.mendable for reason in self.reasons)
+
+
+def _imported(record: Record) -> _Examined:
+    """Of what was taken over from others nothing is rated, and no further reason would help: there is no journal to judge by."""
+    return _Examined(
+        class_name=None,
+        rated=None,
+        unit=record.task.unit if record.task else None,
+        measurement=None,
+        done=TrainingWork(),
+        measured=None,
+        normalised=None,
+        basis="measured",
+        reasons=tuple(of_origin(record)),
+    )
 
 
 def examine_training(record: Record, scheme: Scheme, known: Sequence[Profile]) -> _Examined:

@@ -723,6 +723,39 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             NOTE, "Every prompt began with a number of its own, so that no cache could answer it."
         ),
     },
+    "What was taken over from others' files": {
+        "imported": FindingKind(
+            DEGRADES,
+            "The record was made from another tool's file: it is shown, added up and compared with that mark, and never rated.",
+            "To have it rated, measure it: energy-rating benchmark MODEL, or energy-rating measure -- COMMAND",
+        ),
+        "imported-doubt": FindingKind(
+            NOTE, "The uncertainty of an imported figure is by a rule, and wide: nobody here saw its sensor."
+        ),
+        "imported-scope": FindingKind(
+            NOTE,
+            "What the energy in the file covers: which devices, which processes, which time; and what of that is not told.",
+            "Look at how the other tool was started",
+        ),
+        "imported-converted": FindingKind(
+            NOTE,
+            "The figure in the file is another than the one taken over: a PUE was taken out, or a total was made or taken apart.",
+        ),
+        "imported-not-taken": FindingKind(
+            NOTE, "Something in the file was seen and left where it is, such as emissions."
+        ),
+        "imported-place": FindingKind(
+            NOTE,
+            "The place in the file is one that the tool writes when it does not know.",
+            "Say where it ran: energy-rating import FILE --zone FRA",
+        ),
+        "imported-incomplete": FindingKind(
+            ("degrades", "disqualifies"),
+            "The file does not tell the whole run, or contradicts itself.",
+            "Look at the file, and at what ran",
+            "degrades: what is told can be used; disqualifies: the energy and the work are not of the same thing",
+        ),
+    },
     "What speaks against a published run": {
         "start-is-no-time": FindingKind(
             DEGRADES, "The start that the journal tells is not a time with its time zone."

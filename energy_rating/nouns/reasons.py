@@ -31,6 +31,10 @@ REASON_SUBJECTS: Mapping[str, Mapping[str, ReasonKind]] = {
         "only-estimated": ReasonKind(
             "It is only an estimate: no sensor measured anything, and estimates are not rated.", _SENSORS
         ),
+        "imported": ReasonKind(
+            "It was taken over from another tool's file; only what energy-rating measured itself is rated or converted.",
+            "Measure it: energy-rating benchmark MODEL, or energy-rating measure -- COMMAND",
+        ),
         "estimated": ReasonKind(
             "The energy of this component is a model's estimate, not a measurement.", _SENSORS
         ),

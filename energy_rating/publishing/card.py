@@ -44,7 +44,7 @@ from energy_rating.nouns.records import (
 )
 from energy_rating.publishing import data, splice, words
 from energy_rating.publishing import label as labels
-from energy_rating.publishing.facts import Facts, Remark, facts_of
+from energy_rating.publishing.facts import Facts, Origin, Remark, facts_of
 from energy_rating.publishing.links import MEANING, NO_LINKS, Links
 from energy_rating.publishing.strangers import for_markdown, for_plain_text
 from energy_rating.publishing.words import NAMES, TO_95, grams
@@ -145,7 +145,7 @@ def parts(
         rows = _rows(facts, given if record is training else None, location)
         found.append("\n".join([*TABLE, *(f"| {name} | {text} |" for name, text in rows)]))
         found.append(_check(facts, links))
-    found.append(_foot(links))
+    found.append(_foot(links, imported=all(record.origin == "imported" for record, _ in records)))
     found.append(
         data.of_section(
             [data.of_run(record, rating) for record, rating in records],
@@ -196,7 +196,7 @@ def _rows(facts: Facts, emissions: Impact | float | None, location: str | None) 
     for part in facts.total:
         yield (
             f"Total energy, {part.name}",
-            _energy(part.energy_j.times(1 / JOULES_PER_WH), "Wh", part.estimated),
+            _energy(part.energy_j.times(1 / JOULES_PER_WH), "Wh", part.origin),
         )
     yield from _energies(facts)
     if facts.total_s is not None:
@@ -336,13 +336,14 @@ def _energies(facts: Facts) -> Iterator[tuple[str, str]]:
             thousand = each.times(1000 / JOULES_PER_WH)
             many = _PLURALS.get(unit, f"× {for_markdown(unit)}")
             name = f"Energy per {for_markdown(unit)}, {part.name}{window}"
-            text = _energy(each, "J", part.estimated)
+            text = _energy(each, "J", part.origin)
             # Both figures are one estimate: it is marked once.
             yield name, f"{text}; {with_doubt(thousand, 'Wh')} per 1,000 {many}"
 
 
-def _energy(energy: Estimate, unit: str, estimated: bool) -> str:
-    mark = "" if not estimated else "**estimated** " if reaches_zero(energy) else "**estimated** ≈ "
+def _energy(energy: Estimate, unit: str, origin: Origin) -> str:
+    mark = "" if origin == "measured" else f"**{origin}** "
+    mark += "≈ " if origin == "estimated" and not reaches_zero(energy) else ""
     return f"{mark}{with_doubt(energy, unit)}"
 
 
@@ -384,15 +385,19 @@ def _place(place: Place) -> str:
 def _how(facts: Facts) -> Iterator[tuple[str, str]]:
     """What was measured, estimated and left out, and why."""
     measured, estimated = [], []
+    imported = facts.record.origin == "imported"
+    if imported:
+        yield "**Imported**", for_markdown(words.imported(facts.record))
     for part in facts.parts:
         seen = "" if part.coverage >= 1 else f", {100 * part.coverage:.1f} % of the time"
         if part.estimated:
             estimated.append(f"{part.name} (by a model{seen})")
         else:
+            how = _SENSED.get(part.method or "", "a sensor that is not named")
             measured.append(
-                f"{part.name} ({_SENSED.get(part.method or '', 'a sensor that is not named')}{seen})"
+                f"{part.name} ({how if not imported else 'from a sensor, by the other tool'}{seen})"
             )
-    yield "Measured", ", ".join(measured) or "nothing"
+    yield ("Read by the other tool" if imported else "Measured"), ", ".join(measured) or "nothing"
     if estimated:
         yield "**Estimated**", ", ".join(estimated)
     if facts.missing:
@@ -408,6 +413,8 @@ def _finding_name(finding: Remark) -> str:
 
 def _check(facts: Facts, links: Links) -> str:
     """Where the journal is, and the command that makes all this again from it."""
+    if facts.record.origin == "imported":
+        return f"There is nothing to check it with: it was {for_markdown(words.imported(facts.record))}."
     sha256 = for_markdown(facts.record.provenance.journal_sha256)
     if links.journal_href is not None:
         where = f"Its journal is [here]({links.journal_href})"
@@ -420,11 +427,15 @@ def _check(facts: Facts, links: Links) -> str:
     )
 
 
-def _foot(links: Links) -> str:
+def _foot(links: Links, *, imported: bool) -> str:
+    whose = (
+        "These figures are another tool's, and nobody can recompute them."
+        if imported
+        else "These figures are self-declared by whoever ran the measurement; the journal lets anyone recompute them."
+    )
     meaning = f"[here]({links.meaning_href})" if links.meaning_href else f"in `{MEANING}` of energy-rating"
     return (
-        f"“±” is half the {100 * CONFIDENCE:.0f} % interval. What the stars mean is told {meaning}. These figures are self-declared by "
-        "whoever ran the measurement; the journal lets anyone recompute them."
+        f"“±” is half the {100 * CONFIDENCE:.0f} % interval. What the stars mean is told {meaning}. {whose}"
     )
 
 
@@ -509,8 +520,8 @@ def _source(facts: Facts, impact: Impact | None) -> str:
     version = re.sub(r"[\s,]+", "-", for_plain_text(record.provenance.version, 40)) or "unknown"
     had = impact.components if impact is not None else tuple(part.component for part in facts.total)
     told = [f"energy-rating {version}", f"run {for_plain_text(record.run_id, 80)}"]
-    estimated = {part.component for part in facts.total if part.estimated}
-    told += [f"{component} {'estimated' if component in estimated else 'measured'}" for component in had]
+    origins: dict[str, Origin] = {part.component: part.origin for part in facts.total}
+    told += [f"{component} {origins.get(component, 'measured')}" for component in had]
     told += [f"{component} not measured" for component in missing(had)]
     sound = impact.validity if impact is not None else validity(record.findings_on(RUN))
     return ", ".join([*told, sound] if sound != "valid" else told)

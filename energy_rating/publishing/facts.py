@@ -50,8 +50,9 @@ from energy_rating.publishing import words
 
 # What a figure rests on: a sensor, a model in its place; or, of what stars rest on, a conversion from another device, or texts and
 # devices that nobody else can compare with.
-Origin = Literal["measured", "estimated"]
-RatedAs = Literal["measured", "estimated", "normalised", "indicative"]
+# What was taken over from another tool's file was not measured by us, whatever that tool did.
+Origin = Literal["measured", "estimated", "imported"]
+RatedAs = Literal["measured", "estimated", "normalised", "indicative", "imported"]
 
 # What prepares a benchmark is no result of it.
 _BESIDE_THE_POINT = ("load", "warm-up", *IDLE_WINDOWS)
@@ -67,16 +68,20 @@ _READ = ("input_", "cached_", "reasoning_", "unanswered_", "empty_")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """What one component drew in a measurement, and how that was had. ``coverage``: the share of the time that was seen."""
+    """What one component drew in a measurement, and how that was had. ``coverage``: the share of the time that was seen.
+
+    ``imported``: the record was made from another tool's file.
+    """
 
     component: Component
     energy_j: Estimate
     method: Method | None
     coverage: float
+    imported: bool = False
 
     @property
     def origin(self) -> Origin:
-        return origin_of(self.method)
+        return origin_of(self.method, imported=self.imported)
 
     @property
     def estimated(self) -> bool:
@@ -196,6 +201,13 @@ class Facts:
         return self.shown.parts if self.shown is not None else ()
 
     @property
+    def origin(self) -> Origin:
+        """How the figure was had; of a record without one, what its figures would be called."""
+        if self.figure is not None:
+            return self.figure.origin
+        return "imported" if self.record.origin == "imported" else "measured"
+
+    @property
     def estimated(self) -> bool:
         """Whether the figure is a model's, and no sensor's."""
         return self.figure is not None and self.figure.part.estimated
@@ -254,9 +266,11 @@ def facts_of(record: Record, rating: Rating | Judgement | None = None) -> Facts:
     )
 
 
-def origin_of(method: Method | None) -> Origin:
-    """Whether a figure had in this way was measured; what is not known to be a model's was."""
-    return "estimated" if method == "model" else "measured"
+def origin_of(method: Method | None, *, imported: bool = False) -> Origin:
+    """Whether a figure had in this way was measured; what is not known to be a model's was, by us or by another tool."""
+    if method == "model":
+        return "estimated"
+    return "imported" if imported else "measured"
 
 
 def _row(record: Record, measurement: Measurement) -> Row:
@@ -279,6 +293,7 @@ def _parts(record: Record, measurement: Measurement) -> Iterator[Part]:
             energy_j=energy,
             method=worst_method(methods),
             coverage=measurement.coverage.get(component, 1.0),
+            imported=record.origin == "imported",
         )
 
 
@@ -327,8 +342,8 @@ def _rated_as(record: Record, rating: Rating | None, figure: Figure | None) -> R
     """What is to be seen of a figure before anything else; an estimate stays one, whatever it was rated as."""
     if figure is None:
         return None
-    if figure.origin == "estimated":
-        return "estimated"
+    if figure.origin in ("estimated", "imported"):
+        return figure.origin
     return (
         "indicative" if is_example(record) else (rating.basis if rating is not None else None) or "measured"
     )
@@ -454,7 +469,7 @@ def one_line(record: Record | Facts, where: str = "") -> str:
         parts.append(f"no energy was measured in {duration(duration_s)}")
     shown = facts.shown
     if shown is not None and shown.lead is not None:
-        mark = ", estimated" if shown.lead.estimated else ""
+        mark = f", {shown.lead.origin}" if shown.lead.origin != "measured" else ""
         # A figure of other windows than the energy before it says so.
         mark += f", in {shown.measurement.name!r}" if shown is not run else ""
         parts += [

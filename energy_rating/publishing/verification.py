@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from energy_rating.files import reading
 from energy_rating.files.journal import JOURNAL_NAMES
-from energy_rating.files.record import RECORD_NAME, refuse_journal_alone, which_run
+from energy_rating.files.record import RECORD_NAME, refuse_imported, refuse_journal_alone, which_run
 from energy_rating.judging.evidence import MOST_DIFFERENCES, Difference, by_todays_rules, made_again
 from energy_rating.judging.items import apart_from, cannot_be_checked
 from energy_rating.judging.plausibility import implausible
@@ -121,6 +121,7 @@ def verify(
     present = {name: kind_of(folder / name) for name in sorted(path.name for path in folder.iterdir())}
     journal_name = next((name for name in JOURNAL_NAMES if name in present), None)
     if journal_name is None:
+        refuse_imported(folder)
         shown = (
             folder / name for name in (CARD_NAME, README_NAME, LABEL_NAME, PICTURE_NAME) if name in present
         )

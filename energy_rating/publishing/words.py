@@ -166,13 +166,26 @@ def whose_doubt(impact: Impact) -> str:
 
 
 def unchecked(record: Record) -> str:
-    """What is to be said of a record that was read from a file and not made again from its journal; nothing of any other."""
+    """What is to be said of a record that was read from a file and not made again from its journal; nothing of any other.
+
+    One that was taken over from another tool's file says so wherever it came from.
+    """
+    if record.origin == "imported":
+        return imported(record)
     if record.checked is None:
         return ""
     said = UNCHECKED.get(record.checked, "")
     if record.checked == "needs-calibration":
         said = "; ".join((said, *gains_in_words(record)))
     return said
+
+
+def imported(record: Record) -> str:
+    """From what a record was taken over: ``taken over from a file of CodeCarbon 3.3.2, not measured by energy-rating; …``."""
+    told = next((one.data for one in record.findings if one.code == "imported"), {})
+    whose = " ".join(str(told[name]) for name in ("tool", "version") if name in told)
+    whose = f"a file of {whose}" if whose else "another tool's file"
+    return f"taken over from {whose}, not measured by energy-rating; no journal stands behind it"
 
 
 def why_not_measured(record: Record, component: str) -> str:

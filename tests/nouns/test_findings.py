@@ -25,6 +25,7 @@ MAKERS = {
     "self._tell_once",
     "self.run.tell",
     "run.tell",
+    "of_import",
     "_DeviceRemark",
 }
 

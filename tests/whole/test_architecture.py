@@ -59,6 +59,7 @@ DOORS = {
     "__init__",
     "measuring.sensors",
     "publishing.exports",
+    "files.imports",
     "benchmarking.workloads",
     "benchmarking.child",
     "cli",

@@ -181,7 +181,8 @@ def _draw_would_be(sheet: Sheet, would_be: WouldBe) -> None:
 
 
 def _draw_energy(sheet: Sheet, said: Said) -> None:
-    """The panel of the energy: plain if measured, framed twice if converted or indicative, hatched and dashed if estimated."""
+    """The panel of the energy: plain if measured, framed twice if converted or indicative, hatched and dashed if estimated, dashed if
+    imported."""
     sheet.move(20)
     top, behind, left = sheet.y, sheet.place(), MARGIN_PX + 14
     room = ROOM_PX - 28
@@ -264,6 +265,8 @@ def _panel(top: float, height: float, origin: RatedAs | None) -> str:
             + shape_of(hatching(corners, 10), stroke=HATCH, width=1)
             + box_at(*box, stroke=INK, line_px=1.8, dashed=True)
         )
+    if origin == "imported":
+        return box_at(*box, fill=PAPER) + box_at(*box, stroke=INK, line_px=1.8, dashed=True)
     if origin in ("normalised", "indicative"):
         inner = (MARGIN_PX + 4, top + 4, ROOM_PX - 8, height - 8)
         return box_at(*box, fill=PAPER, stroke=BLUE, line_px=1.4) + box_at(*inner, stroke=BLUE, line_px=1.4)

@@ -33,6 +33,7 @@ BADGES: dict[RatedAs, str] = {
     "estimated": "ESTIMATED",
     "normalised": "CONVERTED",
     "indicative": "OWN TEST ITEMS",
+    "imported": "IMPORTED",
 }
 
 
@@ -108,6 +109,8 @@ class Said:
     def rests_on(self) -> Iterator[str]:
         """What the stars rest on, where that is not simply the measurement: a conversion, own items, few models."""
         rating = self.rating
+        if self.facts.record.origin == "imported":
+            yield for_picture(words.imported(self.facts.record), most=400)
         if rating is None or rating.stars is None:
             return
         if rating.conversion is not None:
@@ -157,7 +160,7 @@ class Said:
         figure = self.facts.figure
         if figure is None or self.shown is None:
             return "no energy was measured"
-        told = "estimated " if self.facts.estimated else ""
+        told = "" if self.facts.origin == "measured" else f"{self.facts.origin} "
         text = f"{told}{with_doubt(*self.shown)} {self.per}"
         if self.facts.normalised_j is not None:
             text += (
@@ -212,7 +215,7 @@ class Said:
 
     def rows(self) -> Iterator[tuple[str, str]]:
         yield "Task", self.task
-        yield "Measured" if not self.facts.estimated else "Estimated", self.holds
+        yield self.facts.origin.capitalize(), self.holds
         yield "Left out", self.left_out
         yield "Hardware", self.hardware + (f", {self.power_limit}" if self.power_limit else "")
         yield "Software", self.software
@@ -325,6 +328,8 @@ class Said:
 
     @property
     def journal(self) -> str:
+        if self.facts.record.origin == "imported":
+            return "none: taken over from another tool's file"
         sha256 = for_picture(self.facts.record.provenance.journal_sha256[:HASH_DIGITS])
         return f"{self.links.journal or 'address not given'}; SHA-256 {sha256}…"
 
@@ -336,13 +341,7 @@ class Said:
         start = (
             "Example, not a rating of anything real: energy rating" if self.facts.example else "Energy rating"
         )
-        done = (
-            "estimated"
-            if self.facts.estimated
-            else "measured"
-            if self.facts.figure is not None
-            else "recorded"
-        )
+        done = self.facts.origin if self.facts.figure is not None else "recorded"
         rests_on = "".join(f", {text}" for text in self.rests_on())
         rating = self.rating
         scheme = f", scheme {for_picture(rating.scheme)}" if rating is not None and rating.scheme else ""

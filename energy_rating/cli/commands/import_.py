@@ -1,0 +1,167 @@
+"""``energy-rating import``: runs that were measured with other tools, as records that say what they do not know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from energy_rating.cli.options import json_option, refuse_a_file, zone_option
+from energy_rating.cli.output import as_json_text, say, tell
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.records import STAGES, Model, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from energy_rating.nouns.records import Record, Stage
+
+
+@click.command(name="import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    required=True,
+    help="Folder for the records, one folder a run.",
+)
+@click.option(
+    "--model",
+    help="The model's id, such as org/name, of all these runs: what their files say of it gives way.",
+)
+@click.option("--stage", type=click.Choice(STAGES), help="What kind of runs they are.")
+@zone_option("Country where they ran, by three letters, as you say it: no place is taken from the files.")
+@json_option
+def import_(
+    files: Sequence[Path],
+    output: Path,
+    model: str | None,
+    stage: Stage | None,
+    zone: str | None,
+    as_json: bool,
+) -> None:
+    """Runs measured with other tools, as records: shown, added up and compared, never rated.
+
+    \b
+    energy-rating import emissions.csv -o imported
+    energy-rating import bench.json gpu_power.csv -o imported
+
+    FILES are CodeCarbon's emissions.csv, logs of carbontracker, results of benchmarks with a log of power beside them, and others:
+    docs/imports.md has the table. What belongs to a file is looked for among FILES, then in its folder. A run that was imported
+    before is there once.
+    """
+    from energy_rating.files.imports import imported
+    from energy_rating.files.record import RECORD_NAME, record_to_json
+    from energy_rating.files.whole import write_whole
+    from energy_rating.judging.footprint.carbon import check_zone
+    from energy_rating.publishing.facts import one_line
+
+    if zone is not None:
+        check_zone(zone)
+    refuse_a_file(output)
+    found: dict[str, Record] = {}
+    taken: set[Path] = set()
+    failed: list[BadInput] = []
+    for path in _each_once(files):
+        others = [one for one in files if one != path]
+        try:
+            records = imported(path, named=others)
+        except BadInput as error:
+            failed.append(error)
+            continue
+        taken.add(path)
+        for record in records:
+            found.setdefault(record.run_id, _said(record, model, stage, zone))
+    left = [error for error in failed if not _is_used(error, taken, files)]
+    if left:
+        raise left[0]
+    entries = []
+    for run_id, record in found.items():
+        folder = output / run_id
+        state = _state(folder / RECORD_NAME, record)
+        if state in ("new", "replaced"):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise BadInput(
+                    f"cannot be made ({error.strerror or error})", "Choose another folder", place=folder
+                ) from error
+            write_whole(folder / RECORD_NAME, record_to_json(record).encode())
+        entries.append({"run_id": run_id, "record": str(folder / RECORD_NAME), "state": state})
+        if not as_json:
+            say(f"{one_line(record)} · {folder} ({_STATES[state]})")
+    if as_json:
+        say(as_json_text(entries))
+    else:
+        counts = ", ".join(
+            f"{sum(entry['state'] == state for entry in entries)} {told}"
+            for state, told in _STATES.items()
+            if any(entry["state"] == state for entry in entries)
+        )
+        say(f"{len(entries)} run{'s' if len(entries) != 1 else ''} in {output}: {counts}")
+        say(
+            "Imported: not measured by energy-rating, and never rated; each record says what its file does not tell"
+        )
+
+
+_STATES = {
+    "new": "new",
+    "same": "there already, counted once",
+    "replaced": "there already, with other figures: replaced",
+    "kept": "there already as a run of ours, which was kept",
+}
+
+
+def _each_once(files: Sequence[Path]) -> Iterator[Path]:
+    """A file that is named twice is read once."""
+    seen = set()
+    for path in files:
+        where = path.absolute()
+        if where not in seen:
+            seen.add(where)
+            yield path
+
+
+def _is_used(error: BadInput, taken: set[Path], files: Sequence[Path]) -> bool:
+    """Whether a file that holds no run of its own was named because it belongs to another, which was read."""
+    return bool(taken) and len(files) > 1 and error.message == NO_RUN_OF_ITS_OWN
+
+
+NO_RUN_OF_ITS_OWN = "holds no run of its own"
+
+
+def _said(record: Record, model: str | None, stage: Stage | None, zone: str | None) -> Record:
+    """The record with what the user says of it."""
+    if model is not None:
+        record = replace(record, model=replace(record.model, id=model) if record.model else Model(id=model))
+    if stage is not None:
+        record = replace(record, stage=stage)
+    if zone is not None:
+        try:
+            record = replace(record, place=Place(zone=zone))
+        except ValueError as error:
+            raise BadInput(str(error), place="--zone") from None
+    return record
+
+
+def _state(path: Path, record: Record) -> str:
+    """What writing this record does to what is there."""
+    from energy_rating.files.journal import JOURNAL_NAMES
+    from energy_rating.files.record import read_record, record_to_json
+
+    if any((path.parent / name).exists() for name in JOURNAL_NAMES):
+        return "kept"
+    if not path.exists():
+        return "new"
+    try:
+        there = read_record(path)
+    except BadInput as error:
+        tell(f"{error}; it is replaced")
+        return "replaced"
+    if there.origin != "imported":
+        return "kept"
+    return "same" if record_to_json(there) == record_to_json(replace(record, checked=None)) else "replaced"

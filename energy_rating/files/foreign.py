@@ -1,0 +1,209 @@
+"""A stranger's file as the formats of ``imports`` read it: opened once if it is a regular one, bounded, and taken apart only when asked.
+
+What it is, a format tells by what stands in it, never by its name alone. Spreadsheets' formulas are text here and stay it: nothing is
+reckoned, followed or loaded that a file names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from energy_rating.files.opening import read_beginning, read_whole
+from energy_rating.files.strict import json_object
+from energy_rating.nouns.errors import BadInput
+
+# A day of eight cards, read three times a second, is 250 MB of AIPerf's lines; a year of a team's runs is 10 MB of emissions.csv.
+LARGEST = 256 << 20  # bytes
+BEGINNING = 64 << 10  # bytes by which a file is known
+MOST_ROWS = 2_000_000
+MOST_COLUMNS = 2_000
+LONGEST_CELL = 100_000
+# In a folder, so many files are looked at for what belongs to a file.
+MOST_BESIDE = 200
+
+Row = Mapping[str, str]
+
+
+class Foreign:
+    """One file. ``named`` are the other files that were named with it; ``beside()`` also looks into its folder.
+
+    A class and not a frozen value, since it reads on demand and keeps what it has read.
+    """
+
+    def __init__(self, path: Path, named: Sequence[Path] = ()) -> None:
+        self.path = path
+        self._named = tuple(named)
+
+    @cached_property
+    def beginning(self) -> str:
+        """The first 64 KiB as text; what is no UTF-8 is replaced."""
+        return read_beginning(self.path, BEGINNING).decode("utf-8-sig", "replace")
+
+    @cached_property
+    def content(self) -> bytes:
+        return read_whole(self.path, LARGEST)
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    @cached_property
+    def text(self) -> str:
+        try:
+            return self.content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise BadInput("is not UTF-8 text", place=self.path) from None
+
+    @cached_property
+    def first_line(self) -> str:
+        """The first line that is not empty."""
+        return next((line for line in self.beginning.splitlines() if line.strip()), "")
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The cells of the first line, if that may be the head of a table."""
+        if "," not in self.first_line or len(self.first_line) >= BEGINNING:
+            return ()
+        try:
+            cells = next(csv.reader([self.first_line]), [])
+        except csv.Error:
+            return ()
+        return tuple(cell.strip() for cell in cells[: MOST_COLUMNS + 1])
+
+    @cached_property
+    def is_json(self) -> bool:
+        """Whether it begins as a JSON object does."""
+        return self.beginning.lstrip()[:1] == "{"
+
+    @cached_property
+    def object(self) -> dict[str, Any]:
+        """The JSON object that the file is. NaN and infinities, which others write, are None."""
+        return json_object(self.content, self.path, gaps=True)
+
+    def holds(self, *keys: str) -> bool:
+        """Whether it is a JSON object with all these keys at its top."""
+        if not self.is_json:
+            return False
+        if len(self.beginning) < BEGINNING // 4 and not all(f'"{key}"' in self.beginning for key in keys):
+            return False  # it is in memory whole: not worth parsing
+        try:
+            return all(key in self.object for key in keys)
+        except BadInput:
+            return False
+
+    def rows(self) -> Iterator[tuple[int, Row]]:
+        """The rows of a table with a head, and the line of each. A row that is cut short has no more cells than it has.
+
+        Raises:
+            BadInput: it is too large, or no table.
+        """
+        for line, cells in self.table():
+            if line == 1:
+                head = [cell.strip() for cell in cells]
+                if len(set(head)) < len(head):
+                    raise BadInput(
+                        "has a column twice", "Name the file as the tool wrote it", place=self.path
+                    )
+                continue
+            if not any(cell.strip() for cell in cells):
+                continue
+            yield line, dict(zip(head, cells, strict=False))
+
+    def table(self) -> Iterator[tuple[int, list[str]]]:
+        """The rows of a table as they stand, counted from 1.
+
+        Raises:
+            BadInput: it is too large, or no table.
+        """
+        try:
+            for number, cells in enumerate(csv.reader(io.StringIO(self.text, newline="")), start=1):
+                if number > MOST_ROWS:
+                    raise BadInput(
+                        f"must have at most {MOST_ROWS:,} rows; there are more", "Split it", place=self.path
+                    )
+                if len(cells) > MOST_COLUMNS:
+                    raise BadInput(
+                        f"must have at most {MOST_COLUMNS:,} columns; line {number:,} has more",
+                        place=self.path,
+                    )
+                yield number, cells
+        except csv.Error as error:
+            raise BadInput(
+                f"is not a table of comma-separated values: {error}"[:200], place=self.path
+            ) from None
+
+    def json_lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The JSON objects of a file of one a line. A last line that is cut short, as a killed process leaves it, is left out.
+
+        Raises:
+            BadInput: another line is no JSON object.
+        """
+        lines = self.text.split("\n")
+        if len(lines) > MOST_ROWS:
+            raise BadInput(
+                f"must have at most {MOST_ROWS:,} lines; there are more", "Split it", place=self.path
+            )
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield number, json_object(line, f"{self.path}: line {number}", gaps=True)
+            except BadInput:
+                if number >= len(lines) and number > 1:
+                    return
+                raise
+
+    def beside(self) -> Iterator[Foreign]:
+        """The other files that were named, then the regular files of its folder, by name: what may belong to it."""
+        seen = {_same(self.path)}
+        folder: list[Path] = []
+        with contextlib.suppress(OSError):  # a folder that may not be listed: what was named is all there is
+            folder = sorted(self.path.absolute().parent.iterdir())[:MOST_BESIDE]
+        for path in (*self._named, *folder):
+            if _same(path) not in seen and path.is_file():
+                seen.add(_same(path))
+                yield Foreign(path)
+
+
+def _same(path: Path) -> str:
+    try:
+        return str(path.resolve())
+    except (OSError, RuntimeError):
+        return str(path.absolute())
+
+
+def at(entry: object, *keys: str) -> Any:
+    """What stands under these keys, one inside the other; None where there is nothing."""
+    for key in keys:
+        if not isinstance(entry, Mapping):
+            return None
+        entry = entry.get(key)
+    return entry
+
+
+def number_in(cell: str | None) -> float | None:
+    """A number as tables write it, a unit behind it left out (``412.34 W``); None for ``[N/A]``, an empty cell, or what is no number."""
+    if cell is None:
+        return None
+    words = cell.split()
+    if not words or len(words) > 2:
+        return None
+    try:
+        value = float(words[0][:60])
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def dumps(value: object) -> str:
+    """A value in one line, for a hash: the same value, the same text."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=True, default=str)

@@ -1,0 +1,283 @@
+"""What others measured, taken over: the energies that the files tell, and everything that they do not."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from energy_rating import BadInput, load, normalise, rate
+from energy_rating.files.foreign import Foreign
+from energy_rating.files.imports import format_of, formats, imported, recognised
+from energy_rating.files.record import record_from_json, record_to_json
+from energy_rating.nouns.records import Record
+
+DATA = Path(__file__).parents[1] / "data" / "imports"
+ALL = sorted(path for path in DATA.rglob("*") if path.is_file() and path.name != "README.md")
+KWH = 3.6e6
+
+# What belongs to a file and is none that can be read alone.
+BESIDE = re.compile(r"_carbontracker_output\.log$")
+
+
+def codes(record: Record) -> list[str]:
+    return [finding.code for finding in record.findings]
+
+
+def message(record: Record, code: str) -> str:
+    return " ".join(finding.message for finding in record.findings if finding.code == code)
+
+
+def gpu_j(record: Record, name: str = "run") -> float:
+    return record[name].energy_j["gpu"].value
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text())))
+
+
+# ------------------------------------------------------------------------------------------------------ of all formats
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(DATA).as_posix())
+def test_no_two_formats_claim_one_file(path: Path) -> None:
+    mine = [name for name in formats() if format_of(name).is_mine(Foreign(path))]
+    assert len(mine) == 1
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(DATA).as_posix())
+def test_what_is_imported_is_marked_written_read_again_and_never_rated_or_normalised(path: Path) -> None:
+    for record in imported(path):
+        assert record.origin == "imported"
+        assert record_from_json(record_to_json(record)) == record
+        assert codes(record)[0] == "imported"
+        assert all(part.validity != "valid" for part in record)
+        assert rate(record).stars is None
+        assert [reason.code for reason in rate(record).why_not] == ["imported"]
+        assert normalise(record).energy_per_unit_j is None
+        # What a model told, or what the file does not tell, is wide; and nothing is certain.
+        for part in record:
+            for energy in part.energy_j.values():
+                assert not energy.value or energy.half_width() >= 0.02 * energy.value
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(DATA).as_posix())
+def test_what_a_file_is_is_seen_in_it_and_not_in_its_name(path: Path, tmp_path: Path) -> None:
+    renamed = tmp_path / "file"
+    renamed.write_bytes(path.read_bytes())
+    found = recognised(renamed)
+    assert found is not None
+    assert found == recognised(path)
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(DATA).as_posix())
+def test_the_same_file_gives_the_same_runs(path: Path) -> None:
+    assert [record_to_json(one) for one in imported(path)] == [record_to_json(one) for one in imported(path)]
+
+
+def test_a_file_that_nobody_knows_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    path = tmp_path / "emissions.csv"
+    path.write_text("a,b\n1,2\n")
+    assert recognised(path) is None
+    with pytest.raises(
+        BadInput, match=r"emissions\.csv: is no file that can be imported\. Known are files of: .*CodeCarbon"
+    ):
+        imported(path)
+
+
+# ---------------------------------------------------------------------------------------------------------- CodeCarbon
+
+PLAIN = [path for path in (DATA / "codecarbon").iterdir() if "-" not in path.name and path.name != "1.2.0"]
+
+
+@pytest.mark.parametrize("folder", PLAIN, ids=lambda path: path.name)
+def test_every_version_of_emissions_csv_gives_its_energies(folder: Path) -> None:
+    path = folder / "emissions.csv"
+    (row,) = rows(path)
+    record = load(path)
+    run = record["run"]
+    assert record.run_id == f"codecarbon-{row['run_id']}"
+    assert run.duration_s == float(row["duration"])
+    assert gpu_j(record) == pytest.approx(float(row["gpu_energy"]) * KWH)
+    # The truth of the two cards, which the rule must hold: 3.2.0 is 12.5 % above it.
+    assert abs(gpu_j(record) - 2 * 300 * 4) < run.energy_j["gpu"].half_width()
+    assert run.energy_j["cpu"].value == pytest.approx(float(row["cpu_energy"]) * KWH)
+    assert run.energy_j["dram"].value == pytest.approx(float(row["ram_energy"]) * KWH)
+    assert run.methods == {"gpu": "power", "cpu": "model", "dram": "model"}
+    assert {"cpu-estimated", "dram-estimated"} <= set(codes(record))
+    assert not record.created.endswith("Z")  # its zone is not told
+    assert record.place is None
+    version = record.environment.software["CodeCarbon"]
+    assert version == (folder.name if "codecarbon_version" in row else "version not told")
+
+
+def test_before_2_0_only_a_total_was_told() -> None:
+    record = load(DATA / "codecarbon" / "1.2.0" / "emissions.csv")
+    (row,) = rows(DATA / "codecarbon" / "1.2.0" / "emissions.csv")
+    assert record["run"].energy_j["host"].value == pytest.approx(float(row["energy_consumed"]) * KWH)
+    assert "estimated-only" in codes(record)
+
+
+@pytest.mark.parametrize("version", ["2.8.4", "3.3.2"])
+def test_rows_after_a_flush_are_totals_and_only_the_last_counts(version: str) -> None:
+    path = DATA / "codecarbon" / f"{version}-flush" / "emissions.csv"
+    (record,) = imported(path)
+    last = rows(path)[-1]
+    assert len(rows(path)) == 3
+    assert gpu_j(record) == pytest.approx(float(last["gpu_energy"]) * KWH)
+    assert "the last is taken, not their sum" in message(record, "imported-converted")
+
+
+@pytest.mark.parametrize("version", ["2.8.4", "3.3.2"])
+def test_the_pue_is_taken_out_of_run_and_tasks(version: str) -> None:
+    pue = load(DATA / "codecarbon" / f"{version}-pue" / "emissions.csv")
+    assert gpu_j(pue) == pytest.approx(2 * 300 * 4, rel=0.05)
+    tasks = load(DATA / "codecarbon" / f"{version}-puetasks" / "emissions.csv")
+    assert gpu_j(tasks, "load") == pytest.approx(2 * 300 * 2, rel=0.05)
+    assert gpu_j(tasks, "gen") == pytest.approx(2 * 300 * 4, rel=0.05)
+    assert gpu_j(tasks) == pytest.approx(gpu_j(tasks, "load") + gpu_j(tasks, "gen"))
+
+
+@pytest.mark.parametrize("version", ["2.8.4", "3.3.2"])
+def test_with_tasks_time_and_energy_are_of_the_same_seconds(version: str) -> None:
+    folder = DATA / "codecarbon" / f"{version}-tasks"
+    record = load(folder / "emissions.csv")
+    assert record["run"].duration_s == pytest.approx(6, abs=0.2)  # the row says 4
+    assert gpu_j(record) / record["run"].duration_s == pytest.approx(600, rel=0.03)
+    (base,) = folder.glob("emissions_base_*.csv")
+    assert record_to_json(load(base)).replace(
+        load(base).provenance.files["imported/codecarbon"], ""
+    ) == record_to_json(record).replace(
+        record.provenance.files["imported/codecarbon"], ""
+    )  # the same run, from whichever file
+
+
+def test_tasks_without_their_run_say_that_a_pue_may_be_in_them(tmp_path: Path) -> None:
+    (base,) = (DATA / "codecarbon" / "3.3.2-tasks").glob("emissions_base_*.csv")
+    alone = tmp_path / "tasks.csv"
+    alone.write_bytes(base.read_bytes())
+    record = load(alone)
+    assert "whether the energies hold a PUE is not known" in message(record, "imported-incomplete")
+
+
+@pytest.mark.parametrize("version", ["2.8.4", "3.3.2"])
+def test_a_gpu_that_was_not_seen_is_absent_and_not_zero(version: str) -> None:
+    record = load(DATA / "codecarbon" / f"{version}-no-gpu" / "emissions.csv")
+    assert "gpu" not in record["run"].energy_j
+    assert {"gpu-not-measured", "estimated-only"} <= set(codes(record))
+
+
+def emissions(tmp_path: Path, **changes: str) -> Path:
+    row = rows(DATA / "codecarbon" / "3.3.2" / "emissions.csv")[0] | changes
+    path = tmp_path / "emissions.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        writer.writeheader()
+        writer.writerow(row)
+    return path
+
+
+def test_a_card_that_is_listed_and_told_zero_degrades_the_run(tmp_path: Path) -> None:
+    record = load(emissions(tmp_path, gpu_energy="0.0"))
+    assert "gpu" not in record["run"].energy_j
+    (finding,) = (one for one in record.findings if one.code == "gpu-not-measured")
+    assert finding.severity == "degrades"
+
+
+def test_the_place_that_no_network_looks_like_is_said_and_no_place_is_taken(tmp_path: Path) -> None:
+    record = load(emissions(tmp_path, country_iso_code="CAN", country_name="Canada", region="quebec"))
+    assert record.place is None
+    assert "Canada, quebec" in message(record, "imported-not-taken")
+    assert "reaches no network" in message(record, "imported-place")
+
+
+def test_an_energy_that_is_none_is_left_out(tmp_path: Path) -> None:
+    for wrong in ("nan", "-1", "inf", "1e400", "", "=1+1"):
+        record = load(emissions(tmp_path, cpu_energy=wrong))
+        assert "cpu" not in record["run"].energy_j
+
+
+def test_a_row_that_was_cut_short_does_not_take_the_run_with_it(tmp_path: Path) -> None:
+    text = (DATA / "codecarbon" / "3.3.2-flush" / "emissions.csv").read_text()
+    path = tmp_path / "emissions.csv"
+    path.write_text(text.rstrip("\n").rsplit(",", 30)[0])
+    (record,) = imported(path)
+    assert gpu_j(record) == pytest.approx(2 * 300 * 6, rel=0.05)
+    assert "imported-incomplete" in codes(record)
+
+
+def test_several_runs_in_a_file_are_several_and_load_says_how_to_take_them_apart(tmp_path: Path) -> None:
+    header, *lines = (DATA / "codecarbon" / "3.3.2-flush" / "emissions.csv").read_text().splitlines()
+    path = tmp_path / "emissions.csv"
+    path.write_text(
+        "\n".join([header, *lines, header, *(line.replace("72bf876b", "00000000") for line in lines)])
+    )
+    assert len(imported(path)) == 2
+    with pytest.raises(BadInput, match="holds 2 runs.*energy-rating import"):
+        load(path)
+
+
+# ------------------------------------------------------------------------------------------------------- carbontracker
+
+
+@pytest.mark.parametrize(("version", "seconds"), [("2.4.7", 12), ("2.0.1", 12), ("1.2.5", 12)])
+def test_carbontrackers_epochs_are_added_without_pue_and_for_every_card(version: str, seconds: float) -> None:
+    (log,) = (DATA / "carbontracker" / version).glob("*Z_carbontracker.log")
+    record = load(log)
+    assert gpu_j(record) == pytest.approx(2 * 300 * seconds, rel=0.01)
+    assert record["epoch"].n == 3
+    (output,) = (DATA / "carbontracker" / version).glob("*_output.log")
+    assert load(output).run_id == record.run_id
+    assert gpu_j(load(output)) == gpu_j(record)
+
+
+def test_a_prediction_is_never_taken_for_what_was_measured() -> None:
+    (output,) = (DATA / "carbontracker" / "2.4.7-one-epoch").glob("*_output.log")
+    record = load(output)
+    assert gpu_j(record) == pytest.approx(2 * 300 * 4, rel=0.01)
+    assert "1 of 4 epochs" in message(record, "imported-incomplete")
+
+
+def test_a_killed_training_is_what_its_whole_epochs_drew() -> None:
+    (log,) = (DATA / "carbontracker" / "2.4.7-killed").glob("*Z_carbontracker.log")
+    record = load(log)
+    assert gpu_j(record) == pytest.approx(2 * 300 * 8, rel=0.01)
+    assert "imported-incomplete" in codes(record)
+
+
+def test_a_sum_whose_pue_is_not_told_is_refused(tmp_path: Path) -> None:
+    (output,) = (DATA / "carbontracker" / "2.4.7").glob("*_output.log")
+    alone = tmp_path / output.name
+    alone.write_bytes(output.read_bytes())
+    with pytest.raises(BadInput, match=r"PUE.*\*_carbontracker\.log"):
+        load(alone)
+
+
+# ---------------------------------------------------------------------------------------------------------------- Zeus
+
+
+def test_windows_of_zeus_that_hold_each_other_are_not_added_up() -> None:
+    record = load(DATA / "zeus" / "0.16.0" / "zeus.csv")
+    assert gpu_j(record) == pytest.approx(3600)
+    assert gpu_j(record, "epoch") == pytest.approx(3600)
+    assert record["epoch"].n == 2
+    assert record.created.endswith("Z")
+    assert "gpu" not in load(DATA / "zeus" / "0.16.0-no-gpu" / "zeus.csv")["run"].energy_j
+
+
+def test_windows_of_zeus_that_overlap_have_no_total(tmp_path: Path) -> None:
+    path = tmp_path / "zeus.csv"
+    path.write_text(
+        "start_time,window_name,elapsed_time,gpu0_energy\n1796071553,a,4,400\n1796071555,b,4,400\n"
+    )
+    record = load(path)
+    assert not record["run"].energy_j
+    assert "no total" in message(record, "imported-incomplete")
+    path.write_text(
+        "start_time,window_name,elapsed_time,gpu0_energy\n1796071553,a,4,400\n1796071560,b,4,400\n"
+    )
+    assert gpu_j(load(path)) == 800
+    assert load(path)["run"].duration_s == 8
