@@ -36,6 +36,7 @@ from energy_rating.benchmarking.guard import guard
 from energy_rating.benchmarking.hub import limit_silence_of_hubs
 from energy_rating.benchmarking.options import from_entry, to_entry
 from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Telling, Workload
+from energy_rating.nouns.choices import SEVERITIES
 from energy_rating.nouns.errors import (
     LONGEST_QUOTE,
     SILENT,
@@ -47,7 +48,6 @@ from energy_rating.nouns.errors import (
     of_kind,
 )
 from energy_rating.nouns.records import Finding, Model, Number
-from energy_rating.nouns.severities import SEVERITIES
 from energy_rating.nouns.work import Work
 
 NAMES = frozenset(

@@ -8,7 +8,6 @@ a workload that does not understand it, the way into another process and the rec
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import math
 import types
@@ -218,6 +217,8 @@ def refuse_unknown(
     names = list(among)
     for name in asked:
         if name not in names:
+            import difflib  # here, where something went wrong
+
             near = difflib.get_close_matches(name, names, n=1)
             raise BadInput(
                 f"there is no option {name[:80]!r}",

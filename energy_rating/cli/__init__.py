@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import keyword
 import pkgutil
@@ -41,6 +40,8 @@ class _Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
+            import difflib  # here, where something went wrong
+
             near = difflib.get_close_matches(args[0].lower(), self.list_commands(ctx), n=1)
             see = f"Did you mean: {near[0]}" if near else "See all with: energy-rating --help"
             raise click.UsageError(f"there is no command {args[0][:80]!r}. {see}", ctx) from error

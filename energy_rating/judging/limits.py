@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from statistics import median
 
 from energy_rating.files.reading import Session
-from energy_rating.judging.profiles import shipped_profile
 from energy_rating.nouns.records import Channel, Component, Device, Samples
 
 # Over seconds a card keeps its limit; the tenth is for the gain of its sensor, which NVIDIA states as 5 %. Between two readings
@@ -101,6 +100,8 @@ def _limit_w(session: Session, component: Component, device: Device | None) -> f
     set_to += [told.power_limit_w for _, told in session.conditions.get(device.id, ()) if told.power_limit_w]
     if set_to or component != "gpu":
         return max(set_to, default=None)
+    from energy_rating.judging.profiles import shipped_profile  # here, since most devices tell their limit
+
     profile = shipped_profile(device.name, device.memory_gb)
     sheet = profile.figures.power_limit_w if profile is not None else None
     return sheet.value if sheet is not None else None

@@ -9,36 +9,32 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from energy_rating.nouns import threads
+from energy_rating.nouns.choices import COMPONENTS as COMPONENTS
+from energy_rating.nouns.choices import METHODS as METHODS
+from energy_rating.nouns.choices import RELATIONS as RELATIONS
+from energy_rating.nouns.choices import STAGES as STAGES
+from energy_rating.nouns.choices import Component as Component
+from energy_rating.nouns.choices import Counts as Counts
+from energy_rating.nouns.choices import Method as Method
+from energy_rating.nouns.choices import Origin as Origin
+from energy_rating.nouns.choices import Relation as Relation
+from energy_rating.nouns.choices import Severity as Severity
+from energy_rating.nouns.choices import Stage as Stage
+from energy_rating.nouns.choices import State as State
 from energy_rating.nouns.errors import STRICT, BadInput
 from energy_rating.nouns.interruptions import is_interruption
-from energy_rating.nouns.severities import Severity as Severity
 from energy_rating.nouns.work import LONGEST_UNIT as LONGEST_UNIT
 from energy_rating.nouns.work import MOST_COUNTED, as_plain, is_amount, is_unit
 from energy_rating.nouns.work import Number as Number
 
-Stage = Literal["pre-training", "fine-tuning", "inference", "other"]
-Component = Literal["gpu", "cpu", "dram", "module", "host", "wall"]
-Method = Literal["counter", "power", "model"]
-Origin = Literal["measured", "imported", "merged"]
-State = Literal["ended", "killed", "running"]
-# What the Hub calls them (huggingface/hub-docs, docs/hub/model-cards.md, base_model_relation: finetune, adapter, quantized, merge), and two
-# that its list lacks.
-Relation = Literal["finetune", "lora", "adapter", "quantized", "merge", "distill"]
-RELATIONS: tuple[Relation, ...] = get_args(Relation)
 # What a run was for. Any other short word is taken too.
 ROLES = ("final", "failed", "ablation", "search", "evaluation")
-# Whose work a process counts: its own, as each of its ranks does, or that of all of them.
-Counts = Literal["each-rank", "all-ranks"]
 Setting = str | int | float | bool
-STAGES: tuple[Stage, ...] = get_args(Stage)
-COMPONENTS: tuple[Component, ...] = get_args(Component)
 RUN = "run"  # the window that spans everything
 MEASURED = "measured"  # the windows of a benchmark that count, one a repeat
-# Worst last: a component read by several methods is as good as the worst of them.
-METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from energy_rating.nouns.severities import Severity
+from energy_rating.nouns.choices import Severity
 
 
 class FindingKind(NamedTuple):

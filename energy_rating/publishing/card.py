@@ -44,8 +44,9 @@ from energy_rating.nouns.records import (
 )
 from energy_rating.publishing import data, splice, words
 from energy_rating.publishing import label as labels
-from energy_rating.publishing.facts import Facts, Origin, Remark, facts_of
+from energy_rating.publishing.facts import Facts, Remark, facts_of
 from energy_rating.publishing.links import MEANING, NO_LINKS, Links
+from energy_rating.publishing.names import Origin
 from energy_rating.publishing.strangers import for_markdown, for_plain_text
 from energy_rating.publishing.words import NAMES, TO_95, grams
 

@@ -47,11 +47,10 @@ from energy_rating.nouns.records import (
     worst_method,
 )
 from energy_rating.publishing import words
+from energy_rating.publishing.names import Origin, origin_of
 
 # What a figure rests on: a sensor, a model in its place; or, of what stars rest on, a conversion from another device, or texts and
 # devices that nobody else can compare with.
-# What was taken over from another tool's file was not measured by us, whatever that tool did.
-Origin = Literal["measured", "estimated", "imported"]
 RatedAs = Literal["measured", "estimated", "normalised", "indicative", "imported"]
 
 # What prepares a benchmark is no result of it.
@@ -264,13 +263,6 @@ def facts_of(record: Record, rating: Rating | Judgement | None = None) -> Facts:
         unchecked=words.unchecked(record),
         by_right_answer=tuple(_by_right_answer(record, shown)),
     )
-
-
-def origin_of(method: Method | None, *, imported: bool = False) -> Origin:
-    """Whether a figure had in this way was measured; what is not known to be a model's was, by us or by another tool."""
-    if method == "model":
-        return "estimated"
-    return "imported" if imported else "measured"
 
 
 def _row(record: Record, measurement: Measurement) -> Row:

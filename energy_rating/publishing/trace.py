@@ -23,11 +23,11 @@ from energy_rating.judging.integration.ticks import Tick
 from energy_rating.judging.limits import limits_w, peak_w
 from energy_rating.nouns.quantities import significant
 from energy_rating.nouns.records import COMPONENTS, METHODS, RUN, Channel, Component
-from energy_rating.publishing.facts import Origin, origin_of
-from energy_rating.publishing.words import NAMES
+from energy_rating.publishing.names import NAMES, Origin, origin_of
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.artist import Artist
     from matplotlib.font_manager import FontProperties
 
 NAN = math.nan
@@ -590,16 +590,18 @@ def _ticks(highest: float, *, most: int) -> Iterator[tuple[float, str]]:
 
 
 class _Paper:
-    """A sheet to draw on. All that can be seen is set here, so that the user's matplotlib settings do not show."""
+    """A sheet to draw on. All that can be seen is set here, so that the user's matplotlib settings do not show.
+
+    Drawn without a figure of matplotlib's, whose axes and projections take longer to load than a trace to be drawn.
+    """
 
     def __init__(self) -> None:
         import matplotlib
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        from matplotlib.backends.backend_agg import RendererAgg
         from matplotlib.font_manager import FontProperties
 
-        self._figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI, facecolor="white")
-        self._canvas = FigureCanvasAgg(self._figure)
+        self._renderer = RendererAgg(WIDTH_PX, HEIGHT_PX, DPI)  # type: ignore[no-untyped-call]
+        self._artists: list[Artist] = []
         # The fonts that come with matplotlib are the same everywhere.
         folder = Path(matplotlib.get_data_path()) / "fonts/ttf"
         self._fonts = [
@@ -636,8 +638,9 @@ class _Paper:
             usetex=False,
             antialiased=True,
         )
+        artist.set_figure(_Resolution())  # type: ignore[arg-type]
         artist.set_transform(IdentityTransform())
-        self._figure.add_artist(artist)
+        self._artists.append(artist)
 
     def line(
         self,
@@ -666,7 +669,7 @@ class _Paper:
             dash_joinstyle="miter",
         )
         artist.set_transform(IdentityTransform())
-        self._figure.add_artist(artist)
+        self._artists.append(artist)
 
     def box(
         self, left: float, bottom: float, right: float, top: float, colour: str, *, opacity: float = 1.0
@@ -678,12 +681,12 @@ class _Paper:
             (left, bottom), right - left, top - bottom, facecolor=colour, linewidth=0, alpha=opacity
         )
         artist.set_transform(IdentityTransform())
-        self._figure.add_artist(artist)
+        self._artists.append(artist)
 
     def width(self, text: str, *, size: int, bold: bool = False) -> float:
         font = self._font(size, bold)
-        renderer = self._canvas.get_renderer()  # type: ignore[no-untyped-call]
-        return float(renderer.get_text_width_height_descent(text, font, ismath=False)[0])
+        extent = self._renderer.get_text_width_height_descent(text, font, ismath=False)  # type: ignore[no-untyped-call]
+        return float(extent[0])
 
     def fitting(self, text: str, *, size: int, room: float, bold: bool = False) -> str:
         """The text in one line, cut to the room, with a box for what the font does not have."""
@@ -710,6 +713,24 @@ class _Paper:
         return font
 
     def png(self) -> bytes:
+        """What was drawn, on white; text over lines over boxes, as matplotlib's own figures have it."""
+        from matplotlib.patches import Rectangle
+        from PIL import Image, PngImagePlugin
+
+        paper = Rectangle((0, 0), WIDTH_PX, HEIGHT_PX, facecolor="white", linewidth=0, antialiased=False)
+        for artist in (paper, *sorted(self._artists, key=lambda one: one.get_zorder())):
+            artist.draw(self._renderer)
+        pixels = self._renderer.buffer_rgba()  # type: ignore[no-untyped-call]
+        picture = Image.frombuffer("RGBA", (WIDTH_PX, HEIGHT_PX), pixels, "raw", "RGBA", 0, 1)
         file = io.BytesIO()
-        self._canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
+        picture.save(file, format="png", pnginfo=PngImagePlugin.PngInfo(), dpi=(DPI, DPI))
         return file.getvalue()
+
+
+class _Resolution:
+    """What text asks its figure for, where there is none."""
+
+    dpi = DPI
+
+    def get_figure(self, root: bool | None = None) -> _Resolution:  # noqa: ARG002
+        return self

@@ -12,15 +12,7 @@ from energy_rating.judging.schemes import MOST_STARS
 from energy_rating.nouns.findings import NOT_MEASURED
 from energy_rating.nouns.quantities import Estimate, scaled, significant, with_doubt
 from energy_rating.nouns.records import Checked, Conversion, Own, Record, WouldBe, Yardstick
-
-NAMES: Mapping[str, str] = {
-    "gpu": "GPU",
-    "cpu": "CPU",
-    "dram": "memory",
-    "module": "module",
-    "host": "host",
-    "wall": "wall",
-}
+from energy_rating.publishing.names import NAMES as NAMES
 
 # What a figure holds, for who does not know the short names.
 HOLDS: Mapping[str, str] = {

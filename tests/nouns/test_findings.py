@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from energy_rating.nouns.choices import SEVERITIES
 from energy_rating.nouns.findings import ESTIMATED, FINDINGS, NOT_MEASURED, SUBJECTS
 from energy_rating.nouns.records import Finding, plain
-from energy_rating.nouns.severities import SEVERITIES
 
 TOP = Path(__file__).parents[2]
 PACKAGE = TOP / "energy_rating"

@@ -11,7 +11,7 @@ import click
 from energy_rating.cli.commands.rate import print_unchecked
 from energy_rating.cli.options import json_option
 from energy_rating.cli.output import as_json_text, say, tell
-from energy_rating.nouns.records import COMPONENTS
+from energy_rating.nouns.choices import COMPONENTS
 
 if TYPE_CHECKING:
     from energy_rating.nouns.records import Component

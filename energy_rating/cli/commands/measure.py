@@ -16,14 +16,15 @@ from energy_rating.cli.options import (
     zone_option,
 )
 from energy_rating.cli.output import is_clean, let_go_of_output, print_record, tell
+from energy_rating.nouns.choices import RELATIONS, STAGES
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
-from energy_rating.nouns.records import RELATIONS, STAGES, Lineage, Place, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from energy_rating.nouns.records import Record
+    from energy_rating.nouns.choices import Relation
+    from energy_rating.nouns.records import Lineage, Place, Record
 
 
 @click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
@@ -144,6 +145,8 @@ def _place(zone: str | None, region: str | None, provider: str | None) -> Place 
     """Where it runs, as far as that was said."""
     if zone is None and region is None and provider is None:
         return None
+    from energy_rating.nouns.records import Place
+
     try:
         return Place(zone=zone, region=region, provider=provider)
     except ValueError as error:
@@ -156,6 +159,8 @@ def _lineage(base: str | None, relation: Relation | None) -> Lineage | None:
     """What the model comes from, as far as that was said."""
     if base is None and relation is None:
         return None
+    from energy_rating.nouns.records import Lineage
+
     try:
         return Lineage(base_model=base, relation=relation)
     except ValueError as error:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from energy_rating.nouns.records import Record
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from energy_rating.nouns.records import Record
 
 
 def names() -> tuple[str, ...]:

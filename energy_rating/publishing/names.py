@@ -1,0 +1,27 @@
+"""What components, and the ways of having a figure, are called wherever a person reads it. Little is loaded for these few words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from energy_rating.nouns.choices import Method
+
+# What was taken over from another tool's file was not measured by us, whatever that tool did.
+Origin = Literal["measured", "estimated", "imported"]
+
+NAMES: Mapping[str, str] = {
+    "gpu": "GPU",
+    "cpu": "CPU",
+    "dram": "memory",
+    "module": "module",
+    "host": "host",
+    "wall": "wall",
+}
+
+
+def origin_of(method: Method | None, *, imported: bool = False) -> Origin:
+    """Whether a figure had in this way was measured; what is not known to be a model's was, by us or by another tool."""
+    if method == "model":
+        return "estimated"
+    return "imported" if imported else "measured"
