@@ -72,9 +72,10 @@ class Attribute:
         OSError: it cannot be opened.
     """
 
-    def __init__(self, path: Path, files: Files = os) -> None:
+    def __init__(self, path: Path, files: Files = os, most: int = ATTRIBUTE_BYTES) -> None:
         self.path = path
         self._files = files
+        self._most = most
         self._fd: int | None = None
         self._closed = False
         self._open()
@@ -97,7 +98,7 @@ class Attribute:
             fd = self._fd
             if fd is None or identity(fd) != self._own:
                 fd = self._open()  # the program has closed it; what has its number now is the program's
-            return self._files.pread(fd, ATTRIBUTE_BYTES, 0).strip()
+            return self._files.pread(fd, self._most, 0).strip()
         except OSError as error:
             if error.errno in GONE:
                 raise SensorLost(f"{self.path} is gone") from error

@@ -238,6 +238,17 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             _SEE,
             "note: no other meter of its kind is read; degrades: some are, and this one is missing",
         ),
+        "cray-counter-unreadable": FindingKind(
+            NOTE_OR_DEGRADES,
+            "A power counter of this Cray node cannot be read.",
+            _SEE,
+            "note: another counter tells the same, or all of its component is missing, which is told; degrades: one of several accelerators is missing",
+        ),
+        "controller-restarted": FindingKind(
+            DEGRADES,
+            "What measures the node was started again during the run, so that its counters may have missed some time.",
+            "Measure again, and compare",
+        ),
         "grace-rails-only": FindingKind(
             NOTE,
             "The firmware tells no power of the whole Grace socket; its rails are added up, without memory.",

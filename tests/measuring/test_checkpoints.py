@@ -20,9 +20,7 @@ def started(folder, stage="fine-tuning"):
     clock = VirtualClock()
     power, energy = constant(WATTS)
     gpu = FakeDevice(clock=clock, power=power, energy=energy)
-    return measure(
-        stage, output_dir=folder, sensors=[gpu], clock=clock, report=None, resume=True
-    ).start()
+    return measure(stage, output_dir=folder, sensors=[gpu], clock=clock, report=None, resume=True).start()
 
 
 def killed(run):

@@ -14,7 +14,7 @@ from energy_rating.measuring.sensors import Detection
 from energy_rating.nouns.errors import HardwareAbsent, SensorUnavailable
 from energy_rating.nouns.records import Channel, Finding
 
-FOREIGN = ("amdsmi", "apple", "grace", "intel", "jetson", "perf", "wall")
+FOREIGN = ("amdsmi", "apple", "cray", "grace", "intel", "jetson", "perf", "wall")
 
 
 class Meter:
@@ -137,7 +137,7 @@ def test_looking_for_hardware_that_is_not_there_loads_nothing():
         "from energy_rating.measuring import sensors\n"
         "from energy_rating.nouns.errors import HardwareAbsent\n"
         "nowhere = Path('/nowhere')\n"
-        "arguments = {'amdsmi': (nowhere, nowhere), 'apple': ('linux',), 'grace': (nowhere,), 'intel': (nowhere,),\n"
+        "arguments = {'amdsmi': (nowhere, nowhere), 'apple': ('linux',), 'cray': (nowhere,), 'grace': (nowhere,), 'intel': (nowhere,),\n"
         "             'jetson': (nowhere,), 'perf': (nowhere,), 'wall': (None,)}\n"
         "for name, given in arguments.items():\n"
         "    options = {'environ': {}} if name == 'wall' else {'older': nowhere} if name == 'jetson' else {}\n"
