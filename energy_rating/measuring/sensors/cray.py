@@ -58,7 +58,7 @@ ABSENT = "no power counters of a Cray node were found"
 DENIED_REMEDY = "Ask who runs the machine for leave to read /sys/cray/pm_counters"
 
 
-class _Line(Attribute):
+class _CrayLine(Attribute):
     """One file: a number and its unit. ``unit`` empty: a number alone."""
 
     def __init__(self, path: Path, unit: str, files: Files) -> None:
@@ -74,15 +74,15 @@ class _Line(Attribute):
         return int(held[0])
 
 
-class _Controller:
+class _CrayController:
     """What tells whether the controller still measures, and what was done to it."""
 
     def __init__(self, root: Path, files: Files, now: Callable[[], float]) -> None:
         self._now = now
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, _CrayLine] = {}
         for name in ("freshness", "generation", "startup"):
             try:
-                self._lines[name] = _Line(root / name, "", files)
+                self._lines[name] = _CrayLine(root / name, "", files)
             except OSError:
                 continue  # XC before 2014 has not all of them
         self._fresh: tuple[int | None, float] = (self._told("freshness"), now())
@@ -148,7 +148,7 @@ class _CraySensor(HwmonSensor):
     """One device, whose readings count as long as the controller measures."""
 
     def __init__(
-        self, channels: Sequence[Channel], quantities: dict[str, Quantity], controller: _Controller
+        self, channels: Sequence[Channel], quantities: dict[str, Quantity], controller: _CrayController
     ) -> None:
         super().__init__(channels, quantities, appeared=controller.said)
         self._controller = controller
@@ -186,7 +186,7 @@ def detect(
         raise HardwareAbsent(ABSENT, "")
     hz = text(root / "raw_scan_hz").split()
     scans_hz = float(hz[0]) if hz and hz[0].isdigit() and int(hz[0]) > 0 else SCANS_HZ
-    controller = _Controller(root, files, now)
+    controller = _CrayController(root, files, now)
     sensors, devices, refusals = [], [], []
     for part, name, component in _parts(root, names):
         quantities, channels = {}, []
@@ -205,7 +205,7 @@ def detect(
             quantity = None
             try:
                 # While it answers it draws something; its energy may still be 0.
-                quantity = Quantity([[_Line(path, unit, files)]], unit=1, positive=method == "power")
+                quantity = Quantity([[_CrayLine(path, unit, files)]], unit=1, positive=method == "power")
                 quantity.read()
             except (OSError, SensorFailed) as error:
                 if quantity is not None:
