@@ -17,8 +17,8 @@ from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput, NotMeasured
 from energy_rating.nouns.quantities import EnergyPerUnit, Estimate, with_doubt
 from energy_rating.nouns.records import MEASURED, Measurement, Record
-from energy_rating.publishing.exports.csv import defused
 from energy_rating.publishing.facts import facts_of, lead
+from energy_rating.publishing.strangers import for_spreadsheet
 
 LONGEST_MODEL = 40
 
@@ -95,7 +95,7 @@ def as_csv(outcomes: Sequence[BatchResult]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     header, found = rows(outcomes)
-    writer.writerows([defused(cell) for cell in row] for row in (header, *found))
+    writer.writerows([for_spreadsheet(cell) for cell in row] for row in (header, *found))
     return file.getvalue()
 
 

@@ -61,6 +61,9 @@ Had = Literal["sensor", "meter", "model", "untold"]
 RULE: Mapping[Had, float] = {"sensor": 0.10, "meter": 0.10, "model": 0.50, "untold": 0.50}
 METHOD: Mapping[Had, Method] = {"sensor": "power", "meter": "power", "model": "model", "untold": "model"}
 
+# How our own exports are told from others' files.
+OWN = "energy-rating"
+
 # Two ends of a window, each anywhere within one reading of the sensor: together the width over √6 (as in judging/integration).
 EDGES = 1 / math.sqrt(6)
 
@@ -329,17 +332,12 @@ def _software(found: Import, tool: str, version: str | None) -> dict[str, str]:
 
 
 def _of_every_import(found: Import, tool: str, version: str | None) -> Iterator[Finding]:
-    told = f"{tool} {version}" if version else f"{tool} (it does not say in which version)"
     data: dict[str, Setting] = {"tool": tool, **({"version": version} if version else {})}
     for name, value in found.data.items():
         kept = text(value) if isinstance(value, str) else value
         if kept is not None:
             data[name] = kept
-    yield of_import(
-        "imported",
-        f"not measured by energy-rating: taken over from a file of {told}; no journal stands behind it",
-        data=data,
-    )
+    yield of_import("imported", f"{taken_over(tool, version)}; no journal stands behind it", data=data)
     energies = [energy for part in found.parts for energy in part.energies]
     had = {energy.had for energy in energies}
     if not energies:
@@ -367,6 +365,14 @@ def _of_every_import(found: Import, tool: str, version: str | None) -> Iterator[
     if had <= {"model", "untold"}:
         names = ", ".join(dict.fromkeys(energy.component for energy in energies))
         yield of_import("estimated-only", f"no sensor is known to stand behind any figure: {names}")
+
+
+def taken_over(tool: str, version: str | None) -> str:
+    """From what a record was taken over, as the beginning of a sentence."""
+    told = f"{tool} {version}" if version else f"{tool} (it does not say in which version)"
+    if tool == OWN:
+        return f"taken over from a table that {told} exported"
+    return f"not measured by energy-rating: taken over from a file of {told}"
 
 
 _WORDS: Mapping[Had, str] = {

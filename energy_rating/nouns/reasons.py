@@ -32,7 +32,7 @@ REASON_SUBJECTS: Mapping[str, Mapping[str, ReasonKind]] = {
             "It is only an estimate: no sensor measured anything, and estimates are not rated.", _SENSORS
         ),
         "imported": ReasonKind(
-            "It was taken over from another tool's file; only what energy-rating measured itself is rated or converted.",
+            "It was taken over from a file without a journal; only what energy-rating measured itself is rated or converted.",
             "Measure it: energy-rating benchmark MODEL, or energy-rating measure -- COMMAND",
         ),
         "estimated": ReasonKind(

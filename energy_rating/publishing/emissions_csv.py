@@ -19,7 +19,7 @@ from energy_rating.judging.footprint.carbon import footprint
 from energy_rating.nouns.errors import EnergyRatingError, NotMeasured
 from energy_rating.nouns.quantities import JOULES_PER_KWH
 from energy_rating.nouns.records import RUN, Component, Measurement, Record
-from energy_rating.publishing.exports.csv import defused
+from energy_rating.publishing.strangers import for_spreadsheet
 from energy_rating.version import __version__
 
 # Whose columns these are, and who filled them: a version as PEP 440 has it, with a local part, so that what compares versions can.
@@ -136,7 +136,7 @@ def emissions_of(record: Record, assumed: EmissionsAssumed, measurement: str = R
     """The row of one measurement of a record.
 
     ``energy_consumed`` is the sum of those of cpu, gpu and ram that were measured or estimated; the power of a component is its energy
-    over the time that its sensors saw. Without a zone, or an intensity, the emissions are not known.
+    over the duration, so that both fit. Without a zone, or an intensity, the emissions are not known.
 
     Raises:
         NotMeasured: there is no such measurement.
@@ -149,15 +149,14 @@ def emissions_of(record: Record, assumed: EmissionsAssumed, measurement: str = R
         if joules is None:
             continue
         kwh[theirs] = joules * assumed.pue / JOULES_PER_KWH
-        seen_s = measured.duration_s * measured.coverage.get(component, 1.0)
-        if seen_s > 0:
-            watts[theirs] = joules * assumed.pue / seen_s
+        if measured.duration_s > 0:
+            watts[theirs] = joules * assumed.pue / measured.duration_s
     known = [energy for energy in kwh.values() if not math.isnan(energy)]
     consumed = math.fsum(known) if known else NOT_KNOWN
     name, intensity = _place(record, assumed, measurement)
     kg = consumed * intensity / 1000
     gpus = [device for device in _devices(record, "gpu") if assumed.gpus is None or device in assumed.gpus]
-    names = {device.id: defused(device.name) for device in record.environment.devices}
+    names = {device.id: for_spreadsheet(device.name) for device in record.environment.devices}
     models = Counter(names[gpu] for gpu in gpus if gpu in names)
     return EmissionsData(
         timestamp=assumed.timestamp,

@@ -49,6 +49,17 @@ def for_picture(text: str, most: int = LONGEST_NAME) -> str:
     return for_plain_text("".join(kept), most) or "?"
 
 
+# A spreadsheet takes a cell that begins so for a formula (OWASP ASVS 5.0, requirement 1.2.10, 2026-11-21; a tab or a NUL too, which
+# are not let in), and where Japanese is written perhaps one that begins with their wide forms.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+
+
+def for_spreadsheet(text: str) -> str:
+    """One line, led by an apostrophe where a spreadsheet would take it for a formula."""
+    text = "".join(character if character.isprintable() else " " for character in text)
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
+
+
 def for_terminal(text: str) -> str:
     """Lines without control characters, which would steer the terminal."""
     return "".join(char if char.isprintable() or char == "\n" else "�" for char in text)

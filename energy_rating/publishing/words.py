@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 
+from energy_rating.files.imported import OWN
 from energy_rating.judging.evidence import gains_in_words
 from energy_rating.judging.footprint.carbon import Impact
 from energy_rating.judging.schemes import MOST_STARS
@@ -176,6 +177,8 @@ def imported(record: Record) -> str:
     """From what a record was taken over: ``taken over from a file of CodeCarbon 3.3.2, not measured by energy-rating; …``."""
     told = next((one.data for one in record.findings if one.code == "imported"), {})
     whose = " ".join(str(told[name]) for name in ("tool", "version") if name in told)
+    if told.get("tool") == OWN:
+        return f"taken over from a table that {whose} exported; no journal stands behind it"
     whose = f"a file of {whose}" if whose else "another tool's file"
     return f"taken over from {whose}, not measured by energy-rating; no journal stands behind it"
 

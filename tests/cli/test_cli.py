@@ -64,11 +64,16 @@ def test_summarise_prints_the_record_for_programs(run_cli, folder):
     assert out == (folder / "record.json").read_text()
 
 
-def test_export_csv_has_a_row_for_each_measurement(run_cli, folder, tmp_path):
-    code, out, _ = run_cli("export", folder, "--format", "csv")
+def test_export_csv_has_a_row_for_each_run_and_with_windows_for_each_measurement(run_cli, folder, tmp_path):
+    code, out, _ = run_cli("export", folder, "--format", "csv", "--windows")
     assert code == 0
     rows = list(csv.DictReader(io.StringIO(out)))
     assert [row["measurement"] for row in rows] == ["run", "request"]
+    code, out, _ = run_cli("export", folder, folder, "--format", "csv")
+    assert [row["measurement"] for row in csv.DictReader(io.StringIO(out))] == ["run", "run"]
+    code, bare, _ = run_cli("export", folder, "--format", "csv", "--no-header")
+    assert out == out.splitlines()[0] + "\n" + bare + bare
+    code, out, _ = run_cli("export", folder, "--format", "csv")
     assert run_cli("export", folder / "record.json", "--format", "csv", "-o", tmp_path / "out.csv")[0] == 0
     assert (tmp_path / "out.csv").read_text() == out
 

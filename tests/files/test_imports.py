@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from energy_rating import BadInput, load, normalise, rate
+from energy_rating import BadInput, load, normalise, rate, summarise
 from energy_rating.files.foreign import Foreign
 from energy_rating.files.imports import format_of, formats, imported, recognised
 from energy_rating.files.record import record_from_json, record_to_json
 from energy_rating.nouns.records import Record
+from energy_rating.publishing.exports.csv import table
 
 DATA = Path(__file__).parents[1] / "data" / "imports"
 ALL = sorted(path for path in DATA.rglob("*") if path.is_file() and path.name != "README.md")
@@ -281,3 +282,46 @@ def test_windows_of_zeus_that_overlap_have_no_total(tmp_path: Path) -> None:
     )
     assert gpu_j(load(path)) == 800
     assert load(path)["run"].duration_s == 8
+
+
+# ------------------------------------------------------------------------------------------------- what we exported
+
+
+REPORTS = Path(__file__).parents[2] / "reports"
+
+
+def test_what_we_exported_and_took_over_again_has_the_same_energies_and_the_same_doubt(
+    tmp_path: Path,
+) -> None:
+    for folder in (REPORTS / "example-gpu", *(DATA.parent / "0.1.0").iterdir()):
+        record = load(folder) if (folder / "record.json").exists() else summarise(folder)
+        if "run" not in record:
+            continue
+        path = tmp_path / "table.csv"
+        path.write_text(table([record], windows=True))
+        (again,) = imported(path)
+        assert again.run_id == record.run_id
+        assert again.created == record.created
+        for part in record:
+            told = again[part.name]
+            assert told.energy_j == part.energy_j
+            assert (told.work, told.duration_s, told.n) == (part.work, part.duration_s, part.n)
+            assert told.coverage == part.coverage
+        path.write_text(table([record], only="run", zone="FRA"))
+        (again,) = imported(path)
+        assert again.run_id == record.run_id
+        for component in ("gpu", "cpu", "dram"):
+            energy = record["run"].energy_j.get(component)
+            if energy is not None and energy.value > 0:
+                assert again["run"].energy_j[component].value == pytest.approx(energy.value)
+
+
+def test_tables_that_were_joined_count_a_run_once(tmp_path: Path) -> None:
+    path = tmp_path / "tables.csv"
+    one = table([load(REPORTS / "example-gpu")])
+    path.write_text(one + one)
+    assert len(imported(path)) == 1
+    one = table([load(REPORTS / "example-gpu")], only="run")
+    path.write_text(one + one)
+    (record,) = imported(path)
+    assert "totals so far" not in message(record, "imported-converted")

@@ -16,6 +16,7 @@ from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating.files.record import record_from_json, record_to_json
 from energy_rating.meter import measure
+from energy_rating.nouns.errors import BadInput, NotMeasured
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import (
     Channel,
@@ -24,10 +25,11 @@ from energy_rating.nouns.records import (
     Finding,
     Measurement,
     Model,
+    Place,
     Provenance,
     Record,
 )
-from energy_rating.publishing.exports.csv import CODECARBON, export
+from energy_rating.publishing.exports.csv import CODECARBON, COLUMNS, export, table
 
 
 def a_record() -> Record:
@@ -93,13 +95,19 @@ def test_a_reader_of_emissions_csv_finds_its_units() -> None:
     run = frame.iloc[0]
     assert run.run_id == "20261121T091403Z-6f1c"
     assert run.project_name == "org/name"
-    assert run.timestamp == pandas.Timestamp("2026-11-21T09:14:03")
+    assert run.timestamp == pandas.Timestamp(
+        "2026-11-21T11:14:03Z"
+    )  # the end, as CodeCarbon's rows are written
+    assert run.run_started == "2026-11-21T09:14:03Z"
     assert run.duration == 7200.0
     assert run.gpu_energy == pytest.approx(2.0)
     assert run.cpu_energy == pytest.approx(1.0)
     assert run.energy_consumed == pytest.approx(3.0)
     assert run.gpu_power == pytest.approx(1000.0)
-    assert run.cpu_power == pytest.approx(1000.0)  # half of the time was seen
+    assert run.cpu_power == pytest.approx(
+        500.0
+    )  # energy over duration: both fit, though half of the time was seen
+    assert run.pue == 1.0
     assert run.gpu_count == 2
     assert run.gpu_model == "2 x NVIDIA H100 80GB HBM3"
     assert run.cpu_model == "AMD EPYC 9454"
@@ -107,7 +115,7 @@ def test_a_reader_of_emissions_csv_finds_its_units() -> None:
 
 
 def test_what_was_not_measured_is_missing_and_not_zero() -> None:
-    frame = pandas.read_csv(io.StringIO(export(a_record())))
+    frame = pandas.read_csv(io.StringIO(table([a_record()], windows=True)))
     run, idle = frame.iloc[0], frame.iloc[1]
     for name in (
         "emissions",
@@ -126,7 +134,8 @@ def test_what_was_not_measured_is_missing_and_not_zero() -> None:
         "gpu_power",
         "gpu_energy_j",
         "gpu_method",
-        "work_token",
+        "work",
+        "work_unit",
     ):
         assert pandas.isna(idle[name]), name
     assert idle.gpu_coverage == 0.0
@@ -147,14 +156,15 @@ def test_nothing_is_told_of_people_and_places() -> None:
 
 
 def test_our_columns_hold_the_figures_with_their_doubt() -> None:
-    run, idle = rows(export(a_record()))
+    run, idle = rows(table([a_record()], windows=True))
     assert (run["measurement"], run["stage"], run["n"], run["start_s"]) == ("run", "inference", "1", "0.0")
     assert float(run["gpu_energy_j"]) == 7.2e6
     assert float(run["gpu_systematic_j"]) == 288000.0
     assert float(run["cpu_random_j"]) == 36.0
     assert (run["gpu_method"], run["cpu_method"]) == ("counter", "model")
     assert run["cpu_coverage"] == "0.5"
-    assert run["work_token"] == "1000"
+    assert (run["work_unit"], run["work"], run["all_work"]) == ("token", "1000", "token=1000")
+    assert (run["origin"], run["model"]) == ("measured", "org/name")
     assert run["validity"] == "degraded"
     assert run["findings"] == "cpu-estimated counter-reset"
     assert idle["findings"] == "cpu-estimated"
@@ -178,9 +188,9 @@ def test_a_record_from_its_file_gives_the_same_text() -> None:
 def test_no_text_is_a_formula(evil: str) -> None:
     record = a_record()
     run = replace(record["run"], name=evil)
-    text = export(replace(record, run_id=evil, model=Model(id=evil), measurements=(run,)))
+    text = table([replace(record, run_id=evil, model=Model(id=evil), measurements=(run,))], windows=True)
     row = rows(text)[0]
-    for column in ("project_name", "run_id", "measurement"):
+    for column in ("project_name", "run_id", "measurement", "model"):
         assert row[column] == "'" + evil.replace("\t", " ").replace("\r", " ")
 
 
@@ -188,12 +198,12 @@ def test_no_text_is_a_formula(evil: str) -> None:
 def test_whatever_the_names_are_the_table_keeps_its_shape(name: str, unit: str) -> None:
     record = a_record()
     run = replace(record["run"], name=name, work={unit: 0.5})
-    text = export(replace(record, model=Model(id=name), measurements=(run, run)))
-    table = list(csv.reader(io.StringIO(text, newline="")))
-    assert [len(row) for row in table] == [len(table[0])] * 3
-    work = next(at for at, column in enumerate(table[0]) if column.startswith("work_"))
-    assert table[1][work] == "0.5"  # a number is a number
-    for at, cell in enumerate(table[1]):
+    text = table([replace(record, model=Model(id=name), measurements=(run, run))], windows=True)
+    lines = list(csv.reader(io.StringIO(text, newline="")))
+    assert [len(row) for row in lines] == [len(COLUMNS)] * 3
+    work = lines[0].index("work")
+    assert lines[1][work] == "0.5"  # a number is a number
+    for at, cell in enumerate(lines[1]):
         assert at == work or not cell.startswith(("=", "+", "-", "@"))
 
 
@@ -205,9 +215,91 @@ def test_a_run_from_the_meter_comes_out_as_it_was(tmp_path: Path) -> None:
         with run.window("w") as window:
             clock.sleep(10)
             window.count(token=7)
-    frame = pandas.read_csv(io.StringIO(export(run.record))).set_index("measurement")
-    assert frame.loc["w", "gpu_energy"] * 3.6e6 == pytest.approx(3000, rel=0.01)
+    frame = pandas.read_csv(io.StringIO(table([run.record], windows=True))).set_index("measurement")
+    assert frame.loc["w", "gpu_energy_j"] == pytest.approx(3000, rel=0.01)
     assert frame.loc["w", "gpu_power"] == pytest.approx(300, rel=0.01)
-    assert frame.loc["w", "work_token"] == 7
+    assert frame.loc["w", "work"] == 7
     assert frame.loc["run", "duration"] == pytest.approx(13)
     assert frame.cpu_energy.isna().all()
+
+
+# ------------------------------------------------------------------------------------------------------------ many runs
+
+
+def several() -> list[Record]:
+    """Runs that differ in all that made the columns differ: work, components, windows."""
+    first = a_record()
+    second = replace(
+        first,
+        run_id="20261122T000000Z-0001",
+        measurements=(replace(first["run"], work={"request": 8, "image": 2}),),
+    )
+    third = replace(first, run_id="20261123T000000Z-0002", measurements=(replace(first["run"], work={}),))
+    return [first, second, third]
+
+
+def test_the_sum_of_a_column_is_the_energy_of_the_runs_with_or_without_their_windows() -> None:
+    truth = sum(record["run"].energy_j[name].value for record in several() for name in ("gpu", "cpu")) / 3.6e6
+    for windows in (False, True):
+        frame = pandas.read_csv(io.StringIO(table(several(), windows=windows)))
+        assert frame.energy_consumed.sum() == pytest.approx(truth)
+        assert len(frame) == (3 if not windows else 4)
+
+
+def test_the_columns_are_the_same_for_every_record_so_that_tables_can_be_put_behind_each_other() -> None:
+    headers = {
+        table([record], windows=windows).splitlines()[0] for record in several() for windows in (False, True)
+    }
+    assert headers == {",".join(COLUMNS)}
+    joined = table([several()[0]]) + "".join(table([one], header=False) for one in several()[1:])
+    assert joined == table(several())
+    frame = pandas.read_csv(io.StringIO(joined))
+    assert list(frame.work_unit[:2]) == ["token", "request"]
+    assert list(frame.validity) == ["degraded"] * 3
+
+
+def test_with_only_and_a_zone_it_is_codecarbons_table() -> None:
+    text = table(several(), only="run", zone="FRA")
+    frame = pandas.read_csv(io.StringIO(text))
+    assert tuple(frame.columns) == CODECARBON
+    assert (frame.pue == 1.0).all()
+    for theirs in ("gpu", "cpu"):
+        fits = frame[f"{theirs}_power"] * frame.duration / 3.6e6
+        assert list(fits) == pytest.approx(list(frame[f"{theirs}_energy"]))
+    assert set(frame.country_iso_code) == {"FRA"}
+    assert list(frame.emissions / frame.energy_consumed) == pytest.approx([0.056039] * 3, rel=0.01)
+    assert list(frame.emissions_rate * frame.duration) == pytest.approx(list(frame.emissions))
+    assert not frame.timestamp.str.endswith("Z").any()  # as its own, so that both can stand in one table
+    assert frame.wue.isna().all()  # what nobody knows is not zero
+
+
+def test_codecarbons_own_reader_adds_our_runs_up(tmp_path: Path) -> None:
+    data = pytest.importorskip("codecarbon.viz.data")
+    path = tmp_path / "emissions.csv"
+    path.write_text(table(several(), only="run", zone="FRA"))
+    frame = pandas.read_csv(path)
+    told = data.Data().get_project_summary(frame.to_dict("records"))
+    assert told["total"]["energy_consumed"] == pytest.approx(frame.energy_consumed.sum())
+    assert told["total"]["emissions"] == pytest.approx(frame.emissions.sum())
+
+
+def test_the_emissions_are_those_of_where_a_record_says_that_it_ran() -> None:
+    record = replace(a_record(), place=Place(zone="POL", region="europe-central2", provider="gcp"))
+    (row,) = rows(export(record))
+    assert (row["country_iso_code"], row["cloud_region"], row["cloud_provider"]) == (
+        "POL",
+        "europe-central2",
+        "gcp",
+    )
+    assert float(row["emissions"]) > 0
+    (row,) = rows(table([record], zone="FRA"))
+    assert row["country_iso_code"] == "FRA"
+
+
+def test_what_contradicts_itself_or_is_not_there_is_refused() -> None:
+    with pytest.raises(BadInput, match="--windows and --only"):
+        table([a_record()], windows=True, only="run")
+    with pytest.raises(NotMeasured, match="no measurement is called 'epoch'"):
+        table([a_record()], only="epoch")
+    with pytest.raises(BadInput, match="FRX"):
+        table([a_record()], zone="FRX")

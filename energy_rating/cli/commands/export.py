@@ -1,4 +1,4 @@
-"""``energy-rating export``: a record in another form."""
+"""``energy-rating export``: records in another form."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from energy_rating.cli.options import zone_option
 from energy_rating.cli.output import say, write
+from energy_rating.nouns.errors import BadInput
 from energy_rating.publishing import exports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from energy_rating.nouns.records import Record
 
@@ -24,21 +26,60 @@ class _Form(click.Choice[str]):
 
 
 @click.command()
-@click.argument("record", type=click.Path(path_type=Path))
+@click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--format", "form", type=_Form(exports.names()), required=True, help="The form to write.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal."
 )
-def export(record: Path, form: str, output: Path | None) -> None:
-    """A record in another form, for audits and spreadsheets.
+@click.option("--windows", is_flag=True, help="csv: a row for every window too, not for the runs alone.")
+@click.option(
+    "--only",
+    metavar="run",
+    help="csv: the row of this window alone (run: the whole run), in CodeCarbon's columns and no others.",
+)
+@zone_option("csv: country for the emissions, by three letters. Default: where each record says that it ran.")
+@click.option(
+    "--no-header", is_flag=True, help="csv: leave the line with the columns' names out, to append to a table."
+)
+def export(
+    records: Sequence[Path],
+    form: str,
+    output: Path | None,
+    windows: bool,
+    only: str | None,
+    zone: str | None,
+    no_header: bool,
+) -> None:
+    """Records in another form, for audits and spreadsheets.
 
-    csv: one row a measurement, beginning with the columns of CodeCarbon's emissions.csv; what was not measured is empty.
+    \b
+    energy-rating export reports/* --format csv -o runs.csv
+    energy-rating export run-1 --format csv --only run --zone FRA -o emissions.csv
+
+    csv: one row a run, beginning with the columns of CodeCarbon's emissions.csv; what was not measured is empty. The columns are the
+    same for every record.
     """
     from energy_rating.files.whole import write_whole
     from energy_rating.judging.evidence import load
 
-    exported: Callable[[Record], str] = exports.form(form)
-    content = exported(load(record))
+    found = [load(path) for path in records]
+    asked = {
+        "--windows": windows,
+        "--only": only is not None,
+        "--zone": zone is not None,
+        "--no-header": no_header,
+    }
+    if form == "csv":
+        from energy_rating.publishing.exports.csv import table
+
+        content = table(found, windows=windows, only=only, zone=zone, header=not no_header)
+    else:
+        if wrong := [name for name, given in asked.items() if given]:
+            raise BadInput(f"is an option of csv, not of {form}", "Leave it out", place=wrong[0])
+        if len(found) > 1:
+            raise BadInput(f"{form} is of one record; got {len(found)}", "Name one", place="RECORDS")
+        exported: Callable[[Record], str] = exports.form(form)
+        content = exported(found[0])
     if output is None:
         write(content)
     else:

@@ -37,8 +37,8 @@ ALWAYS = frozenset({"timestamp", "project_name", "duration", "emissions", "energ
 OF_TASKS = frozenset({"task_name", "run_id", "duration", "energy_consumed"})
 # What only our own larger table has, which ``energy_rating_csv`` reads.
 OURS = "run_started"
-# How ``export --only`` says who wrote a table of CodeCarbon's columns.
-WRITER = "energy-rating "
+# How this package says that it wrote a table of CodeCarbon's columns (publishing/emissions_csv.py).
+WRITER = "+energy.rating."
 
 # What it calls the components, and whether a sensor stands behind them: GPUs are read through the driver and are nothing without it;
 # of processor and memory the file tells neither RAPL from a constant nor a reading from a guess.
@@ -77,7 +77,9 @@ def _by_run(file: Foreign) -> dict[str, list[Row]]:
             continue
         # Until 2.0 the run had no name but that of its experiment.
         name = row.get("run_id") or row.get("experiment_id") or f"line-{line}"
-        runs.setdefault(name.strip(), []).append(row)
+        of_run = runs.setdefault(name.strip(), [])
+        if row not in of_run[-1:]:  # tables that were joined may hold a run twice
+            of_run.append(row)
     if not runs:
         raise BadInput("holds no run", "CodeCarbon writes a row when a run ends or flush() is called")
     return runs
@@ -203,7 +205,7 @@ def _energies(row: Row, pue: float) -> tuple[ForeignEnergy, ...]:
 
 def _import(name: str, row: Row, parts: list[ForeignPart], says: list[Finding]) -> Import:
     version = text(row.get("codecarbon_version"), 40)
-    ours = (version or "").startswith(WRITER)
+    ours = WRITER in (version or "")
     devices = []
     gpus, gpu_model = count(row.get("gpu_count")), text(row.get("gpu_model"))
     if any(energy.component == "gpu" for part in parts for energy in part.energies):
@@ -214,7 +216,7 @@ def _import(name: str, row: Row, parts: list[ForeignPart], says: list[Finding]) 
     duration = seconds(row.get("duration")) or 0.0
     return Import(
         tool="energy-rating" if ours else NAME,
-        version=(version or "").removeprefix(WRITER) if ours else version,
+        version=(version or "").partition(WRITER)[2] if ours else version,
         own_id=name,
         run_id=name if ours else None,
         when=_start(row.get("timestamp"), duration, utc=ours),
@@ -295,7 +297,7 @@ def _left_out(row: Row) -> Iterator[Finding]:
 
 def _scope(row: Row) -> Iterator[Finding]:
     mode = text(row.get("tracking_mode"), 20)
-    if (row.get("codecarbon_version") or "").startswith(WRITER):
+    if WRITER in (row.get("codecarbon_version") or ""):
         return
     if mode == "process":
         yield of_import(
