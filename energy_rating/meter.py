@@ -250,7 +250,8 @@ class Run(JournalRun):
         return self._asked_for("the trace", read, TABLES)
 
 
-def _to_stderr(line: str) -> None:
+def to_stderr(line: str) -> None:
+    """Says a line on standard error, where there is one."""
     if sys.stderr is None:
         return
     print(f"energy-rating: {line}", file=sys.stderr, flush=True)
@@ -274,7 +275,7 @@ def measure(
     role: str | None = None,
     lineage: str | Lineage | None = None,
     clock: Clock | None = None,
-    report: Callable[[str], None] | None = _to_stderr,
+    report: Callable[[str], None] | None = to_stderr,
 ) -> Run:
     """Measures what runs inside it: ``with measure("fine-tuning") as run:``, ``@measure("inference")``, or start and stop.
 

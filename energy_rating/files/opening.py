@@ -110,18 +110,27 @@ def refuse_to_write_over(path: Path) -> None:
 
 
 def refuse_no_folder(path: Path) -> None:
-    """Raises where something that is no folder stands in a folder's place. There may be nothing yet.
+    """Raises where something that is no folder stands in a folder's place, or nothing may be written into it. There may be nothing yet.
 
     Raises:
-        BadInput: it is a file, or something else.
+        BadInput: it is a file, or something else, or it takes nothing from this user.
     """
     try:
         mode = path.stat().st_mode
+    except FileNotFoundError:
+        # What is to be made is made in the nearest folder that is there.
+        if path.parent != path:
+            refuse_no_folder(path.parent)
+        return
     except (OSError, ValueError):
-        return  # nothing there, or whoever makes it is told why not
+        return  # whoever makes it is told why not
     if not stat.S_ISDIR(mode):
         what = "a file" if stat.S_ISREG(mode) else "a pipe, a socket or a device"
         raise BadInput(f"must be a folder; got {what}", "Name another place", place=path)
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise BadInput(
+            "nothing may be written there", "Check its permissions, or name another place", place=path
+        )
 
 
 def why_not_open(error: OSError) -> tuple[str, str]:

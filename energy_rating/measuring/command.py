@@ -8,7 +8,7 @@ import select
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -36,7 +36,12 @@ OWN = frozenset(
 
 
 def run_command(
-    argv: Sequence[str], run: JournalRun, *, counts: Mapping[str, Number], count_from: Path | None = None
+    argv: Sequence[str],
+    run: JournalRun,
+    *,
+    counts: Mapping[str, Number],
+    count_from: Path | None = None,
+    ended: Callable[[], None] = lambda: None,
 ) -> int:
     """Runs a program inside ``run`` and returns its exit code; 128 + n where signal n ended it, as shells do.
 
@@ -45,6 +50,7 @@ def run_command(
         run: a run that has not been started; it is stopped when this returns.
         counts: work to be counted when the program has ended.
         count_from: a file of further counts that the program writes: a JSON object, or lines of ``unit=number``.
+        ended: called once the program has ended, before the run does.
 
     Raises:
         BadInput: the program cannot be started.
@@ -58,6 +64,7 @@ def run_command(
             process = _started(argv)
             passing.to(process)
             code = _waited(process)
+            ended()
             run.ended_as(_outcome(code))
             run.count(**counts)
             if count_from is not None:

@@ -329,7 +329,7 @@ def test_an_error_that_nobody_thought_of_is_one_line_and_exit_code_1(run_cli, fo
             (
                 "300.1 GB/s [epoch]",
                 "power limit       72 W [nvidia-bioir]",
-                "not known         FP4, idle",
+                "not known         FP4, highest clock, idle",
                 "https://github.com/NVIDIA/TensorRT-LLM/",
             ),
         ),

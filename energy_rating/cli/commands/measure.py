@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from energy_rating.nouns.choices import RELATIONS, STAGES
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from energy_rating.nouns.choices import Relation
@@ -107,6 +108,7 @@ def measure(
 
         check_zone(zone)
     refuse_a_file(output_dir)
+    last_lines = _LastLines(meter.to_stderr)
     run = meter.measure(
         stage,
         model=model,
@@ -117,28 +119,63 @@ def measure(
         place=_place(zone, region, provider),
         role=role,
         lineage=_lineage(base, relation),
+        report=last_lines.say,
     )
-    code = run_command(
-        command,
-        run,
-        counts=dict(parse_count(count, place="--count") for count in counts),
-        count_from=count_from,
-    )
-    record = _record_or_none(run)
-    if zone is not None and record is not None:
-        _tell_carbon(record, zone)
-    if as_json and record is not None:
-        try:
-            print_record(record)
-        except BrokenPipeError:
-            let_go_of_output()  # the reader went away; the command's own exit code stands
-        except EnergyRatingError as error:
-            tell(f"error: {error}")
-            code = code or 1
+    with last_lines:
+        code = run_command(
+            command,
+            run,
+            counts=dict(parse_count(count, place="--count") for count in counts),
+            count_from=count_from,
+            ended=last_lines.wait if as_json else lambda: None,
+        )
+        record = _record_or_none(run)
+        if zone is not None and record is not None:
+            _tell_carbon(record, zone)
+        if as_json and record is not None:
+            try:
+                print_record(record)
+            except BrokenPipeError:
+                let_go_of_output()  # the reader went away; the command's own exit code stands
+            except EnergyRatingError as error:
+                last_lines.end_with(f"error: {error}")
+                code = code or 1
     if strict and code == 0 and (record is None or not is_clean(record)):
         tell("--strict: the figures are degraded; see the findings in the record")
         code = 1
     sys.exit(code)
+
+
+class _LastLines:
+    """Says what a run says. What it says at its end waits for whether its record can be printed, so that this is one line with it."""
+
+    def __init__(self, to_stderr: Callable[[str], None]) -> None:
+        self._to_stderr = to_stderr
+        self._kept: list[str] | None = None
+
+    def say(self, line: str) -> None:
+        if self._kept is None:
+            self._to_stderr(line)
+        else:
+            self._kept.append(line)
+
+    def wait(self) -> None:
+        self._kept = []
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.end_with("")
+
+    def end_with(self, more: str) -> None:
+        """Says what was kept, and this behind it."""
+        kept, self._kept = self._kept or [], None
+        if more:
+            kept = [*kept[:-1], "; ".join((*kept[-1:], more))]
+        with contextlib.suppress(OSError):  # standard error is full: the exit code has to do
+            for line in kept:
+                self._to_stderr(line)
 
 
 def _place(zone: str | None, region: str | None, provider: str | None) -> Place | None:
