@@ -244,7 +244,9 @@ class AttachedTrainer:
         model = self._trainer.model
         facts = model_of(model)
         inner = unwrapped(model)
-        found: dict[str, Any] = {"resume": bool(resume_from), "task": self._task or _task_of(inner)}
+        # torchrun starts a job's processes again in the same folder, whether there is a checkpoint yet or not.
+        again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+        found: dict[str, Any] = {"resume": bool(resume_from) or again, "task": self._task or _task_of(inner)}
         base = facts.id if facts.id != type(inner).__name__ else None
         published = getattr(self._trainer.args, "hub_model_id", None)
         if base is not None and self.energy.settings["stage"] == "fine-tuning":
@@ -261,6 +263,7 @@ class AttachedTrainer:
     def on_train_begin(self, state: Any) -> None:
         """The loop begins, perhaps behind a checkpoint; a second time where the batch did not fit into memory (``auto_find_batch_size``)."""
         if self._begun:
+            self.count_all()
             self.energy.begin_again()
         self._begun = True
         run = self.energy.run

@@ -27,6 +27,7 @@ def options(given):
         "kill_at": None,
         "raise_at": None,
         "resume": False,
+        "fails_at_batch": None,
         "push": False,
         "epochs": 2,
         "rows": 24,
@@ -453,6 +454,19 @@ def watch(made, truth, asked):
             told["evaluations"].append((since, time.monotonic()))
 
     made.evaluate = timed
+    if asked["fails_at_batch"]:
+        compute = made.compute_loss
+        full = []
+
+        def too_large(model, inputs, *args, **kwargs):
+            if len(inputs["input_ids"]) == asked["fails_at_batch"]:
+                full.append(1)
+                if len(full) == 3:
+                    told["broken_tokens"] = truth.tokens
+                    raise RuntimeError("CUDA out of memory.")
+            return compute(model, inputs, *args, **kwargs)
+
+        made.compute_loss = too_large
     made.add_callback(Watching())
 
 

@@ -107,6 +107,25 @@ def test_what_is_logged_is_joules_so_far_and_watts_since(tmp_path):
     assert energy.figures() == {}
 
 
+def test_a_training_that_begins_again_has_lost_what_it_had_done(tmp_path):
+    """As where a batch did not fit into memory, and a smaller one is tried."""
+    energy, clock = training(tmp_path)
+    energy.begin()
+    energy.open("step")
+    clock.sleep(4)
+    energy.close("step", token=1000)
+    energy.begin_again()
+    for _ in range(3):
+        energy.open("step")
+        clock.sleep(2)
+        energy.close("step", token=100)
+    energy.end()
+    record = energy.record()
+    assert record["run"].work == {"token": 300}
+    assert record["run"].energy_j["gpu"].value == pytest.approx(3000, rel=0.02)
+    assert record["lost"].energy_j["gpu"].value == pytest.approx(1200, rel=0.05)
+
+
 def test_a_wrong_argument_is_told_before_the_training_begins(tmp_path):
     with pytest.raises(BadInput, match="stage"):
         FrameworkRun(tmp_path, stage="finetuning")

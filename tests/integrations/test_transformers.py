@@ -1,0 +1,347 @@
+"""The Trainer of transformers, TRL's and that of Sentence Transformers, as they are: real steps of tiny models, on a fake NVML whose truth is known.
+
+Each training is a program of its own (``trainings``), which counts tokens by its own collator and takes its own times.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hub_server
+import pytest
+from fake_nvml import Device, FakeNvml, NoCompiler
+
+from energy_rating import Record, load
+from energy_rating.publishing.splice import section_of
+
+pytest.importorskip("torch", reason="make test-frameworks installs it")
+pytest.importorskip("transformers", reason="make test-frameworks installs it")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PROGRAM = Path(__file__).parents[1] / "fakes" / "trainings.py"
+TOP = Path(__file__).parents[2]
+NEEDS = {
+    "adapted": "peft",
+    "sft": "trl",
+    "dpo": "trl",
+    "grpo": "trl",
+    "sentences": "sentence_transformers",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a program left behind."""
+
+    folder: Path
+    truth: dict[str, Any]
+    nvml: FakeNvml
+    output: str
+
+    @property
+    def record(self) -> Record:
+        return load(self.folder / "run")
+
+    def codes(self):
+        return {finding.code for finding in self.record.findings}
+
+    def true_j(self, spans):
+        return sum(self.nvml.truth_j(0, since, until) for since, until in spans)
+
+    def readme(self, inside="model"):
+        return (self.folder / inside / "README.md").read_text()
+
+
+def train(kind, folder, *, launcher=(), succeeds=True, power="square:100,400,0.7,0.4", environ=None, **asked):
+    pytest.importorskip(NEEDS.get(kind, "transformers"), reason="make test-frameworks installs it")
+    folder.mkdir(exist_ok=True)
+    try:
+        nvml = FakeNvml(devices=(Device(power=power),))
+        fake = nvml.environment(folder)
+    except NoCompiler as error:
+        pytest.skip(str(error))
+    own = {
+        name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "MLFLOW", "HF_"))
+    }
+    env = {
+        **own,
+        **fake,
+        "XDG_STATE_HOME": str(folder / "state"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "HF_HOME": str(folder / "hub"),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(TOP), str(PROGRAM.parent)]),
+        **(environ or {}),
+    }
+    command = [*(launcher or (sys.executable,)), str(PROGRAM), kind, str(folder), json.dumps(asked)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500)
+    output = done.stdout + done.stderr
+    assert (done.returncode == 0) == succeeds, output[-4000:]
+    truth = json.loads((folder / "truth-0.json").read_text())
+    return Training(folder=folder, truth=truth, nvml=nvml, output=output)
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """A training that several tests look at is run once."""
+    known = {}
+
+    def of(kind, **asked):
+        key = (kind, json.dumps(asked, sort_keys=True))
+        if key not in known:
+            known[key] = train(kind, tmp_path_factory.mktemp(kind), **asked)
+        return known[key]
+
+    return of
+
+
+def usual(once):
+    return once("trainer", evaluation="epoch", pause_s=0.12, save_steps=5)
+
+
+def assert_near(energy, true_j):
+    """Within the doubt that the record itself states, which holds for 95 of 100."""
+    assert abs(energy.value - true_j) <= 1.5 * energy.half_width(), (energy, true_j)
+
+
+# -------------------------------------------------------------------------------------------- what is measured and counted
+
+
+def test_tokens_are_those_of_the_collator_without_padding_and_without_those_of_evaluation(once):
+    done = usual(once)
+    assert done.truth["evaluated"] > 0
+    assert done.record["run"].work == {"token": done.truth["tokens"]}
+    assert done.record["epoch"].work == done.record["step"].work == done.record["run"].work
+
+
+def test_steps_epochs_and_evaluations_are_apart(once):
+    done = usual(once)
+    record = done.record
+    assert {name: record[name].n for name in ("step", "epoch", "evaluation")} == {
+        "step": done.truth["global_step"],
+        "epoch": 2,
+        "evaluation": 2,
+    }
+    assert_near(record["step"].energy_j["gpu"], done.true_j(done.truth["steps"]))
+    assert_near(record["evaluation"].energy_j["gpu"], done.true_j(done.truth["evaluations"]))
+    run = record["run"]
+    assert run.energy_j["gpu"].value <= done.true_j([(done.truth["begin"], done.truth["end"])]) * 1.1
+    assert run.energy_j["gpu"].value >= 0.9 * done.true_j(done.truth["steps"])
+    assert "hook-failed" not in done.codes()
+
+
+def test_the_model_is_described_by_itself(once):
+    done = usual(once)
+    model = done.record.model
+    assert (model.parameters, model.trainable_parameters) == (done.truth["parameters"], done.truth["trained"])
+    assert model.dtype == "float32"
+    assert done.record.task.name == "text-generation"
+    assert done.record.stage == "fine-tuning"
+
+
+def test_joules_stand_in_the_logs_and_in_no_metric_that_the_trainer_returns(once):
+    """A search for hyperparameters adds up what an evaluation returns."""
+    done = usual(once)
+    logged = [log for log in done.truth["logs"] if "loss" in log]
+    joules = [log["gpu_energy_j"] for log in logged]
+    assert len(joules) == 6
+    assert joules == sorted(joules)
+    assert joules[-1] > 0
+    assert not [key for key in done.truth["metrics"] if key.endswith(("_j", "_w"))]
+    assert done.truth["metrics"]["epoch"] == 2  # which the Trainer puts there while it logs
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [
+        ("trainer", {"accumulation": 2}),
+        ("adapted", {}),
+        ("sft", {"lora": True}),
+        ("sft", {"packing": True}),
+        ("dpo", {}),
+        ("grpo", {}),
+        ("sentences", {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value) or "plain",
+)
+def test_every_trainer_counts_its_own_tokens(once, kind, asked):
+    done = once(kind, rows=12, epochs=1, save_steps=2, **asked)
+    assert done.truth["tokens"] > 0
+    assert done.record["run"].work == {"token": done.truth["tokens"]}
+    assert done.record.model.parameters == done.truth["parameters"]
+    assert done.record.model.trainable_parameters == done.truth["trained"]
+    assert done.record["step"].n == done.truth["global_step"]
+    assert "hook-failed" not in done.codes()
+
+
+def test_an_encoder_with_a_decoder_counts_the_operations_of_each_for_its_own_tokens(once):
+    done = once("seq2seq", rows=12, epochs=1)
+    work = done.record["run"].work
+    assert work["token"] == done.truth["tokens"] + done.truth["target_tokens"]
+    # Encoder and decoder share the embedding of 64 × 32; T5's layers are known by their sizes.
+    attention, feed_forward, norm = 4 * 32 * 32, 2 * 32 * 64, 32
+    encoder = 64 * 32 + 2 * (attention + feed_forward + 2 * norm) + norm + 32 * 4
+    decoder = done.truth["parameters"] - encoder + 64 * 32
+    assert work["flop"] == 6 * (encoder * done.truth["tokens"] + decoder * done.truth["target_tokens"])
+    assert done.truth["why_not"] is not None
+
+
+def test_of_images_samples_are_counted_and_the_trainers_operations_are_refused(once):
+    done = once("images", rows=12, epochs=1)
+    assert done.record["run"].work == {"sample": 12}
+    assert "pixel_values" in done.truth["why_not"]
+    refused = [one for one in done.record.findings if one.code == "framework-flop-refused"]
+    assert "pixel_values" in refused[0].message
+    # What it says is far from six operations a parameter and patch (with the one that stands for the whole).
+    assert done.truth["total_flos"] > 50 * 6 * done.truth["parameters"] * 12 * 17
+
+
+def test_the_trainers_operations_are_taken_of_a_dense_decoder_that_trains_whole_and_of_no_other(once):
+    assert usual(once).truth["why_not"] is None
+    assert "frozen" in once("adapted", rows=12, epochs=1, save_steps=2).truth["why_not"]
+
+
+# --------------------------------------------------------------------------------------------- the training is left alone
+
+
+@pytest.mark.parametrize("kind", ["trainer", "sft"])
+def test_the_weights_are_the_same_with_us_without_us_and_with_every_hook_of_ours_raising(once, kind):
+    asked = {"rows": 12, "epochs": 2, "evaluation": "epoch" if kind == "trainer" else "no", "save_steps": 2}
+    without = once(kind, attach=False, **asked)
+    measured = once(kind, **asked)
+    broken = once(kind, failing=True, **asked)
+    assert without.truth["weights"] == measured.truth["weights"] == broken.truth["weights"]
+    assert "is broken" in broken.output
+    losses = [[log.get("loss") for log in one.truth["logs"]] for one in (without, measured, broken)]
+    assert losses[0] == losses[1] == losses[2]
+
+
+def test_nothing_of_ours_lies_in_a_checkpoint(once):
+    """It is read by a program that cannot import this package."""
+    done = usual(once)
+    checkpoint = done.folder / "model" / "checkpoint-5"
+    code = """
+import sys
+class Absent:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] == "energy_rating":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+import pathlib, torch
+from transformers import LlamaForCausalLM
+folder = pathlib.Path(sys.argv[1])
+for name in ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
+    torch.load(folder / name, weights_only=False)
+LlamaForCausalLM.from_pretrained(folder)
+"""
+    subprocess.run([sys.executable, "-c", code, str(checkpoint)], check=True, timeout=300)
+    for path in checkpoint.iterdir():
+        assert b"energy_rating" not in path.read_bytes(), path.name
+
+
+def test_what_the_training_raises_goes_on_and_stands_in_the_record(tmp_path):
+    done = train("trainer", tmp_path / "raised", rows=12, raise_at=2)
+    assert "the program's own" in done.truth["raised"]
+    record = done.record
+    assert "program-failed" in {finding.code for finding in record.findings}
+    assert record["step"].n == 2
+    assert "window-left-open" not in done.codes()
+
+
+# -------------------------------------------------------------------------------------------- broken off, and gone on with
+
+
+@pytest.mark.parametrize("kind", ["trainer", "sft"])
+def test_a_training_that_is_killed_and_goes_on_from_a_checkpoint_counts_what_was_trained(tmp_path, kind):
+    """The last checkpoint is at step 5, the kill at 8: steps 6 to 8 are done twice, and were lost once."""
+    folder = tmp_path / kind
+    asked = {"save_steps": 5, "pause_s": 0.1, "rows": 24, "epochs": 2}
+    first = train(kind, folder, succeeds=False, kill_at=8, **asked)
+    done = train(kind, folder, resume=True, **asked)
+    record = done.record
+    whole = train(kind, tmp_path / "whole", attach=False, **asked)
+    assert done.truth["weights"] == whole.truth["weights"]
+    assert record["run"].work == {"token": whole.truth["tokens"]}
+    assert record["lost"].work["token"] > 0
+    steps = record["step"]
+    assert steps.n == whole.truth["global_step"]
+    # Of the first session, on its own fake's clock, the steps up to the checkpoint; of the second all.
+    useful_j = first.true_j(first.truth["steps"][:5]) + done.true_j(done.truth["steps"])
+    assert_near(steps.energy_j["gpu"], useful_j)
+    assert record["run"].energy_j["gpu"].value > useful_j
+    assert "hook-failed" not in done.codes()
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_tried_smaller_and_what_it_took_is_lost(tmp_path):
+    done = train(
+        "trainer",
+        tmp_path / "smaller",
+        rows=24,
+        epochs=1,
+        batch=8,
+        fails_at_batch=8,
+        arguments={"auto_find_batch_size": True},
+    )
+    record = done.record
+    # 24 rows, each once, in batches of 7: what the first two batches of 8 had was lost.
+    assert record["run"].work == {"token": done.truth["tokens"] - done.truth["broken_tokens"]}
+    assert record["lost"].work["token"] > 0
+    assert record["step"].n == done.truth["global_step"]
+
+
+# ------------------------------------------------------------------------------------------------------------- the cards
+
+
+def pushed(tmp_path, kind, **asked):
+    with hub_server.running() as hub:
+        done = train(
+            kind,
+            tmp_path / kind,
+            environ=hub.environment,
+            rows=12,
+            epochs=2,
+            save_steps=2,
+            push=True,
+            pause_s=0.1 if kind != "sentences" else 0,
+            settings={"place": "FRA"},
+            **asked,
+        )
+    return done, hub.commits
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [("trainer", {}), ("adapted", {}), ("sft", {"lora": True}), ("sentences", {})],
+    ids=["trainer", "peft", "trl-peft", "sentence-transformers"],
+)
+def test_the_section_stands_in_every_card_that_is_pushed(tmp_path, kind, asked):
+    """Also after TRL, PEFT and Sentence Transformers have written the card again, at each checkpoint and at the end."""
+    done, commits = pushed(tmp_path, kind, **asked)
+    cards = [files["README.md"].decode() for _, files in commits if "README.md" in files]
+    assert cards
+    for card in cards:
+        assert section_of(card) is not None, card
+    assert done.record.run_id in section_of(cards[-1])
+    assert "still-running" not in section_of(cards[-1])
+    if kind in ("sft", "sentences"):
+        assert len(cards) > 1, "these push a card while they train"
+    assert "co2_eq_emissions" in cards[-1].split("---")[1]
+    # What the framework writes is all still there.
+    assert {"sft": "SFT", "sentences": "SentenceTransformer"}.get(kind, "Training procedure") in cards[-1]
+
+
+def test_a_card_that_is_written_again_while_nothing_is_pushed_keeps_its_section(tmp_path):
+    folder = tmp_path / "sft"
+    first = train("sft", folder, rows=12, epochs=1, save_steps=2)
+    assert first.record.run_id in section_of(first.readme())
+    again = train("sft", folder, rows=12, epochs=2, save_steps=2, resume=True)
+    assert again.record.run_id in section_of(again.readme())
+    assert again.readme().count("energy-rating:start") == 1
