@@ -31,8 +31,8 @@ provisional_option = click.option(
 
 
 WHERE_IT_RUNS = (
-    "Country where it runs, by three letters: goes into the record, and its carbon factor is used. "
-    "Without it no carbon is told."
+    "Where it runs: a country (FRA), a part of one (US-CA, CAN/quebec) or a cloud's region (aws:eu-west-3). "
+    "Goes into the record, and its carbon factor is used. Without it no carbon is told."
 )
 
 

@@ -270,6 +270,10 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "How exact the wall meter is was not told, and a value was assumed.",
             "Put a line such as # accuracy=0.01 before the header of its file",
         ),
+        "energy-holds-pue": FindingKind(
+            NOTE,
+            "The energy holds what the data centre adds for cooling and losses (PUE) already; a footprint does not multiply it again.",
+        ),
         "wall-added-afterwards": FindingKind(
             NOTE,
             "The readings of a wall meter were added after the run, and placed by their times.",

@@ -53,7 +53,7 @@ class Estimate:
 
     def half_width(self, confidence: float = CONFIDENCE) -> float:
         """Half the width of the interval that holds the truth with this confidence (normal law)."""
-        return _quantile(confidence) * self.sigma
+        return quantile(confidence) * self.sigma
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """Lower and upper end of the interval that holds the truth with this confidence."""
@@ -63,7 +63,7 @@ class Estimate:
     def reaching(self, other: Estimate) -> Estimate:
         """The same value with a systematic doubt so large that its interval at 95 % holds all of another's."""
         half = abs(other.value - self.value) + other.half_width()
-        sigma = max(self.sigma, half / _quantile(CONFIDENCE))
+        sigma = max(self.sigma, half / quantile(CONFIDENCE))
         return replace(self, systematic=math.sqrt(max(sigma**2 - self.random**2, self.systematic**2)))
 
     def plus(self, other: Estimate, *, same_sensor: bool) -> Estimate:
@@ -126,7 +126,8 @@ class EnergyPerUnit(Estimate):
 
 
 @functools.cache
-def _quantile(confidence: float) -> float:
+def quantile(confidence: float) -> float:
+    """Half the width of an interval of that confidence, in standard deviations (normal law)."""
     # Imported here: a run that is only measured never asks, and the module takes longer to load than this package.
     from statistics import NormalDist
 

@@ -368,14 +368,22 @@ def _impact(impact: Impact, location: str | None) -> str:
     about = [
         f"{whose} only" if impact.missing and len(impact.components) == 1 and not impact.estimated else whose,
         f"{for_markdown(location or impact.zone_name)}, {impact.intensity_g_per_kwh:.0f} g/kWh, "
-        f"mean of {impact.year}",
-        f"not in it: {', '.join([*(NAMES[name] for name in impact.missing), 'cooling'])}",
+        f"{for_markdown(words.factor_in_words(impact))}",
+        *([f"× PUE {impact.pue:g}"] if impact.pue is not None else []),
+        *_left_out(impact),
         words.whose_doubt(impact),
         *(f"{NAMES[name]}: {100 * seen:.3g} % of the time seen" for name, seen in impact.partly_seen.items()),
         *([f"**{impact.validity}**"] if impact.validity != "valid" else []),
     ]
     mark = "**estimated** ≈ " if impact.estimated else ""
     return f"{mark}{grams(impact.carbon_g)} CO2e ({'; '.join(about)})"
+
+
+def _left_out(impact: Impact) -> list[str]:
+    left = [NAMES[name] for name in impact.missing]
+    if impact.pue is None and impact.energy_holds_pue is None:
+        left.append("cooling")
+    return [f"not in it: {', '.join(left)}"] if left else []
 
 
 def _place(place: Place) -> str:

@@ -152,10 +152,38 @@ def grams(carbon_g: Estimate) -> str:
 
 
 def whose_doubt(impact: Impact) -> str:
-    """Whose the ± of an amount of carbon is: the energy's alone."""
-    half, value = impact.energy_j.half_width(), impact.energy_j.value
-    share = f"± {significant(100 * half / value, 2)} %" if value and half else "±"
-    return f"{share} is the energy's alone: how far off the factor is, is not known and not in it"
+    """Whose the ± of an amount of carbon is: the energy's, the factor's, the PUE's; and what of it is not known."""
+    energy, factor = _share_in_words(impact.carbon_energy_g), impact.factor
+    unknown = "how far off the factor is, is not known and not in it"
+    if not impact.carbon_factor_g.sigma:
+        return f"{energy} is the energy's alone: {unknown}"
+    others = [
+        *(["the factor's"] if factor.spread_known else []),
+        *(["the PUE's"] if _pue_has_range(impact) else []),
+    ]
+    whole, rest = _share_in_words(impact.carbon_g), _share_in_words(impact.carbon_factor_g)
+    parts = f"{whole}: the energy's {energy}, {' and '.join(others)} {rest}"
+    if not factor.spread_known:
+        return f"{parts}; {unknown}"
+    ends = f"{significant(factor.lowest, 3)} to {significant(factor.highest, 3)} g/kWh"
+    of = "published are" if factor.vintage is not None else "the range given is"
+    return f"{parts} ({of} {ends})"
+
+
+def _pue_has_range(impact: Impact) -> bool:
+    return any(one.name == "PUE" and one.lowest is not None for one in impact.assumptions)
+
+
+def _share_in_words(amount: Estimate) -> str:
+    half, value = amount.half_width(), amount.value
+    return f"± {significant(100 * half / value, 2)} %" if value and half else "±"
+
+
+def factor_in_words(impact: Impact) -> str:
+    """What the factor is a mean over: ``mean of 2023``, ``hourly``, ``as given``."""
+    if impact.year is not None:
+        return f"mean of {impact.year}"
+    return "yearly mean" if impact.granularity == "yearly mean" else impact.granularity
 
 
 def unchecked(record: Record) -> str:

@@ -49,11 +49,24 @@ def test_a_kilowatt_hour_in_france_is_what_the_table_says_of_france(record):
     assert found.pue is None
 
 
-def test_the_doubt_of_the_energy_is_the_doubt_of_the_carbon(record):
+def test_the_doubt_of_the_energy_and_that_of_the_factor_stand_apart_and_together(record):
     found = footprint(record, zone="fra")
-    assert found.carbon_g.sigma / found.carbon_g.value == pytest.approx(
-        found.energy_j.sigma / found.energy_j.value
+    alone = found.energy_j.sigma / found.energy_j.value
+    assert found.carbon_energy_g.sigma / found.carbon_g.value == pytest.approx(alone)
+    low, high = found.carbon_factor_g.interval()
+    kwh = found.energy_j.value / 3.6e6
+    assert low == pytest.approx(found.factor.lowest * kwh)  # all that is published is in its interval
+    assert found.factor.highest * kwh <= high * (1 + 1e-12)
+    assert found.carbon_g.sigma == pytest.approx(
+        (found.carbon_energy_g.sigma**2 + found.carbon_factor_g.sigma**2) ** 0.5
     )
+    told = words.whose_doubt(found)
+    assert "the energy's ± " in told
+    assert "the factor's ± " in told
+    assert "published are 41.4 to 56.0 g/kWh" in told
+    one_figure = footprint(record, zone="US-CA")
+    assert one_figure.carbon_factor_g.sigma == 0
+    assert "is the energy's alone: how far off the factor is, is not known" in words.whose_doubt(one_figure)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +75,15 @@ def test_the_doubt_of_the_energy_is_the_doubt_of_the_carbon(record):
         ("France", r"did you mean FRA \(France\)\?"),
         ("FR", r"did you mean FRA \(France\)\?"),
         ("de", r"did you mean DEU \(Germany\)\?"),
-        ("US-CA", r"did you mean USA \(United States\)\?"),
+        ("US-XX", r"or USA \(United States\)\?"),
+        ("USA/californa", r"did you mean US-CA \(California\)"),
+        ("California", r"did you mean US-CA \(California\)\?"),
+        ("CAN/quebek", r"did you mean CA-QC \(Quebec\)"),
+        ("FRA/paris", r"did you mean FRA \(France\)\?"),
+        ("aws:eu-west-9", "aws:eu-west-3"),
+        ("ovh:gra", "aws:REGION, gcp:REGION or azure:REGION"),
+        ("US-CAL-CISO", "--factors electricity-maps-2025"),
+        ("world", "no carbon factor"),
         (" uk ", r"did you mean GBR \(United Kingdom\)\?"),
         ("Untied States", r"did you mean USA"),
         ("korea", r"did you mean KOR \(South Korea\)\?"),
@@ -127,10 +148,15 @@ def test_what_the_measurement_is_worth_goes_with_the_grams(record):
 def test_the_carbon_of_a_device_that_does_not_exist_says_so():
     record = read_record(EXAMPLE)
     assert is_example(record)
-    line = records.impact(footprint(record, zone="DEU"), example=True).splitlines()
+    found = footprint(record, zone="DEU")
+    line = records.impact(found, example=True).splitlines()
     assert line[0] == words.EXAMPLE
     result = CliRunner().invoke(cli, ["impact", str(EXAMPLE), "--zone", "DEU"])
-    assert result.output.splitlines() == line
+    assert result.output.splitlines()[: len(line)] == line
+    assert (
+        result.output.splitlines()
+        == records.footprint(found, example=True, created=record.created).splitlines()
+    )
 
 
 def test_without_a_zone_it_is_that_of_the_place_where_the_record_says_it_ran(record):
@@ -150,8 +176,8 @@ def test_where_nobody_says_a_zone_nothing_is_guessed(record, place):
 
 
 def test_a_place_of_which_there_is_no_factor_is_told_to_be_the_records(record):
-    with pytest.raises(BadInput, match="record: there is no carbon factor for the zone 'US-CA'"):
-        footprint(replace(record, place=Place(zone="US-CA")))
+    with pytest.raises(BadInput, match="record: there is no carbon factor for the zone 'US-XX'"):
+        footprint(replace(record, place=Place(zone="US-XX")))
 
 
 @pytest.fixture
@@ -184,7 +210,7 @@ def test_a_card_with_emissions_of_somebody_else_keeps_them_where_no_zone_is_give
 
 def test_a_card_is_written_without_emissions_where_the_records_place_has_no_factor(record, tmp_path):
     path, readme = tmp_path / "record.json", tmp_path / "README.md"
-    write_record(replace(record, place=Place(zone="US-CA")), path)
+    write_record(replace(record, place=Place(zone="US-XX")), path)
     readme.write_text("# A model\n")
     result = CliRunner().invoke(cli, ["card", str(readme), str(path)])
     assert result.exit_code == 0, result.output

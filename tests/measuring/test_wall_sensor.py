@@ -244,6 +244,20 @@ def test_an_accuracy_that_is_not_told_is_assumed_and_said(tmp_path):
     assert [finding.code for finding in found.findings] == ["wall-accuracy-assumed"]
 
 
+@pytest.mark.parametrize(("told", "data"), [("1.3", {"pue": 1.3}), ("included", {})])
+def test_a_meter_in_front_of_the_cooling_says_that_its_figure_holds_the_pue(tmp_path, told, data):
+    fake = FakeMeter(tmp_path, f"# pue={told}\ntime,power_w")
+    fake.line(1)
+    (finding,) = fake.look().findings
+    assert (finding.code, finding.data) == ("energy-holds-pue", data)
+
+
+@pytest.mark.parametrize("told", ["0.9", "much", "inf", "nan"])
+def test_a_pue_that_none_can_be_is_refused(tmp_path, told):
+    with pytest.raises(SensorUnavailable):
+        FakeMeter(tmp_path, f"# pue={told}\ntime,power_w").look()
+
+
 def test_the_file_is_named_by_the_environment_and_never_told(fake, tmp_path):
     with pytest.raises(HardwareAbsent):
         detect(environ={})

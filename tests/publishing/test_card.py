@@ -478,12 +478,11 @@ GPU_ONLY = replace(
 
 
 def test_an_impact_is_told_with_its_doubt_its_factor_and_what_is_in_it():
-    impact = replace(footprint(GPU_ONLY, zone="FRA"), intensity_g_per_kwh=56.04, year=2023)
-    impact = replace(impact, carbon_g=impact.energy_j.times(56.04 / 3.6e6))
+    impact = footprint(GPU_ONLY, zone="FRA")
     put = update_card("# Hi\n", [GPU_ONLY], impact=impact)
     assert rows(put)["Emissions of the training"] == (
-        "1.61 ± 0.13 g CO2e (GPU only; France, 56 g/kWh, mean of 2023; not in it: CPU, memory, cooling; "
-        "± 7.9 % is the energy's alone: how far off the factor is, is not known and not in it)"
+        "1.61 ± 0.44 g CO2e (GPU only; France, 56 g/kWh, mean of 2023; not in it: CPU, memory, cooling; "
+        "± 27 %: the energy's ± 7.9 %, the factor's ± 26 % (published are 41.4 to 56.0 g/kWh))"
     )
     found = HUB.match(put)
     assert found
@@ -505,7 +504,7 @@ def test_an_impact_that_was_partly_estimated_or_seen_or_is_degraded_says_so():
     told = rows(put)["Emissions of the training"]
     assert told.startswith("**estimated** ≈ ")
     assert "(GPU, CPU, **estimated**; France" in told
-    assert "not in it: memory, cooling; ± 11 % is the energy's alone: " in told
+    assert "not in it: memory, cooling; ± 28 %: the energy's ± 11 %, the factor's ± 26 % " in told
     assert told.endswith("; GPU: 95 % of the time seen; **degraded**)")
     assert "gpu measured, cpu estimated, dram not measured, degraded" in put
 

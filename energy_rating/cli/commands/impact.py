@@ -1,39 +1,147 @@
-"""``energy-rating impact``: the carbon of a record's energy."""
+"""``energy-rating impact``: what a record's energy and machines come to."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from energy_rating.cli.commands.rate import print_unchecked
 from energy_rating.cli.options import json_option, zone_option
-from energy_rating.cli.output import as_json_text, say, strays_apart
+from energy_rating.cli.output import as_json_text, say
+
+if TYPE_CHECKING:
+    from energy_rating.files.reading import Journal
+    from energy_rating.nouns.records import Record
 
 
 @click.command()
 @click.argument("record", type=click.Path(path_type=Path))
 @zone_option(
-    "Country whose carbon factor to use, by three letters. Default: where the record says that it ran."
+    "Where it ran: a country by three letters (FRA), a part of one (US-CA, USA/california, CAN/quebec) or a cloud's region "
+    "(aws:eu-west-3). Default: where the record says that it ran."
 )
+@click.option("--measurement", default="run", show_default=True, help="Which measurement of the record.")
+@click.option("--factors", metavar="VINTAGE", help="Which published factors, such as electricity-maps-2025.")
+@click.option(
+    "--intensity",
+    metavar="53@SOURCE",
+    help="The grid's carbon intensity in g/kWh, in place of a stored factor.",
+)
+@click.option(
+    "--series",
+    type=click.Path(path_type=Path),
+    metavar="CSV",
+    help="The grid's intensity over time (time,g_per_kwh), matched with the trace hour by hour.",
+)
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Ask Electricity Maps for the hours of the run; the stored factor where it tells nothing. Token: $ELECTRICITY_MAPS_TOKEN.",
+)
+@click.option(
+    "--pue",
+    metavar="1.2@SOURCE",
+    help="PUE of the site, applied once; 'published': what the cloud says of the region.",
+)
+@click.option(
+    "--pue-in-energy", metavar="WHY", help="The energy holds the PUE already, and is not multiplied again."
+)
+@click.option(
+    "--wue", metavar="0.2@SOURCE", help="Litres at the site per kWh of the equipment; or 'published'."
+)
+@click.option("--market", metavar="0@SOURCE", help="Market-based factor in g/kWh: a second figure, apart.")
+@click.option(
+    "--offset", "offsets", multiple=True, metavar="1.2kg@SOURCE", help="Offset: told apart, never subtracted."
+)
+@click.option(
+    "--capture", "captures", multiple=True, metavar="1.2kg@SOURCE", help="Captured carbon: told apart."
+)
+@click.option(
+    "--certificate", "certificates", multiple=True, metavar="5kWh@SOURCE", help="Certificate: told apart."
+)
+@click.option("--price", metavar="0.25EUR", help="Price of a kWh with its currency (ISO 4217).")
+@click.option(
+    "--lifetime", metavar="4@SOURCE", help="Years that the hardware is used. Default: the published range."
+)
+@click.option(
+    "--server", metavar="1300kg@SOURCE", help="What making the host emitted, without its accelerators."
+)
+@click.option(
+    "--per", metavar="UNIT", help="Carbon per unit of work, such as request, token, image, parameter."
+)
+@click.option("--because", metavar="TEXT", help="Why this unit: a standard's name (SCI) asks for it.")
+@click.option("--counting", type=click.Choice(["gross", "effective"]), help="What the amount of units is.")
+@click.option("--equivalents", is_flag=True, help="Also as kilometres in a car and charges of a phone.")
 @json_option
-def impact(record: Path, zone: str | None, as_json: bool) -> None:
-    """The carbon of a record's energy, location-based, by a country's yearly factor."""
+def impact(
+    record: Path,
+    zone: str | None,
+    measurement: str,
+    series: Path | None,
+    live: bool,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """The footprint of a record: carbon, water, hardware, money; each with its doubt, its source, or why it is absent."""
     from energy_rating.judging.evidence import load
-    from energy_rating.judging.footprint.carbon import footprint, zone_of
+    from energy_rating.judging.footprint.carbon import Choices, footprint, zone_of
     from energy_rating.judging.profiles import is_example
     from energy_rating.nouns.records import plain
     from energy_rating.publishing.terminal import records
 
     measured = load(record)
-    if zone is None and zone_of(measured) is None:
+    said = zone if zone is not None else zone_of(measured)
+    if said is None and asked["intensity"] is None and series is None:
         raise click.UsageError(
             "Missing option '--zone': the record does not say where it ran. Name the country, such as --zone FRA."
         )
-    with strays_apart():
-        found = footprint(measured, zone=zone)
+    if live and (asked["intensity"] is not None or series is not None):
+        raise click.UsageError("'--live' asks for what --intensity and --series give. Name one of them.")
+    journal = _journal(record) if live or series is not None else None
+    told: Any = series
+    answer = None
+    if live and said is not None:
+        told, answer = _asked(measured, journal, said, measurement)
+    found = footprint(
+        measured,
+        measurement=measurement,
+        choices=Choices(zone=zone, **asked),
+        series=told,
+        journal=journal,
+        live=answer,
+    )
     if as_json:
         say(as_json_text({**plain(found), "checked": measured.checked}))
     else:
-        say(records.impact(found, example=is_example(measured)))
+        say(records.footprint(found, example=is_example(measured), created=measured.created))
         print_unchecked(measured)
+
+
+def _journal(path: Path) -> Journal | None:
+    """The journal beside a record; None where there is none."""
+    from energy_rating.files.journal import JOURNAL_NAMES
+    from energy_rating.files.reading import read_journal
+
+    folder = path if path.is_dir() else path.parent
+    if not any((folder / name).is_file() for name in JOURNAL_NAMES):
+        return None
+    return read_journal(folder)
+
+
+def _asked(record: Record, journal: Journal | None, zone: str, measurement: str) -> tuple[Any, Any]:
+    """What a service says of the hours of a run, and what came of asking it."""
+    from energy_rating.judging.footprint import live
+    from energy_rating.judging.footprint.factors import factor_of
+    from energy_rating.judging.footprint.impact import Live
+    from energy_rating.judging.footprint.series import span_of
+
+    asked = factor_of(
+        zone
+    ).asked  # before anybody is asked: a zone that there is not is an error here as anywhere
+    if journal is None:
+        why = "the hours of a run stand in its journal, and the record is alone"
+        return None, Live(service=live.SERVICE, zone=zone, answered=False, why=why)
+    record[measurement]  # says which there are, where there is none of that name
+    return live.asked(asked, *span_of(journal, measurement))

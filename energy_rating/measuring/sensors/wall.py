@@ -10,7 +10,8 @@ The file is named by the environment variable ``ENERGY_RATING_WALL``, or by ``me
 ``time`` is seconds since 1970 or ISO 8601 with its zone, of the clock of this machine; beside it stands ``power_w`` (watts, at that
 time or the mean since the line before), or ``energy_j`` (joules that only grow), or both. Other columns are left alone. A line counts
 once it ends with a line break, so that a line that is being written is never half read. ``# accuracy=`` before the header is the
-meter's relative standard uncertainty (0.01: ±1 % at 1 σ).
+meter's relative standard uncertainty (0.01: ±1 % at 1 σ). ``# pue=1.3`` says that the meter stands in front of the site's cooling, so
+that what it shows holds the site's PUE already; ``# pue=included`` where that is not known as a number.
 
 A file that comes only after the run is put into a copy of its journal by ``added_afterwards``. A journal tells its start in whole
 seconds, and its time begins within some two seconds of that: so well, and no better, the lines can be placed then.
@@ -80,6 +81,7 @@ class Lines:
         self._whole = whole  # from its beginning, not only what it grows by
         self.columns: dict[str, int] = {}
         self.accuracy: float | None = None
+        self.pue: float | str | None = None  # what of the site's cooling is in it
         self._file: tuple[int, int] | None = None
         self._offset = 0
         self._rest = b""
@@ -101,7 +103,7 @@ class Lines:
             identity = status.st_dev, status.st_ino
             if identity != self._file or status.st_size < self._offset:
                 self._file, self._offset, self._rest = identity, 0, b""
-                self.columns, self.accuracy = {}, None
+                self.columns, self.accuracy, self.pue = {}, None, None
             if not self.columns:
                 self._begin(file.read(TAIL_BYTES))
                 if self.columns and not self._whole and status.st_size - self._offset > TAIL_BYTES:
@@ -131,6 +133,8 @@ class Lines:
                 key, _, value = told.lstrip("# ").partition("=")
                 if key.strip() == "accuracy":
                     self.accuracy = _share_above_0(value)
+                elif key.strip() == "pue":
+                    self.pue = _pue(value)
             elif told:
                 names = [name.strip().lower() for name in told.split(",")]
                 if "time" not in names or not {"power_w", "energy_j"} & set(names):
@@ -313,7 +317,19 @@ def detect(
                 channel=meter.channels[0].id,
             ),
         )
+    if lines.pue is not None:
+        findings = (*findings, _holds_pue(lines.pue, meter.channels[0].id))
     return Detection(sensors=(meter,), devices=(WALL,), findings=findings)
+
+
+def _holds_pue(pue: float | str, channel: str) -> Finding:
+    told = f", a PUE of {pue:g}" if isinstance(pue, float) else ""
+    return Finding.of(
+        "energy-holds-pue",
+        f"the wall meter stands in front of the site's cooling and losses{told}",
+        channel=channel,
+        data={"pue": pue} if isinstance(pue, float) else None,
+    )
 
 
 def added_afterwards(journal: Path, meter: Path, folder: Path) -> Path:
@@ -390,6 +406,7 @@ class _Afterwards:
             self._meter = WallMeter(lines, time.time)
         except (OSError, ValueError) as error:
             raise BadInput(f"cannot be understood: {error}", place=meter) from error
+        self._pue = lines.pue
 
     def lines(self, started_s: float, last_s: float) -> Iterator[bytes]:
         rows = [
@@ -428,6 +445,8 @@ class _Afterwards:
             channel=channel.id,
         )
         yield encoded({"finding": plain(finding), "t": last_s})
+        if self._pue is not None:
+            yield encoded({"finding": plain(_holds_pue(self._pue, channel.id)), "t": last_s})
 
 
 def _typical(times: Sequence[float]) -> float:
@@ -441,4 +460,14 @@ def _share_above_0(told: str) -> float:
     value = float(told)
     if not 0 < value <= 1:
         raise ValueError(f"its accuracy must be a share such as 0.01; got {told.strip()[:20]}")
+    return value
+
+
+def _pue(told: str) -> float | str:
+    """Raises ValueError unless it is a number of at least 1, or the word ``included``."""
+    if told.strip() == "included":
+        return "included"
+    value = float(told)
+    if not 1 <= value < float("inf"):
+        raise ValueError(f"its pue must be at least 1, such as 1.3, or included; got {told.strip()[:20]}")
     return value

@@ -227,7 +227,8 @@ def _impact(impact: Impact) -> str:
         *([f"**{impact.validity}**"] if impact.validity != "valid" else []),
     ]
     mark = "**estimated** ≈ " if impact.estimated else ""
-    return f"{mark}{grams(impact.carbon_g)} CO2e ({'; '.join(about)})"
+    # The doubt of the energy alone, as that release told it.
+    return f"{mark}{grams(impact.carbon_energy_g)} CO2e ({'; '.join(about)})"
 
 
 def _how(record: Record, shown: Measurement | None) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ from energy_rating.nouns.quantities import (
 from energy_rating.nouns.records import Finding, Record
 from energy_rating.publishing import words
 from energy_rating.publishing.facts import Row, facts_of, one_line
+from energy_rating.publishing.footprint import gaps_in_words, rows
 from energy_rating.publishing.terminal.layout import WIDTH, listed, shortened
 
 
@@ -58,10 +59,15 @@ def impact(value: Impact, *, example: bool = False) -> str:
     where = ", as the record says" if value.zone_from == "record" else ""
     text = (
         f"{words.grams(value.carbon_g)} CO2e: {with_doubt(value.energy_j.times(1 / JOULES_PER_WH), 'Wh')} of {energies}{missing}, at "
-        f"{value.intensity_g_per_kwh:.0f} g/kWh ({value.zone_name}{where}, mean of {value.year}, location-based; {value.source}). "
-        f"The {words.whose_doubt(value)}. "
-        "Energy only: no cooling of a data centre, no share of making the hardware."
+        f"{significant(value.intensity_g_per_kwh, 3)} g/kWh ({value.zone_name}{where}, {words.factor_in_words(value)}, location-based; "
+        f"{value.source}). The {words.whose_doubt(value)}. {_scope(value)}"
     )
+    if value.factor.stands_for is not None:
+        text += f" Note: {value.factor.stands_for}."
+    if value.live is not None and not value.live.answered:
+        text += (
+            f" {value.live.service} was asked and told nothing ({value.live.why}): this is the stored figure."
+        )
     if value.partly_seen:
         seen = ", ".join(f"{name} {100 * share:.3g} %" for name, share in value.partly_seen.items())
         text += f" Of the time only a part was seen, and the figure is that part's: {seen}."
@@ -70,6 +76,50 @@ def impact(value: Impact, *, example: bool = False) -> str:
         text += f" The measurement {value.measurement!r} is {value.validity}: {fit}; its findings say why."
     lines = textwrap.wrap(text, WIDTH, break_on_hyphens=False)
     return "\n".join([words.EXAMPLE, *lines] if example else lines)
+
+
+def _scope(value: Impact) -> str:
+    if value.pue is not None:
+        return f"The electricity alone, with cooling and losses (× PUE {value.pue:g}); no share of making the hardware."
+    if value.energy_holds_pue is not None:
+        return "The electricity alone; cooling and losses are in the energy. No share of making the hardware."
+    return "Energy only: no cooling of a data centre, no share of making the hardware."
+
+
+def footprint(value: Impact, *, example: bool = False, created: str = "") -> str:
+    """The whole footprint: the carbon in a paragraph, all figures as a table, what is not told, and who could make it surer."""
+    lines = [impact(value, example=example), ""]
+    told = rows(value)
+    width = max(len(row.name) for row in told)
+    if created[:4].isdigit() and value.year is not None and abs(int(created[:4]) - value.year) > 1:
+        lines += [*textwrap.wrap(f"The factor is of {value.year}, and the run of {created[:4]}.", WIDTH), ""]
+    for row in told:
+        if row.amount is None:
+            continue
+        indent = " " * (width + 2)
+        line = f"{row.name:<{width}}  {row.amount}  ({row.known})"
+        lines += textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+        lines += textwrap.wrap(
+            row.rests_on, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        )
+    if any(row.amount is None for row in told):
+        lines += ["", "Not told"]
+        lines += _bullets(f"{row.name}: {row.rests_on}" for row in told if row.amount is None)
+    if value.per_unit is not None:
+        unmet = [one for one in value.per_unit.conditions if not one.held]
+        missed = "; for a standard's name is missing" if unmet else ""
+        lines += ["", *textwrap.wrap(f"It is called {value.per_unit.name!r}{missed}", WIDTH)]
+        lines += _bullets(f"{one.what} ({one.why})" for one in unmet)
+    lines += ["", "Who could make it surer, and what is missing"]
+    lines += _bullets(gaps_in_words(value.gaps))
+    return "\n".join(lines)
+
+
+def _bullets(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        yield from textwrap.wrap(
+            text, WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False
+        )
 
 
 def files(paths: Iterable[Path]) -> str:
