@@ -74,7 +74,7 @@ class FrameworkRun:
         """Begins to measure; what goes on already is left as it is. ``model`` stands for one that was given as an argument without figures."""
         if self.run is not None and self._going_on:
             return self.run
-        wanted = {**self.settings, **settings, "resume": resume}
+        wanted = {**self.settings, **settings, "resume": resume or bool(self.settings.get("resume"))}
         if model is not None:
             wanted["model"] = _named(model, self.settings.get("model"))
         self._began_with = wanted
