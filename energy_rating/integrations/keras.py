@@ -113,7 +113,7 @@ class EnergyCallback(Callback):  # type: ignore[misc]
 
     @hook
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
-        self._end(_Unknown())  # of a training before, which was broken off without a word
+        self._end(BaseException())  # of a training before, which was broken off without a word
         self._first_epoch = None
         self.energy.begin(model=self._described())
         self._watched = _Watched(self.model, self._broken_off)
@@ -170,8 +170,8 @@ class EnergyCallback(Callback):  # type: ignore[misc]
             self.energy.close(STEP)
 
     def _broken_off(self, raised: BaseException | None) -> None:
-        """Fit has ended without a word; ``raised`` None: nobody knows by what."""
-        self.guard.call("fit", self._end, _Unknown() if raised is None else raised)
+        """Fit has ended without a word; ``raised`` None: nobody knows by what, but that it was raised."""
+        self.guard.call("fit", self._end, BaseException() if raised is None else raised)
 
     def _end(self, raised: BaseException | None) -> None:
         watched, self._watched = self._watched, None
@@ -231,7 +231,7 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         if self._output_dir is not None:
             folder = Path(self._output_dir)
             settings["output_dir"] = folder.with_name(f"{folder.name or 'run'}-{function}")
-        self._end(_Unknown())
+        self._end(BaseException())
         self._reached = self._counted = 0
         self._alone = True
         self.energy.begin(model=self._described(), **settings)
@@ -242,13 +242,6 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         self._count()
         self.energy.count(**self._work)
         self._end(None)
-
-
-class _Unknown(BaseException):
-    """What broke fit off, of which no more is known than that it was raised."""
-
-
-_Unknown.__name__ = "BaseException"
 
 
 def _part(work: Number, share: float) -> Number:

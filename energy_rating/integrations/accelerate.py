@@ -1,0 +1,120 @@
+"""Accelerate: ``accelerator = Accelerator(log_with=EnergyTracker("reports/run"))``.
+
+``init_trackers`` begins the run, ``end_training`` ends it, and what ``accelerator.log({"token": n})`` says was done since the last time is
+counted. Accelerate calls trackers on the main process alone, whatever they ask for. So the energy is that of the devices of its host, and
+the work is that of one process, which the record says; unless it was gathered before it is logged, and ``counts="all-ranks"`` says so.
+
+``energy.window("epoch")`` and ``energy.steps(loader)`` are the run's, and do nothing in other processes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Collection, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from accelerate.tracking import GeneralTracker
+
+from energy_rating.integrations.framework_run import FrameworkRun
+from energy_rating.integrations.guard import Guard, hook
+from energy_rating.meter import Run, measure
+from energy_rating.nouns.errors import BadInput
+from energy_rating.nouns.records import Record
+
+T = TypeVar("T")
+
+# Names under which nobody logs a loss, or a total: those of what is counted.
+UNITS = ("token", "sample", "image")
+
+
+class EnergyTracker(GeneralTracker):  # type: ignore[misc]
+    """Measures from ``init_trackers`` to ``end_training``. ``record`` is there after that; ``tracker`` is the run.
+
+    As a ``with`` block around the training it also tells what broke that off.
+
+    Args:
+        output_dir: the run's folder, as ``measure`` takes it.
+        stage: ``pre-training`` or ``fine-tuning``.
+        units: what of all that is logged is work that was done since the last time.
+        settings: what else ``measure`` takes (``model``, ``task``, ``counts``, ``place``, …).
+
+    Raises:
+        BadInput: an argument is wrong: at once, and not when the training begins.
+    """
+
+    name = "energy-rating"
+    requires_logging_directory = False
+
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str] | None = None,
+        *,
+        stage: str = "fine-tuning",
+        units: Collection[str] = UNITS,
+        **settings: Any,
+    ) -> None:
+        unknown = sorted(settings.keys() - inspect.signature(measure).parameters.keys())
+        if unknown:
+            raise BadInput(
+                "must be an argument of measure", "See help(energy_rating.measure)", place=unknown[0]
+            )
+        self.energy = FrameworkRun(output_dir, stage=stage, **settings)
+        self.units = tuple(units)
+        # Where accelerate calls no tracker: its windows and counts do nothing, and say nothing.
+        self._elsewhere = measure(report=None)
+        super().__init__()
+
+    @property
+    def guard(self) -> Guard:
+        return self.energy.guard
+
+    @property
+    def tracker(self) -> Run:
+        """The run; in other processes one that does nothing."""
+        return self.energy.run or self._elsewhere
+
+    @property
+    def record(self) -> Record | None:
+        """The record: after the end; while it goes on, of what was measured so far. None where there is none."""
+        return self.energy.record()
+
+    @hook
+    def start(self) -> None:
+        self.energy.begin()
+
+    @hook
+    def store_init_configuration(self, values: Mapping[str, Any]) -> None:
+        """Nothing of a configuration goes into a record: it may hold paths and keys."""
+
+    @hook
+    def log(self, values: Mapping[str, Any], step: int | None = None, **kwargs: Any) -> None:  # noqa: ARG002
+        work = {unit: _plain(values[unit]) for unit in self.units if unit in values}
+        if work:
+            self.energy.count(**work)
+
+    @hook
+    def finish(self) -> None:
+        self.energy.end()
+
+    def window(self, name: str, sync: bool | None = None) -> Any:
+        """A window of the run, as ``run.window``."""
+        return self.tracker.window(name, sync)
+
+    def steps(self, items: Iterable[T], /, **work: Any) -> Iterable[T]:
+        """The items of a loop, each in a window, as ``run.steps``."""
+        return self.tracker.steps(items, **work) if self.energy.run is not None else items
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.guard.call("__exit__", self.energy.end, raised)
+
+
+def _plain(value: Any) -> Any:
+    """A number, of a tensor as well."""
+    return value.item() if hasattr(value, "item") else value
