@@ -14,66 +14,75 @@ import functools
 import re
 import shlex
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
 HIDDEN = "…"
 
 # Names after which a secret comes: api_key, --hf-token, AWS_SECRET_ACCESS_KEY_2, but not max_tokens, tokenizer or compat.
-_NAMES = re.compile(
-    r"(?:(?:(?<![a-z])|api|auth|access|secret|private)[_-]?keys?|key[_-]?id|token|(?:api|auth|access|secret|hf)[_-]?tokens"
+_NAMES = (
+    r"(?i)(?:(?:(?<![a-z])|api|auth|access|secret|private)[_-]?keys?|key[_-]?id|token|(?:api|auth|access|secret|hf)[_-]?tokens"
     r"|secrets?(?:[_-]value)?|passw(?:or)?ds?(?:[_-]stdin)?|passphrase|credentials?|auth(?:orization|[_-]header)?|cookies?|bearer"
-    r"|(?<![a-z])pat|pwd)(?:[_-]?\d+)?$",
-    re.IGNORECASE,
+    r"|(?<![a-z])pat|pwd)(?:[_-]?\d+)?$"
 )
+# One of these is in each such name, whatever the case of its letters.
+_IN_NAMES = ("key", "token", "secret", "pass", "credent", "auth", "cook", "bearer", "pat", "pwd")
 
 # Of those, what tokenizers call pieces of text, and keys that lock nothing: hidden, two runs would look the same that are not.
-_HARMLESS = re.compile(
-    r"(?<![a-z])(?:(?:bos|eos|pad|unk|sep|cls|mask|stop|start|end|image|video|audio)_token"
-    r"|(?:cache|kv|sort|primary|foreign|input|output|column|public)_keys?)$",
-    re.IGNORECASE,
+_HARMLESS = (
+    r"(?i)(?<![a-z])(?:(?:bos|eos|pad|unk|sep|cls|mask|stop|start|end|image|video|audio)_token"
+    r"|(?:cache|kv|sort|primary|foreign|input|output|column|public)_keys?)$"
 )
 
 # NAME=VALUE, NAME: VALUE and "NAME": "VALUE" within a text; the value is looked for only behind the name of a secret.
-_NAMED = re.compile(r"""(?<![\w.-])(?P<name>[\w.-]+)["']?\s*[:=]\s*""")
-_VALUE = re.compile(r"""(?P<quote>\\?["'])?(?P<value>(?(quote)(?:(?!(?P=quote)).)+|[^\s"',;&}]+))""")
+_NAMED = r"""(?<![\w.-])(?P<name>[\w.-]+)["']?\s*[:=]\s*"""
+_VALUE = r"""(?P<quote>\\?["'])?(?P<value>(?(quote)(?:(?!(?P=quote)).)+|[^\s"',;&}]+))"""
 
 # --api-key X. What begins with a dash is the next option; an amount of tokens is none.
-_FLAG = re.compile(r"(?<!\S)--?(?P<name>[A-Za-z][\w-]*)[ \t]+(?P<value>[^\s-]\S*)")
+_FLAG = r"(?<!\S)--?(?P<name>[A-Za-z][\w-]*)[ \t]+(?P<value>[^\s-]\S*)"
 
 # What hubs and clouds give out, by how it begins (GitHub's secret scanning lists such patterns): Hugging Face, OpenAI and Anthropic,
 # GitHub, GitLab, Slack, AWS, Google; and a JSON Web Token (RFC 7519).
-_SHAPES = re.compile(
-    r"\b(?:hf_|api_org_|sk-(?=[\w-]*\d)|gh[opusr]_|github_pat_|glpat-|xox[abeoprs]-|AKIA|AIza|ya29\.|nvapi-|eyJ[\w-]{8,}\.)[\w.~+/=-]{6,}"
+_SHAPES = r"\b(?:hf_|api_org_|sk-(?=[\w-]*\d)|gh[opusr]_|github_pat_|glpat-|xox[abeoprs]-|AKIA|AIza|ya29\.|nvapi-|eyJ[\w-]{8,}\.)[\w.~+/=-]{6,}"
+_BEGINNINGS = (
+    *("hf_", "api_org_", "sk-", "gho_", "ghp_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox"),
+    *("AKIA", "AIza", "ya29.", "nvapi-", "eyJ"),
 )
 # RFC 7617 and 6750. A word of small letters alone is one of a language.
-_BEARER = re.compile(
-    r"\b([Bb]earer|[Bb]asic|BEARER|BASIC)\s+(?=[\w.~+/-]*(?:[\d=+/_~]|[a-z][A-Z]))[\w.~+/=-]{6,}"
-)
+_BEARER = r"\b([Bb]earer|[Bb]asic|BEARER|BASIC)\s+(?=[\w.~+/-]*(?:[\d=+/_~]|[a-z][A-Z]))[\w.~+/=-]{6,}"
 
 # A URL's parts as far as they matter here (RFC 3986, 3): scheme, user and password, host and port, the rest. Taken for a path, it has
 # one slash less.
-_URL = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*(?=://)|https?(?=:/)):/{1,2}(?P<user>[^/?#\s'\"]*@)?(?P<host>[^/?#\s'\"@]*)(?P<rest>[^\s'\"]*)"
-)
+_URL = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*(?=://)|https?(?=:/)):/{1,2}(?P<user>[^/?#\s'\"]*@)?(?P<host>[^/?#\s'\"@]*)(?P<rest>[^\s'\"]*)"
 
 # What stands before a path or a port: a name, an address of four numbers, or one of eight in brackets.
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:]*)(?::\d*)?")
+_HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[^:]*)(?::\d*)?"
 
 # A user and a password, and a query, without a scheme before them.
-_USER = re.compile(r"(?<![^\s/@:'\"=])([^\s/@:'\"=]+:[^\s/@'\"]+)@(?=[\w\[])(?!sha256:)")
-_QUERY = re.compile(r"(?<=[\w/])\?[\w.%-]+=[^\s'\"]*")
+_USER = r"(?<![^\s/@:'\"=])([^\s/@:'\"=]+:[^\s/@'\"]+)@(?=[\w\[])(?!sha256:)"
+_QUERY = r"(?<=[\w/])\?[\w.%-]+=[^\s'\"]*"
+
+# What has to stand in a text before one of these patterns can be found there. Most texts have none of it, and no pattern is then even made:
+# to make all of them takes ten milliseconds, for which the first line of a journal would wait.
+_NEEDS: Mapping[str, Callable[[str], bool]] = {
+    _URL: lambda text: ":/" in text,
+    _USER: lambda text: "@" in text and ":" in text,
+    _QUERY: lambda text: "?" in text and "=" in text,
+    _BEARER: lambda text: any(word in text for word in ("earer", "asic", "BEARER", "BASIC")),
+    _SHAPES: lambda text: any(beginning in text for beginning in _BEGINNINGS),
+    _FLAG: lambda text: "-" in text and (" " in text or "\t" in text),
+}
 
 # A part of a path that is no word, no number and no hash of a commit or a file: letters and digits mixed, as long as keys are.
-_KEY_IN_PATH = re.compile(r"(?=[A-Za-z_+~%=-]*\d)(?=[\d_+~%=-]*[A-Za-z])[A-Za-z0-9_+~%=]{16,}")
-_HASH = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})")
+_KEY_IN_PATH = r"(?=[A-Za-z_+~%=-]*\d)(?=[\d_+~%=-]*[A-Za-z])[A-Za-z0-9_+~%=]{16,}"
+_HASH = r"(?:[0-9a-f]{40}|[0-9a-f]{64})"
 
 # What signs an address, so that whoever has it may read what it leads to (S3, Azure, Google Cloud).
-_SIGNED = re.compile(r"(?:^|[-_])(?:sig|signature|credential|policy)$", re.IGNORECASE)
+_SIGNED = r"(?i)(?:^|[-_])(?:sig|signature|credential|policy)$"
 
 # Work is counted in tokens (``token=512``): a name that ends so and has a number is an amount.
-_AMOUNT = re.compile(r"(?:\d[\d_,]{0,18}(?:\.\d{0,6})?(?:e\d{1,2})?|N|…)", re.IGNORECASE)
+_AMOUNT = r"(?i)(?:\d[\d_,]{0,18}(?:\.\d{0,6})?(?:e\d{1,2})?|N|…)"
 
 # Texts that are looked at again and again, such as the names of windows, are looked at once.
 REMEMBERED = 1024
@@ -90,7 +99,12 @@ _PATHS = ("items", "random_weights", "quality_from", "output_dir")
 
 def is_secret(name: str) -> bool:
     """Whether what is called so is a secret."""
-    return _NAMES.search(name) is not None and _HARMLESS.search(name) is None
+    folded = name.casefold()
+    return (
+        any(part in folded for part in _IN_NAMES)
+        and re.search(_NAMES, name) is not None
+        and re.search(_HARMLESS, name) is None
+    )
 
 
 def shown(name: str, value: object) -> str:
@@ -112,13 +126,13 @@ def shown(name: str, value: object) -> str:
 
 def cleaned(text: str) -> str:
     """A text without users, passwords and queries of addresses, and without what looks like a token."""
-    return _cleaned(_URL.sub(lambda found: f"{found['scheme']}://{_host(found['host'])}", text))
+    return _cleaned(_replaced(_URL, lambda found: f"{found['scheme']}://{_host(found['host'])}", text))
 
 
 @functools.lru_cache(REMEMBERED)
 def without_secrets(text: str) -> str:
     """The same, but an address keeps its path, without what looks like a key in it."""
-    return _cleaned(_URL.sub(_page, text))
+    return _cleaned(_replaced(_URL, _page, text))
 
 
 def kept(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,27 +168,35 @@ def opens_something(address: str) -> bool:
     pairs = urllib.parse.parse_qsl(f"{parts.query}&{parts.fragment}")
     return (
         "@" in parts.netloc
-        or any(is_secret(name) or _SIGNED.search(name) is not None or _is_key(value) for name, value in pairs)
+        or any(
+            is_secret(name) or re.search(_SIGNED, name) is not None or _is_key(value) for name, value in pairs
+        )
         or without_secrets(parts.path) != parts.path
     )
 
 
 def _is_key(part: str) -> bool:
     return any(
-        _KEY_IN_PATH.fullmatch(word) is not None and _HASH.fullmatch(word) is None
+        re.fullmatch(_KEY_IN_PATH, word) is not None and re.fullmatch(_HASH, word) is None
         for word in re.split(r"[.:;,@-]", part)
     )
 
 
 def _cleaned(text: str) -> str:
-    text = _QUERY.sub("", _USER.sub(f"{HIDDEN}@", text))
-    text = _SHAPES.sub(HIDDEN, _BEARER.sub(rf"\1 {HIDDEN}", text))
-    text = _FLAG.sub(_unflagged, text)
+    text = _replaced(_USER, f"{HIDDEN}@", text)
+    text = _replaced(_QUERY, "", text)
+    text = _replaced(_BEARER, rf"\1 {HIDDEN}", text)
+    text = _replaced(_SHAPES, HIDDEN, text)
+    text = _replaced(_FLAG, _unflagged, text)
     told, since = [], 0
     for start, end in _named(text):
         told.append(f"{text[since:start]}{HIDDEN}")
         since = end
     return "".join((*told, text[since:]))
+
+
+def _replaced(pattern: str, by: str | Callable[[re.Match[str]], str], text: str) -> str:
+    return re.sub(pattern, by, text) if _NEEDS[pattern](text) else text
 
 
 def _unflagged(found: re.Match[str]) -> str:
@@ -186,9 +208,11 @@ def _unflagged(found: re.Match[str]) -> str:
 def _named(text: str) -> Iterator[tuple[int, int]]:
     """Where the values of secrets stand that are called by a name, also in another such pair (``error: api_key=X``)."""
     at = 0
-    while (found := _NAMED.search(text, at)) is not None:
+    if ":" not in text and "=" not in text:
+        return
+    while (found := re.compile(_NAMED).search(text, at)) is not None:
         at = found.end()
-        value = _VALUE.match(text, at) if is_secret(found["name"]) else None
+        value = re.compile(_VALUE).match(text, at) if is_secret(found["name"]) else None
         if (
             value is not None
             and not _is_scheme(value["value"])
@@ -200,11 +224,11 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
 
 def _host(text: str) -> str:
     """Host and port; what is neither is the beginning of a password with a / in it, say."""
-    return text if _HOST.fullmatch(text) else HIDDEN
+    return text if re.fullmatch(_HOST, text) else HIDDEN
 
 
 def _is_amount(name: str, value: str) -> bool:
-    return name.lower().endswith("token") and _AMOUNT.fullmatch(value) is not None
+    return name.lower().endswith("token") and re.fullmatch(_AMOUNT, value) is not None
 
 
 def _is_scheme(word: str) -> bool:
@@ -227,7 +251,7 @@ def secrets_of(options: Mapping[str, object]) -> tuple[str, ...]:
                 found.add(text)
             found |= set(_secrets_in_addresses(text))
             found |= {text[start:end] for start, end in _named(text)}
-            found |= {part for pair in _USER.findall(text) for part in pair.split(":")}
+            found |= {part for pair in re.findall(_USER, text) for part in pair.split(":")}
     # Whoever complains of an address has taken it apart.
     found |= {urllib.parse.unquote(one) for one in found}
     return tuple(
@@ -280,10 +304,10 @@ def _secrets_in_words(words: list[str]) -> Iterator[str]:
 
 
 def _secrets_in_addresses(text: str) -> Iterator[str]:
-    for found in _URL.finditer(text):
+    for found in re.finditer(_URL, text):
         user, _, password = (found["user"] or "").rstrip("@").partition(":")
         yield from (part for part in (user, password) if part)
-        if not _HOST.fullmatch(found["host"]):
+        if not re.fullmatch(_HOST, found["host"]):
             yield from re.split(r"[:/?#@]", found["host"] + found["rest"].rpartition("@")[0])
     for query in re.findall(r"[?#]([^\s'\"]+)", text):
         yield from (pair.partition("=")[2] for pair in re.split(r"[&#?]", query) if "=" in pair)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from energy_rating.measuring.digests import hmac_sha256
 from energy_rating.nouns.entries import Device, Environment
 from energy_rating.nouns.interruptions import is_interruption
 from energy_rating.version import __version__
@@ -98,8 +99,6 @@ def _name() -> str:
 
 def _mark(machine_ids: Sequence[Path]) -> str | None:
     """The same for the same machine, and no way back; None where the machine has no id (a host name alone could be guessed)."""
-    import hmac  # it loads OpenSSL, for which an import of ours is not to wait
-
     for path in machine_ids:
         try:
             machine_id = path.read_text(encoding="ascii").strip()
@@ -109,5 +108,5 @@ def _mark(machine_ids: Sequence[Path]) -> str | None:
             continue
         # During a first boot it may be empty or say "uninitialized".
         if re.fullmatch("[0-9a-f]{32}", machine_id) and machine_id.strip("0"):
-            return hmac.digest(bytes.fromhex(machine_id), APPLICATION, "sha256").hex()[:HOST_DIGITS]
+            return hmac_sha256(bytes.fromhex(machine_id), APPLICATION)[:HOST_DIGITS]
     return None

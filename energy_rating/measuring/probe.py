@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from energy_rating.files.opening import read_whole
+from energy_rating.measuring.digests import keyed
 from energy_rating.nouns.errors import BadInput, SensorFailed
 
 if TYPE_CHECKING:
@@ -101,10 +102,7 @@ def _place(environ: Mapping[str, str]) -> Path | None:
 
 
 def _key(uuid: str, driver: str | None) -> str:
-    import hashlib  # it loads OpenSSL, for which an import of ours is not to wait
-
-    text = f"{uuid}\n{driver or ''}".encode(errors="replace")
-    return hashlib.blake2b(text, key=_PURPOSE, digest_size=16).hexdigest()
+    return keyed(f"{uuid}\n{driver or ''}".encode(errors="replace"), _PURPOSE, 16)
 
 
 def _entries(place: Path) -> dict[str, Any]:

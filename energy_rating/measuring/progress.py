@@ -9,14 +9,12 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from energy_rating.measuring.so_far import EnergySoFar
 from energy_rating.nouns import threads
-from energy_rating.nouns.entries import METHODS, Channel, Method
 from energy_rating.nouns.quantities import Estimate, duration, scaled, with_doubt
-from energy_rating.nouns.records import LEADING
 
 # Where a run goes on for long, lines come more rarely: every fiftieth of its time. At one a minute, three weeks are 370 lines.
 RAREST_SHARE = 1 / 50
@@ -29,79 +27,6 @@ FEWEST_BLOCKS, MOST_BLOCKS = 4, 16
 # total of 99 of 100 runs that drift linearly (up to ± 50 %), 100 that approach a level, 95 random walks (up to 20 %), 99 with noise that
 # lasts. Of those that jump once, at random, by up to 20 % it held 80: what comes later cannot be foreseen.
 OF_TREND, OF_SCATTER = 0.75, 1.8
-
-# A reading that comes to more than this is a counter that jumped.
-MOST_W = 20_000.0
-
-
-class ComponentSoFar(NamedTuple):
-    """Joules of a component since the run began, how the least sure of them was had, and when it was last read (seconds of the run's clock)."""
-
-    joules: float
-    method: Method
-    read_s: float
-
-    def plus(self, other: ComponentSoFar) -> ComponentSoFar:
-        """Both together."""
-        return ComponentSoFar(
-            self.joules + other.joules,
-            max(self.method, other.method, key=METHODS.index),
-            max(self.read_s, other.read_s),
-        )
-
-
-class EnergySoFar:
-    """The energy so far, by device, from readings as they come."""
-
-    def __init__(self) -> None:
-        self._last: dict[str, tuple[float, float]] = {}  # of each channel its last time and value
-        self._joules: dict[str, float] = {}
-        self._channels: dict[str, Channel] = {}
-
-    def heard(
-        self, channels: Sequence[Channel], start_s: float, end_s: float, values: Mapping[str, float]
-    ) -> None:
-        """A reading of a sensor. That of a model is the mean since ``start_s``."""
-        for channel in channels:
-            value = values.get(channel.id)
-            if value is None:
-                continue
-            before_s, before = self._last.get(channel.id, (end_s, value))
-            self._last = {**self._last, channel.id: (end_s, value)}
-            if channel.method == "counter":
-                joules = value - before
-                if joules < 0 and channel.wraps_at_j:
-                    joules += channel.wraps_at_j
-            elif channel.method == "model":
-                joules = value * (end_s - start_s)
-            else:
-                joules = (value + before) / 2 * (end_s - before_s)
-            if not 0 <= joules <= MOST_W * max(end_s - before_s, end_s - start_s, 1.0):
-                joules = 0.0
-            self._channels = {**self._channels, channel.id: channel}
-            self._joules = {**self._joules, channel.id: self._joules.get(channel.id, 0.0) + joules}
-
-    def by_component(self) -> dict[str, ComponentSoFar]:
-        """What is known of each component; of each device by its counter, where it has one."""
-        best: dict[tuple[str, str], str] = {}
-        channels, joules = self._channels, self._joules
-        for channel in channels.values():
-            key = channel.component, channel.device
-            if key not in best or METHODS.index(channel.method) < METHODS.index(channels[best[key]].method):
-                best[key] = channel.id
-        found: dict[str, ComponentSoFar] = {}
-        for (component, _), name in best.items():
-            own = ComponentSoFar(joules.get(name, 0.0), channels[name].method, self._last[name][0])
-            before = found.get(component)
-            found[component] = own if before is None else before.plus(own)
-        return found
-
-    def so_far(self) -> tuple[str, float] | None:
-        """The component that leads, and its joules."""
-        found = self.by_component()
-        return next(
-            ((component, found[component].joules) for component in LEADING if component in found), None
-        )
 
 
 @dataclass(slots=True)

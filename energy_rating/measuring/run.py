@@ -12,6 +12,7 @@ import functools
 import inspect
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
@@ -32,7 +33,7 @@ from energy_rating.nouns.errors import EnergyRatingError, NotMeasured
 from energy_rating.nouns.interruptions import Living, in_handler, is_interruption, pass_on
 
 if TYPE_CHECKING:
-    from energy_rating.measuring.progress import ComponentSoFar, EnergySoFar
+    from energy_rating.measuring.so_far import ComponentSoFar, EnergySoFar
 
 # How long the user's program ever waits for a device: once at the start, once at the end.
 PATIENCE_S = 1.0
@@ -151,14 +152,12 @@ class JournalRun(Checkpointed):
 
     def _begin(self) -> None:
         # What only a run needs, and no import of ours waits for.
-        from datetime import UTC, datetime
-
         from energy_rating.measuring import environment
-        from energy_rating.measuring.progress import EnergySoFar, ProgressLines
+        from energy_rating.measuring.so_far import EnergySoFar
 
         self._pid = os.getpid()
-        started = datetime.now(UTC)
-        self.run_id = f"{started:%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
+        started = time.gmtime()
+        self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', started)}-{os.urandom(2).hex()}"
         self._rank = rank_of(self.settings.environ)
         self._journal, findings = self._open_journal(self._rank.local if self._rank is not None else 0)
         detecting, models, of_ranks = self._for_rank(self._rank)
@@ -175,6 +174,8 @@ class JournalRun(Checkpointed):
         self._tally = EnergySoFar()
         sampler.heard = self._tally.heard
         if self.settings.progress_s is not None and self.settings.report is not None:
+            from energy_rating.measuring.progress import ProgressLines
+
             self._progress = ProgressLines(
                 self.settings.progress_s, self.settings.report, self.settings.clock.now(), self._tally
             )
@@ -206,7 +207,7 @@ class JournalRun(Checkpointed):
                 **({"lineage": plain(self.settings.lineage)} if self.settings.lineage is not None else {}),
                 **({"rank": plain(self._rank)} if self._rank is not None else {}),
                 **({"counts": self.settings.counts} if self.settings.counts != "each-rank" else {}),
-                "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
+                "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", started),
             },
             *({"finding": plain(finding), "t": 0.0} for finding in (*findings, *detection.findings)),
             {"open": 0, "name": RUN, "t": 0.0},

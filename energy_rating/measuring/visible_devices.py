@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 # At most nine digits: no machine has more GPUs, and longer numbers are no index.
-_INDEX = re.compile(r"\s*([+-]?)0*([0-9]{1,9})(?![0-9])")
+_INDEX = r"\s*([+-]?)0*([0-9]{1,9})(?![0-9])"
 
 
 class PresentGpu(NamedTuple):
@@ -110,7 +110,7 @@ def _find(entry: str, present: Sequence[PresentGpu]) -> tuple[str, PresentGpu] |
         by_uuid = {gpu.uuid: gpu for gpu in present}
         uuid = _only(entry, by_uuid)
         return (uuid, by_uuid[uuid]) if uuid else None
-    if _INDEX.match(entry) is None:
+    if re.match(_INDEX, entry) is None:
         return None
     index = _number(entry)
     return (present[index].uuid, present[index]) if 0 <= index < len(present) else None
@@ -118,7 +118,7 @@ def _find(entry: str, present: Sequence[PresentGpu]) -> tuple[str, PresentGpu] |
 
 def _number(entry: str) -> int:
     """The index that an entry of that kind is."""
-    found = _INDEX.match(entry)
+    found = re.match(_INDEX, entry)
     return int("".join(found.groups())) if found else -1
 
 

@@ -9,6 +9,8 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 Component = Literal["gpu", "cpu", "dram", "module", "host", "wall"]
 COMPONENTS: tuple[Component, ...] = get_args(Component)
+# What does the work comes first: a figure for memory alone says little, however large it is.
+LEADING: tuple[Component, ...] = ("gpu", "module", "cpu", "host", "wall", "dram")
 
 # Worst last: a component read by several methods is as good as the worst of them.
 Method = Literal["counter", "power", "model"]

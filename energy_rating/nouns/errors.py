@@ -10,6 +10,7 @@ EnergyRatingError
 │   └── HardwareAbsent      nor is there anything here that it could measure
 ├── SensorFailed            a sensor did not answer this time
 │   └── SensorLost          a device is gone and will not come back in this run
+├── DriverRefused           a device's driver did not do what it was asked to; says what it returned
 ├── DatasetFailed           a data set could not be fetched or read
 ├── WorkloadFailed          what was to be measured broke off
 │   ├── ModelFailed         a model could not be loaded or broke off, or its process did
@@ -100,6 +101,14 @@ class SensorFailed(EnergyRatingError):
 
 class SensorLost(SensorFailed):
     """The device is gone (fallen off the bus, driver reloaded); reading on is pointless."""
+
+
+class DriverRefused(EnergyRatingError):
+    """A device's driver did not do what it was asked to; ``value`` is what it returned."""
+
+    def __init__(self, value: int) -> None:
+        super().__init__(f"the driver returned {value}")
+        self.value = value
 
 
 class DatasetFailed(EnergyRatingError):

@@ -147,8 +147,9 @@ def _root(module: str) -> str:
 
 def _handlers() -> Iterator[CodeType]:
     """The code of the program's handlers of signals, as far as it is Python's."""
-    import signal  # here, since next to no program gets as far as this
-
+    signal = sys.modules.get("signal")
+    if signal is None:  # nobody has loaded what sets them
+        return
     for number in signal.valid_signals():
         handler = signal.getsignal(number)
         if callable(handler):

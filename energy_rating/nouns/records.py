@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from energy_rating.nouns.choices import LEADING as LEADING
 from energy_rating.nouns.entries import (
     COMPONENTS as COMPONENTS,
     LEAST_DURATION_S,
@@ -412,6 +413,4 @@ def component_methods(energies: Iterable[str], channels: Sequence[Channel]) -> d
     return {component: max(methods, key=METHODS.index) for component, methods in used.items()}
 
 
-# What does the work comes first: a figure for memory alone says little, however large it is.
-LEADING: tuple[Component, ...] = ("gpu", "module", "cpu", "host", "wall", "dram")
 TRAINING: tuple[Stage, ...] = ("pre-training", "fine-tuning")

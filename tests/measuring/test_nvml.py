@@ -1,7 +1,8 @@
-"""NVIDIA GPUs as NVML shows them: NVIDIA's own binding, over a driver library whose answers are known."""
+"""NVIDIA GPUs as NVML shows them: our own binding and NVIDIA's, over a driver library whose answers are known."""
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 import subprocess
@@ -11,16 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pynvml
 import pytest
 from fake_nvml import Device, FakeNvml, Library, NoCompiler, build
 
 from energy_rating.measuring.sensors import Detection, Reading, Sensor
-from energy_rating.measuring.sensors.nvml import detect
-from energy_rating.measuring.sensors.nvml.binding import ACCURACY, load_pynvml
-from energy_rating.nouns.errors import SensorFailed, SensorLost, SensorUnavailable
+from energy_rating.measuring.sensors.nvml import binding, detect, driver
+from energy_rating.measuring.sensors.nvml.binding import ACCURACY, load_driver, load_pynvml
+from energy_rating.measuring.sensors.nvml.library import SM_CLOCK
+from energy_rating.nouns.errors import DriverRefused, SensorFailed, SensorLost, SensorUnavailable
 from energy_rating.nouns.records import Finding, validity
 
 Detected = Callable[..., Detection]
@@ -564,10 +566,15 @@ def test_errors_are_one_line_without_paths(machine: Machine, detected: Detected)
 # Beginning and end
 
 
+def the_driver() -> driver.NvmlDriver:
+    """As the program itself may have it, beside the sensors."""
+    return driver.NvmlDriver(ctypes.CDLL(binding.LIBRARY))
+
+
 def initialised() -> bool:
     try:
-        pynvml.nvmlDeviceGetCount()
-    except pynvml.NVMLError:
+        the_driver().nvmlDeviceGetCount()
+    except DriverRefused:
         return False
     return True
 
@@ -598,7 +605,7 @@ def test_other_users_of_nvml_in_the_process_keep_it(machine: Machine) -> None:
 def test_closing_after_the_driver_is_gone_is_harmless(machine: Machine) -> None:
     machine(Device())
     (sensor,) = detect({}).sensors
-    pynvml.nvmlShutdown()
+    the_driver().nvmlShutdown()
     sensor.close()
 
 
@@ -721,7 +728,164 @@ def test_an_old_binding_is_named_with_the_one_command_that_mends_it(
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(SensorUnavailable, match="nvidia-ml-py is not installed"):
-        detect({})
+        load_pynvml()
+
+
+def test_nvidia_s_own_binding_is_not_needed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = machine(Device(power="constant:300"))
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    (sensor,) = detect({}).sensors
+    try:
+        assert sensor.channels[0].device == fake.uuid(0)
+        assert sensor.read()["gpu0.power"] == pytest.approx(300)
+    finally:
+        sensor.close()
+        monkeypatch.undo()  # the machine is taken away under that binding
+
+
+def test_there_is_nothing_to_ask_where_the_driver_s_library_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> NoReturn:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr("ctypes.CDLL", absent)
+    with pytest.raises(SensorUnavailable, match="no NVIDIA driver library"):
+        load_driver()
+
+
+# Our own binding of the calls that are made, held against NVIDIA's
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs"),
+    [
+        (driver.FieldValue, pynvml.c_nvmlFieldValue_t),
+        (driver.Value, pynvml.c_nvmlValue_t),
+        (driver.Memory, pynvml.c_nvmlMemory_t),
+        (driver.PciInfo, pynvml.nvmlPciInfo_t),
+        (driver.ProcessInfo, pynvml.c_nvmlProcessInfo_v3_t),
+    ],
+)
+def test_a_structure_is_laid_out_as_nvidia_s_binding_has_it(own: Any, theirs: Any) -> None:
+    def layout(kind: Any) -> list[tuple[str, int, int]]:
+        return [(name, getattr(kind, name).offset, getattr(kind, name).size) for name, *_ in kind._fields_]
+
+    assert layout(own) == layout(theirs)
+    assert ctypes.sizeof(own) == ctypes.sizeof(theirs)
+
+
+def test_constants_are_those_of_nvidia_s_binding() -> None:
+    assert (driver.SUCCESS, driver.FUNCTION_NOT_FOUND, driver.INSUFFICIENT_SIZE) == (
+        pynvml.NVML_SUCCESS,
+        pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
+        pynvml.NVML_ERROR_INSUFFICIENT_SIZE,
+    )
+    assert (driver.NAME_SIZE, driver.UUID_SIZE, driver.DRIVER_VERSION_SIZE) == (
+        pynvml.NVML_DEVICE_NAME_V2_BUFFER_SIZE,
+        pynvml.NVML_DEVICE_UUID_V2_BUFFER_SIZE,
+        pynvml.NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE,
+    )
+    assert (SM_CLOCK, binding.LIBRARY) == (pynvml.NVML_CLOCK_SM, "libnvidia-ml.so.1")
+    fields = {
+        binding.COUNTER: pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION,
+        binding.INSTANT: pynvml.NVML_FI_DEV_POWER_INSTANT,
+        binding.AVERAGED: pynvml.NVML_FI_DEV_POWER_AVERAGE,
+    }
+    assert all(field == (number, pynvml.NVML_POWER_SCOPE_GPU) for field, number in fields.items())
+    assert binding.MODULE_INSTANT == (pynvml.NVML_FI_DEV_POWER_INSTANT, pynvml.NVML_POWER_SCOPE_MODULE)
+
+
+# Each call, with what it is asked beside the device.
+CALLS: tuple[tuple[str, tuple[object, ...]], ...] = (
+    *((name, ()) for name in ("nvmlDeviceGetUUID", "nvmlDeviceGetName", "nvmlDeviceGetPciInfo", "nvmlDeviceGetMigMode")),
+    *((name, ()) for name in ("nvmlDeviceGetMaxMigDeviceCount", "nvmlDeviceGetMemoryInfo")),
+    *((name, ()) for name in ("nvmlDeviceGetEnforcedPowerLimit", "nvmlDeviceGetPersistenceMode")),
+    *((name, ()) for name in ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")),
+    *((name, ()) for name in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetPowerUsage")),
+    *((name, (1,)) for name in ("nvmlDeviceGetClockInfo", "nvmlDeviceGetMaxClockInfo")),
+    ("nvmlDeviceGetTemperature", (0,)),
+    ("nvmlDeviceGetTotalEnergyConsumption", ()),
+    ("nvmlDeviceGetFieldValues", ([(83, 0), (186, 0), (185, 0), (191, 1), (9999, 0)],)),
+    ("nvmlDeviceGetMigDeviceHandleByIndex", (0,)),
+    ("nvmlDeviceGetMigDeviceHandleByIndex", (6,)),
+)  # fmt: skip
+
+
+def plainly(answer: Any) -> Any:
+    """An answer without the type that a binding gives it, and without the moment at which it was given."""
+    if isinstance(answer, ctypes.c_void_p | pynvml.c_nvmlDevice_t):
+        return ctypes.cast(answer, ctypes.c_void_p).value
+    if isinstance(answer, ctypes.Structure | ctypes.Union):
+        names = [name for name, *_ in answer._fields_ if name not in ("timestamp", "latencyUsec")]
+        return {name: plainly(getattr(answer, name)) for name in names}
+    if hasattr(answer, "pid"):  # NVIDIA's binding makes something else of a process
+        return {"pid": answer.pid}
+    if isinstance(answer, bytes):  # of a structure's member
+        return answer.decode()
+    if isinstance(answer, ctypes.Array | list | tuple):
+        return [plainly(one) for one in answer]
+    return answer
+
+
+def what_is_said(nvml: Any, ask: Callable[[Any], Any]) -> Any:
+    try:
+        said = plainly(ask(nvml))
+    except nvml.NVMLError as error:
+        return f"refused: {error.value}"
+    if isinstance(said, list) and said and isinstance(said[0], dict) and "usedGpuMemory" in said[0]:
+        return [{"pid": one["pid"]} for one in said]
+    return said
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        (),
+        ("lost",),
+        ("no_permission",),
+        ("counter_unsupported", "power_unsupported"),
+        ("fields_unsupported",),
+    ],
+)
+def test_every_call_says_what_it_says_through_nvidia_s_binding(
+    machine: Machine, faults: tuple[str, ...]
+) -> None:
+    frozen = {"counter_period_s": 1e6, "power_period_s": 1e6, "average_period_s": 1e6}
+    fake = machine(
+        Device(pids=[11, 12, 13], throttle=[4], temperature_c=63, faults=faults, **frozen),
+        Device(mig=2, persistence=False, name="Ünïcode GPU", faults=faults, **frozen),
+    )
+    own = driver.NvmlDriver(ctypes.CDLL(binding.LIBRARY))
+    own.nvmlInit()
+    pynvml.nvmlInit()
+    assert own.nvmlSystemGetDriverVersion() == pynvml.nvmlSystemGetDriverVersion() == fake.driver_version
+    assert own.nvmlDeviceGetCount() == pynvml.nvmlDeviceGetCount() == 2
+    for find in (
+        lambda nvml: nvml.nvmlDeviceGetHandleByIndex(1),
+        lambda nvml: nvml.nvmlDeviceGetHandleByIndex(7),
+        lambda nvml: nvml.nvmlDeviceGetHandleByUUID(fake.uuid(0)),
+        lambda nvml: nvml.nvmlDeviceGetHandleByUUID("GPU-none"),
+        lambda nvml: nvml.nvmlDeviceGetHandleByPciBusId("0000:01:00.0"),
+        lambda nvml: nvml.nvmlDeviceGetHandleByPciBusId("nowhere"),
+    ):
+        assert what_is_said(own, find) == what_is_said(pynvml, find)
+    for place in (0, 1):
+        for name, more in CALLS:
+
+            def ask(nvml: Any, name: str = name, more: tuple[object, ...] = more, place: int = place) -> Any:
+                return getattr(nvml, name)(nvml.nvmlDeviceGetHandleByIndex(place), *more)
+
+            assert what_is_said(own, ask) == what_is_said(pynvml, ask), (name, more)
+    own.nvmlShutdown()
+    pynvml.nvmlShutdown()
+
+
+def test_a_function_that_an_old_library_lacks_is_refused_as_nvidia_s_binding_refuses_it() -> None:
+    class Old:
+        pass
+
+    with pytest.raises(DriverRefused) as told:
+        driver.NvmlDriver(cast(ctypes.CDLL, Old())).nvmlDeviceGetCount()
+    assert told.value.value == pynvml.NVML_ERROR_FUNCTION_NOT_FOUND
 
 
 def test_the_binding_is_not_imported_before_it_is_needed() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -27,6 +28,7 @@ from energy_rating.benchmarking.plan import planned
 from energy_rating.benchmarking.settings import Conduct, Settings
 from energy_rating.benchmarking.tasks import load_task
 from energy_rating.cli import cli, main
+from energy_rating.files import withheld
 from energy_rating.files.withheld import opens_something, without_secrets
 from energy_rating.judging.quality import parse_quality, read_results
 from energy_rating.nouns.records import Model, Place, Quality
@@ -387,3 +389,35 @@ def test_the_command_line_can_be_told_its_arguments_through_a_pipe(told, code):
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert re.match("energy-rating", done.stdout if code == 0 else done.stderr)
+
+
+def test_no_pattern_is_left_out_where_it_would_have_been_found() -> None:
+    """What a text needs before a pattern is looked for at all, held against the patterns themselves."""
+    chance = random.Random(24)
+    parts = (
+        *("api_key", "token", "max_tokens", "password", "Bearer", "basic", "BASIC", "TOKEN", "ſecret", "paſſword", "Key", "cookİe"),
+        *("credentıals", "auth", "pat", "PWD", " ", "\t", "\n", ":", "=", "@", "/", "//", "://", "http", "https:/", "?", "a=b", "-", "--"),
+        *("sk-abc123def", "hf_abcdefgh", "ghp_123456", "xoxb-123456", "eyJabcdefghij.abcdef", "AKIA123456", "ya29.abcdef", "nvapi-abcdef"),
+        *("glpat-abcdef", "AIzaabcdef", "github_pat_abcdef", "api_org_abcdef", "user", "host", "8080", "Abc9", '"', "'", "é", "…"),
+    )  # fmt: skip
+    found = dict.fromkeys(withheld._NEEDS, 0)
+    for _ in range(20_000):
+        text = "".join(chance.choice(parts) for _ in range(chance.randrange(1, 9)))
+        text = chance.choice(
+            (
+                text,
+                text,
+                f"user:{text}@host",
+                f"x?a={text}",
+                f"http://{text}",
+                f"--token {text}",
+                f"Bearer {text}9",
+            )
+        )
+        for pattern, needs in withheld._NEEDS.items():
+            if re.search(pattern, text) is not None:
+                found[pattern] += 1
+                assert needs(text), (pattern, text)
+        if re.search(withheld._NAMES, text) is not None:
+            assert any(part in text.casefold() for part in withheld._IN_NAMES), text
+    assert min(found.values()) > 100

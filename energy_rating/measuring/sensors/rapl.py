@@ -71,8 +71,8 @@ DENIED_REMEDY = (
     'SUBSYSTEM=="powercap", ACTION=="add", RUN+="/bin/chmod a+r /sys%p/energy_uj")'
 )
 
-_ZONE = re.compile(r"intel-rapl(?P<mmio>-mmio)?:(?P<zone>\d+)(?::(?P<subzone>\d+))?")
-_PACKAGE = re.compile(r"package-(?P<package>\d+)(?:-die-(?P<die>\d+))?")
+_ZONE = r"intel-rapl(?P<mmio>-mmio)?:(?P<zone>\d+)(?::(?P<subzone>\d+))?"
+_PACKAGE = r"package-(?P<package>\d+)(?:-die-(?P<die>\d+))?"
 
 
 class _Zone(NamedTuple):
@@ -282,14 +282,14 @@ def _zones(root: Path) -> list[_Zone]:
     found = sorted(
         (match["mmio"] is not None, int(match["zone"]), int(match["subzone"] or -1), folder)
         for folder in folders
-        if (match := _ZONE.fullmatch(folder.name))
+        if (match := re.fullmatch(_ZONE, folder.name))
     )
     packages: dict[tuple[bool, int], str] = {}
     zones: dict[str, _Zone] = {}
     # The registers (MSR) come before memory-mapped twins, and a zone before its parts.
     for mmio, number, subzone, folder in found:
         name = _name(folder)
-        if subzone < 0 and _PACKAGE.fullmatch(name) and name not in zones:
+        if subzone < 0 and re.fullmatch(_PACKAGE, name) and name not in zones:
             packages[mmio, number] = name
             zones[name] = _Zone(device=name, component="cpu", package=name, folder=folder)
         elif subzone >= 0 and name == "dram" and (package := packages.get((mmio, number))):
@@ -299,7 +299,7 @@ def _zones(root: Path) -> list[_Zone]:
 
 
 def _order(zone: _Zone) -> tuple[int, int, str]:
-    match = _PACKAGE.fullmatch(zone.package)
+    match = re.fullmatch(_PACKAGE, zone.package)
     return (
         (int(match["package"]), int(match["die"] or 0), zone.component) if match else (0, 0, zone.component)
     )

@@ -17,7 +17,6 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from energy_rating.measuring import processes
@@ -25,10 +24,11 @@ from energy_rating.measuring.sensors import Detection
 from energy_rating.measuring.sensors.nvml.binding import (
     ACCURACY,
     NoAnswer,
+    Nvml,
     Query,
     described,
     explain,
-    load_pynvml,
+    load_driver,
 )
 from energy_rating.measuring.sensors.nvml.gpu import NvmlGpu
 from energy_rating.measuring.sensors.nvml.library import ASLEEP, held_by_driver
@@ -67,7 +67,7 @@ PCI = Path("/sys/bus/pci")
 
 def detect(
     environ: Mapping[str, str] = os.environ,
-    load: Callable[[], ModuleType] = load_pynvml,
+    load: Callable[[], Nvml] = load_driver,
     *,
     pci: Path = PCI,
     proc: Path = processes.PROC,

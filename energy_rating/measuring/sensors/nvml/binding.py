@@ -11,8 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from energy_rating.measuring.sensors.nvml.driver import NvmlDriver
 from energy_rating.nouns.entries import Method
 from energy_rating.nouns.errors import SensorUnavailable
+
+# What answers to the names that NVIDIA's binding gives the calls of its library: our own binding, or that one.
+Nvml = NvmlDriver | ModuleType
 
 # Steady power of 15 cards (Pascal to Ada) against an external meter: 4.3 % rms. A gain, fixed for each card.
 # Computed from Overall_Results.xlsx of github.com/JimZeyuYang/GPU_Power_Benchmark (Yang, Adamek, Armour,
@@ -116,18 +120,26 @@ _ERRORS: Mapping[int, NoAnswer] = {
 }
 
 
+def load_driver() -> Nvml:
+    """The driver's library.
+
+    Raises:
+        SensorUnavailable: there is none.
+    """
+    if sys.platform != "linux":
+        return load_pynvml()  # which knows where else it may lie
+    try:
+        return NvmlDriver(ctypes.CDLL(LIBRARY))
+    except OSError:
+        raise SensorUnavailable(*_ERRORS[_LIBRARY_NOT_FOUND]) from None
+
+
 def load_pynvml() -> ModuleType:
-    """NVIDIA's binding, nvidia-ml-py.
+    """NVIDIA's binding, nvidia-ml-py, for systems other than Linux.
 
     Raises:
         SensorUnavailable: it is not installed, or another package took its module name.
     """
-    if sys.platform == "linux":
-        # Without the driver's library there is nothing to ask, and the binding takes 30 ms to load.
-        try:
-            ctypes.CDLL(LIBRARY)
-        except OSError:
-            raise SensorUnavailable(*_ERRORS[_LIBRARY_NOT_FOUND]) from None
     try:
         import pynvml
     except ImportError:
@@ -168,7 +180,7 @@ class Batch:
         LookupError: the binding, its structure or this machine is not as expected; its own function has to do.
     """
 
-    def __init__(self, nvml: ModuleType, handle: Any, fields: Sequence[Field]) -> None:
+    def __init__(self, nvml: Nvml, handle: Any, fields: Sequence[Field]) -> None:
         kind = getattr(nvml, "c_nvmlFieldValue_t", None)
         expected = {"valueType": 24, "nvmlReturn": 28, "value": 32}
         if (

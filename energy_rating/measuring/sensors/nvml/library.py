@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from energy_rating.measuring.sensors import device_appeared
@@ -19,6 +18,7 @@ from energy_rating.measuring.sensors.nvml.binding import (
     Call,
     Field,
     NoAnswer,
+    Nvml,
     explain,
     implausible,
     in_thousandths,
@@ -53,7 +53,7 @@ class Library:
     NVML counts initialisations itself, so that other users in the process keep theirs.
     """
 
-    def __init__(self, nvml: ModuleType, *, environ: Mapping[str, str], pci: Path, proc: Path) -> None:
+    def __init__(self, nvml: Nvml, *, environ: Mapping[str, str], pci: Path, proc: Path) -> None:
         self.nvml = nvml
         self.environ = environ
         self.proc = proc
