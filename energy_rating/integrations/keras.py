@@ -85,7 +85,7 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         self._counted = 0  # of them
         self._counting = threads.lock()
         self._alone = False  # evaluation or prediction by itself
-        self._watched: _Watched | None = None
+        self._watched: _OneFit | None = None
         self._first_epoch: int | None = None
 
     @property
@@ -116,7 +116,7 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         self._end(BaseException())  # of a training before, which was broken off without a word
         self._first_epoch = None
         self.energy.begin(model=self._described())
-        self._watched = _Watched(self.model, self._broken_off)
+        self._watched = _OneFit(self.model, self._broken_off)
 
     @hook
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
@@ -235,7 +235,7 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         self._reached = self._counted = 0
         self._alone = True
         self.energy.begin(model=self._described(), **settings)
-        self._watched = _Watched(None, self._broken_off)
+        self._watched = _OneFit(None, self._broken_off)
 
     def _end_alone(self) -> None:
         self._alone = False
@@ -248,7 +248,7 @@ def _part(work: Number, share: float) -> Number:
     return int(work * share) if isinstance(work, int) else work * share
 
 
-class _Watched:
+class _OneFit:
     """A call of fit (or evaluate, or predict) of which it is to be known when it is gone, and by what."""
 
     def __init__(self, model: Any, gone: Callable[[BaseException | None], None]) -> None:
