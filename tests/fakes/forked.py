@@ -111,9 +111,15 @@ def close() -> None:
 
 
 def _load() -> None:
-    """What commands load while they work, and what pydantic builds at the first reading of each kind of file."""
+    """What commands load while they work, what pydantic builds for files that are refused, and what pictures are drawn with."""
     from energy_rating import load, rate
+    from energy_rating.benchmarking.tasks import TaskFile
     from energy_rating.cli import commands
+    from energy_rating.files import reading, strict
+    from energy_rating.judging.profiles import Profile, profiles
+    from energy_rating.judging.schemes import Scheme
+    from energy_rating.nouns.records import Record
+    from energy_rating.publishing.trace import plot
     from energy_rating.publishing.verification import verify
 
     for module in pkgutil.iter_modules(commands.__path__):
@@ -121,6 +127,10 @@ def _load() -> None:
     example = Path(__file__).parents[2] / "reports" / "example-gpu"
     verify(example)
     rate(load(example))
+    profiles()
+    plot(reading.read_journal(example))
+    for kind in (Record, Profile, Scheme, TaskFile):
+        strict.adapter(kind)
 
 
 def _wait(end: socket.socket) -> list[str]:
