@@ -5,11 +5,13 @@ in them is anybody's guess. Where a text is somebody else's, such as an error, w
 
 **One gate.** Whatever text gets into a journal, and so into a record and all that is made of it, goes through ``kept``, where the
 journal is written: names of models, tasks and windows, sources of figures, places, findings, whoever gave them and in which way.
-There an address keeps its path, since it may be the page that a figure comes from, but for the parts that look like a key.
+There an address keeps its path, since it may be the page that a figure comes from, but for the parts that look like a key. What is
+written in percent signs (``api_key%3DX``, also several times over) or in base64 is looked at as what it says.
 """
 
 from __future__ import annotations
 
+import binascii
 import functools
 import re
 import shlex
@@ -78,6 +80,18 @@ _NEEDS: Mapping[str, Callable[[str], bool]] = {
 _KEY_IN_PATH = r"(?=[A-Za-z_+~%=-]*\d)(?=[\d_+~%=-]*[A-Za-z])[A-Za-z0-9_+~%=]{16,}"
 _HASH = r"(?:[0-9a-f]{40}|[0-9a-f]{64})"
 
+# A word in which something is written in percent signs (RFC 3986, 2.1), and one that may be base64 (RFC 4648, 4 and 5). Eight bytes are the
+# shortest secret with a name.
+_PERCENT = r"""[^\s'"<>]*%[0-9A-Fa-f]{2}[^\s'"<>]*"""
+SHORTEST_BASE64 = 11
+_BASE64 = (
+    r"(?<![\w+/-])[A-Za-z0-9+/_-]{11,}={0,2}(?![\w+/-])",
+    r"(?<![\w+-])[A-Za-z0-9+_-]{11,}={0,2}(?![\w+-])",  # a part of a path
+)
+
+# Whoever writes a percent sign over so often has something to hide.
+MOST_TIMES_OVER = 16
+
 # What signs an address, so that whoever has it may read what it leads to (S3, Azure, Google Cloud).
 _SIGNED = r"(?i)(?:^|[-_])(?:sig|signature|credential|policy)$"
 
@@ -126,13 +140,18 @@ def shown(name: str, value: object) -> str:
 
 def cleaned(text: str) -> str:
     """A text without users, passwords and queries of addresses, and without what looks like a token."""
-    return _cleaned(_replaced(_URL, lambda found: f"{found['scheme']}://{_host(found['host'])}", text))
+    return _as_it_says(
+        text,
+        lambda one: _cleaned(
+            _replaced(_URL, lambda found: f"{found['scheme']}://{_host(found['host'])}", one)
+        ),
+    )
 
 
 @functools.lru_cache(REMEMBERED)
 def without_secrets(text: str) -> str:
     """The same, but an address keeps its path, without what looks like a key in it."""
-    return _cleaned(_replaced(_URL, _page, text))
+    return _as_it_says(text, lambda one: _cleaned(_replaced(_URL, _page, one)))
 
 
 def kept(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,7 +197,7 @@ def opens_something(address: str) -> bool:
 def _is_key(part: str) -> bool:
     return any(
         re.fullmatch(_KEY_IN_PATH, word) is not None and re.fullmatch(_HASH, word) is None
-        for word in re.split(r"[.:;,@-]", part)
+        for word in re.split(r"[\s.:;,@()-]", urllib.parse.unquote(part))
     )
 
 
@@ -197,6 +216,47 @@ def _cleaned(text: str) -> str:
 
 def _replaced(pattern: str, by: str | Callable[[re.Match[str]], str], text: str) -> str:
     return re.sub(pattern, by, text) if _NEEDS[pattern](text) else text
+
+
+def _as_it_says(text: str, gate: Callable[[str], str]) -> str:
+    """What goes through a gate, where also what is written in percent signs or base64 is looked at; what hides nothing stays as it is."""
+    if "%" in text:
+        text = re.sub(_PERCENT, lambda found: _unless_it_hides(found[0], _written_out(found[0]), gate), text)
+    if len(text) >= SHORTEST_BASE64:
+        for words in _BASE64:
+            text = re.sub(words, lambda found: _unless_it_hides(found[0], _of_base64(found[0]), gate), text)
+    return gate(text)
+
+
+def _unless_it_hides(word: str, said: str | None, gate: Callable[[str], str]) -> str:
+    """The word itself; if what it says would not go through as it is, what goes through of that."""
+    if said is None:
+        return HIDDEN
+    through = gate(said)
+    if through == said:
+        return word
+    # Blanks and quotes that were written so would make several words of one.
+    return through if through.isprintable() and not re.search(r"[\s'\"%]", through) else HIDDEN
+
+
+def _written_out(word: str) -> str | None:
+    """What percent signs stand for; None where they are written over too often."""
+    for _ in range(MOST_TIMES_OVER):
+        said = urllib.parse.unquote(word)
+        if said == word:
+            return said
+        word = said
+    return None
+
+
+def _of_base64(word: str) -> str:
+    """What a word says in base64, if that is a text; else the word."""
+    digits = word.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
+    try:
+        said = binascii.a2b_base64(digits + "=" * (-len(digits) % 4)).decode("ascii")
+    except (binascii.Error, ValueError):
+        return word
+    return said if said.isprintable() else word
 
 
 def _unflagged(found: re.Match[str]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import io
 import json
 import os
@@ -29,7 +31,7 @@ from energy_rating.benchmarking.settings import Conduct, Settings
 from energy_rating.benchmarking.tasks import load_task
 from energy_rating.cli import cli, main
 from energy_rating.files import withheld
-from energy_rating.files.withheld import opens_something, without_secrets
+from energy_rating.files.withheld import cleaned, opens_something, without_secrets
 from energy_rating.judging.quality import parse_quality, read_results
 from energy_rating.nouns.records import Model, Place, Quality
 from energy_rating.publishing import card, label
@@ -46,6 +48,10 @@ SECRETS = (
     "https://hooks.example/services/CANARYpath5abcdef67890",
     "http://user:p/CANARY123456@host:80/v1",
     "run --api-key CANARYflag7 --level 3",
+    "api_key%3DCANARYpercent8",
+    "https%3A%2F%2Fbob%3ACANARYpw9%40h.example%2Fr%3Faccess_token%3DCANARYquery10",
+    "https://h.example/go?to=x https://h.example/go/hf_CANARY%2Dtoken11abcdef",
+    "redirect=api_key%2525253DCANARYoften12",
 )
 ALL = " ".join(SECRETS)
 
@@ -214,13 +220,35 @@ def test_no_line_of_a_file_of_counts_carries_a_secret(tmp_path):
         assert _clean(told, *_files(tmp_path / "out").values()), told
 
 
-def test_no_field_of_a_calibration_carries_a_secret(tmp_path, device):
-    # The meter that a gain rests on is a free text of the file.
-    from energy_rating.judging.checks import gain_corrected
-
-    assert _clean(
-        gain_corrected("GPU-1", 1.0, 0.01, meter=without_secrets(ALL), date="2026-01-01", n=5).message
+def test_no_field_of_a_calibration_carries_a_secret_into_what_is_made_with_it(tmp_path, run_folder):
+    # Every free text of a calibration's file: what the meter is called, the device, and who says so.
+    shipped = (Path(__file__).parents[2] / "hardware_profiles" / "example-gpu.toml").read_text()
+    calibration = tmp_path / "calibration.toml"
+    quoted = json.dumps(ALL)
+    card_sha256 = hashlib.sha256(b"GPU-00000000-0000-0000-0000-000000000000").hexdigest()
+    shipped = re.sub(r'device_sha256 = "\w+"', f'device_sha256 = "{card_sha256}"', shipped)
+    calibration.write_text(
+        re.sub(
+            r'^(meter|name|vendor|architecture|title) = ".*"$', rf"\1 = {quoted}", shipped, flags=re.MULTILINE
+        )
     )
+    for name in ("record.json", "card.md", "label.svg", "label.png", "rating.json"):
+        (run_folder / name).unlink()
+    said = [
+        _cli("summarise", str(run_folder), "--calibration", str(calibration)),
+        _cli("verify", str(run_folder), "--calibration", str(calibration)),
+        _cli("rate", str(run_folder), "--explain"),
+        _cli("label", str(run_folder), "-o", str(run_folder / "label.svg")),
+        _cli("card", str(tmp_path / "README.md"), str(run_folder)),
+    ]
+    assert "gain-corrected" in (run_folder / "record.json").read_text(), said
+    calibration.unlink()
+    for place, text in {
+        **_files(tmp_path),
+        **{f"said {number}": told for number, (_, told) in enumerate(said)},
+    }.items():
+        assert _clean(text), (place, text[:600])
+    assert said[1][0] == 0, said[1]
 
 
 # ------------------------------------------------------------------------------------------------------- commands
@@ -307,13 +335,51 @@ def test_the_addresses_on_a_label_open_nothing_that_is_not_open():
         "arc_easy, 5-shot, lm-evaluation-harness 0.4.9",
         "org/name:tag@sha256:0123456789abcdef",
         "https://docs.example.org/how-it-is-measured.html#the-edges",
+        "https://example.org/wiki/Energy%20of%20models%20%282026%29",
+        "org%2Fname, 100%25 of 5%20",
+        "Meta-Llama-3.1-405B-Instruct-FP8-dynamic",
+        "energy-rating/benchmarking/workloads/transformers",
+        "aGVsbG8gd29ybGQsIHRoaXMgaXMgbm8gc2VjcmV0",
     ],
 )
 def test_what_is_no_secret_goes_through_the_gate_as_it_is(text):
     assert without_secrets(text) == text
 
 
-@given(st.text(max_size=60) | st.sampled_from(SECRETS))
+@pytest.mark.parametrize(
+    "said",
+    [
+        "api_key=CANARYnamed3",
+        "hf_CANARYtoken12345",
+        "https://bob:CANARYpw1@h.example/r?access_token=x",
+        "password: CANARYpw13",
+    ],
+)
+def test_a_secret_in_another_spelling_is_one(said):
+    import base64
+    import urllib.parse
+
+    percent = "".join(f"%{byte:02X}" for byte in said.encode())
+    spellings = [
+        percent,
+        percent.lower(),
+        urllib.parse.quote(percent),
+        urllib.parse.quote(said, safe=""),
+        base64.b64encode(said.encode()).decode(),
+        base64.urlsafe_b64encode(said.encode()).decode().rstrip("="),
+    ]
+    for spelling in (
+        *spellings,
+        functools.reduce(lambda word, _: urllib.parse.quote(word), range(40), percent),
+    ):
+        for text in (spelling, f"see {spelling} there", f"https://h.example/{spelling}", f"a={spelling}"):
+            through = without_secrets(text)
+            assert spelling not in through, (spelling, through)
+            assert "CANARY" not in urllib.parse.unquote(through), through
+            assert spelling not in cleaned(text)
+
+
+@given(st.text(max_size=60) | st.sampled_from(SECRETS) | st.text("%25Ffab=:/@ ", max_size=40))
 def test_what_went_through_the_gate_goes_through_it_again(text):
     once = without_secrets(text)
     assert without_secrets(once) == once
