@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from energy_rating.integrations.batches import work_of
 from energy_rating.integrations.framework_run import EPOCH, EVALUATION, STEP, FrameworkRun
 from energy_rating.integrations.guard import Guard, hook
 from energy_rating.integrations.models import model_of
@@ -303,11 +304,9 @@ def _samples(batch: Any) -> Any:
 
 
 def _tokens(batch: Any) -> Any:
-    """Those that are no padding, where a batch says so."""
-    if not isinstance(batch, Mapping) or "input_ids" not in batch:
-        return None
-    mask = batch.get("attention_mask")
-    return batch["input_ids"].numel() if mask is None or mask.dim() != 2 else mask.sum()
+    """Those that are no padding, where a batch says which are tokens."""
+    tokens = work_of(batch).tokens if isinstance(batch, Mapping) else []
+    return sum(tokens) if tokens else None
 
 
 _DEFAULT: Mapping[str, Callable[[Any], Any]] = {SAMPLE: _samples, TOKEN: _tokens}
