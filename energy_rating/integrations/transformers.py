@@ -187,6 +187,16 @@ class AttachedTrainer:
             self._trainer.remove_callback(self._callback)
         self.energy.end()
 
+    def add_to_card(self, *records: Record) -> None:
+        """Tells these records beside that of the training, in the card that lies in the trainer's folder and in every one that it writes from now on.
+
+        Raises:
+            BadInput: the card cannot be changed without touching anything else; it is then as it was.
+        """
+        self._others = (*self._others, *records)
+        if self._writes_cards():
+            self.energy.into_card(self._card(None), others=self._others)
+
     # -- in the trainer's place
 
     def _train(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -27,13 +27,20 @@ HOST_DIGITS = 12
 
 # What decides how fast and how thirsty a model runs: module, and the distribution that it comes from.
 LIBRARIES = {
+    "accelerate": "accelerate",
     "codecarbon": "codecarbon",
+    "deepspeed": "deepspeed",
     "diffusers": "diffusers",
     "jax": "jax",
+    "keras": "keras",
+    "lightning": "lightning",
     "numpy": "numpy",
+    "peft": "peft",
     "pynvml": "nvidia-ml-py",
+    "sentence_transformers": "sentence-transformers",
     "torch": "torch",
     "transformers": "transformers",
+    "trl": "trl",
     "vllm": "vllm",
     "xllamacpp": "xllamacpp",
 }

@@ -23,7 +23,8 @@ from energy_rating.publishing.splice import section_of
 pytest.importorskip("torch", reason="make test-frameworks installs it")
 pytest.importorskip("transformers", reason="make test-frameworks installs it")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("transformers")]
+HEAVY = pytest.mark.heavy  # each takes trainings of its own
 
 PROGRAM = Path(__file__).parents[1] / "fakes" / "trainings.py"
 TOP = Path(__file__).parents[2]
@@ -162,13 +163,13 @@ def test_joules_stand_in_the_logs_and_in_no_metric_that_the_trainer_returns(once
 @pytest.mark.parametrize(
     ("kind", "asked"),
     [
-        ("trainer", {"accumulation": 2}),
-        ("adapted", {}),
         ("sft", {"lora": True}),
-        ("sft", {"packing": True}),
-        ("dpo", {}),
-        ("grpo", {}),
         ("sentences", {}),
+        pytest.param("trainer", {"accumulation": 2}, marks=HEAVY),
+        pytest.param("adapted", {}, marks=HEAVY),
+        pytest.param("sft", {"packing": True}, marks=HEAVY),
+        pytest.param("dpo", {}, marks=HEAVY),
+        pytest.param("grpo", {}, marks=HEAVY),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value) or "plain",
 )
@@ -182,6 +183,7 @@ def test_every_trainer_counts_its_own_tokens(once, kind, asked):
     assert "hook-failed" not in done.codes()
 
 
+@HEAVY
 def test_an_encoder_with_a_decoder_counts_the_operations_of_each_for_its_own_tokens(once):
     done = once("seq2seq", rows=12, epochs=1)
     work = done.record["run"].work
@@ -194,6 +196,7 @@ def test_an_encoder_with_a_decoder_counts_the_operations_of_each_for_its_own_tok
     assert done.truth["why_not"] is not None
 
 
+@HEAVY
 def test_of_images_samples_are_counted_and_the_trainers_operations_are_refused(once):
     done = once("images", rows=12, epochs=1)
     assert done.record["run"].work == {"sample": 12}
@@ -204,6 +207,7 @@ def test_of_images_samples_are_counted_and_the_trainers_operations_are_refused(o
     assert done.truth["total_flos"] > 50 * 6 * done.truth["parameters"] * 12 * 17
 
 
+@HEAVY
 def test_the_trainers_operations_are_taken_of_a_dense_decoder_that_trains_whole_and_of_no_other(once):
     assert usual(once).truth["why_not"] is None
     assert "frozen" in once("adapted", rows=12, epochs=1, save_steps=2).truth["why_not"]
@@ -212,6 +216,7 @@ def test_the_trainers_operations_are_taken_of_a_dense_decoder_that_trains_whole_
 # --------------------------------------------------------------------------------------------- the training is left alone
 
 
+@HEAVY
 @pytest.mark.parametrize("kind", ["trainer", "sft"])
 def test_the_weights_are_the_same_with_us_without_us_and_with_every_hook_of_ours_raising(once, kind):
     asked = {"rows": 12, "epochs": 2, "evaluation": "epoch" if kind == "trainer" else "no", "save_steps": 2}
@@ -247,6 +252,7 @@ LlamaForCausalLM.from_pretrained(folder)
         assert b"energy_rating" not in path.read_bytes(), path.name
 
 
+@HEAVY
 def test_what_the_training_raises_goes_on_and_stands_in_the_record(tmp_path):
     done = train("trainer", tmp_path / "raised", rows=12, raise_at=2)
     assert "the program's own" in done.truth["raised"]
@@ -259,6 +265,7 @@ def test_what_the_training_raises_goes_on_and_stands_in_the_record(tmp_path):
 # -------------------------------------------------------------------------------------------- broken off, and gone on with
 
 
+@HEAVY
 @pytest.mark.parametrize("kind", ["trainer", "sft"])
 def test_a_training_that_is_killed_and_goes_on_from_a_checkpoint_counts_what_was_trained(tmp_path, kind):
     """The last checkpoint is at step 5, the kill at 8: steps 6 to 8 are done twice, and were lost once."""
@@ -280,6 +287,7 @@ def test_a_training_that_is_killed_and_goes_on_from_a_checkpoint_counts_what_was
     assert "hook-failed" not in done.codes()
 
 
+@HEAVY
 def test_a_batch_that_does_not_fit_into_memory_is_tried_smaller_and_what_it_took_is_lost(tmp_path):
     done = train(
         "trainer",
@@ -317,6 +325,7 @@ def pushed(tmp_path, kind, **asked):
     return done, hub.commits
 
 
+@HEAVY
 @pytest.mark.parametrize(
     ("kind", "asked"),
     [("trainer", {}), ("adapted", {}), ("sft", {"lora": True}), ("sentences", {})],
@@ -338,6 +347,7 @@ def test_the_section_stands_in_every_card_that_is_pushed(tmp_path, kind, asked):
     assert {"sft": "SFT", "sentences": "SentenceTransformer"}.get(kind, "Training procedure") in cards[-1]
 
 
+@HEAVY
 def test_a_card_that_is_written_again_while_nothing_is_pushed_keeps_its_section(tmp_path):
     folder = tmp_path / "sft"
     first = train("sft", folder, rows=12, epochs=1, save_steps=2)
