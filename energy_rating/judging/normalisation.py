@@ -25,8 +25,8 @@ back from it by the inverse; the logarithms of the intervals add in quadrature, 
 comes from the same energy. ``interval_90`` is value ×/÷ exp(1.645 σ). The Estimate is symmetric about the same value, with that σ
 times the value; the factor's part is systematic: it is the same for all records of a device and class, and no repeat shrinks it.
 
-**What a rating may do with it** (``standing``): tiers M, 1 and 2 may be rated, with the basis *normalised* unless the tier is M;
-tier 3 is provisional at most; tier 4 is never rated. ``Normalised.interval`` gives the interval that decides, at any confidence.
+**What a rating may do with it** is the scheme's matter: it names the tiers that it rates (``normalised_tiers``; tier 4 is in none), and
+what was converted is *normalised* and provisional, whatever its tier. ``Normalised.interval`` gives the interval that decides, at any confidence.
 The measured figure stays the headline everywhere; this one stands second and is called *normalised*.
 """
 
@@ -63,7 +63,6 @@ from energy_rating.nouns.records import (
     Load,
     Measurement,
     Record,
-    Status,
     worst_method,
 )
 
@@ -353,13 +352,6 @@ def normalised_to_json(value: Normalised) -> dict[str, Any]:
         "reasons": list(value.reasons),
         "reason_codes": list(codes(value.why_not)),
     }
-
-
-def standing(value: Normalised) -> Status | None:
-    """The best status that a rating of this figure may have; None: it must not be rated."""
-    if value.tier in ("M", "1", "2"):
-        return "firm"
-    return "provisional" if value.tier == "3" else None
 
 
 def hardware_interval(steps: Sequence[Step]) -> float:

@@ -406,16 +406,11 @@ def headline(record: Record) -> Measurement | None:
     return next((measurement for measurement in record if measurement.name == RUN), None)
 
 
-def per_right_answer(record: Record) -> tuple[tuple[Quality, EnergyPerUnit], ...]:
+def _by_right_answer(record: Record, shown: Row | None) -> Iterator[tuple[Quality, EnergyPerUnit]]:
     """Joules per right answer for each accuracy that the record tells: those per request over the share that is right.
 
-    The share is taken as exact; whether it holds for these very items is for its source to say. Empty without an accuracy,
-    without requests or without energy.
+    The share is taken as exact; whether it holds for these very items is for its source to say.
     """
-    return facts_of(record).by_right_answer
-
-
-def _by_right_answer(record: Record, shown: Row | None) -> Iterator[tuple[Quality, EnergyPerUnit]]:
     part = shown.lead if shown is not None else None
     if shown is None or part is None or not shown.measurement.work.get("request"):
         return

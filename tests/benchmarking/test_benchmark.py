@@ -27,7 +27,7 @@ from energy_rating.files.reading import read_journal
 from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import WorkloadFailed
 from energy_rating.nouns.records import Model, Quality
-from energy_rating.publishing.facts import per_right_answer
+from energy_rating.publishing.facts import facts_of
 
 
 class FakeModel:
@@ -994,7 +994,7 @@ def test_quality_stands_beside_the_energy_and_gives_joules_per_right_answer(cloc
     record = go(clock, FakeModel(clock), tmp_path / "run", quality=[quality], repeats=2).record
     assert record.quality == (quality,)
     assert summarise(tmp_path / "run").quality == (quality,)
-    ((found, energy),) = per_right_answer(record)
+    ((found, energy),) = facts_of(record).by_right_answer
     assert found == quality
     assert energy.value == pytest.approx(150 / 0.6, rel=0.01)
     assert energy.half_width() / energy.value == pytest.approx(
