@@ -82,6 +82,8 @@ class Run(JournalRun):
         return None if shown is None else going_on + shown
 
     def _ended(self) -> None:
+        if self._only_counts:
+            return
         if self._is_large():
             self._lines.append(
                 f"the journal is large; make the record with: energy-rating summarise {self.folder or ''}".rstrip()
@@ -159,7 +161,12 @@ class Run(JournalRun):
         """
         if self._ending is not None:
             self._ending.result()  # whoever stopped it may have been called away meanwhile
-        if self._record is None and self._state is State.STOPPED and self._trouble is None:
+        if (
+            self._record is None
+            and self._state is State.STOPPED
+            and self._trouble is None
+            and not self._only_counts
+        ):
             self._refuse_without_room("the record")
             Errand(self._judge, here=self._is_inside()).result()
             self._say()
@@ -175,10 +182,20 @@ class Run(JournalRun):
                 raise NotMeasured(
                     "this run is measured in the process in which it began", "Ask for the record there"
                 )
+            if self._only_counts:
+                raise self._of_another_rank()
             raise NotMeasured(
                 "the run has not ended yet", "Ask for the record after the with block, or after stop()"
             )
         return self._record
+
+    def _of_another_rank(self) -> NotMeasured:
+        number = self._rank.number if self._rank is not None else 0
+        where = f"; its folder is {self.folder}" if self.folder is not None else ""
+        return NotMeasured(
+            f"this is rank {number}, whose counts are in the record of the first rank of its host",
+            f"Ask for it there (if run.makes_record){where}",
+        )
 
     def so_far(self) -> Record:
         """The record up to now, while the run goes on: what was measured of its closed windows, and of the open ones.
@@ -193,16 +210,21 @@ class Run(JournalRun):
             return self.record
         if self._state is not State.OPEN:
             raise NotMeasured("the run has not started", "Call start(), or use it with the with statement")
+        if self._only_counts:
+            raise self._of_another_rank()
         if isinstance(self.settings.clock, MonotonicClock):
             threads.event().wait(ONE_UPDATE_S)
 
         def summed_up() -> Record:
-            from energy_rating.files.reading import read_journal_from
+            from energy_rating.files.reading import read_journal_from, with_other_ranks
             from energy_rating.judging.summary import summarise_journal
 
             # A reading that is being written at this moment is there whole or not at all.
             with self._journal_file.stream() as stream:
-                return summarise_journal(read_journal_from(stream, place="the journal"), going_on=True)
+                journal = read_journal_from(stream, place="the journal")
+            if self.folder is not None:
+                journal = with_other_ranks(journal, self.folder)
+            return summarise_journal(journal, going_on=True)
 
         return self._asked_for("the record", summed_up, JUDGING)
 
@@ -239,6 +261,8 @@ class Run(JournalRun):
         """
         if self._state not in (State.OPEN, State.STOPPED):
             raise NotMeasured("the run has not started", "Call start(), or use it with the with statement")
+        if self._only_counts:
+            raise self._of_another_rank()
 
         def read() -> pandas.DataFrame:
             from energy_rating.files.reading import read_journal_from

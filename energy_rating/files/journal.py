@@ -416,6 +416,16 @@ class JournalFile:
             if old is not None:
                 os.close(old)
 
+    def begin_in(self, path: Path, descriptor: int, header: Mapping[str, Any]) -> None:
+        """A journal that was in memory from its start goes to a file: this is its first line, what was written so far comes after it."""
+        with self.lock:
+            block = self.block(header)
+            self._waiting.appendleft(block)
+            self._first = block.content
+            self._written = os.fstat(descriptor).st_size, None
+            self.path, self._own, self._descriptor = path, identity(descriptor), descriptor
+        self.flush()
+
     def close(self) -> None:
         """Writes what still can be written, and closes the file. May be called twice."""
         with self.lock:
@@ -489,7 +499,10 @@ def claim(folder: Path, *, resume: bool) -> tuple[Path, int, bool]:
                     return candidate, descriptor, False
             os.close(descriptor)
             continue
-        if any((candidate / name).exists() for name in (*JOURNAL_NAMES, "record.json")):
+        # What other ranks left there would be taken for this run's.
+        if rank_files(candidate) or any(
+            (candidate / name).exists() for name in (*JOURNAL_NAMES, "record.json")
+        ):
             continue
         try:
             descriptor = _opened(path, flags | os.O_EXCL)
@@ -498,6 +511,67 @@ def claim(folder: Path, *, resume: bool) -> tuple[Path, int, bool]:
         _lock(descriptor)
         return candidate, descriptor, number > 1
     raise OSError(f"{folder} and all its siblings are taken")
+
+
+def rank_name(number: int) -> str:
+    """What the file of a rank that only counts is called, beside the journal of the one that measures."""
+    return f"rank{number}.jsonl"
+
+
+def rank_files(folder: Path) -> dict[str, Path]:
+    """The files of other ranks in a folder, in the order of these, by what they are called uncompressed."""
+    found: dict[int, Path] = {}
+    for path in folder.glob("rank*.jsonl*"):
+        number, suffix = path.name.removeprefix("rank").partition(".jsonl")[::2]
+        if (
+            number.isascii()
+            and number.isdigit()
+            and len(number) < 9
+            and suffix in ("", ".gz")
+            and path.is_file()
+        ):
+            if suffix and int(number) in found:
+                continue  # as of the journal itself, the one that is not compressed counts
+            found[int(number)] = path
+    return {rank_name(number): found[number] for number in sorted(found)}
+
+
+def claim_rank(folder: Path, number: int, run_id: str) -> tuple[Path, int] | None:
+    """The file of a rank beside the journal of its run, to be written to; None where it is another run's, or somebody writes to it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    path = folder / rank_name(number)
+    if path.is_symlink():
+        return None
+    descriptor = _opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
+    try:
+        if _lock(descriptor, patiently=True):
+            _drop_torn_line(descriptor)
+            if not os.fstat(descriptor).st_size or _run_of_rank(path) == run_id:
+                return path, descriptor
+    except BadInput:
+        pass  # damaged: what is appended would not be read
+    os.close(descriptor)
+    return None
+
+
+def _run_of_rank(path: Path) -> object:
+    """Whose record a rank's file says that its counts are in."""
+    with opened(path) as file:
+        rank = decoded(file.readline(LONGEST_LINE + 1), place=path.name).get("rank")
+    return rank.get("run") if isinstance(rank, dict) and _is_sound(path) else None
+
+
+def first_run_id(descriptor: int) -> str | None:
+    """The ``run_id`` that a journal begins with, which is its record's; None where nothing stands in it yet."""
+    try:
+        line, end, _ = os.pread(descriptor, LONGEST_LINE, 0).partition(b"\n")
+        run_id = decoded(line + end, place="the journal").get("run_id")
+    except (OSError, BadInput):
+        return None
+    return run_id if isinstance(run_id, str) else None
 
 
 def _opened(path: Path, flags: int) -> int:

@@ -20,7 +20,14 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from energy_rating.files.columns import Column
-from energy_rating.files.journal import JOURNAL_NAMES, JOURNAL_SCHEMA, JOURNAL_SCHEMAS, LONGEST_LINE, decoded
+from energy_rating.files.journal import (
+    JOURNAL_NAMES,
+    JOURNAL_SCHEMA,
+    JOURNAL_SCHEMAS,
+    LONGEST_LINE,
+    decoded,
+    rank_files,
+)
 from energy_rating.files.opening import opened, why_not_open
 from energy_rating.files.record import refuse_imported, which_run
 from energy_rating.files.rows import Frames, Rows, in_order, not_readings
@@ -100,6 +107,9 @@ class Session:
     # Whose process wrote it, where its job has several on one host; and whose work it counts.
     rank: Rank | None = None
     counts: Counts = "each-rank"
+    run_id: str = ""  # its own: that of the first session is the journal's
+    # What other ranks counted in it, by the names of their files, where that is in its windows.
+    of_others: Mapping[str, Work] = field(default_factory=dict)
     # Of the files of other ranks, how many bytes had been written when this session ended.
     sealed: Mapping[str, int] = field(default_factory=dict)
 
@@ -176,16 +186,76 @@ def read_journal(path: str | Path) -> Journal:
     """The journal in a file (``.gz`` or not) or in a run's folder, up to its end or to the first damage.
 
     Raises:
-        BadInput: it cannot be opened, or not even its first line can be read.
+        BadInput: it cannot be opened, or not even its first line can be read; or a file beside it that other ranks of its host wrote
+            is of another run.
     """
     path = journal_in(path)
     try:
         with opened(path) as file:
-            return read_journal_from(file, place=path)
+            journal = read_journal_from(file, place=path)
     except BadInput as error:
         raise _of_another_tool(path) or error from None
     except OSError as error:
         raise BadInput(*why_not_open(error), place=path) from error
+    return with_other_ranks(journal, path.parent) if path.name in JOURNAL_NAMES else journal
+
+
+def with_other_ranks(journal: Journal, folder: Path) -> Journal:
+    """The journal with what other ranks of its host wrote beside it: as much of that as there was when the run ended.
+
+    Raises:
+        BadInput: one of these files is of another run, or cannot be read.
+    """
+    last = journal.sessions[-1]
+    found: dict[str, Journal] = {}
+    for name, path in rank_files(folder).items():
+        if last.ended and name not in last.sealed:
+            continue  # it came when the run had ended
+        try:
+            with opened(path) as file:
+                packed = path.name != name and name in last.sealed
+                stream = cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file
+                if name in last.sealed:
+                    stream = cast(IO[bytes], io.BufferedReader(_Beginning(stream, last.sealed[name])))
+                other = read_journal_from(stream, place=path)
+        except (OSError, EOFError, zlib.error) as error:
+            reason = why_not_open(error) if isinstance(error, OSError) else ("is cut short or damaged",)
+            raise BadInput(*reason, place=path) from error
+        rank = other.sessions[0].rank
+        if rank is None or rank.run != journal.run_id:
+            raise BadInput(
+                f"is not of this run ({journal.run_id}), but "
+                + (f"of {rank.run}" if rank is not None and rank.run else "of none that it names"),
+                "Take it out of the folder, or put it beside the journal of its own run",
+                place=path,
+            )
+        found[name] = other
+    return replace(journal, others=found) if found else journal
+
+
+class _Beginning(io.RawIOBase):
+    """The first bytes of a file, as if it ended there."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._size, self._at = file, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if (offset, whence) != (0, io.SEEK_SET):
+            raise io.UnsupportedOperation("it is read from its start")
+        self._at = self._file.seek(0)
+        return 0
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._file.read(min(len(buffer), self._size - self._at))
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
 
 
 def _of_another_tool(path: Path) -> BadInput | None:
@@ -581,6 +651,7 @@ class _Reading:
         self._begin()
         self._schema = entry["schema"]
         self._said = validated(_HeaderExtras, {key: entry[key] for key in _SAID if key in entry}, place)
+        self._run_id = entry["run_id"]
         self._environment = validated(Environment, entry["environment"], f"{place}: environment")
         self._started = entry["started"]
         self._add_channels(entry["channels"], [], place)
@@ -622,6 +693,7 @@ class _Reading:
                 schema=self._schema,
                 checkpoints=tuple(self._checkpoints),
                 resumed_from=self._resumed_from,
+                run_id=self._run_id,
                 rank=self._said.rank,
                 counts=self._said.counts,
                 sealed=self._sealed,

@@ -167,6 +167,8 @@ class Checkpoint:
     step: Number | None = None
     said: Work = field(default_factory=Work)
     windows: Mapping[tuple[str, float], Work] = field(default_factory=dict)
+    # What the other ranks had done when it was noted, each in its own windows, by the names of their files.
+    others: Mapping[str, Checkpoint] = field(default_factory=dict)
 
     @property
     def of_run(self) -> Work:

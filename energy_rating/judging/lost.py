@@ -23,6 +23,8 @@ LOST, LOST_TOO = "lost", "lost-work"
 
 TRAINING = ("pre-training", "fine-tuning")
 
+ITSELF = ""  # the rank that measured, among those of its host
+
 # Sums of the same numbers in another order.
 ALIKE = 1e-9
 
@@ -42,7 +44,11 @@ class Loss:
             return span, None
         if span.start_s >= self.from_s:
             return None, span
-        done = self.checkpoint.windows.get((span.name, span.start_s)) if self.checkpoint is not None else None
+        key = span.name, span.start_s
+        done = self.checkpoint.windows.get(key) if self.checkpoint is not None else None
+        if done is not None and self.checkpoint is not None:
+            others = (one.windows.get(key, Work()) for one in self.checkpoint.others.values())
+            done = least(Work.total((done, *others)), span.work)
         if done is None:  # nobody noted what it had done: it counts where most of it lies
             late = span.end_s - self.from_s > self.from_s - span.start_s
             return (None, span) if late else (span, None)
@@ -99,13 +105,20 @@ def losses_of(journal: Journal) -> Losses:
         if not _is_broken_off(session):
             kept.append((number, Checkpoint(at_s=math.inf)))
     found: dict[int, Loss] = {}
-    before_it = Work()
+    trained: dict[str, Work] = {}  # what each rank had trained in the sessions before
     for number, session in enumerate(sessions):
         done = _work_of(session)
+        parts = {ITSELF: less(done, Work.total(session.of_others.values())), **session.of_others}
         useful = done
         if number in cuts:
             checkpoint = cuts[number]
-            useful = Work() if checkpoint is None else _useful(checkpoint, before_it, done)
+            points = {ITSELF: checkpoint, **(checkpoint.others if checkpoint is not None else {})}
+            parts = {
+                name: _useful(point, trained.get(name, Work()), work)
+                for name, work in parts.items()
+                if (point := points.get(name)) is not None
+            }
+            useful = Work.total(parts.values())
             loss = Loss(
                 from_s=-math.inf if checkpoint is None else checkpoint.at_s,
                 useful=useful,
@@ -113,7 +126,8 @@ def losses_of(journal: Journal) -> Losses:
                 checkpoint=checkpoint,
             )
             found[number] = replace(loss, work=_all_lost(loss, session))
-        before_it = before_it + useful
+        for name, work in parts.items():
+            trained[name] = trained.get(name, Work()) + work
     taken = bool(found) and any(named(session.spans, LOST) for session in sessions)
     return Losses(of=found, unknown=tuple(unknown), name=LOST_TOO if taken else LOST)
 
@@ -163,7 +177,12 @@ def _useful(checkpoint: Checkpoint, before: Work, done: Work) -> Work:
         # No more than was counted by then, nor less than nothing: else it is counted from elsewhere, and says nothing here.
         if 0 <= own <= found.get(unit, 0) * (1 + ALIKE):
             found[unit] = own
-    return Work({unit: min(amount, done.get(unit, 0)) for unit, amount in found.items()})
+    return least(found, done)
+
+
+def least(work: Mapping[str, Number], most: Mapping[str, Number]) -> Work:
+    """Of each unit no more than there is."""
+    return Work({unit: min(amount, most.get(unit, 0)) for unit, amount in work.items()})
 
 
 def less(work: Mapping[str, float], done: Mapping[str, float]) -> Work:

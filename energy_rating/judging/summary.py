@@ -19,6 +19,7 @@ from energy_rating.judging import checks
 from energy_rating.judging.curves import Curves
 from energy_rating.judging.lost import Losses, losses_of, of_losses
 from energy_rating.judging.plausibility import impossible
+from energy_rating.judging.ranks import joined
 from energy_rating.judging.sums import OVERLAP_S, Sum
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate, total
@@ -61,11 +62,22 @@ def summarise(journal: str | Path, *, calibration: str | Path | None = None) -> 
     going_on = being_written(journal_in(journal))
     read = read_journal(journal)
     going_on = going_on and not read.sessions[-1].ended
+    _refuse_another_ranks(read, journal)
     if calibration is None:
         return summarise_journal(read, going_on=going_on)
     corrected, findings = corrected_journal(read, Path(calibration))
     record = summarise_journal(corrected, going_on=going_on)
     return replace(record, findings=(*findings, *record.findings))
+
+
+def _refuse_another_ranks(journal: Journal, place: str | Path) -> None:
+    rank = journal.sessions[0].rank
+    if rank is not None and rank.run is not None:
+        raise BadInput(
+            f"holds what rank {rank.number} counted for the run {rank.run}, and is no run by itself",
+            "Name the folder of that run, in which it lies",
+            place=place,
+        )
 
 
 def corrected_journal(journal: Journal, calibration: Path) -> tuple[Journal, tuple[Finding, ...]]:
@@ -153,9 +165,12 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
 
     ``going_on``: the run has not ended yet, and that is no fault of it.
     """
+    beside = joined(journal)
+    journal = beside.journal
     parts = [Curves(session, number) for number, session in enumerate(journal.sessions, start=1)]
     channels = _distinct(parts)
     findings = [finding for part in parts for finding in part.findings]
+    findings += beside.findings
     findings += [finding for part in parts for finding in checks.of_conditions(part.session)]
     losses = losses_of(journal)
     sums = _added_up(journal, parts, losses)
@@ -201,7 +216,7 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
         place=journal.place,
         role=journal.role,
         lineage=journal.lineage,
-        ranks=journal.ranks,
+        ranks=journal.ranks or beside.ranks,
         nodes=journal.nodes,
         operating_point=journal.operating_point,
     )

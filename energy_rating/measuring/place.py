@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from energy_rating.files.journal import JOURNAL_NAMES, JournalFile, claim, state_folder
+from energy_rating.files.journal import JOURNAL_NAMES, JournalFile, claim, first_run_id, state_folder
+from energy_rating.measuring.ranks import nth_run, restarts
 from energy_rating.measuring.sampler import Models
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.measuring.settings import RunSettings
 from energy_rating.nouns.entries import Finding, Rank, Severity, plain
 from energy_rating.nouns.errors import LONGEST_QUOTE, EnergyRatingError
 from energy_rating.nouns.interruptions import is_interruption, pass_on
+
+if TYPE_CHECKING:
+    from energy_rating.measuring.meeting import Caller
 
 
 def _given(items: Sequence[str | Sensor | Detection]) -> Detection:
@@ -40,84 +45,76 @@ class Placed:
         self._zero: float | None = None
         self._journal: JournalFile | None = None
         self._rank: Rank | None = None  # as it was when the run began
+        self._record_id = ""  # the run_id of its record: that of the first session, where it was resumed
+        # Which of its process's runs for which folder this is, and where the ranks of its host look for each other.
+        self._asked: Path | None = None
+        self._call = 0
+        self._places: list[Path] = []
+        self._is_called: Caller | None = None
         self._lines: list[str] = []  # what is to be said at the end
         self._said: set[str] = set()
         self._told: set[str] = set()
         self._untold: list[Finding] = []  # what the journal did not take when it was found
         self._trouble: EnergyRatingError | None = None
 
-    def _for_rank(self, place: Rank | None) -> tuple[Callable[[], Detection], Models | None, list[Finding]]:
-        """What this rank of a host's ranks measures, and what is to be said of that.
-
-        The first one measures all that it sees. Another one measures nothing, unless Slurm has given each task GPUs of its own,
-        which the first does not see.
-        """
+    def _detecting(self) -> tuple[Callable[[], Detection], Models | None]:
+        """What measures here for certain: all that answers, or what was asked for. Of the ranks of a host that is the first one's."""
         from energy_rating.measuring.survey import InTurn  # no import of ours waits for it
 
-        rank = place.local if place is not None else 0
-
-        of_its_own = (
-            "SLURM_GPUS_PER_TASK" in self.settings.environ and "SLURM_LOCALID" in self.settings.environ
-        )
-        if rank > 0 and of_its_own:
-            in_turn = InTurn(["nvml", "amdsmi", "intel"])
-            return (
-                in_turn.measuring,
-                in_turn,
-                [
-                    Finding.of(
-                        "another-rank-measures",
-                        f"this is local rank {rank}: it measures its own GPUs, local rank 0 the rest of the host",
-                    )
-                ],
-            )
-        if rank > 0:
-            return (
-                Detection,
-                None,
-                [
-                    Finding.of(
-                        "another-rank-measures",
-                        f"this is local rank {rank}; local rank 0 measures the devices of this host",
-                        remedy="Its energy is in the folder of local rank 0, without the ending -rank",
-                    )
-                ],
-            )
-        ranks = (place.of if place is not None else None) or 1
-        findings = []
-        if ranks > 1 and not of_its_own and self.settings.counts == "each-rank":
-            findings.append(
-                Finding.of(
-                    "other-ranks-count-apart",
-                    f"{ranks} ranks run on this host: the energy is that of all, the counted work only this rank's",
-                    remedy=f"Count the work of all ranks here (this rank's times {ranks}, if they share it evenly)",
-                )
-            )
+        if self._rank is not None and not self._rank.measures:
+            return Detection, None
         if self.settings.sensors is not None:
             names = [item for item in self.settings.sensors if isinstance(item, str)]
             given = _given(self.settings.sensors)
             if not names:
-                return lambda: given, None, findings
+                return lambda: given, None
             in_turn = InTurn(names, given)
         else:
             in_turn = InTurn()
-        return in_turn.measuring, in_turn, findings
+        return in_turn.measuring, in_turn
 
-    def _open_journal(self, rank: int) -> tuple[JournalFile, list[Finding]]:
+    def _meet_where(self) -> None:
+        """Where the ranks of a host look for each other: in the folder that was asked for, and in that of runs that name none."""
+        asked = self.settings.output_dir
+        try:
+            self._asked = None if asked is None else asked.resolve()
+            self._places = [] if self._asked is None else [self._asked]
+            self._places.append(state_folder(self.settings.environ))
+        except (
+            OSError,
+            ValueError,
+            RuntimeError,
+        ) as error:  # a name that can be none; nobody's home is known
+            if is_interruption(error):
+                raise
+        self._call = nth_run(self._asked, self._rank.local if self._rank is not None else 0)
+
+    def _caller(self) -> Caller:
+        """Who this is among the processes of its job."""
+        from energy_rating.measuring.meeting import Caller  # beside the program's own start
+
+        if self._is_called is None:
+            self._is_called = Caller.here(self._asked, self._call, self.settings.environ)
+        return self._is_called
+
+    def _open_journal(self) -> tuple[JournalFile, list[Finding]]:
         findings: list[Finding] = []
+        if self._rank is not None and not self._rank.measures:
+            # What it counts goes beside the journal of the one that measures, once that is found.
+            return JournalFile(None, None, self.settings.lines_in_memory), findings
         wanted = self.settings.output_dir
-        if wanted is not None and rank > 0:
-            wanted = wanted.resolve()
-            wanted = wanted.with_name(f"{wanted.name or 'run'}-rank{rank}")
         places: list[Path] = [] if wanted is None else [wanted]
         try:
             places.append(state_folder(self.settings.environ) / self.run_id)
         except RuntimeError as error:  # nobody's home is known
             if is_interruption(error):
                 raise
+        before = self._before_restart()
+        if before is not None:
+            places.insert(0, before)
         for place in places:
             try:
-                resume = self.settings.resume and place is wanted
+                resume = (self.settings.resume and place is wanted) or place is before
                 folder, descriptor, sibling = claim(place, resume=resume)
             except (OSError, ValueError) as error:
                 if is_interruption(error):
@@ -143,6 +140,7 @@ class Placed:
                     )
                 )
             self.folder = folder
+            self._record_id = first_run_id(descriptor) or self.run_id
             return JournalFile(folder / JOURNAL_NAMES[0], descriptor, self.settings.lines_in_memory), findings
         findings.append(
             Finding.of(
@@ -151,6 +149,15 @@ class Placed:
             )
         )
         return JournalFile(None, None, self.settings.lines_in_memory), findings
+
+    def _before_restart(self) -> Path | None:
+        """The folder in which this job goes on, where its launcher has started it again since."""
+        if not restarts(self.settings.environ):
+            return None
+        from energy_rating.measuring.meeting import left_behind
+
+        left = left_behind(self._caller(), self._places)
+        return Path(left.folder) if left is not None and left.journal.is_file() else None
 
     @property
     def _journal_file(self) -> JournalFile:
@@ -185,8 +192,13 @@ class Placed:
         self._lines.append(str(self._trouble))
 
     def _say(self) -> None:
-        """Says what is to be said, in the program's own thread: what it is told by may be bound to that."""
+        """Says what is to be said, in the program's own thread: what it is told by may be bound to that.
+
+        Of the ranks of a host only the first one speaks, unless another one has something of its own to say.
+        """
         lines, self._lines = self._lines, []
+        if self._rank is not None and not self._rank.measures and self._trouble is None:
+            return
         for line in lines:
             try:
                 if self.settings.report is not None:

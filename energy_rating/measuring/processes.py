@@ -11,14 +11,13 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from energy_rating.measuring.ranks import rank_of
+
 PROC = Path("/proc")
 
 # include/linux/proc_ns.h: PROC_PID_INIT_INO, the number of the first namespace of process ids. A driver tells ids of this one;
 # in any other (a container's) they name other processes or none.
 FIRST_NAMESPACE = "pid:[4026531836]"
-
-# How launchers tell a process how many there are of it on this host.
-RANKS = ("LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE")
 
 # No chain of parents is longer; a loop, which ids that are given again could make, ends here.
 LONGEST_CHAIN = 200
@@ -47,17 +46,18 @@ def foreign(
             return None
     except OSError:
         return None
-    chain = _chain(os.getpid() if pid is None else pid, proc)
+    chain = chain_of(os.getpid() if pid is None else pid, proc)
     own = set(chain)
     roots = {chain[0], *_declared}
-    if len(chain) > 1 and any(environ.get(name, "").isdigit() and int(environ[name]) > 1 for name in RANKS):
+    rank = rank_of(environ)
+    if len(chain) > 1 and rank is not None and rank.of != 1:
         roots.add(chain[1])
     # The first process of a machine or a container has started everything; that makes nothing this run's.
     roots.discard(1)
-    return sum(1 for one in set(pids) if one not in own and not roots.intersection(_chain(one, proc)))
+    return sum(1 for one in set(pids) if one not in own and not roots.intersection(chain_of(one, proc)))
 
 
-def _chain(pid: int, proc: Path) -> list[int]:
+def chain_of(pid: int, proc: Path) -> list[int]:
     """The process, its parent, that one's parent, and so on. A process that has just ended has no parent any more."""
     chain = [pid]
     while len(chain) < LONGEST_CHAIN:

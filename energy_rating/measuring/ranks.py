@@ -1,4 +1,4 @@
-"""What launchers tell a process of its place among the others of its job. Pure; what a rank measures is left to ``run``.
+"""What launchers tell a process of its place among the others of its job. What a rank measures is left to ``run``.
 
 Each launcher has variables of its own, and sets some of them only: all that is known is taken from *one* launcher, the innermost, so
 that a job of Slurm's that starts torchrun is torchrun's. What none of them tells is worked out where that can be done, else not known.
@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
+from energy_rating.nouns import threads
 from energy_rating.nouns.entries import MOST_RANKS, Rank
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -93,6 +95,18 @@ def rank_of(environ: Mapping[str, str] = os.environ) -> Rank | None:
     return None
 
 
+# How many runs this process has begun, by what folder they asked for, and as which of its host's ranks.
+_begun: dict[tuple[Path | None, int], int] = {}
+_counting = threads.lock()
+
+
+def nth_run(asked: Path | None, local: int) -> int:
+    """One more run of this process for that folder: which one it is. All ranks run the same program, so that these belong together."""
+    with _counting:
+        _begun[asked, local] = number = _begun.get((asked, local), 0) + 1
+    return number
+
+
 def restarts(environ: Mapping[str, str] = os.environ) -> int:
     """How often torchrun has started this job's processes again."""
     return _number(environ, (RESTARTS,)) or 0
@@ -105,8 +119,10 @@ def _told(launcher: _Launcher, environ: Mapping[str, str]) -> Rank | None:
     of = _number(environ, launcher.of)
     if of is None and launcher.local[0] == "SLURM_LOCALID":
         of = _tasks_per_node(environ)
-    if size is not None and (hosts == 1 or environ.get("MASTER_ADDR", "") in LOOPBACK):
+    if size is not None and (size == 1 or hosts == 1 or environ.get("MASTER_ADDR", "") in LOOPBACK):
         of = of or size
+    if local is None and number is None and of is not None and launcher.local[0] != "SLURM_LOCALID":
+        local = 0  # that there are others is all that is told
     if local is None:
         if (
             number is None

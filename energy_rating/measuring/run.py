@@ -20,15 +20,24 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from energy_rating.files.journal import JOURNAL_SCHEMA
 from energy_rating.files.libraries import has_room
 from energy_rating.measuring import nesting, queues
-from energy_rating.measuring.checkpoints import Checkpointed
 from energy_rating.measuring.clock import Ticker
 from energy_rating.measuring.errands import Errand
 from energy_rating.measuring.outcomes import outcome_of
+from energy_rating.measuring.ranked import OTHERS_PATIENCE_S, Ranked, sizes_of
 from energy_rating.measuring.ranks import rank_of
 from energy_rating.measuring.sampler import Sampler
 from energy_rating.measuring.settings import RunSettings
 from energy_rating.measuring.windows import BEGUN, QUEUES, State
-from energy_rating.nouns.entries import RUN, Device, Finding, Outcome, Quality, Rank, plain
+from energy_rating.nouns.entries import (
+    RUN,
+    Device,
+    Environment,
+    Finding,
+    Outcome,
+    Quality,
+    Rank,
+    plain,
+)
 from energy_rating.nouns.errors import EnergyRatingError, NotMeasured
 from energy_rating.nouns.interruptions import Living, in_handler, is_interruption, pass_on
 
@@ -62,7 +71,7 @@ def _remember(device: Device, period_s: float) -> None:
 _STARTED: Living[JournalRun] = Living()
 
 
-class JournalRun(Checkpointed):
+class JournalRun(Ranked):
     """A run while it is measured: it writes a journal, and nothing else."""
 
     def __init__(self, settings: RunSettings) -> None:
@@ -138,6 +147,7 @@ class JournalRun(Checkpointed):
 
     def _release(self) -> None:
         """Ends the sampler and closes the journal of a run that did not come to a start."""
+        self._leave_meeting()
         if self._sampler is not None:
             self._sampler.close()
             self._sampler.abandon()
@@ -159,9 +169,11 @@ class JournalRun(Checkpointed):
         started = time.gmtime()
         self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', started)}-{os.urandom(2).hex()}"
         self._rank = rank_of(self.settings.environ)
-        self._journal, findings = self._open_journal(self._rank.local if self._rank is not None else 0)
-        detecting, models, of_ranks = self._for_rank(self._rank)
-        findings += of_ranks
+        self._meet_where()
+        self._journal, findings = self._open_journal()
+        if self.folder is not None:
+            self._sizes = sizes_of(self.folder)
+        detecting, models = self._detecting()
         sampler = Sampler(
             detect=detecting,
             models=models,
@@ -169,15 +181,17 @@ class JournalRun(Checkpointed):
             clock=self.settings.clock,
             period_s=self.settings.period_s,
             hint=_remembered_s,
+            beside=self._reads_aside(),
         )
-        sampler.tick = self._note_counts
+        sampler.tick = self._tick
         self._tally = EnergySoFar()
         sampler.heard = self._tally.heard
-        if self.settings.progress_s is not None and self.settings.report is not None:
+        report = None if self._only_counts else self.settings.report
+        if self.settings.progress_s is not None and report is not None:
             from energy_rating.measuring.progress import ProgressLines
 
             self._progress = ProgressLines(
-                self.settings.progress_s, self.settings.report, self.settings.clock.now(), self._tally
+                self.settings.progress_s, report, self.settings.clock.now(), self._tally
             )
         self._sampler = sampler
         self._ticker = self.settings.clock.repeat(sampler.step, PATIENCE_S)
@@ -190,28 +204,31 @@ class JournalRun(Checkpointed):
                     f"no sensor could be read within {PATIENCE_S:.0f} s of the start, and the program did not wait longer",
                 )
             )
-        described = environment.describe(detection.devices)
+        described = Environment() if self._only_counts else environment.describe(detection.devices)
+        header: dict[str, Any] = {
+            "schema": JOURNAL_SCHEMA,
+            "run_id": self.run_id,
+            "stage": self.settings.stage,
+            "model": plain(self.settings.model),
+            "task": plain(self.settings.task),
+            "load": plain(self.settings.load),
+            "channels": [plain(channel) for sensor in detection.sensors for channel in sensor.channels],
+            "environment": plain(described),
+            **({"files": dict(self.settings.files)} if self.settings.files else {}),
+            **({"place": plain(self.settings.place)} if self.settings.place is not None else {}),
+            **({"role": self.settings.role} if self.settings.role is not None else {}),
+            **({"lineage": plain(self.settings.lineage)} if self.settings.lineage is not None else {}),
+            **({"rank": plain(self._rank)} if self._rank is not None else {}),
+            **({"counts": self.settings.counts} if self.settings.counts != "each-rank" else {}),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", started),
+        }
+        if not self._only_counts:
+            self._journal.write(header)
         self._journal.write(
-            {
-                "schema": JOURNAL_SCHEMA,
-                "run_id": self.run_id,
-                "stage": self.settings.stage,
-                "model": plain(self.settings.model),
-                "task": plain(self.settings.task),
-                "load": plain(self.settings.load),
-                "channels": [plain(channel) for sensor in detection.sensors for channel in sensor.channels],
-                "environment": plain(described),
-                **({"files": dict(self.settings.files)} if self.settings.files else {}),
-                **({"place": plain(self.settings.place)} if self.settings.place is not None else {}),
-                **({"role": self.settings.role} if self.settings.role is not None else {}),
-                **({"lineage": plain(self.settings.lineage)} if self.settings.lineage is not None else {}),
-                **({"rank": plain(self._rank)} if self._rank is not None else {}),
-                **({"counts": self.settings.counts} if self.settings.counts != "each-rank" else {}),
-                "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", started),
-            },
             *({"finding": plain(finding), "t": 0.0} for finding in (*findings, *detection.findings)),
             {"open": 0, "name": RUN, "t": 0.0},
         )
+        self._header = header
         sampler.release()
         self._open[0] = self._whole
         self._next = 1
@@ -346,6 +363,11 @@ class JournalRun(Checkpointed):
                 "work was counted in a process that was forked from this one; it is in no figure",
                 measurement=RUN,
             )
+        in_a_hurry = raised is not None or in_handler()
+        if self._only_counts:
+            self._await_run(0.0 if in_a_hurry else PATIENCE_S)
+        else:
+            self._await_others(0.0 if in_a_hurry else OTHERS_PATIENCE_S)
         learned = self._sampler.learned()
         self._sampler.close()
         if not self._ticker.finish(PATIENCE_S):
@@ -367,10 +389,17 @@ class JournalRun(Checkpointed):
                 f"the journal could not be written for a time ({journal.trouble or 'no folder'}){lost}",
                 severity="degrades" if journal.dropped else "note",
             )
+        outcome = self._outcome if raised is None and self._outcome is not None else outcome_of(raised)
+        end: dict[str, Any] = {"end": self._now(), "outcome": plain(outcome)}
+        if self._only_counts:
+            journal.write(end)
+            return
         if not journal.in_place():
             self._move_journal(journal)
-        outcome = self._outcome if raised is None and self._outcome is not None else outcome_of(raised)
-        journal.write({"end": self._now(), "outcome": plain(outcome)})
+        if sealed := self._sealed():
+            end["ranks"] = sealed
+        journal.write(end)
+        self._leave_meeting(outcome)
         for device, period_s in learned:
             known_s = _remembered_s(device)
             if known_s is None or abs(known_s - period_s) > SAME_PERIOD * period_s:

@@ -11,8 +11,8 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from energy_rating.measuring.clock import Clock
 from energy_rating.measuring.errands import begin
@@ -22,6 +22,9 @@ from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.nouns import threads
 from energy_rating.nouns.entries import Channel, Condition, Device, Finding, Method, Severity, plain
 from energy_rating.nouns.errors import SensorFailed, SensorLost
+
+if TYPE_CHECKING:
+    from energy_rating.measuring.aside import Aside
 
 # Quiet journals: from a minute after the last edge on, one line a second is kept, of power beside a counter one in ten. So a week
 # of 8 GPUs fits in 200 MB.
@@ -90,7 +93,9 @@ class Models(Protocol):
 class _Watched:
     """One sensor with its pace, what is due, what was already said about it, and what quiet times withheld."""
 
-    __slots__ = ("device", "due_s", "methods", "modelled", "pace", "quiet", "read_s", "sensor", "told")
+    __slots__ = (
+        *("aside", "device", "due_s", "methods", "modelled", "pace", "quiet", "read_s", "sensor", "told"),
+    )
 
     def __init__(self, sensor: Sensor, device: Device | None, pace: Pace, since_s: float) -> None:
         self.sensor = sensor
@@ -102,6 +107,8 @@ class _Watched:
         self.modelled = all(method == "model" for method in self.methods.values())
         self.quiet = Quiet(self.methods)
         self.told: set[str] = set()
+        # What was read of it while nobody knows yet whether it belongs to the run; None of what does.
+        self.aside: Aside | None = None
 
 
 class Sampler:
@@ -116,8 +123,10 @@ class Sampler:
         period_s: float,
         models: Models | None = None,
         hint: Callable[[Device], float | None] = lambda _: None,
+        beside: Callable[[Detection], Detection] | None = None,
     ) -> None:
         self._detect = detect
+        self._beside = beside
         self._models = models
         self._hint = hint
         self._write = write
@@ -127,6 +136,7 @@ class Sampler:
         self._queue: list[tuple[float, int, _Watched]] = []  # a heap: what is due when
         self._number = itertools.count()  # the order of what is due at the same time
         self._grain_s = 0.0
+        self._claimed: deque[frozenset[str] | None] = deque()
         self._arrived: deque[tuple[Detection, float]] = deque()  # models, and since when they are of use
         self._loader: threads.AnyThread | None = None
         self._batch: list[dict[str, Any]] = []
@@ -145,6 +155,8 @@ class Sampler:
         self._asleep_s = clock.asleep()
         self._last_edge_s = -1.0
         self.detection: Detection | None = None
+        self.latest_s = QUIET_LINE_S  # how long after a step the next one is made at the latest
+        self.aside: Detection | None = None  # what is read beside it, once that is known
         self.tick: Callable[[float], None] | None = None
         # Who else wants to know of a reading: its channels, from when to when, and its values.
         self.heard: Callable[[Sequence[Channel], float, float, Mapping[str, float]], None] | None = None
@@ -193,6 +205,19 @@ class Sampler:
         """There was an edge: readings around it are kept."""
         self._last_edge_s = now_s
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known what is read, and what is read aside."""
+        return self.detection is not None and self._beside is None
+
+    def claim(self, devices: Collection[str]) -> None:
+        """Devices that were read aside belong to the run: all that was read of them counts, from its start."""
+        self._claimed.append(frozenset(devices))
+
+    def let_go(self) -> None:
+        """Nobody will claim any more of what is read aside."""
+        self._claimed.append(None)
+
     def close(self) -> None:
         """The next steps are the last: they read around one more tick of each counter."""
         self._closing = True
@@ -216,9 +241,18 @@ class Sampler:
     def _step(self, now_s: float) -> float | None:
         if self._watched is None:
             self._begin()
+        elif self._beside is not None and self.detection is not None:
+            try:
+                aside = self._beside(self.detection)
+            except Exception:  # a driver's: what is measured for certain goes on
+                aside = Detection()
+            self._read_aside(aside)
+            self._beside = None
         assert self._watched is not None
         closing = self._closing
         self._note_suspension()
+        while self._claimed:
+            self._settle(self._claimed.popleft())
         if closing:
             due = self._read_last_ticks()
             if due is not None:
@@ -240,12 +274,12 @@ class Sampler:
             self.tick(self._clock.now())
         if closing:
             self._write_whole()
-            self._look_again(self._watched)
+            self._look_again([watched for watched in self._watched if watched.aside is None])
             for watched in self._watched:
                 watched.sensor.close()
             self._watched = []
             return None
-        latest = now_s + QUIET_LINE_S
+        latest = now_s if self._beside is not None else now_s + self.latest_s
         return min(latest, self._queue[0][0]) if self._queue else latest
 
     def _read_due(self) -> None:
@@ -301,6 +335,40 @@ class Sampler:
                 f"the sensors answered only {now - (now if self._zero is None else self._zero):.1f} s after the run had opened",
                 remedy="On NVIDIA machines persistence mode keeps the driver loaded: sudo nvidia-persistenced",
             )
+
+    def _read_aside(self, detection: Detection) -> None:
+        """Reads devices of which nobody knows yet whether they belong to the run; what they say is kept, and not written."""
+        from energy_rating.measuring.aside import Aside  # only where several processes share a host
+
+        assert self._watched is not None
+        known = len(self._watched)
+        self._watch(detection, self._clock.now())
+        for watched in self._watched[known:]:
+            watched.aside = Aside.of(watched.sensor, detection)
+        self.aside = detection
+
+    def _settle(self, devices: frozenset[str] | None) -> None:
+        """Some of what was read aside belongs to the run; None: nothing more of it does."""
+        assert self._watched is not None
+        for watched in tuple(self._watched):
+            aside = watched.aside
+            if aside is None:
+                continue
+            if devices is None:
+                self._forget(watched)
+            elif not devices.isdisjoint(aside.devices):
+                watched.aside = None
+                self._announce(aside.detection, self._clock.now())
+                for line in aside.lines:
+                    self._put(line)
+
+    def _forget(self, watched: _Watched) -> None:
+        if self._watched is not None:
+            self._watched = [other for other in self._watched if other is not watched]
+        self._queue = [entry for entry in self._queue if entry[2] is not watched]
+        heapq.heapify(self._queue)
+        with contextlib.suppress(Exception):  # it was never the run's
+            watched.sensor.close()
 
     def _watch(self, detection: Detection, since_s: float) -> None:
         assert self._watched is not None
@@ -371,7 +439,7 @@ class Sampler:
         if watched.modelled:
             start = watched.read_s
         watched.read_s = end
-        if values and self.heard is not None:
+        if values and self.heard is not None and watched.aside is None:
             self.heard(watched.sensor.channels, start, end, values)
         if values:
             self._keep(watched, {"t": start, "dt": round(end - start, 6), "r": values}, end)
@@ -381,6 +449,9 @@ class Sampler:
         return True
 
     def _lose(self, watched: _Watched, error: SensorLost) -> None:
+        if watched.aside is not None:
+            self._forget(watched)
+            return
         for line in watched.quiet.whole():
             self._put(line)
         if self._watched is not None:
@@ -397,6 +468,8 @@ class Sampler:
             watched.sensor.close()
 
     def _tell_failure(self, watched: _Watched, channel: str, error: SensorFailed) -> None:
+        if watched.aside is not None:
+            return
         reason = f"{channel}: {error.message}"
         if reason not in watched.told and len(watched.told) < 20:
             watched.told.add(reason)
@@ -406,6 +479,9 @@ class Sampler:
 
     def _keep(self, watched: _Watched, line: dict[str, Any], now_s: float) -> None:
         """Takes a reading to the journal, or withholds it in quiet times."""
+        if watched.aside is not None:
+            watched.aside.keep(line)
+            return
         if not self._closing and now_s - self._last_edge_s > QUIET_AFTER_S and self._zero is not None:
             watched.quiet.withhold(line)
             self._withholding = True
@@ -485,6 +561,8 @@ class Sampler:
             self._users_s = now
         found: dict[str, Any] = {}
         for watched in self._watched:
+            if watched.aside is not None:
+                continue
             told: dict[str, Any] = {}
             for name in ("condition", "users") if ask_users else ("condition",):
                 ask = getattr(watched.sensor, name, None)

@@ -590,15 +590,17 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
         "folder-refused": FindingKind(
             NOTE, "The folder that was asked for could not be used.", "Name a folder that can be written to"
         ),
-        "another-rank-measures": FindingKind(
-            NOTE,
-            "Several processes of one job run on this machine, and another one measures the devices that they share.",
-            "Take the records of all ranks together",
-        ),
         "other-ranks-count-apart": FindingKind(
             DEGRADES,
-            "The energy is that of all processes of the job on this machine, the counted work only that of one.",
-            "Count the work of all ranks here",
+            "The energy is that of all processes of the job on this machine, and what some of them counted is not in the work.",
+            'Call measure() and count in every process, each its own work; or say measure(counts="all-ranks") where what is counted here '
+            "is that of all",
+        ),
+        "rank-unfinished": FindingKind(
+            NOTE_OR_DEGRADES,
+            "Another process of the job was killed, or still counted, when the run ended.",
+            "End the run in all processes together",
+            "note: what may be missing is less than 1 % of the time; degrades: more",
         ),
     },
     "The state of the device": {

@@ -263,10 +263,10 @@ machine | the platform's counter holds all others | right
 """
 
 SHARING = """
-8 ranks on one GPU | torchrun | marked other-ranks-count-apart
-8 ranks on one GPU | Slurm | marked other-ranks-count-apart
-8 ranks on one GPU | Open MPI | marked other-ranks-count-apart
-8 ranks on one GPU | MPICH | marked other-ranks-count-apart
+8 ranks on one GPU | torchrun | right
+8 ranks on one GPU | Slurm | right
+8 ranks on one GPU | Open MPI | right
+8 ranks on one GPU | MPICH | right
 two runs into one folder | one after the other | right folder-occupied
 two runs into one folder | at the same time | right folder-occupied
 two runs into one folder | both resumed, at the same time | right folder-occupied

@@ -473,23 +473,35 @@ LAUNCHERS: Mapping[str, Callable[[int], Mapping[str, str]]] = {
 
 
 def play_ranks(launcher: str, where: tuple[Path, Any]) -> tuple[Played, Mapping[str, Truth]]:
-    """Eight ranks on one GPU, all asked to measure into one folder: together they count it once."""
+    """Eight ranks on one GPU, all asked to measure into one folder: together they count it once, and their work is that of all."""
     folder, monkeypatch = where
-    others = 0.0
-    first: Played | None = None
-    for rank in range(8):
+
+    def begin(rank: int) -> None:
         for name, value in LAUNCHERS[launcher](rank).items():
             monkeypatch.setenv(name, value)
-        clock = VirtualClock(ZERO_S)
-        played = play(folder / "run", clock, [a_gpu(clock)])
-        if rank == 0:
-            first = played
-        else:
-            others += sum(energy.value for energy in played.record["run"].energy_j.values())
-            assert "another-rank-measures" in {finding.code for finding in played.record.findings}
-    assert others == 0.0
-    assert first is not None
-    return first, {"gpu": Truth()}
+
+    clock = VirtualClock(ZERO_S)
+
+    def others(_: Any) -> None:
+        for rank in range(1, 8):
+            begin(rank)
+            own = VirtualClock(clock.time)
+            with measure(
+                "inference", output_dir=folder / "run", sensors=[a_gpu(own)], clock=own, report=None
+            ) as run:
+                with run.window("first") as window:
+                    own.sleep(1)
+                    window.count(token=10)
+                own.sleep(1)
+            assert run.folder == (folder / "run").resolve()
+            assert not run.makes_record
+
+    begin(0)
+    played = play(folder / "run", clock, [a_gpu(clock)], {6.0: others})
+    assert [path.name for path in folder.iterdir() if path.is_dir() and path.name != "state"] == ["run"]
+    assert played.record["first"].work == {"token": 1000 + 7 * 10}
+    assert played.record.ranks == 8
+    return played, {"gpu": Truth()}
 
 
 def play_two_runs(how: str, where: tuple[Path, Any]) -> tuple[Played, Mapping[str, Truth]]:

@@ -640,16 +640,6 @@ def test_a_resumed_run_on_another_card_keeps_the_cards_apart(clock, tmp_path):
     assert len({channel.id for channel in run.record.channels}) == len(run.record.channels)
 
 
-def test_only_the_first_rank_of_a_host_measures(clock, tmp_path, monkeypatch):
-    monkeypatch.setenv("LOCAL_RANK", "3")
-    with a_run(clock, [device(clock)], tmp_path) as run:
-        clock.sleep(3)
-        run.count(token=5)
-    assert run.folder == tmp_path / "run-rank3"
-    assert run.record["run"].energy_j == {}
-    assert "another-rank-measures" in codes(run.record)
-
-
 def test_a_forked_child_is_inert(clock, tmp_path):
     with a_run(clock, [device(clock)], tmp_path) as run:
         clock.sleep(2)

@@ -114,6 +114,45 @@ def detect(
     )
 
 
+def detect_hidden(
+    shown: Sequence[str],
+    environ: Mapping[str, str] = os.environ,
+    load: Callable[[], Nvml] = load_driver,
+    *,
+    pci: Path = PCI,
+    proc: Path = processes.PROC,
+) -> Detection:
+    """One sensor for each GPU that the driver tells of and that is none of those ``shown``: other ranks of a job may use them.
+
+    Their channels are numbered on from those.
+
+    Raises:
+        SensorUnavailable: no driver, or no GPU.
+    """
+    held = held_by_driver(pci)
+    sleeps = any(status == "suspended" for status in held.values())
+    driver = _Opening(load(), environ=environ, pci=pci, proc=proc)
+    try:
+        present, _, _ = driver.present_at(held) if sleeps else driver.present()
+        driver.know(present)
+        for gpu in present:
+            if gpu.uuid in shown:
+                driver.leave_module_of(gpu)
+        hidden = [gpu for gpu in present if gpu.uuid not in shown and not gpu.uuid.startswith(ASLEEP)]
+        found = [driver.open(number, gpu) for number, gpu in enumerate(hidden, start=len(shown))]
+    except BaseException:
+        driver.shut_down()
+        raise
+    sensors = tuple(gpu.sensor for gpu in found if gpu.sensor is not None)
+    if not sensors:
+        driver.shut_down()
+    return Detection(
+        sensors=sensors,
+        devices=tuple(device for gpu in found for device in gpu.devices),
+        findings=tuple(finding for gpu in found for finding in gpu.findings),
+    )
+
+
 class _Found(NamedTuple):
     """What became of one visible GPU. ``devices`` are itself, where something is known of it, and the module that it stands for."""
 
@@ -172,6 +211,11 @@ class _Opening(Probing):
         if gpu.uuid in self._addresses:
             return self.nvml.nvmlDeviceGetHandleByPciBusId(self._addresses[gpu.uuid])
         return self.nvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
+
+    def leave_module_of(self, gpu: PresentGpu) -> None:
+        """The module that this GPU is on has its channels already, of somebody else."""
+        with contextlib.suppress(self.nvml.NVMLError):
+            self._is_new_module(self._handle(gpu))
 
     def _is_new_module(self, handle: Any) -> bool:
         """Whether no other GPU of this module has its channels yet.

@@ -1,0 +1,236 @@
+"""How the ranks of a host find the run that one of them measures: by a small file in the folder that all of them were told.
+
+The first rank of a host measures, in a folder that only it knows (the one that was asked for, or a sibling, where that is taken). It
+leaves an *invitation* where the others will look; they look for it beside their work, and wait for nothing. An invitation counts
+if the process that wrote it is alive (it holds the lock of its journal) and belongs to the same job: the variables that launchers
+tell jobs apart by agree, or, where none is told, both come from one process, or one from the other.
+
+A program may measure several runs one after the other. All ranks run the same program, so the n-th run of one belongs to the n-th of
+the other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from energy_rating.files.journal import JOURNAL_NAMES, being_written, decoded, encoded
+from energy_rating.files.opening import read_beginning
+from energy_rating.measuring.processes import PROC, chain_of
+from energy_rating.measuring.ranks import restarts
+from energy_rating.nouns.errors import BadInput
+
+# What launchers tell jobs apart by. torchrun's own name for a job is "none" where nobody gave one.
+JOB_VARIABLES = (
+    *("TORCHELASTIC_RUN_ID", "MASTER_PORT", "SLURM_JOB_ID", "SLURM_STEP_ID", "PMIX_NAMESPACE"),
+    *("OMPI_MCA_ess_base_jobid", "PALS_APID", "FLUX_JOB_ID", "LSB_JOBID", "PBS_JOBID", "JOB_ID"),
+)
+NO_NAME = "none"
+
+BOOT = PROC / "sys/kernel/random/boot_id"
+PREFIX, SUFFIX = ".ranks-", ".json"
+SCHEMA = "energy-rating/ranks/1"
+LARGEST = 1 << 20  # bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Invitation:
+    """What the first rank of a host says to the others.
+
+    ``run`` is whose record their counts will be in, ``session`` what is measured now, ``folder`` where, ``zero_s`` its time 0 on the
+    monotonic clock. ``asked`` is the folder that was asked for (empty: none), ``call`` which of its process's runs for that this is,
+    ``attempt`` how often the job was started again. ``devices``: the GPUs that it measures, or will for whoever uses them.
+    """
+
+    run: str
+    session: str
+    folder: str
+    zero_s: float
+    asked: str
+    call: int
+    pid: int
+    chain: tuple[int, ...]
+    pids: str
+    boot: str
+    job: Mapping[str, str]
+    attempt: int
+    devices: tuple[str, ...]
+
+    @property
+    def journal(self) -> Path:
+        return Path(self.folder) / JOURNAL_NAMES[0]
+
+    def write(self, place: Path) -> Path:
+        """Puts it there, whole.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        entry: dict[str, Any] = {"schema": SCHEMA}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            entry[item.name] = dict(value) if item.name == "job" else value
+        path = place / f"{PREFIX}{self.session}{SUFFIX}"
+        scratch = path.with_name(f"{path.name}.{self.pid}")
+        scratch.write_bytes(encoded(entry))
+        scratch.replace(path)
+        return path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who looks for an invitation, or writes one: a run of a process of a job."""
+
+    asked: str
+    call: int
+    pid: int
+    chain: tuple[int, ...]
+    pids: str
+    boot: str
+    job: Mapping[str, str]
+    attempt: int
+
+    @classmethod
+    def here(cls, asked: Path | None, call: int, environ: Mapping[str, str], *, proc: Path = PROC) -> Caller:
+        """This process, with its ``call``-th run for that folder."""
+        chain = chain_of(os.getpid(), proc)
+        return cls(
+            asked="" if asked is None else str(asked),
+            call=call,
+            pid=chain[0],
+            chain=tuple(chain),
+            pids=_namespace(proc),
+            boot=boot_id(),
+            job={
+                key: environ[key]
+                for key in JOB_VARIABLES
+                if environ.get(key) and not (key == "TORCHELASTIC_RUN_ID" and environ[key] == NO_NAME)
+            },
+            attempt=restarts(environ),
+        )
+
+    def is_of(self, one: Invitation) -> bool:
+        """Whether an invitation is from this job, of this host, for this folder."""
+        if one.boot != self.boot or one.asked != self.asked:
+            return False
+        both = [key for key in self.job if key in one.job]
+        if any(self.job[key] != one.job[key] for key in both):
+            return False
+        if both or one.pid in self.chain:
+            return True
+        # The first process of a container has started everything in it; as a parent it may be a launcher all the same.
+        shared = set(self.chain[1:]).intersection(one.chain[1:]) - {1}
+        return bool(shared) or self.chain[1:2] == one.chain[1:2] != ()
+
+
+def _namespace(proc: Path) -> str:
+    """In which namespace the ids of processes mean something: a container has its own."""
+    try:
+        return str((proc / "self" / "ns" / "pid").readlink())
+    except OSError:
+        return ""
+
+
+def boot_id() -> str:
+    """What tells this start of this machine from all others."""
+    try:
+        return BOOT.read_text().strip()
+    except OSError:
+        return ""
+
+
+def find(caller: Caller, places: Mapping[Path, None] | list[Path]) -> Invitation | None:
+    """The invitation to the run that belongs to this rank's; None where there is none, or none yet."""
+    found = [
+        one
+        for one in invitations(places)
+        if caller.is_of(one)
+        and one.attempt == caller.attempt
+        and one.call >= caller.call
+        and is_alive(one, caller)
+    ]
+    return min(found, key=lambda one: one.call, default=None)
+
+
+def left_behind(caller: Caller, places: list[Path]) -> Invitation | None:
+    """What an earlier try of this job left, which was started again since and finds the folder of before."""
+    if not caller.attempt:
+        return None
+    found = [
+        one
+        for one in invitations(places)
+        if caller.is_of(one)
+        and one.attempt < caller.attempt
+        and one.call == caller.call
+        and not is_alive(one, caller)
+    ]
+    return max(found, key=lambda one: one.attempt, default=None)
+
+
+def clear(caller: Caller, place: Path, folder: Path) -> None:
+    """Takes away what runs left that ended without doing so; also all that leads to this folder, which is one's own by now."""
+    for path in _files(place):
+        one = _read(path)
+        if one is None or one.asked != caller.asked or one.boot != caller.boot:
+            continue
+        if is_alive(one, caller) and Path(one.folder) != folder:
+            continue
+        with suppress(OSError):
+            path.unlink()
+
+
+def is_alive(one: Invitation, caller: Caller) -> bool:
+    """Whether the run still goes on: its process is there, as far as that can be seen from here, and holds the lock of its journal."""
+    if one.pids == caller.pids != "" and not (PROC / str(one.pid)).exists():
+        return False
+    return being_written(one.journal)
+
+
+def invitations(places: Mapping[Path, None] | list[Path]) -> Iterator[Invitation]:
+    for place in places:
+        for path in _files(place):
+            if (one := _read(path)) is not None:
+                yield one
+
+
+def _files(place: Path) -> list[Path]:
+    try:
+        return sorted(place.glob(f"{PREFIX}*{SUFFIX}"))
+    except OSError:
+        return []
+
+
+def _read(path: Path) -> Invitation | None:
+    """The invitation in a file; None where it is none, as of another version, or no longer there."""
+    try:
+        entry = decoded(read_beginning(path, LARGEST), place=path.name)
+        if entry.pop("schema", None) != SCHEMA:
+            return None
+        return Invitation(
+            run=_text(entry["run"]),
+            session=_text(entry["session"]),
+            folder=_text(entry["folder"]),
+            zero_s=float(entry["zero_s"]),
+            asked=str(entry["asked"]),
+            call=int(entry["call"]),
+            pid=int(entry["pid"]),
+            chain=tuple(int(pid) for pid in entry["chain"]),
+            pids=str(entry["pids"]),
+            boot=str(entry["boot"]),
+            job={str(key): str(value) for key, value in entry["job"].items()},
+            attempt=int(entry["attempt"]),
+            devices=tuple(_text(device) for device in entry["devices"]),
+        )
+    except (OSError, BadInput, KeyError, TypeError, ValueError, AttributeError, json.JSONDecodeError):
+        return None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("not a text")
+    return value
