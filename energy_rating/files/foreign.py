@@ -42,6 +42,9 @@ class Foreign:
     def __init__(self, path: Path, named: Sequence[Path] = ()) -> None:
         self.path = path
         self._named = tuple(named)
+        self.taken: list[
+            Path
+        ] = []  # what a format has read of what lies beside it, so that it is not read once more by itself
 
     @cached_property
     def beginning(self) -> str:
@@ -164,17 +167,17 @@ class Foreign:
 
     def beside(self) -> Iterator[Foreign]:
         """The other files that were named, then the regular files of its folder, by name: what may belong to it."""
-        seen = {_same(self.path)}
+        seen = {same_file(self.path)}
         folder: list[Path] = []
         with contextlib.suppress(OSError):  # a folder that may not be listed: what was named is all there is
             folder = sorted(self.path.absolute().parent.iterdir())[:MOST_BESIDE]
         for path in (*self._named, *folder):
-            if _same(path) not in seen and path.is_file():
-                seen.add(_same(path))
+            if same_file(path) not in seen and path.is_file():
+                seen.add(same_file(path))
                 yield Foreign(path)
 
 
-def _same(path: Path) -> str:
+def same_file(path: Path) -> str:
     try:
         return str(path.resolve())
     except (OSError, RuntimeError):

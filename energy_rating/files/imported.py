@@ -25,6 +25,7 @@ from energy_rating.nouns.entries import (
     Device,
     Environment,
     Finding,
+    Lineage,
     Load,
     Method,
     Model,
@@ -70,6 +71,7 @@ EDGES = 1 / math.sqrt(6)
 # 1e15 kWh is more than mankind uses in ten years.
 MOST_J = 3.6e21
 LONGEST_S = 3.2e9  # a hundred years
+MOST_RAW = 1e30  # in whatever unit it is told: nanoseconds since 1970 are 1.8e18
 LONGEST_TEXT = 200
 LONGEST_ID = 80
 MOST_DEVICES = 4096
@@ -147,6 +149,7 @@ class Import:
     task: Task | None = None
     load: Load | None = None
     place: Place | None = None
+    lineage: Lineage | None = None
     devices: tuple[Device, ...] = ()
     software: Mapping[str, str] = field(default_factory=dict)
     quality: tuple[Quality, ...] = ()
@@ -188,13 +191,13 @@ def amount(value: object, most: float) -> float | None:
 
 def joules(value: object, factor: float = 1.0) -> float | None:
     """An energy in joules: the number times ``factor``; None where there is none that can be one."""
-    number = amount(value, MOST_J)
+    number = amount(value, MOST_RAW)
     return None if number is None or number * factor > MOST_J else number * factor
 
 
 def seconds(value: object, factor: float = 1.0) -> float | None:
     """A duration; None where there is none. What nobody can divide by is none."""
-    number = amount(value, LONGEST_S)
+    number = amount(value, MOST_RAW)
     if number is None or number * factor > LONGEST_S or 0 < number * factor < LEAST_DURATION_S:
         return None
     return number * factor
@@ -298,6 +301,7 @@ def to_record(found: Import, *, sha256: str, form: str, number: int = 0) -> Reco
             task=found.task,
             load=found.load,
             place=found.place,
+            lineage=found.lineage,
             environment=Environment(devices=devices, software=_software(found, tool, version)),
             channels=tuple(channels.values()),
             measurements=measurements,
@@ -340,6 +344,8 @@ def _of_every_import(found: Import, tool: str, version: str | None) -> Iterator[
     yield of_import("imported", f"{taken_over(tool, version)}; no journal stands behind it", data=data)
     energies = [energy for part in found.parts for energy in part.energies]
     had = {energy.had for energy in energies}
+    if not energies and any(one.code == "nothing-measured" for one in found.says):
+        return  # the format says it better
     if not energies:
         yield of_import(
             "nothing-measured", "the file tells no energy", "Import a file that does, if there is one"

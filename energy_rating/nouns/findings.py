@@ -754,6 +754,11 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "What the energy in the file covers: which devices, which processes, which time; and what of that is not told.",
             "Look at how the other tool was started",
         ),
+        "imported-batch": FindingKind(
+            NOTE,
+            "The file tells what was asked for, not the batches that really ran, on which energy per token depends most.",
+            "Compare only runs of which both are known",
+        ),
         "imported-converted": FindingKind(
             NOTE,
             "The figure in the file is another than the one taken over: a PUE was taken out, or a total was made or taken apart.",

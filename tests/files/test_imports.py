@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import re
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,24 @@ from energy_rating.nouns.records import Record
 from energy_rating.publishing.exports.csv import table
 
 DATA = Path(__file__).parents[1] / "data" / "imports"
-ALL = sorted(path for path in DATA.rglob("*") if path.is_file() and path.name != "README.md")
-KWH = 3.6e6
-
+MADE_UP = DATA / "made-up"
 # What belongs to a file and is none that can be read alone.
-BESIDE = re.compile(r"_carbontracker_output\.log$")
+BESIDE = {
+    "profile_export.jsonl",
+    "mlperf_log_detail.txt",
+    "mlperf_log_summary.txt",
+    "power_validation_run.json",
+}
+BESIDE |= {"benchmark_config.json"}
+ALL = [
+    *sorted(
+        path
+        for path in DATA.rglob("*")
+        if path.is_file() and path != DATA / "README.md" and path.name not in BESIDE and path.suffix != ".txt"
+    ),
+    MADE_UP / "mlperf-4.1" / "spl.txt",
+]
+KWH = 3.6e6
 
 
 def codes(record: Record) -> list[str]:
@@ -282,6 +296,267 @@ def test_windows_of_zeus_that_overlap_have_no_total(tmp_path: Path) -> None:
     )
     assert gpu_j(load(path)) == 800
     assert load(path)["run"].duration_s == 8
+
+
+# ------------------------------------------------------------------------------------------------- benchmarks of servers
+
+
+def copied(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / folder.name))
+
+
+def test_aiperfs_energy_is_worked_out_again_from_the_counters() -> None:
+    folder = DATA / "aiperf" / "0.13.0"
+    record = load(folder / "profile_export_aiperf.json")
+    run = record["run"]
+    assert gpu_j(record) == pytest.approx(2 * 300 * run.duration_s, rel=0.02)
+    assert set(run.energy_by_channel_j) == {"imported.gpu0", "imported.gpu1"}
+    assert (run.work["request"], run.work["token"]) == (60, 2100)
+    assert record.run_id == "aiperf-17ec7948b29e"
+    assert record.model is not None
+    assert record.model.id == "org/tiny"
+    assert record.created == "2026-11-30T21:15:07Z"
+    # The benchmark's tokenizer and the server's do not agree.
+    assert "AIPerf counts 2,100 tokens of the answers, the server 420" in message(
+        record, "imported-incomplete"
+    )
+
+
+def test_without_its_telemetry_aiperfs_own_total_stands_as_it_is_told(tmp_path: Path) -> None:
+    folder = copied(DATA / "aiperf" / "0.13.0", tmp_path)
+    (folder / "gpu_telemetry_export.jsonl").unlink()
+    record = load(folder / "profile_export_aiperf.json")
+    assert gpu_j(record) == pytest.approx(3420)
+    assert "could not be worked out again" in message(record, "imported-scope")
+
+
+def test_aiperfs_older_names_of_the_counter_are_known(tmp_path: Path) -> None:
+    folder = copied(DATA / "aiperf" / "0.13.0", tmp_path)
+    path = folder / "gpu_telemetry_export.jsonl"
+    path.write_text(
+        path.read_text()
+        .replace("nvidia_energy_consumption", "energy_consumption")
+        .replace("telemetry_source_url", "dcgm_url")
+    )
+    assert gpu_j(load(folder / "profile_export_aiperf.json")) == gpu_j(
+        load(DATA / "aiperf" / "0.13.0" / "profile_export_aiperf.json")
+    )
+
+
+VLLM = MADE_UP / "vllm-0.11.0"
+RESULT = "vllm-infqps-concurrency16-name-20261130-120140.json"
+
+
+def vllm(tmp_path: Path, **changes: object) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    shutil.copy(VLLM / "gpu_power.csv", folder)
+    (folder / RESULT).write_text(json.dumps(json.loads((VLLM / RESULT).read_text()) | changes))
+    return folder / RESULT
+
+
+def test_a_result_of_vllm_has_the_energy_of_its_own_time_from_the_log_beside_it() -> None:
+    record = load(VLLM / RESULT)
+    assert gpu_j(record) == pytest.approx(2 * 300 * 60)
+    assert record["run"].coverage == {"gpu": 1.0}
+    assert record["run"].energy_per("token").value == pytest.approx(36000 / 12800)
+    assert "imported-batch" in codes(record)
+    assert record.load is not None
+    assert (record.load.concurrency, record.load.request_rate) == (16, None)
+
+
+def test_a_log_that_begins_after_the_benchmark_or_has_holes_says_how_much_it_saw(tmp_path: Path) -> None:
+    path = vllm(tmp_path)
+    log = path.with_name("gpu_power.csv")
+    header, *lines = log.read_text().splitlines()
+    log.write_text("\n".join([header, *lines[60:]]))  # thirty seconds late
+    record = load(path)
+    assert record["run"].coverage["gpu"] == pytest.approx(0.83, abs=0.02)
+    assert "imported-incomplete" in codes(record)
+    log.write_text("\n".join([header, *lines[:60], *lines[140:]]))  # forty seconds in the middle
+    assert load(path)["run"].coverage["gpu"] < 0.4
+    assert load(path)["run"].validity != "valid"
+
+
+def test_a_log_of_another_day_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="tells nothing"):
+        load(vllm(tmp_path, date="20261129-120140"))
+
+
+def test_seconds_since_1970_find_the_one_zone_in_which_they_lie_in_the_log(tmp_path: Path) -> None:
+    # 12:00:40 to 12:01:40 of a clock five and a half hours east of UTC.
+    start = 1796040040 - 5.5 * 3600
+    record = load(vllm(tmp_path, benchmark_start_time_unix=start, benchmark_end_time_unix=start + 60))
+    assert gpu_j(record) == pytest.approx(36000)
+    assert "UTC+5.5 h" in message(record, "imported-scope")
+
+
+def test_failed_requests_and_answers_of_one_token_are_said(tmp_path: Path) -> None:
+    record = load(vllm(tmp_path, completed=90))
+    assert "10 of 100 requests failed" in message(record, "imported-incomplete")
+    (tmp_path / "again").mkdir()
+    record = load(vllm(tmp_path / "again", total_output_tokens=100))
+    assert record["run"].validity == "invalid"
+    assert "counts as one token" in message(record, "imported-incomplete")
+
+
+def test_a_result_without_a_log_has_no_energy_and_one_with_two_is_refused(tmp_path: Path) -> None:
+    path = vllm(tmp_path)
+    shutil.copy(path.with_name("gpu_power.csv"), path.with_name("other.csv"))
+    with pytest.raises(BadInput, match="several logs of power"):
+        load(path)
+    path.with_name("gpu_power.csv").unlink()
+    path.with_name("other.csv").unlink()
+    record = load(path)
+    assert not record["run"].energy_j
+    assert "no log of power is beside it" in message(record, "nothing-measured")
+
+
+def test_a_result_of_sglang_tells_no_time_and_takes_a_log_of_its_own_length(tmp_path: Path) -> None:
+    folder = copied(MADE_UP / "sglang", tmp_path)
+    path = folder / "sglang_1130_64.jsonl"
+    record = load(path)
+    assert gpu_j(record) == pytest.approx(36000)
+    assert record.model is not None
+    assert record.model.id == "name"  # of a path what it ends with: folders name people
+    assert "taken is the whole log" in message(record, "imported-scope")
+    log = folder / "gpu_power.csv"
+    log.write_text("\n".join(log.read_text().splitlines()[:50]))
+    with pytest.raises(BadInput, match="covers 24 s of its 60 s"):
+        load(path)
+    path.write_text(path.read_text() * 2)
+    assert all(not one["run"].energy_j for one in imported(path))
+
+
+INFERENCEX = MADE_UP / "inferencex-schema-2"
+
+
+def test_inferencex_is_worked_out_again_and_its_verdict_is_not_trusted(tmp_path: Path) -> None:
+    record = load(INFERENCEX / "agg_run.json")
+    assert gpu_j(record) == pytest.approx(36000)
+    assert record["run"].work == {"request": 100, "token": 12800, "input_token": 51200}
+    folder = copied(INFERENCEX, tmp_path)
+    log = folder / "gpu_metrics.csv"
+    log.write_text(log.read_text().replace(",300\n", ",450\n"))
+    record = load(folder / "agg_run.json")  # power_valid is 1 all the same
+    assert gpu_j(record) == pytest.approx(54000)
+    assert "does not follow from the log" in message(record, "imported-incomplete")
+
+
+def test_inferencex_alone_stands_as_it_is_told_if_it_agrees_with_itself(tmp_path: Path) -> None:
+    path = tmp_path / "agg.json"
+    entry = json.loads((INFERENCEX / "agg_run.json").read_text())
+    path.write_text(json.dumps(entry))
+    record = load(path)
+    assert (record["run"].duration_s, record["run"].work["token"]) == (60.0, 12800)
+    path.write_text(json.dumps(entry | {"power_valid": 0}))
+    assert load(path)["run"].validity == "invalid"
+    path.write_text(
+        json.dumps({key: value for key, value in entry.items() if key != "power_metric_schema_version"})
+    )
+    with pytest.raises(BadInput, match="power_metric_schema_version 2"):
+        load(path)
+
+
+def test_totals_that_contradict_their_own_figures_disqualify(tmp_path: Path) -> None:
+    folder = copied(INFERENCEX, tmp_path)
+    path = folder / "agg_run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"joules_per_output_token": 1.0}))
+    assert load(path)["run"].validity == "invalid"
+
+
+# ------------------------------------------------------------------------------------------------------------- others
+
+
+def test_a_log_of_power_alone_is_a_run_from_its_first_reading_to_its_last() -> None:
+    record = load(MADE_UP / "nvidia-smi" / "power.csv")
+    assert gpu_j(record) == pytest.approx(2 * 300 * 30)
+    assert not record.created.endswith("Z")
+
+
+def test_perun_is_taken_by_component_without_its_pue() -> None:
+    plain = load(DATA / "perun" / "1.0.0" / "pscript.json")
+    pue = load(DATA / "perun" / "1.0.0-pue" / "pscript.json")
+    for record in (plain, pue):
+        assert gpu_j(record) == pytest.approx(2 * 300 * record["run"].duration_s, rel=0.01)
+    assert "a PUE of 1.5" in message(pue, "imported-not-taken")
+    assert plain["train"].n == 2
+    assert not plain["train"].energy_j
+
+
+def test_ai_energy_benchmarks_without_a_gpu_has_none_and_tokens_that_were_not_told_are_none() -> None:
+    record = load(DATA / "ai_energy_benchmarks" / "0.0.7" / "benchmark_results.csv")
+    assert gpu_j(record) == pytest.approx(0.6500005 * 3600)
+    assert record["run"].work == {"request": 20}
+    assert "it tells no tokens" in message(record, "imported-incomplete")
+    assert gpu_j(load(DATA / "ai_energy_benchmarks" / "0.0.7" / "results.json")) == gpu_j(record)
+    none = load(DATA / "ai_energy_benchmarks" / "0.0.7-no-gpu" / "benchmark_results.csv")
+    assert "gpu" not in none["run"].energy_j
+    assert none.place is None
+
+
+def test_lm_eval_gives_metrics_by_their_names_no_groups_and_a_model_only_from_its_arguments(
+    tmp_path: Path,
+) -> None:
+    path = DATA / "lm_eval" / "0.4.13" / "results.json"
+    record = load(path)
+    assert {quality.metric: quality.value for quality in record.quality} == {
+        "tiny_sum: acc": 0.4,
+        "tiny_sum: acc_norm": 0.4,
+    }
+    assert record.model is not None
+    assert record.model.id == "org/tiny"
+    assert not record["run"].energy_j
+    entry = json.loads(path.read_text())
+    entry["config"]["model_args"] = {"base_model": "org/other"}
+    entry["results"]["tiny_sum"]["acc,none"] = "N/A"
+    renamed = tmp_path / "results.json"
+    renamed.write_text(json.dumps(entry))
+    record = load(renamed)
+    assert record.model is None
+    assert [quality.metric for quality in record.quality] == ["tiny_sum: acc_norm"]
+    assert "makes one up" in message(record, "imported-not-taken")
+
+
+def test_mlperf_is_the_machine_at_the_wall_between_begin_and_end(tmp_path: Path) -> None:
+    record = load(MADE_UP / "mlperf-4.1" / "spl.txt")
+    assert record["run"].energy_j["wall"].value == pytest.approx(500 * 600)
+    assert record["run"].duration_s == 600
+    assert record["run"].work == {"sample": 30000}
+    folder = copied(MADE_UP / "mlperf-4.1", tmp_path)
+    summary = folder / "mlperf_log_summary.txt"
+    summary.write_text(summary.read_text().replace("VALID", "INVALID"))
+    assert load(folder / "spl.txt")["run"].validity == "invalid"
+    (folder / "mlperf_log_detail.txt").unlink()
+    assert load(folder / "spl.txt")["run"].duration_s == pytest.approx(699)
+
+
+def test_a_card_of_dia_tells_one_step_and_what_it_calls_measured_counts_as_estimated(tmp_path: Path) -> None:
+    record = load(MADE_UP / "dia-0.1" / "README.md")
+    assert record["run"].energy_j["host"].value == pytest.approx(1.25 * KWH)
+    assert record["run"].methods["host"] == "model"
+    assert record.stage == "fine-tuning"
+    assert record.lineage is not None
+    assert record.lineage.base_model == "org/base"
+    text = (MADE_UP / "dia-0.1" / "README.md").read_text()
+    card = tmp_path / "README.md"
+    card.write_text(text.replace("value: 1.25", "value: [1.0, 9.0]"))
+    wide = load(card)["run"].energy_j["host"]
+    assert wide.value == pytest.approx(5 * KWH)
+    assert wide.interval()[1] >= 9 * KWH
+    card.write_text(text.replace("value: 1.25", "value: 0.0"))
+    assert not load(card)["run"].energy_j
+    card.write_text(text.replace("scope: incremental", "scope: cumulative"))
+    with pytest.raises(BadInput, match="counted twice"):
+        load(card)
+
+
+def test_a_card_whose_metadata_grow_when_they_are_read_is_refused(tmp_path: Path) -> None:
+    lines = ["a0: &a0 {x: 1}", *(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 40))]
+    card = tmp_path / "README.md"
+    card.write_text("---\ndia_report:\n  scope: incremental\n" + "\n".join(lines) + "\n---\n")
+    with pytest.raises(BadInput, match="anchors"):
+        load(card)
 
 
 # ------------------------------------------------------------------------------------------------- what we exported

@@ -77,7 +77,7 @@ KNOWN_IN = {
     "pandas": ("publishing", "meter"),  # meter: for types only
     "matplotlib": ("publishing", "benchmarking.tables"),
     "orjson": ("files.rows",),
-    "yaml": ("publishing.splice", "publishing.card"),
+    "yaml": ("files.imports.dia", "publishing.splice", "publishing.card"),
     "resvg_py": ("publishing.label.picture",),
     "xllamacpp": ("benchmarking.workloads",),
     "diffusers": ("benchmarking.workloads",),

@@ -16,6 +16,7 @@ from energy_rating.nouns.records import STAGES, Model, Place
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from energy_rating.files.imports import Found
     from energy_rating.nouns.records import Record, Stage
 
 
@@ -54,7 +55,8 @@ def import_(
     docs/imports.md has the table. What belongs to a file is looked for among FILES, then in its folder. A run that was imported
     before is there once.
     """
-    from energy_rating.files.imports import imported
+    from energy_rating.files.foreign import same_file
+    from energy_rating.files.imports import Found, recognised
     from energy_rating.files.record import RECORD_NAME, record_to_json
     from energy_rating.files.whole import write_whole
     from energy_rating.judging.footprint.carbon import check_zone
@@ -64,21 +66,18 @@ def import_(
         check_zone(zone)
     refuse_a_file(output)
     found: dict[str, Record] = {}
-    taken: set[Path] = set()
-    failed: list[BadInput] = []
-    for path in _each_once(files):
-        others = [one for one in files if one != path]
-        try:
-            records = imported(path, named=others)
-        except BadInput as error:
-            failed.append(error)
-            continue
-        taken.add(path)
-        for record in records:
-            found.setdefault(record.run_id, _said(record, model, stage, zone))
-    left = [error for error in failed if not _is_used(error, taken, files)]
-    if left:
-        raise left[0]
+    read = {path: _read(path, files) for path in _each_once(files)}
+    used = {same_file(one) for result in read.values() if isinstance(result, Found) for one in result.taken}
+    for path, result in read.items():
+        if same_file(path) in used:
+            continue  # it belongs to another of these, with which it was read
+        if isinstance(result, Found):
+            for record in result.records:
+                found.setdefault(record.run_id, _said(record, model, stage, zone))
+        elif recognised(path) is None and any(isinstance(other, Found) for other in read.values()):
+            tell(f"left out: {result}")
+        else:
+            raise result
     entries = []
     for run_id, record in found.items():
         folder = output / run_id
@@ -126,12 +125,14 @@ def _each_once(files: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _is_used(error: BadInput, taken: set[Path], files: Sequence[Path]) -> bool:
-    """Whether a file that holds no run of its own was named because it belongs to another, which was read."""
-    return bool(taken) and len(files) > 1 and error.message == NO_RUN_OF_ITS_OWN
+def _read(path: Path, files: Sequence[Path]) -> Found | BadInput:
+    """The runs in a file, or why there are none."""
+    from energy_rating.files.imports import found_in
 
-
-NO_RUN_OF_ITS_OWN = "holds no run of its own"
+    try:
+        return found_in(path, named=[one for one in files if one != path])
+    except BadInput as error:
+        return error
 
 
 def _said(record: Record, model: str | None, stage: Stage | None, zone: str | None) -> Record:

@@ -64,8 +64,21 @@ def recognised(path: str | Path) -> Recognised | None:
     return None if form is None else Recognised(form=form, name=format_of(form).NAME)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """The records of one file, and what lay beside it and was read with it."""
+
+    records: tuple[Record, ...]
+    taken: tuple[Path, ...] = ()
+
+
 def imported(path: str | Path, *, named: Sequence[str | Path] = ()) -> tuple[Record, ...]:
-    """The records of all runs in a file of another tool's.
+    """The records of all runs in a file of another tool's; arguments and errors are those of ``found_in``."""
+    return found_in(path, named=named).records
+
+
+def found_in(path: str | Path, *, named: Sequence[str | Path] = ()) -> Found:
+    """The records of all runs in a file of another tool's, and the files that were read with it.
 
     Args:
         path: the file.
@@ -79,7 +92,8 @@ def imported(path: str | Path, *, named: Sequence[str | Path] = ()) -> tuple[Rec
     if form is None:
         names = ", ".join(dict.fromkeys(format_of(one).NAME for one in formats()))
         raise BadInput("is no file that can be imported", f"Known are files of: {names}", place=file.path)
-    return tuple(_records(file, form))
+    records = tuple(_records(file, form))
+    return Found(records=records, taken=tuple(file.taken))
 
 
 def _records(file: Foreign, form: str) -> Iterator[Record]:
