@@ -48,6 +48,7 @@ ESTIMATED: Mapping[str, str] = {
 }
 
 _SEE = "See what can be measured here, and why the rest cannot, with: energy-rating sensors"
+_HOW_STARTED = "Look at how the other tool was started"
 _CALIBRATE_WALL = "Compare with a wall meter"
 
 # By the subject, in the order in which a newcomer would ask.
@@ -747,35 +748,28 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "To have it rated, measure it: energy-rating benchmark MODEL, or energy-rating measure -- COMMAND",
         ),
         "imported-doubt": FindingKind(
-            NOTE, "The uncertainty of an imported figure is by a rule, and wide: nobody here saw its sensor."
+            NOTE, "The uncertainty is by a rule, and wide: nobody here saw the sensor."
         ),
         "imported-scope": FindingKind(
-            NOTE,
-            "What the energy in the file covers: which devices, which processes, which time; and what of that is not told.",
-            "Look at how the other tool was started",
+            NOTE, "Which devices, processes and time the energy covers.", _HOW_STARTED
         ),
         "imported-batch": FindingKind(
-            NOTE,
-            "The file tells what was asked for, not the batches that really ran, on which energy per token depends most.",
-            "Compare only runs of which both are known",
+            NOTE, "The batches that really ran are not told, only what was asked for."
         ),
         "imported-converted": FindingKind(
-            NOTE,
-            "The figure in the file is another than the one taken over: a PUE was taken out, or a total was made or taken apart.",
+            NOTE, "The figure is not as the file has it, such as without its PUE."
         ),
-        "imported-not-taken": FindingKind(
-            NOTE, "Something in the file was seen and left where it is, such as emissions."
-        ),
+        "imported-not-taken": FindingKind(NOTE, "Something in the file was left there, such as emissions."),
         "imported-place": FindingKind(
             NOTE,
-            "The place in the file is one that the tool writes when it does not know.",
-            "Say where it ran: energy-rating import FILE --zone FRA",
+            "The tool writes this place when it does not know.",
+            "Say where it ran: import FILE --zone FRA",
         ),
         "imported-incomplete": FindingKind(
             ("degrades", "disqualifies"),
             "The file does not tell the whole run, or contradicts itself.",
             "Look at the file, and at what ran",
-            "degrades: what is told can be used; disqualifies: the energy and the work are not of the same thing",
+            "degrades: what is told can be used; disqualifies: energy and work are not of the same thing",
         ),
     },
     "What speaks against a published run": {

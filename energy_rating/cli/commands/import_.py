@@ -16,7 +16,7 @@ from energy_rating.nouns.records import STAGES, Model, Place
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from energy_rating.files.imports import Found
+    from energy_rating.files.imports import ReadFile
     from energy_rating.nouns.records import Record, Stage
 
 
@@ -56,7 +56,7 @@ def import_(
     before is there once.
     """
     from energy_rating.files.foreign import same_file
-    from energy_rating.files.imports import Found, recognised
+    from energy_rating.files.imports import ReadFile, recognised
     from energy_rating.files.record import RECORD_NAME, record_to_json
     from energy_rating.files.whole import write_whole
     from energy_rating.judging.footprint.carbon import check_zone
@@ -67,14 +67,16 @@ def import_(
     refuse_a_file(output)
     found: dict[str, Record] = {}
     read = {path: _read(path, files) for path in _each_once(files)}
-    used = {same_file(one) for result in read.values() if isinstance(result, Found) for one in result.taken}
+    used = {
+        same_file(one) for result in read.values() if isinstance(result, ReadFile) for one in result.taken
+    }
     for path, result in read.items():
         if same_file(path) in used:
             continue  # it belongs to another of these, with which it was read
-        if isinstance(result, Found):
+        if isinstance(result, ReadFile):
             for record in result.records:
                 found.setdefault(record.run_id, _said(record, model, stage, zone))
-        elif recognised(path) is None and any(isinstance(other, Found) for other in read.values()):
+        elif recognised(path) is None and any(isinstance(other, ReadFile) for other in read.values()):
             tell(f"left out: {result}")
         else:
             raise result
@@ -125,7 +127,7 @@ def _each_once(files: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _read(path: Path, files: Sequence[Path]) -> Found | BadInput:
+def _read(path: Path, files: Sequence[Path]) -> ReadFile | BadInput:
     """The runs in a file, or why there are none."""
     from energy_rating.files.imports import found_in
 

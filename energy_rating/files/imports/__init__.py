@@ -65,7 +65,7 @@ def recognised(path: str | Path) -> Recognised | None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class ReadFile:
     """The records of one file, and what lay beside it and was read with it."""
 
     records: tuple[Record, ...]
@@ -77,7 +77,7 @@ def imported(path: str | Path, *, named: Sequence[str | Path] = ()) -> tuple[Rec
     return found_in(path, named=named).records
 
 
-def found_in(path: str | Path, *, named: Sequence[str | Path] = ()) -> Found:
+def found_in(path: str | Path, *, named: Sequence[str | Path] = ()) -> ReadFile:
     """The records of all runs in a file of another tool's, and the files that were read with it.
 
     Args:
@@ -93,7 +93,7 @@ def found_in(path: str | Path, *, named: Sequence[str | Path] = ()) -> Found:
         names = ", ".join(dict.fromkeys(format_of(one).NAME for one in formats()))
         raise BadInput("is no file that can be imported", f"Known are files of: {names}", place=file.path)
     records = tuple(_records(file, form))
-    return Found(records=records, taken=tuple(file.taken))
+    return ReadFile(records=records, taken=tuple(file.taken))
 
 
 def _records(file: Foreign, form: str) -> Iterator[Record]:

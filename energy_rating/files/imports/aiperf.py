@@ -64,7 +64,7 @@ def _is_requests(file: Foreign) -> bool:
 
 
 @dataclass(slots=True)
-class _Counted:
+class _AiperfGpu:
     """The energy counter of one GPU: seconds since 1970 and joules."""
 
     device: Device
@@ -216,8 +216,8 @@ def _energies(
     return (ForeignEnergy(component="gpu", joules=told, had="sensor"),), devices
 
 
-def _counters(file: Foreign) -> list[_Counted]:
-    found: dict[str, _Counted] = {}
+def _counters(file: Foreign) -> list[_AiperfGpu]:
+    found: dict[str, _AiperfGpu] = {}
     for _, line in file.json_lines():
         time = seconds(line.get("timestamp_ns"), NANO)
         data = line.get("telemetry_data")
@@ -226,7 +226,7 @@ def _counters(file: Foreign) -> list[_Counted]:
         if time is None or energy is None or uuid is None:
             continue
         gpu = found.setdefault(
-            uuid, _Counted(Device(id=uuid, name=text(line.get("gpu_model_name"), 120) or "not told"))
+            uuid, _AiperfGpu(Device(id=uuid, name=text(line.get("gpu_model_name"), 120) or "not told"))
         )
         if gpu.times_s and (time <= gpu.times_s[-1] or energy < gpu.joules[-1]):
             continue  # twice, or a counter that went back: what lies between is not known
@@ -235,7 +235,7 @@ def _counters(file: Foreign) -> list[_Counted]:
     return [one for one in found.values() if len(one.times_s) > 1]
 
 
-def _between(counted: Sequence[_Counted], start_s: float, end_s: float) -> Iterator[ForeignEnergy]:
+def _between(counted: Sequence[_AiperfGpu], start_s: float, end_s: float) -> Iterator[ForeignEnergy]:
     for gpu in counted:
         before, after = gpu.at(start_s), gpu.at(end_s)
         if before is not None and after is not None and after > before:
