@@ -320,6 +320,11 @@ def _run_id(found: Import, form: str, sha256: str, number: int) -> str:
     return f"{form}-{named or f'{sha256[:16]}-{number}'}"
 
 
+def id_of(*parts: object) -> str:
+    """A name for a run that has none, from what it says of itself: the same in each of the files that a tool writes of it."""
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
 def as_id(name: str) -> str:
     """A name as a run's id, and so as a folder's: letters, digits, dots, dashes; what was cut or replaced leaves a trace of it."""
     plain = _ID.sub("-", without_secrets(name)).strip(".-")
@@ -395,7 +400,7 @@ def _rule(energies: Iterable[ForeignEnergy], kind: Had) -> str:
         return ""
     names = ", ".join(dict.fromkeys(one.component for one in ruled))
     shares = sorted({one.relative for one in ruled})
-    low, high = f"{100 * shares[0]:g}", f"{100 * shares[-1]:g}"
+    low, high = f"{100 * shares[0]:.3g}", f"{100 * shares[-1]:.3g}"
     edges = ", and one reading at each end" if any(one.period_s for one in ruled) else ""
     return f"{names} ± {low if low == high else f'{low} to {high}'} %{edges} ({_WORDS[kind]})"
 

@@ -489,10 +489,41 @@ def test_ai_energy_benchmarks_without_a_gpu_has_none_and_tokens_that_were_not_to
     assert gpu_j(record) == pytest.approx(0.6500005 * 3600)
     assert record["run"].work == {"request": 20}
     assert "it tells no tokens" in message(record, "imported-incomplete")
-    assert gpu_j(load(DATA / "ai_energy_benchmarks" / "0.0.7" / "results.json")) == gpu_j(record)
+    again = load(DATA / "ai_energy_benchmarks" / "0.0.7" / "results.json")
+    assert (gpu_j(again), again.run_id) == (gpu_j(record), record.run_id)
     none = load(DATA / "ai_energy_benchmarks" / "0.0.7-no-gpu" / "benchmark_results.csv")
     assert "gpu" not in none["run"].energy_j
     assert none.place is None
+
+
+OPTIMUM = DATA / "optimum_benchmark"
+
+
+def test_optimum_benchmark_is_one_iteration_and_its_decode_is_a_difference() -> None:
+    record = load(OPTIMUM / "0.6.0" / "benchmark_report.json")
+    assert record.run_id == load(OPTIMUM / "0.6.0-benchmark" / "benchmark.json").run_id  # two files, one run
+    told = json.loads((OPTIMUM / "0.6.0" / "benchmark_report.json").read_text())
+    for name in ("generate", "prefill", "decode"):
+        assert record[name].energy_j["cpu"].value == pytest.approx(told[name]["energy"]["cpu"] * KWH)
+    assert record["run"].energy_j == record["generate"].energy_j
+    assert record["generate"].work == {"request": 4, "input_token": 64, "token": 32}
+    assert record["decode"].work == {"token": 28}
+    decode, generate = record["decode"].energy_j["cpu"], record["generate"].energy_j["cpu"]
+    assert decode.systematic > generate.systematic
+    assert record.model is not None
+    assert record.model.id == "tinymodel"
+
+
+def test_a_decode_below_zero_is_left_out(tmp_path: Path) -> None:
+    entry = json.loads((OPTIMUM / "0.6.0" / "benchmark_report.json").read_text())
+    entry["prefill"]["energy"]["cpu"] = entry["generate"]["energy"]["cpu"] * 1.1
+    entry["decode"]["energy"]["cpu"] = -entry["generate"]["energy"]["cpu"] * 0.1
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(entry))
+    record = load(path)
+    assert "cpu" not in record["decode"].energy_j
+    assert "cpu energy of decode is left out" in message(record, "imported-converted")
+    assert "the configuration is not beside it" in message(record, "imported-batch")
 
 
 def test_lm_eval_gives_metrics_by_their_names_no_groups_and_a_model_only_from_its_arguments(

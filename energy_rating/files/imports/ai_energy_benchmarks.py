@@ -15,6 +15,7 @@ from energy_rating.files.imported import (
     Import,
     amount,
     count,
+    id_of,
     joules,
     model_name,
     moment,
@@ -82,8 +83,10 @@ def _run(entry: Mapping[str, object]) -> Import:
                 )
             )
     model = model_name(at(config, "model"))
+    total = amount(at(energy, "total_energy_kwh"), 1e18)
     return Import(
         tool=NAME,
+        own_id=id_of(model, duration, total),  # its table and its JSON are of one run
         when=moment(entry.get("timestamp")),
         stage="inference",
         model=None if model is None else Model(id=model),

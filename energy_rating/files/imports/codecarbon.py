@@ -19,6 +19,7 @@ from energy_rating.files.imported import (
     Import,
     amount,
     count,
+    id_of,
     joules,
     not_taken,
     of_import,
@@ -72,11 +73,11 @@ def _bases(file: Foreign) -> Iterator[Foreign]:
 def _by_run(file: Foreign) -> dict[str, list[Row]]:
     """The rows of each run, in their order. A header that stands in the middle, as ``cat`` leaves it, is none."""
     runs: dict[str, list[Row]] = {}
-    for line, row in file.rows():
+    for _, row in file.rows():
         if row.get("timestamp") == "timestamp":
             continue
-        # Until 2.0 the run had no name but that of its experiment.
-        name = row.get("run_id") or row.get("experiment_id") or f"line-{line}"
+        # Until 2.0 the run had no name but that of its experiment, which since 3 is the same for everybody.
+        name = row.get("run_id" if "run_id" in row else "experiment_id") or id_of(sorted(row.items()))
         of_run = runs.setdefault(name.strip(), [])
         if row not in of_run[-1:]:  # tables that were joined may hold a run twice
             of_run.append(row)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from energy_rating.files.foreign import Foreign, at
+from energy_rating.files.foreign import Foreign, at, dumps
 from energy_rating.files.imported import (
     RULE,
     ForeignEnergy,
@@ -19,6 +19,7 @@ from energy_rating.files.imported import (
     Had,
     Import,
     count,
+    id_of,
     joules,
     model_name,
     of_import,
@@ -98,6 +99,7 @@ def read(file: Foreign) -> Iterator[Import]:
     says += _said(config)
     yield Import(
         tool=NAME,
+        own_id=id_of(dumps(report)),  # a report and the benchmark.json that holds it are one run
         version=text(at(config, "environment", "optimum_benchmark_version"), 40),
         stage=_stage(at(config, "scenario", "name")),
         model=None
