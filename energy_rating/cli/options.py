@@ -41,6 +41,72 @@ def zone_option(text: str = WHERE_IT_RUNS) -> Callable[[F], F]:
     return click.option("--zone", metavar="FRA", help=text)
 
 
+# What a footprint can be asked for, beside the place: the names are those of ``judging.footprint.carbon.Choices``.
+_FOOTPRINT = (
+    click.option(
+        "--factors", metavar="VINTAGE", help="Which published factors, such as electricity-maps-2025."
+    ),
+    click.option(
+        "--intensity",
+        metavar="53@SOURCE",
+        help="The grid's carbon intensity in g/kWh, in place of a stored factor.",
+    ),
+    click.option(
+        "--pue",
+        metavar="1.2@SOURCE",
+        help="PUE of the site, applied once; 'published': what the cloud says of the region.",
+    ),
+    click.option(
+        "--pue-in-energy",
+        metavar="WHY",
+        help="The energy holds the PUE already, and is not multiplied again.",
+    ),
+    click.option(
+        "--wue", metavar="0.2@SOURCE", help="Litres at the site per kWh of the equipment; or 'published'."
+    ),
+    click.option(
+        "--market", metavar="0@SOURCE", help="Market-based factor in g/kWh: a second figure, apart."
+    ),
+    click.option(
+        "--offset",
+        "offsets",
+        multiple=True,
+        metavar="1.2kg@SOURCE",
+        help="Offset: told apart, never subtracted.",
+    ),
+    click.option(
+        "--capture", "captures", multiple=True, metavar="1.2kg@SOURCE", help="Captured carbon: told apart."
+    ),
+    click.option(
+        "--certificate", "certificates", multiple=True, metavar="5kWh@SOURCE", help="Certificate: told apart."
+    ),
+    click.option("--price", metavar="0.25EUR", help="Price of a kWh with its currency (ISO 4217)."),
+    click.option(
+        "--lifetime",
+        metavar="4@SOURCE",
+        help="Years that the hardware is used. Default: the published range.",
+    ),
+    click.option(
+        "--server", metavar="1300kg@SOURCE", help="What making the host emitted, without its accelerators."
+    ),
+    click.option(
+        "--per", metavar="UNIT", help="Carbon per unit of work, such as request, token, image, parameter."
+    ),
+    click.option("--because", metavar="TEXT", help="Why this unit: a standard's name (SCI) asks for it."),
+    click.option(
+        "--counting", type=click.Choice(["gross", "effective"]), help="What the amount of units is."
+    ),
+    click.option("--equivalents", is_flag=True, help="Also as kilometres in a car and charges of a phone."),
+)
+
+
+def footprint_options(function: F) -> F:
+    """The figures that a user brings to a footprint, each with its source."""
+    for option in reversed(_FOOTPRINT):
+        function = option(function)
+    return function
+
+
 def strict_option(text: str) -> Callable[[F], F]:
     """To fail where the result is not good enough for a build; ``text`` says when."""
     return click.option("--strict", is_flag=True, help=text)

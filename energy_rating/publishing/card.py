@@ -12,13 +12,14 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import AnyStr
+from typing import Any, AnyStr
 from urllib.parse import quote, urlsplit
 
 from energy_rating.files.opening import read_beginning
 from energy_rating.files.whole import write_whole
-from energy_rating.judging.footprint.carbon import Impact, missing
+from energy_rating.judging.footprint.carbon import Choices, Impact, footprint, missing
 from energy_rating.judging.schemes import MOST_STARS
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import (
@@ -45,6 +46,7 @@ from energy_rating.nouns.records import (
 from energy_rating.publishing import data, splice, words
 from energy_rating.publishing import label as labels
 from energy_rating.publishing.facts import Facts, Remark, facts_of
+from energy_rating.publishing.footprint import rows as footprint_rows
 from energy_rating.publishing.links import MEANING, NO_LINKS, Links
 from energy_rating.publishing.names import Origin
 from energy_rating.publishing.strangers import for_markdown, for_plain_text
@@ -85,6 +87,7 @@ def section(
     impact: Impact | None = None,
     location: str | None = None,
     links: Links = NO_LINKS,
+    footprints: Sequence[Footprinted | None] = (),
 ) -> str:
     """The section in Markdown, without its markers. The same records give the same text.
 
@@ -97,6 +100,7 @@ def section(
         impact: the same, worked out by ``footprint``; shown with its doubt, its factor and what is in it.
         location: where that was.
         links: where the journal lies, and where it is told what the stars mean.
+        footprints: as many as records, or none: what each comes to, told as a table of its own.
 
     Raises:
         BadInput: there is no record, the label is no such path, or the emissions are of no one training run.
@@ -111,6 +115,7 @@ def section(
                 impact=impact,
                 location=location,
                 links=links,
+                footprints=footprints,
             )
         )
         + "\n"
@@ -126,11 +131,12 @@ def parts(
     impact: Impact | None,
     location: str | None,
     links: Links,
+    footprints: Sequence[Footprinted | None] = (),
 ) -> list[str]:
     """The section in parts, between which an empty line stands, and in none of which there is one.
 
-    That is: the heading; the picture, if there is one; for each record its name (of several), its table, and how to check it; what
-    holds of all; and the data. See ``section`` for the rest.
+    That is: the heading; the picture, if there is one; for each record its name (of several), its table, that of its footprint, if it
+    has one, and how to check it; what holds of all; and the data. See ``section`` for the rest.
     """
     if not records:
         raise BadInput("there is no record to write a section from", "Name at least one record")
@@ -139,12 +145,15 @@ def parts(
     found = [heading]
     if label is not None:
         found.append(_picture(*records[0], label))
-    for record, rating in records:
+    for number, (record, rating) in enumerate(records):
+        told = footprints[number] if number < len(footprints) else None
         facts = facts_of(record, rating)
         if len(records) > 1:
             found.append(title(record, heading))
         rows = _rows(facts, given if record is training else None, location)
         found.append("\n".join([*TABLE, *(f"| {name} | {text} |" for name, text in rows)]))
+        if told is not None:
+            found.append(_footprint(told.impact))
         found.append(_check(facts, links))
     found.append(_foot(links, imported=all(record.origin == "imported" for record, _ in records)))
     found.append(
@@ -155,9 +164,72 @@ def parts(
             impact=impact if training is not None else None,
             location=location if training is not None else None,
             emissions_g=emissions_g if training is not None else None,
+            footprints=tuple(None if one is None else one.asked for one in footprints),
         )
     )
     return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Footprinted:
+    """What a run comes to, and what that was asked with: from both it can be made again."""
+
+    impact: Impact
+    choices: Choices
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """As the section's data hold it: with the vintage, so that a later default changes nothing."""
+        choices = self.choices
+        if self.impact.vintage is not None:
+            choices = replace(choices, factors=self.impact.vintage)
+        said = {"measurement": self.impact.measurement, **choices.said()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
+
+
+def footprinted(record: Record, choices: Choices, measurement: str = RUN) -> Footprinted:
+    """What a measurement comes to, as ``card`` tells it.
+
+    Raises:
+        BadInput: what is asked for cannot be.
+        NotMeasured: nothing was measured in it.
+    """
+    return Footprinted(impact=footprint(record, measurement=measurement, choices=choices), choices=choices)
+
+
+def footprinted_again(record: Record, asked: Mapping[str, Any]) -> Footprinted:
+    """The same from the data of a section.
+
+    Raises:
+        BadInput: they ask for what there is not.
+    """
+    said: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in asked.items()
+    }
+    measurement = str(said.pop("measurement", RUN))
+    known = {item.name for item in fields(Choices)}
+    if unknown := sorted(set(said) - known):
+        raise BadInput(f"there is nothing called {unknown[0][:40]!r} to ask for", place="footprints")
+    return footprinted(record, Choices(**said), measurement)
+
+
+FOOTPRINT_TABLE = ("| Footprint | Amount | Rests on |", "|---|---|---|")
+
+
+def _footprint(impact: Impact) -> str:
+    """A compact table: what is told, each with its doubt; and in one line what is not, and why."""
+    told = footprint_rows(impact)
+    lines = [
+        f"| {for_markdown(row.name)} | {'' if row.known == 'known' else '**estimated** '}{for_markdown(row.amount)} | {for_markdown(row.rests_on, 500)} |"
+        for row in told
+        if row.amount is not None
+    ]
+    left_out = "; ".join(
+        f"{row.name} ({row.rests_on.partition('. ')[0]})" for row in told if row.amount is None
+    )
+    if left_out:
+        lines.append(f"| Not told | | {for_markdown(left_out, 2000)} |")
+    return "\n".join([*FOOTPRINT_TABLE, *lines])
 
 
 TABLE = ("| What | Value |", "|---|---|")
@@ -495,7 +567,7 @@ def metadata(
                 place="emissions",
             )
         emissions_g = float(significant(emissions.carbon_g.value, 4))
-        location = location or emissions.zone_name
+        location = location or (emissions.zone_name if emissions.zone else None)
     else:
         emissions_g = emissions
     _check_emissions(emissions_g)
@@ -550,6 +622,7 @@ def update_card(
     label: str | None = None,
     links: Links = NO_LINKS,
     overwrite: bool = False,
+    footprints: Sequence[Footprinted | None] = (),
 ) -> AnyStr:
     """The card with our section, and for training runs our metadata, written or refreshed; all else byte for byte.
 
@@ -564,6 +637,7 @@ def update_card(
         label: where the label's picture lies.
         links: where the journal lies, and where it is told what the stars mean.
         overwrite: replace a ``co2_eq_emissions`` that somebody else wrote; ``remove_card`` restores it.
+        footprints: as many as records, or none (``footprinted``): what each comes to, told as a table of its own.
 
     Raises:
         BadInput: the card cannot be changed without touching anything else, or an argument is wrong.
@@ -589,6 +663,7 @@ def update_card(
         impact=None if value is None else impact,
         location=location,
         links=links,
+        footprints=footprints,
     )
     return _like(readme, splice.put_section(text, content))
 
@@ -651,6 +726,7 @@ def update_card_file(
     label: str | None = None,
     links: Links = NO_LINKS,
     overwrite: bool = False,
+    footprints: Sequence[Footprinted | None] = (),
 ) -> bool:
     """``update_card`` on a file, written whole or not at all. Says whether anything changed.
 
@@ -670,6 +746,7 @@ def update_card_file(
             label=label,
             links=links,
             overwrite=overwrite,
+            footprints=footprints,
         )
     except BadInput as error:
         raise _in_file(path, error) from error

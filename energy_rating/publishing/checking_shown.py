@@ -283,7 +283,9 @@ def _check_run_of(checking: Checking, name: str, text: str, made_with: SectionDa
     found: list[tuple[Record, list[str]]] = []
     try:
         for record, rating in told:
-            impact, emissions_g = _emissions(checking, name, made_with, record)
+            asked = made_with.footprint_of(number)
+            told_again = card.footprinted_again(record, asked) if asked is not None else None
+            impact, emissions_g = _emissions(checking, name, made_with, record, number)
             again = card.parts(
                 [(record, None if run.scheme is None else rating)],
                 label=made_with.label,
@@ -292,6 +294,7 @@ def _check_run_of(checking: Checking, name: str, text: str, made_with: SectionDa
                 impact=impact,
                 location=made_with.location,
                 links=made_with.links,
+                footprints=(told_again,),
             )
             found.append((record, again))
     except EnergyRatingError as error:
@@ -358,12 +361,13 @@ def _of_several(
 ) -> tuple[list[str], list[str]] | None:
     """Of a section of several runs what is this one's, and what holds of all; None, and said, where it has not the parts of one."""
     before = 1 + (made_with.label is not None)
-    parts = before + 3 * len(made_with.runs) + 2
+    sizes = [3 + (made_with.footprint_of(one) is not None) for one in range(len(made_with.runs))]
+    parts = before + sum(sizes) + 2
     if len(theirs) != parts:
         checking.differs(name, "text", f"{len(theirs)} parts", f"{parts} parts")
         return None
     checking.not_checked.append(f"the other runs that {name} tells of: verify each with its own folder")
-    start = before + 3 * number
+    start = before + sum(sizes[:number])
     # The picture is the first run's. The data hold for all runs; of this one they are compared.
     shown = before if number == 0 else 1
     run, own = made_with.runs[number], data.of_run(record, None)
@@ -372,7 +376,7 @@ def _of_several(
     if made_with.form == FORM and theirs[-1] != data.written_again(made_with):
         checking.differs(name, "data", "more than, or other than, the data", "a comment with the data")
     return (
-        [*theirs[:shown], *theirs[start : start + 3], theirs[-2]],
+        [*theirs[:shown], *theirs[start : start + sizes[number]], theirs[-2]],
         [*ours[:shown], card.title(record, ours[0]), *ours[before:-2], ours[-2]],
     )
 
@@ -398,15 +402,18 @@ def _heading(text: str) -> str:
 
 
 def _emissions(
-    checking: Checking, name: str, made_with: SectionData, record: Record
+    checking: Checking, name: str, made_with: SectionData, record: Record, number: int
 ) -> tuple[Impact | None, float | None]:
-    """The carbon that a section tells, made again for the country in its data; grams that were given are taken as they are."""
+    """The carbon that a section tells, made again for the place in its data; grams that were given are taken as they are."""
     if record.stage not in TRAINING:
         return None, None
     if made_with.zone is not None:
         if record.place is None or record.place.zone != made_with.zone:
             checking.not_checked.append(f"that the run took place in {made_with.zone}, as {name} says")
-        return footprint(record, zone=made_with.zone), None
+        asked = made_with.footprint_of(number)
+        if asked is not None:
+            return card.footprinted_again(record, asked).impact, None
+        return footprint(record, zone=made_with.zone, factors=made_with.factors), None
     if made_with.emissions_g is not None:
         checking.notes.append(
             f"{name}: the emissions were given by whoever wrote the card; no journal tells them"
@@ -429,7 +436,9 @@ def _check_metadata(checking: Checking, name: str, text: str, section: str) -> N
             if told is not None:
                 checking.not_checked.append(f"{card.KEY} of {name}, which is of another run")
             return
-        impact, emissions_g = _emissions(checking, name, made_with, record)
+        run_id = for_plain_text(record.run_id)
+        number = next((place for place, run in enumerate(made_with.runs) if run.run == run_id), 0)
+        impact, emissions_g = _emissions(checking, name, made_with, record, number)
         value = card.metadata(record, impact if impact is not None else emissions_g, made_with.location)
     except (EnergyRatingError, ValueError) as error:
         checking.differs(name, card.KEY, f"cannot be read ({error})", "what the run gives")
@@ -672,20 +681,27 @@ def _sentences(text: str) -> list[str]:
 
 
 def tables_of(text: str) -> list[dict[str, str]]:
-    """The tables of a section: rows by their first cell. Rows of one name, such as several reservations, are counted."""
+    """The tables of a section: rows by their first cell. Rows of one name, such as several reservations, are counted.
+
+    What a footprint's table tells stands with its run's, under names of its own.
+    """
     tables: list[dict[str, str]] = []
-    open_ = False
+    named: str | None = None  # what goes before the names of the table that is open; None where none is
     for line in text.splitlines():
         found = _ROW.match(line)
-        if found is None:
-            open_ = open_ and line == "|---|---|"
+        if line == card.FOOTPRINT_TABLE[0] and tables:
+            named = "Footprint, "
+        elif line in (card.TABLE[1], card.FOOTPRINT_TABLE[1]):
+            continue
+        elif found is None:
+            named = None
         elif found[1] == "What" and found[2] == "Value":
             tables.append({})
-            open_ = True
-        elif open_:
-            name, number = found[1], 2
+            named = ""
+        elif named is not None:
+            name, number = f"{named}{found[1]}", 2
             while name in tables[-1]:
-                name = f"{found[1]} #{number}"
+                name = f"{named}{found[1]} #{number}"
                 number += 1
             tables[-1][name] = found[2]
     return tables

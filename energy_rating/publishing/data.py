@@ -55,7 +55,9 @@ class LabelData:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SectionData:
-    """What a section was made with. ``zone``: the country whose factor made the carbon; ``emissions_g``: grams that were given."""
+    """What a section was made with. ``zone``: the place whose factor made the carbon, of the vintage ``factors``; ``emissions_g``: grams that
+    were given. ``footprints``: of each run what its footprint was asked for, with the measurement that it is of; None where it has none.
+    """
 
     form: int
     runs: tuple[RunData, ...]
@@ -64,6 +66,11 @@ class SectionData:
     zone: str | None
     location: str | None
     emissions_g: float | None
+    factors: str | None = None
+    footprints: tuple[Mapping[str, Any] | None, ...] = ()
+
+    def footprint_of(self, number: int) -> Mapping[str, Any] | None:
+        return self.footprints[number] if number < len(self.footprints) else None
 
 
 def of_run(record: Record, rating: Rating | None) -> RunData:
@@ -96,6 +103,7 @@ def of_section(
     impact: Impact | None,
     location: str | None,
     emissions_g: float | None,
+    footprints: tuple[Mapping[str, Any] | None, ...] = (),
 ) -> str:
     """The data of a section, as a comment of HTML."""
     told = impact is not None or emissions_g is not None
@@ -108,6 +116,8 @@ def of_section(
             zone=impact.zone if impact is not None else None,
             location=for_plain_text(location) if location is not None and told else None,
             emissions_g=emissions_g,
+            factors=impact.vintage if impact is not None else None,
+            footprints=footprints if any(footprints) else (),
         )
     )
 
@@ -124,6 +134,8 @@ def written_again(section: SectionData) -> str:
             "zone": section.zone,
             "location": section.location,
             "emissions_g": section.emissions_g,
+            **({"factors": section.factors} if section.factors is not None else {}),
+            **({"footprints": section.footprints} if section.footprints else {}),
         }
     )
     return f"<!-- {COMMENT} {text} -->"
@@ -186,7 +198,23 @@ def section_data(text: str) -> SectionData | None:
         zone=_maybe(entry, "zone"),
         location=_maybe(entry, "location"),
         emissions_g=emissions,
+        factors=_maybe(entry, "factors"),
+        footprints=_footprints(entry.get("footprints", []), len(runs)),
     )
+
+
+def _footprints(entry: object, runs: int) -> tuple[Mapping[str, Any] | None, ...]:
+    """What each run's footprint was asked for: names, and texts, lists of texts or yes and no."""
+    if not isinstance(entry, list) or len(entry) not in (0, runs):
+        raise ValueError("footprints must be as many as there are runs")
+    for one in entry:
+        if one is not None and not isinstance(one, dict):
+            raise ValueError("each footprint must be an object")
+        for name, value in (one or {}).items():
+            texts = value if isinstance(value, list) else [value]
+            if not all(isinstance(text, str | bool | int | float) for text in texts):
+                raise ValueError(f"{name[:40]} must be text; got {value!r:.80}")
+    return tuple(entry)
 
 
 def _read(text: str, schema: str) -> dict[str, Any] | None:

@@ -817,3 +817,91 @@ def test_choices_that_were_made_give_the_same_footprint_again():
     assert footprint(a_record(), zone="FRA", choices=again) == footprint(
         a_record(), zone="FRA", choices=choices
     )
+
+
+# -------------------------------------------------------------------------------------------------------- the card
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A training of a real journal, and a model card beside it."""
+    clock = VirtualClock()
+    power, energy = constant(100)
+    gpu = FakeDevice(clock=clock, power=power, energy=energy)
+    with measure(
+        "fine-tuning", model="org/name", output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None
+    ) as run:
+        clock.sleep(3600)
+        run.count(token=1000)
+    readme = tmp_path / "README.md"
+    readme.write_text("# Model\n")
+    return run.folder, readme
+
+
+ASKED = [
+    "--pue",
+    "1.1..1.3@survey",
+    "--market",
+    "0@contract",
+    "--offset",
+    "1kg@registry",
+    "--price",
+    "0.2EUR",
+]
+
+
+@pytest.mark.parametrize(
+    "asked", [["--zone", "gcp:europe-west9"], ["--zone", "US-CA", *ASKED], ["--intensity", "53@letter"]]
+)
+def test_a_card_holds_the_footprint_and_can_be_checked_and_removed(published, asked):
+    folder, readme = published
+    result = CliRunner().invoke(cli, ["card", str(readme), str(folder), *asked])
+    assert result.exit_code == 0, result.output
+    text = readme.read_text()
+    assert "| Footprint | Amount | Rests on |" in text
+    assert "| Carbon of the electricity | **estimated** " in text or "| Carbon of the electricity | " in text
+    grams_told = float(text.partition("emissions: ")[2].split()[0])
+    (path,) = folder.glob("record.json")
+    zone = asked[1] if asked[0] == "--zone" else None
+    found = footprint(
+        read_record(path), zone=zone, pue="1.1..1.3@survey" if "--pue" in asked else None,
+        intensity="53@letter" if zone is None else None,
+    )  # fmt: skip
+    assert grams_told == pytest.approx(found.carbon_g.value, rel=1e-3)
+    checked = CliRunner().invoke(cli, ["verify", str(folder), "--card", str(readme)])
+    assert checked.exit_code == 0, checked.output
+    again = CliRunner().invoke(cli, ["card", str(readme), str(folder), *asked])
+    assert "Unchanged: " in again.output
+    assert CliRunner().invoke(cli, ["card", str(readme), "--remove"]).exit_code == 0
+    assert readme.read_text() == "# Model\n"
+
+
+def test_a_forged_footprint_is_found(published):
+    folder, readme = published
+    CliRunner().invoke(cli, ["card", str(readme), str(folder), "--zone", "FRA"])
+    text = readme.read_text()
+    (line,) = (one for one in text.splitlines() if one.startswith("| Water of the electricity"))
+    readme.write_text(text.replace(line, line.replace("**estimated** ", "")))
+    checked = CliRunner().invoke(cli, ["verify", str(folder), "--card", str(readme)])
+    assert checked.exit_code == 1
+    assert "Water of the electricity" in checked.output
+
+
+def test_inference_gets_a_footprint_and_no_emissions_in_the_metadata(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("# Model\n")
+    result = CliRunner().invoke(cli, ["card", str(readme), str(EXAMPLE), "--zone", "FRA"])
+    assert result.exit_code == 0, result.output
+    text = readme.read_text()
+    assert "co2_eq_emissions" not in text
+    assert "| Per request | **estimated** " in text
+    assert "operational carbon per request" in text
+
+
+def test_data_of_a_card_that_ask_for_what_there_is_not_are_told(published):
+    folder, readme = published
+    CliRunner().invoke(cli, ["card", str(readme), str(folder), "--zone", "FRA"])
+    readme.write_text(readme.read_text().replace('"measurement": "run"', '"colour": "green"'))
+    checked = CliRunner().invoke(cli, ["verify", str(folder), "--card", str(readme)])
+    assert checked.exit_code == 1
+    assert "colour" in checked.output

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from energy_rating.cli.commands.rate import print_unchecked
-from energy_rating.cli.options import link_options, provisional_option, scheme_option, zone_option
+from energy_rating.cli.options import (
+    footprint_options,
+    link_options,
+    provisional_option,
+    scheme_option,
+    zone_option,
+)
 from energy_rating.cli.output import say, tell
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
-    from energy_rating.judging.footprint.carbon import Impact
+    from energy_rating.judging.footprint.carbon import Choices, Impact
     from energy_rating.nouns.records import Record
+    from energy_rating.publishing.card import Footprinted
 
 
 @click.command()
@@ -24,9 +33,10 @@ if TYPE_CHECKING:
 @click.argument("records", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--label", help="Path of the label's picture as the card is to link it, such as label.png.")
 @zone_option(
-    "Country of a training run, by three letters: writes co2_eq_emissions into the metadata. "
-    "Default: where the record says that it ran."
+    "Where it ran, such as FRA, US-CA or aws:eu-west-3: the footprint goes into the section, and that of a training run's "
+    "electricity into the metadata as co2_eq_emissions. Default: where the record says that it ran."
 )
+@footprint_options
 @link_options
 @scheme_option
 @provisional_option
@@ -47,16 +57,17 @@ def card(
     provisional: bool,
     overwrite: bool,
     remove: bool,
+    **asked: Any,
 ) -> None:
     """Writes or refreshes the section in a model card; every other byte stays as it is.
 
     README is the model card, and each of RECORDS a record.json or the folder of a run.
     """
     from energy_rating.judging.evidence import load
-    from energy_rating.judging.footprint.carbon import check_zone, footprint
+    from energy_rating.judging.footprint.carbon import Choices, check_zone
     from energy_rating.judging.rating import rate as rated
     from energy_rating.nouns.records import TRAINING
-    from energy_rating.publishing.card import emissions_of_others, remove_card_file, update_card_file
+    from energy_rating.publishing.card import remove_card_file, update_card_file
     from energy_rating.publishing.links import Links
 
     found: list[Record] = []
@@ -70,22 +81,24 @@ def card(
                 "there is no record to write from", "Name a record.json or the folder of a run", place=readme
             )
         found = [load(path) for path in records]
-        carbon = None
+        choices = Choices(zone=zone, **asked)
         if zone is not None:
             check_zone(zone)
-            for record in found:
-                if record.stage in TRAINING:
-                    carbon = footprint(record, zone=zone)
-            if carbon is None:
-                tell(
-                    f"--zone {zone}: no emissions are written, since co2_eq_emissions is for training runs, and these are of "
-                    f"{', '.join(dict.fromkeys(record.stage for record in found))}; "
-                    f"see them with: energy-rating impact {records[0]} --zone {zone}"
+        told = [_footprint(record, choices) for record in found]
+        carbon = None
+        for record, one in zip(found, told, strict=True):
+            if one is not None and record.stage in TRAINING:
+                carbon = (
+                    one.impact
+                    if zone is not None
+                    else _emissions(one.impact, readme, overwrite=overwrite) or carbon
                 )
-        elif overwrite or not emissions_of_others(readme):
-            for record in found:
-                if record.stage in TRAINING:
-                    carbon = _carbon_where_it_ran(record) or carbon
+        if zone is not None and carbon is None:
+            tell(
+                f"--zone {zone}: no emissions are written, since co2_eq_emissions is for training runs, and these are of "
+                f"{', '.join(dict.fromkeys(record.stage for record in found))}; their footprint stands "
+                f"in the section, and all of it: energy-rating impact {records[0]} --zone {zone}"
+            )
         changed = update_card_file(
             readme,
             found,
@@ -94,6 +107,7 @@ def card(
             label=label,
             links=links,
             overwrite=overwrite,
+            footprints=told,
         )
     say(f"{'Written' if changed else 'Unchanged'}: {readme}")
     for record in found:
@@ -120,19 +134,44 @@ def _refuse_a_run(readme: Path) -> None:
         )
 
 
-def _carbon_where_it_ran(record: Record) -> Impact | None:
-    """The carbon at the place that a record says; None, and a line, where it says one of which nothing can be told."""
-    from energy_rating.judging.footprint.carbon import footprint, zone_of
+def _footprint(record: Record, choices: Choices) -> Footprinted | None:
+    """What a record comes to: of a training the whole run, else what its headline is of. None where nobody says where it ran.
 
-    if zone_of(record) is None:
+    Where it is the record that says so, what cannot be told is one line, and the card is written without it.
+    """
+    from energy_rating.judging.footprint.carbon import zone_of
+    from energy_rating.nouns.records import RUN, TRAINING
+    from energy_rating.publishing.card import footprinted
+    from energy_rating.publishing.facts import facts_of
+
+    if choices.zone is None and choices.intensity is None and zone_of(record) is None:
         return None
+    figure = facts_of(record).figure
+    measurement = RUN
+    if record.stage not in TRAINING and figure is not None and figure.window in record:
+        measurement = figure.window
+        if choices.per is None and figure.unit is not None and record[measurement].work.divisor(figure.unit):
+            choices = replace(choices, per=figure.unit)
     try:
-        found = footprint(record)
+        return footprinted(record, choices, measurement)
     except EnergyRatingError as error:
+        if choices.zone is not None or choices.intensity is not None:
+            raise
         tell(f"no emissions are written: {error}")
+        return None
+
+
+def _emissions(found: Impact, readme: Path, *, overwrite: bool) -> Impact | None:
+    """The carbon of a training at the place that its record says, unless somebody else has written emissions, or it is invalid."""
+    from energy_rating.publishing.card import emissions_of_others
+
+    if not overwrite and emissions_of_others(readme):
         return None
     if found.validity == "invalid":
         tell(f"no emissions are written: the measurement {found.measurement!r} is invalid")
         return None
-    tell(f"emissions are those of {found.zone_name} ({found.zone}), where the record says that it ran")
+    if found.factor.vintage is None:
+        tell(f"emissions are those of {found.intensity_g_per_kwh:g} g/kWh ({found.source}), as given")
+    else:
+        tell(f"emissions are those of {found.zone_name} ({found.zone}), where the record says that it ran")
     return found

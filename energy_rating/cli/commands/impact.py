@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from energy_rating.cli.commands.rate import print_unchecked
-from energy_rating.cli.options import json_option, zone_option
+from energy_rating.cli.options import footprint_options, json_option, zone_option
 from energy_rating.cli.output import as_json_text, say
 
 if TYPE_CHECKING:
@@ -23,12 +23,6 @@ if TYPE_CHECKING:
     "(aws:eu-west-3). Default: where the record says that it ran."
 )
 @click.option("--measurement", default="run", show_default=True, help="Which measurement of the record.")
-@click.option("--factors", metavar="VINTAGE", help="Which published factors, such as electricity-maps-2025.")
-@click.option(
-    "--intensity",
-    metavar="53@SOURCE",
-    help="The grid's carbon intensity in g/kWh, in place of a stored factor.",
-)
 @click.option(
     "--series",
     type=click.Path(path_type=Path),
@@ -40,40 +34,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Ask Electricity Maps for the hours of the run; the stored factor where it tells nothing. Token: $ELECTRICITY_MAPS_TOKEN.",
 )
-@click.option(
-    "--pue",
-    metavar="1.2@SOURCE",
-    help="PUE of the site, applied once; 'published': what the cloud says of the region.",
-)
-@click.option(
-    "--pue-in-energy", metavar="WHY", help="The energy holds the PUE already, and is not multiplied again."
-)
-@click.option(
-    "--wue", metavar="0.2@SOURCE", help="Litres at the site per kWh of the equipment; or 'published'."
-)
-@click.option("--market", metavar="0@SOURCE", help="Market-based factor in g/kWh: a second figure, apart.")
-@click.option(
-    "--offset", "offsets", multiple=True, metavar="1.2kg@SOURCE", help="Offset: told apart, never subtracted."
-)
-@click.option(
-    "--capture", "captures", multiple=True, metavar="1.2kg@SOURCE", help="Captured carbon: told apart."
-)
-@click.option(
-    "--certificate", "certificates", multiple=True, metavar="5kWh@SOURCE", help="Certificate: told apart."
-)
-@click.option("--price", metavar="0.25EUR", help="Price of a kWh with its currency (ISO 4217).")
-@click.option(
-    "--lifetime", metavar="4@SOURCE", help="Years that the hardware is used. Default: the published range."
-)
-@click.option(
-    "--server", metavar="1300kg@SOURCE", help="What making the host emitted, without its accelerators."
-)
-@click.option(
-    "--per", metavar="UNIT", help="Carbon per unit of work, such as request, token, image, parameter."
-)
-@click.option("--because", metavar="TEXT", help="Why this unit: a standard's name (SCI) asks for it.")
-@click.option("--counting", type=click.Choice(["gross", "effective"]), help="What the amount of units is.")
-@click.option("--equivalents", is_flag=True, help="Also as kilometres in a car and charges of a phone.")
+@footprint_options
 @json_option
 def impact(
     record: Path,
