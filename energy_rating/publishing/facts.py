@@ -463,6 +463,7 @@ def one_line(record: Record | Facts, where: str = "") -> str:
             f"{with_doubt(shown.per(unit, shown.lead), f'J/{unit}')} ({shown.lead.component}{mark})"
             for unit in shown.units
         ]
+    parts += lost_work(facts.record)
     left_out = missing(run.measurement.energy_j)
     if left_out:
         parts.append(f"not measured: {', '.join(left_out)}")
@@ -476,6 +477,24 @@ def one_line(record: Record | Facts, where: str = "") -> str:
     if where:
         parts.append(where)
     return " · ".join(parts)
+
+
+def lost_work(record: Record) -> Iterator[str]:
+    """What of a run was done for nothing: after the checkpoint from which it went on when it had been broken off."""
+    for finding in record.findings:
+        if finding.code != "work-lost":
+            continue
+        joules = {
+            name.removesuffix("_j"): value for name, value in finding.data.items() if name.endswith("_j")
+        }
+        told = [f"{value:,.12g} {unit}" for unit, value in finding.data.items() if not unit.endswith("_j")]
+        told += [
+            f"{name} {scaled(value, 'J')}"
+            for name, value in joules.items()
+            if name in ("gpu", "wall") and isinstance(value, float)
+        ]
+        if told:
+            yield f"of which lost in a crash: {', '.join(told)}"
 
 
 def outcome_of(record: Record) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from energy_rating.files import reading
-from energy_rating.files.journal import JOURNAL_NAMES
+from energy_rating.files.journal import JOURNAL_NAMES, rank_files
 from energy_rating.files.record import RECORD_NAME, refuse_imported, refuse_journal_alone, which_run
 from energy_rating.judging.evidence import MOST_DIFFERENCES, Difference, by_todays_rules, made_again
 from energy_rating.judging.items import apart_from, cannot_be_checked
@@ -215,7 +215,13 @@ def _not_checked(checking: Checking, *, items_given: bool) -> Iterator[str]:
     journal_name = next(
         name for name in JOURNAL_NAMES if name in checking.present
     )  # of two, the one that was read
-    known = {journal_name, RECORD_NAME, RATING_NAME, LABEL_NAME, PICTURE_NAME, CARD_NAME, README_NAME}
+    # What other ranks counted is part of what the record was made again from.
+    ranks = {
+        path.name
+        for name, path in rank_files(Path(checking.folder)).items()
+        if name in checking.journal.others
+    }
+    known = {journal_name, RECORD_NAME, RATING_NAME, LABEL_NAME, PICTURE_NAME, CARD_NAME, README_NAME, *ranks}
     others = [name for name in checking.present if name not in known and not name.startswith(".")]
     if others and not checking.cannot:
         yield ", ".join(others[:MOST_TOLD]) + (", …" if len(others) > MOST_TOLD else "")

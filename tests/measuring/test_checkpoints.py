@@ -244,3 +244,15 @@ def test_a_checkpoint_before_the_start_and_after_the_end_is_said_and_nothing_rai
     run.checkpoint(step=2)
     run.resumed_from(step=2)
     assert sum("a checkpoint of it is not noted" in line for line in said) == 2
+
+
+def test_the_line_at_the_end_tells_what_was_lost(tmp_path):
+    from energy_rating.publishing.facts import one_line
+
+    run = started(tmp_path / "run")
+    train(run, range(1, 8), saves=(5,))
+    killed(run)
+    run = started(tmp_path / "run")
+    train(run, range(6, 11))
+    run.stop()
+    assert "of which lost in a crash: 200 token, gpu 7" in one_line(run.record)
