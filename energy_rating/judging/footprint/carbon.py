@@ -562,6 +562,12 @@ class _Reckoning:
                 return None
             return 1 - math.sqrt(max(1 - min(sigma / whole.sigma, 1.0) ** 2, 0.0))
 
+        def without(left: float) -> float | None:
+            """Where the hardware's doubt would shrink to what is left of it."""
+            made_sigma = made.carbon_g.sigma if made.carbon_g is not None else 0.0
+            others = max(whole.sigma**2 - made_sigma**2, 0.0)
+            return 1 - math.sqrt(others + left**2) / whole.sigma if whole.sigma else None
+
         found: list[Gap] = []
         kwh = self.energy_j.value / JOULES_PER_KWH
         if self.factor.granularity == "yearly mean":
@@ -615,12 +621,18 @@ class _Reckoning:
                     who=f"the maker of {names}",
                     what=what,
                     of=of,
-                    share_of_doubt=share(made.of_maker),
+                    share_of_doubt=without(made.sigma_without_maker_g),
                 )
             )
             what = "how long the hardware is used"
             found.append(
-                Gap(whom="operator", who=operator, what=what, of=of, share_of_doubt=share(made.of_lifetime))
+                Gap(
+                    whom="operator",
+                    who=operator,
+                    what=what,
+                    of=of,
+                    share_of_doubt=without(made.sigma_without_lifetime_g),
+                )
             )
         if made.adpe_kg_sb is None:
             what = "the metals (ADPe) and the primary energy of making it"

@@ -2,21 +2,21 @@
 
 The share is that of the Software Carbon Intensity (ISO/IEC 21031): TE × TiR/EL × RR/ToR, the time that the hardware was reserved over its
 expected life, times the share of it that was. Published figures of one device differ by up to 3.5 times: the middle is told, and an
-interval that holds them all. A device without a published figure makes the whole absent, and is named.
+interval that holds them all, also where every one lies at the same end, as whoever publishes takes them. A device without a published figure makes the whole absent, and is named.
 """
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from energy_rating.judging.footprint.factors import FACTS, read_table
-from energy_rating.judging.footprint.given import Given, product, ranged
+from energy_rating.judging.footprint.given import Given, ranged
 from energy_rating.judging.footprint.impact import Assumption, NotTold
 from energy_rating.judging.profiles import Profile, profile_for, profiles_naming
-from energy_rating.nouns.quantities import Estimate, total
+from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import Device, Record
 
 HARDWARE_SCHEMA = "energy-rating/hardware/1"
@@ -40,14 +40,14 @@ class PublishedFigure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
-    """The share of making the hardware. ``of_maker`` and ``of_lifetime``: the parts of the carbon's doubt that each would take away."""
+    """The share of making the hardware. ``sigma_without_…``: the doubt that would be left of the carbon, if that were known."""
 
     carbon_g: Estimate | None
     primary_energy_j: Estimate | None
     adpe_kg_sb: Estimate | None
     lifetime: Given
-    of_maker: float
-    of_lifetime: float
+    sigma_without_maker_g: float
+    sigma_without_lifetime_g: float
     devices: tuple[str, ...]
     assumptions: tuple[Assumption, ...]
     absent: tuple[NotTold, ...]
@@ -92,74 +92,119 @@ def made(
         server: grams of CO2e that making the host took, without its accelerators; by default the share of a published server of
             eight where the accelerators are such as sit in one.
     """
-    assumptions: list[Assumption] = []
     if lifetime is None:
         lifetime, said = published_lifetime()
-        assumptions.append(said)
     else:
-        assumptions.append(
-            Assumption(
-                name="lifetime of the hardware",
-                value=lifetime.value,
-                unit="years",
-                source=lifetime.source,
-                lowest=lifetime.lowest,
-                highest=lifetime.highest,
+        said = Assumption(
+            name="lifetime of the hardware",
+            value=lifetime.value,
+            unit="years",
+            source=lifetime.source,
+            lowest=lifetime.lowest,
+            highest=lifetime.highest,
+        )
+    accelerators = _accelerators(record)
+    devices = [device for device in record.environment.devices if device.id in accelerators]
+    found = [(device, _profile(device)) for device in devices]
+    in_servers = bool(found) and all(
+        profile is not None and _sits_in_a_server(profile) for _, profile in found
+    )
+    amounts: dict[str, Estimate] = {}
+    absent: list[NotTold] = []
+    without_maker = without_lifetime = 0.0
+    for indicator, factor in INDICATORS.items():
+        parts = _parts(found, indicator, server if indicator == "carbon" else None, in_servers=in_servers)
+        if isinstance(parts, str):
+            absent.append(NotTold(figure=_FIGURES[indicator], reason=parts, remedy=_REMEDIES[indicator]))
+            continue
+        whole = _Span.total(parts).times(factor * duration_s / SECONDS_PER_YEAR)
+        amounts[indicator] = whole.over(lifetime).estimate
+        if indicator == "carbon":
+            without_maker = whole.known.over(lifetime).estimate.sigma
+            without_lifetime = whole.times(1 / lifetime.value).estimate.sigma
+    if found and not in_servers and server is None and "carbon" in amounts:
+        absent.append(
+            NotTold(
+                figure="embodied_server_g",
+                reason="no figure is published of a host for such cards; theirs alone are in it",
+                remedy="Give that of the host: --server 1300kg@SOURCE",
             )
         )
-    share = _share(duration_s, lifetime)
-    devices = [device for device in record.environment.devices if device.id in _accelerators(record)]
-    found = [(device, _profile(device)) for device in devices]
-    in_servers = [profile for _, profile in found if profile is not None and _sits_in_a_server(profile)]
-    amounts: dict[str, Estimate | None] = {}
-    absent: list[NotTold] = []
-    for indicator, factor in INDICATORS.items():
-        parts: list[Estimate] = []
-        missing = "" if devices or server else "the record names no accelerator"
-        for device, profile in found:
-            accounts = _of_device(device, profile, indicator)
-            if not accounts:
-                missing = _why(device, profile, indicator)
-                break
-            parts.append(_range(accounts).times(factor))
-        if server is not None and indicator == "carbon":
-            parts.append(server.estimate)
-        elif devices and not missing:
-            if len(in_servers) == len(devices):
-                parts.append(_range(_accounts(SERVER, indicator)).times(factor * len(devices) / PER_SERVER))
-            elif indicator == "carbon":
-                absent.append(
-                    NotTold(
-                        figure="embodied_server_g",
-                        reason="no figure is published of a host for such cards; theirs alone are in it",
-                        remedy="Give that of the host: --server 1300kg@SOURCE",
-                    )
-                )
-        if missing:
-            amounts[indicator] = None
-            absent.append(NotTold(figure=_FIGURES[indicator], reason=missing, remedy=_REMEDIES[indicator]))
-            continue
-        # Cards of one kind share one account: its error is the same in each.
-        whole = total(parts[: len(devices)], same_sensor=True)
-        for part in parts[len(devices) :]:
-            whole = whole.plus(part, same_sensor=False)
-        amounts[indicator] = product(whole, share)
-        if indicator == "carbon":
-            maker, span = whole.sigma * share.value, whole.value * share.sigma
-    if amounts["carbon"] is None:
-        maker = span = 0.0
-    assumptions += _told(found, in_servers if len(in_servers) == len(devices) else [], server)
     return Made(
-        carbon_g=amounts["carbon"],
-        primary_energy_j=amounts["primary-energy"],
-        adpe_kg_sb=amounts["adpe"],
+        carbon_g=amounts.get("carbon"),
+        primary_energy_j=amounts.get("primary-energy"),
+        adpe_kg_sb=amounts.get("adpe"),
         lifetime=lifetime,
-        of_maker=maker,
-        of_lifetime=span,
+        sigma_without_maker_g=without_maker,
+        sigma_without_lifetime_g=without_lifetime,
         devices=tuple(dict.fromkeys(device.name for device in devices)),
-        assumptions=tuple(assumptions),
+        assumptions=(said, *_told(found, server, in_servers=in_servers)),
         absent=tuple(absent),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Span:
+    """A figure and the ends of what is published of it. Ends meet ends: whoever publishes takes all of them from one side."""
+
+    value: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def total(cls, parts: Sequence[_Span]) -> _Span:
+        return cls(
+            value=sum(part.value for part in parts),
+            lowest=sum(part.lowest for part in parts),
+            highest=sum(part.highest for part in parts),
+        )
+
+    def times(self, factor: float) -> _Span:
+        return _Span(value=self.value * factor, lowest=self.lowest * factor, highest=self.highest * factor)
+
+    def over(self, years: Given) -> _Span:
+        """Divided by a lifetime: the longest one gives the lowest."""
+        longest = years.value if years.highest is None else years.highest
+        shortest = years.value if years.lowest is None else years.lowest
+        return _Span(
+            value=self.value / years.value, lowest=self.lowest / longest, highest=self.highest / shortest
+        )
+
+    @property
+    def known(self) -> _Span:
+        """The same without a doubt."""
+        return _Span(value=self.value, lowest=self.value, highest=self.value)
+
+    @property
+    def estimate(self) -> Estimate:
+        return ranged(self.value, self.lowest, self.highest)
+
+
+def _parts(
+    found: Sequence[tuple[Device, Profile | None]], indicator: str, server: Given | None, *, in_servers: bool
+) -> list[_Span] | str:
+    """What each device and their host took; or why that cannot be told."""
+    if not found and server is None:
+        return "the record names no accelerator"
+    parts: list[_Span] = []
+    for device, profile in found:
+        accounts = _of_device(device, profile, indicator)
+        if not accounts:
+            return _why(device, profile, indicator)
+        parts.append(_span(accounts))
+    if server is not None:
+        # In kilograms, as what is published.
+        own = _Span(
+            value=server.value,
+            lowest=server.value if server.lowest is None else server.lowest,
+            highest=server.value if server.highest is None else server.highest,
+        )
+        parts.append(own.times(1 / INDICATORS["carbon"]))
+    elif in_servers:
+        parts.append(_span(_accounts(SERVER, indicator)).times(len(found) / PER_SERVER))
+    if not parts:
+        return "the record names no accelerator"
+    return parts
 
 
 _FIGURES = {
@@ -174,21 +219,10 @@ _REMEDIES = {
 }
 
 
-def _share(duration_s: float, lifetime: Given) -> Estimate:
-    """The share of a lifetime that a time is; a longer life is a smaller share."""
-
-    def of(years: float) -> float:
-        return duration_s / (years * SECONDS_PER_YEAR)
-
-    lowest = of(lifetime.highest if lifetime.highest is not None else lifetime.value)
-    highest = of(lifetime.lowest if lifetime.lowest is not None else lifetime.value)
-    return ranged(of(lifetime.value), lowest, highest)
-
-
-def _range(accounts: Sequence[PublishedFigure]) -> Estimate:
-    """The middle of what is published, with an interval that holds all of it."""
+def _span(accounts: Sequence[PublishedFigure]) -> _Span:
+    """The middle of what is published, and its ends."""
     values = [one.value for one in accounts]
-    return ranged((min(values) + max(values)) / 2, min(values), max(values))
+    return _Span(value=(min(values) + max(values)) / 2, lowest=min(values), highest=max(values))
 
 
 def _accelerators(record: Record) -> set[str]:
@@ -252,7 +286,7 @@ def _assumption(name: str, accounts: Sequence[PublishedFigure], value: float, un
 
 
 def _told(
-    found: Iterable[tuple[Device, Profile | None]], in_servers: Sequence[Profile], server: Given | None
+    found: Sequence[tuple[Device, Profile | None]], server: Given | None, *, in_servers: bool
 ) -> list[Assumption]:
     told: list[Assumption] = []
     kinds = Counter(profile.key for _, profile in found if profile is not None)
@@ -262,13 +296,13 @@ def _told(
         accounts = _of_device(device, profile, "carbon")
         if accounts:
             name = f"making {count} × {profile.name}, each"
-            told.append(_assumption(name, accounts, _range(accounts).value, "kgCO2e"))
+            told.append(_assumption(name, accounts, _span(accounts).value, "kgCO2e"))
     if server is not None:
         told.append(
             Assumption(name="making the host", value=server.value / 1e3, unit="kgCO2e", source=server.source)
         )
     elif in_servers:
         accounts = _accounts(SERVER, "carbon")
-        name = f"making the server of eight without its GPUs, of which {len(in_servers)} of 8 parts count"
-        told.append(_assumption(name, accounts, _range(accounts).value, "kgCO2e"))
+        name = f"making the server of eight without its GPUs, of which {len(found)} of 8 parts count"
+        told.append(_assumption(name, accounts, _span(accounts).value, "kgCO2e"))
     return told
