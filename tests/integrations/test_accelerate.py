@@ -117,6 +117,7 @@ def test_epochs_and_steps_hold_what_they_say_and_a_loss_is_no_work(training, tmp
     assert b"a-secret" not in (tmp_path / "run" / "journal.jsonl").read_bytes()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("gathered", [False, True])
 def test_of_two_processes_one_is_asked_and_it_is_said_whose_work_is_counted(training, tmp_path, gathered):
     counts = ', counts="all-ranks"' if gathered else ""
@@ -130,6 +131,7 @@ def test_of_two_processes_one_is_asked_and_it_is_said_whose_work_is_counted(trai
     assert abs(energy.value - truth) < 4 * energy.random + 0.02 * truth
 
 
+@pytest.mark.heavy
 def test_no_hook_of_ours_changes_or_ends_a_training(training, tmp_path):
     (told,), _, said = training(
         """
@@ -155,6 +157,7 @@ for name in hooks:
     assert "start failed" in said
 
 
+@pytest.mark.heavy
 def test_a_block_around_it_tells_what_broke_it_off(training, tmp_path):
     training(
         """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +69,87 @@ def test_the_page_on_the_trainer_of_transformers_runs(tmp_path):
     record = load(tmp_path / "reports" / "fine-tuning")
     assert record["run"].work == {"token": 2 * 16 * 12}
     assert record.model.id == "somebody/tiny"
+
+
+# What the readers of the other pages have.
+TORCH = """
+import time
+import torch
+torch.set_num_threads(1)
+data = torch.utils.data.TensorDataset(torch.randn(16, 4))
+loader = torch.utils.data.DataLoader(data, batch_size=4)
+validation = torch.utils.data.DataLoader(data, batch_size=8)
+
+def train(batch):
+    time.sleep(0.3)
+"""
+LIGHTNING = (
+    TORCH
+    + """
+from lightning.pytorch import LightningModule, Trainer
+
+class Module(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 1)
+    def training_step(self, batch, number):
+        time.sleep(0.3)
+        return self.layer(batch[0]).mean()
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+    def validation_step(self, batch, number):
+        time.sleep(0.1)
+
+model = Module()
+"""
+)
+KERAS = """
+import os
+os.environ["KERAS_BACKEND"] = "torch"
+import time, keras, numpy as np
+x, y = np.zeros((16, 4)), np.zeros((16, 1))
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+model.compile(optimizer="sgd", loss="mse")
+
+class Slow(keras.callbacks.Callback):
+    def on_train_batch_begin(self, batch, logs=None):
+        time.sleep(0.3)
+
+plain_fit = model.fit
+model.fit = lambda *args, callbacks, **more: plain_fit(*args, callbacks=[*callbacks, Slow()], **more)
+"""
+PAGES_OF = {
+    "lightning": (LIGHTNING, ("lightning", "torch"), {"sample": 32}),
+    "keras": (KERAS, ("keras", "torch"), {"sample": 32}),
+    "accelerate": (TORCH, ("accelerate", "torch"), {"sample": 4}),
+    "loops": (TORCH, ("torch",), {"sample": 4}),
+}
+
+
+@pytest.mark.parametrize("page", PAGES_OF)
+def test_the_pages_on_other_frameworks_run(page, tmp_path):
+    given, needed, work = PAGES_OF[page]
+    if any(importlib.util.find_spec(name) is None for name in needed):
+        pytest.skip("make test-frameworks installs what it needs")
+    shown = re.findall(r"^```python\n(.*?)^```", (PAGES / f"{page}.md").read_text(), re.M | re.S)
+    printed = run(["-c", given + "\n".join(shown)], tmp_path)
+    assert re.search(r"± .*J \(gpu\)", printed), printed
+    record = load(tmp_path / "reports" / "run")
+    assert record["run"].work.items() >= work.items()
+    assert record.model.id == "somebody/tiny"
+    assert record.place.zone == "FRA"
+
+
+def test_the_page_on_mlflow_runs(tmp_path):
+    pytest.importorskip("mlflow", reason="make test-frameworks installs it")
+    shutil.copytree(TOP / "reports" / "example-gpu", tmp_path / "reports" / "run")
+    shown = re.findall(r"^```python\n(.*?)^```", (PAGES / "mlflow-wandb.md").read_text(), re.M | re.S)
+    given = "import mlflow\nmlflow.set_tracking_uri('file:./mlruns')\n"
+    asked = "\nprint(sorted(mlflow.search_runs(output_format='list')[0].data.metrics))\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        printed = run(["-c", given + "\n".join(shown) + asked], tmp_path)
+    assert "energy/measured/gpu_j_per_token" in printed
 
 
 @pytest.mark.heavy

@@ -158,6 +158,7 @@ told["ends"] = Numbers.ends
     assert record["step"].n == 3
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_fit_that_raises_ends_its_run_at_once_and_says_by_what(keras_runs, tmp_path, backend):
     told, _, _ = keras_runs(
@@ -230,6 +231,7 @@ told["callback going on"] = energy.energy.is_going_on
     assert load(tmp_path / "callback").outcome.exception == "BaseException"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_hook_of_ours_changes_or_ends_a_training(keras_runs, tmp_path, backend):
     told, _, said = keras_runs(
@@ -284,6 +286,7 @@ told["in the file"] = any(b"energy_rating" in zipfile.ZipFile("model.keras").rea
     assert "on_epoch_begin failed" in said
 
 
+@pytest.mark.heavy
 def test_evaluate_and_predict_are_runs_of_their_own(keras_runs, tmp_path):
     keras_runs(
         "torch",
@@ -304,6 +307,7 @@ except BadInput as error:
     assert load(tmp_path / "run-predict")["run"].work == {"batch": 10, "sample": 80}
 
 
+@pytest.mark.heavy
 def test_a_training_that_goes_on_counts_what_was_trained_once(keras_runs, tmp_path):
     keras_runs(
         "torch",

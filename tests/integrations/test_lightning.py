@@ -181,6 +181,7 @@ def weights(model):
     return {name: value.tolist() for name, value in model.state_dict().items()}
 
 
+@pytest.mark.heavy
 def test_no_hook_of_ours_changes_or_ends_a_training(gpu, tmp_path, monkeypatch, capsys):
     plain = weights(trained())
     assert weights(trained(EnergyCallback(tmp_path / "measured"))) == plain
@@ -312,6 +313,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("launcher", ["its own", "torchrun"])

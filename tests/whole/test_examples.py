@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from fake_nvml import Device, FakeNvml
 
 from energy_rating import Record, load, rate
 from energy_rating.benchmarking.work import Item
@@ -251,3 +252,25 @@ def test_where_nothing_was_measured_no_figure_is_printed_and_the_reason_is(
     assert "- gpu: there is no driver." in printed
     assert "→ Install the driver" in printed
     assert " J" not in printed.partition("What it took")[2].partition("What a whole rating looks like")[0]
+
+
+def test_the_agent_needs_joules_for_each_task_that_it_solves(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "agent.py"), "run"],
+        cwd=tmp_path,
+        env=os.environ | FakeNvml(devices=[Device(power="constant:300")]).environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stderr
+    tasks = load(tmp_path / "run")["task"]
+    assert tasks.work["solved"] == 5 < tasks.work["attempted"] == 6
+    assert done.stdout.count("(solved)") == 5
+    assert tasks.energy_per("solved").value == pytest.approx(tasks.energy_j["gpu"].value / 5)
+    assert f"a solved task took {tasks.energy_per('solved')}" in done.stdout
+    # The model and the tools are windows inside a task: what they took is in its energy, and their tokens are in its work.
+    record = load(tmp_path / "run")
+    inside = record["think"].energy_j["gpu"].value + record["tool"].energy_j["gpu"].value
+    assert inside <= tasks.energy_j["gpu"].value * 1.05
+    assert record["think"].work["token"] == tasks.work["token"]
