@@ -27,13 +27,14 @@ import os
 import random
 import re
 import resource
+import shutil
 import sys
 import tempfile
 import time
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from xml.etree import ElementTree
 
 from energy_rating.benchmarking import gguf
 from energy_rating.benchmarking.tasks import load_task, read_items
+from energy_rating.files.imports import imported
 from energy_rating.files.reading import read_journal_from
 from energy_rating.files.record import record_from_json, record_to_json
 from energy_rating.judging.profiles import Profile, profiles, read_profile
@@ -534,6 +536,76 @@ def read_any_journal(content: bytes) -> None:
         published(record)
 
 
+# Others' files: the folder that is copied, the file in it that is imported, and the one that is changed (None: the same).
+OTHERS = TOP / "tests" / "data" / "imports"
+IMPORTS: dict[str, tuple[str, str, str | None]] = {
+    "codecarbon": ("codecarbon/3.3.2-flush", "emissions.csv", None),
+    "codecarbon-tasks": ("codecarbon/3.3.2-tasks", "emissions.csv", "emissions_base_*.csv"),
+    "carbontracker": ("carbontracker/2.4.7", "*Z_carbontracker.log", None),
+    "carbontracker-output": ("carbontracker/2.4.7", "*Z_carbontracker.log", "*_output.log"),
+    "zeus": ("zeus/0.16.0", "zeus.csv", None),
+    "perun": ("perun/1.0.0", "pscript.json", None),
+    "aiperf": ("aiperf/0.13.0", "profile_export_aiperf.json", None),
+    "aiperf-telemetry": ("aiperf/0.13.0", "profile_export_aiperf.json", "gpu_telemetry_export.jsonl"),
+    "aiperf-requests": ("aiperf/0.13.0", "profile_export_aiperf.json", "profile_export.jsonl"),
+    "vllm": ("made-up/vllm-0.11.0", "vllm-*.json", None),
+    "vllm-log": ("made-up/vllm-0.11.0", "vllm-*.json", "gpu_power.csv"),
+    "sglang": ("made-up/sglang", "sglang_*.jsonl", None),
+    "inferencex": ("made-up/inferencex-schema-2", "agg_run.json", None),
+    "inferencex-audit": ("made-up/inferencex-schema-2", "agg_run.json", "power_validation_run.json"),
+    "optimum": ("optimum_benchmark/0.6.0", "benchmark_report.json", None),
+    "optimum-config": ("optimum_benchmark/0.6.0", "benchmark_report.json", "benchmark_config.json"),
+    "ai-energy-benchmarks": ("ai_energy_benchmarks/0.0.7", "benchmark_results.csv", None),
+    "lm-eval": ("lm_eval/0.4.13", "results.json", None),
+    "mlperf": ("made-up/mlperf-4.1", "spl.txt", None),
+    "mlperf-summary": ("made-up/mlperf-4.1", "spl.txt", "mlperf_log_summary.txt"),
+    "dia": ("made-up/dia-0.1", "README.md", None),
+}
+
+
+def imports(folder: Path) -> Iterator[Target]:
+    """A reader for each of others' formats, with what lies beside the file as it was; and for our own table."""
+    for name, (source, asked, changed) in IMPORTS.items():
+        copy = Path(shutil.copytree(OTHERS / source, folder / f"import-{name}"))
+        (read,) = copy.glob(asked)
+        (at,) = copy.glob(changed or asked)
+        content = at.read_bytes()
+        lines = content.count(b"\n")
+        kind = (
+            mutated_lines if at.suffix in (".csv", ".log", ".txt", ".md") or lines > 1000 else _json_mutation
+        )
+        short = b"".join(content.splitlines(keepends=True)[:200]) if kind is mutated_lines else content
+        yield Target(
+            name=f"import-{name}",
+            weight=3,
+            seeds=[short],
+            mutate=mutated_json_lines if at.suffix == ".jsonl" else kind,
+            read=functools.partial(_read_import, read, at),
+        )
+
+
+def mutated_json_lines(content: bytes, dice: random.Random) -> bytes:
+    """A copy of one JSON object a line, with some of them changed."""
+    lines = content.splitlines(keepends=True)
+    for _ in range(dice.choice((1, 1, 2, 3))):
+        at = dice.randrange(len(lines))
+        try:
+            lines[at] = dumped(mutated_json(json.loads(lines[at]), dice)) + b"\n"
+        except (ValueError, RecursionError):
+            continue
+    return b"".join(lines)
+
+
+def _read_import(path: Path, changed: Path, content: bytes) -> None:
+    changed.write_bytes(content)
+    for record in imported(path):
+        text_ = record_to_json(record)
+        if record.origin != "imported" or record_to_json(record_from_json(text_)) != text_:
+            raise Escaped("a record that is not the same when written and read")
+        if zlib.crc32(content) % 8 == 0:
+            published(record)
+
+
 def targets(folder: Path) -> tuple[Target, ...]:
     """All readers. ``folder`` is for the files that are read from a disk."""
     here = TOP / "reports" / "example-gpu"
@@ -632,6 +704,7 @@ def targets(folder: Path) -> tuple[Target, ...]:
             mutate=_json_mutation,
             read=_answer,
         ),
+        *imports(folder),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -101,6 +102,46 @@ def test_a_file_that_nobody_knows_is_refused_with_those_that_are(tmp_path: Path)
         BadInput, match=r"emissions\.csv: is no file that can be imported\. Known are files of: .*CodeCarbon"
     ):
         imported(path)
+
+
+CANARY = "hf_CANARYabcdefgh1234"
+SECRETS = (CANARY, "sk-CANARY12345678", "CANARYuser", "CANARYhost", "CANARYpassword")
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(DATA).as_posix())
+def test_no_secret_path_host_or_folder_of_a_file_gets_into_a_record(path: Path, tmp_path: Path) -> None:
+    """Wherever a word of a file is taken over, it is one that a stranger may read."""
+    folder = copied(path.parent, tmp_path)
+    for one in folder.iterdir():
+        text = one.read_text()
+        for name in ("org/tiny", "org/name", "/home/somebody/tinymodel", "/home/somebody/models/name"):
+            text = text.replace(name, f"/home/CANARYuser/{CANARY}/model")
+        text = (
+            text.replace("localhost", "CANARYhost")
+            .replace("node1", "CANARYhost")
+            .replace("demo", f"token={CANARY}")
+        )
+        text = text.replace(
+            "NVIDIA H100 80GB HBM3", "H100 sk-CANARY12345678 https://CANARYuser:CANARYpassword@x.org"
+        )
+        one.write_text(text.replace("PyTorch", f"Bearer {CANARY}"))
+    for record in imported(folder / path.name):
+        told = record_to_json(record)
+        assert not [secret for secret in SECRETS if secret in told]
+
+
+def test_a_run_cannot_name_a_folder_outside_of_the_one_that_was_asked_for(tmp_path: Path) -> None:
+    for evil in ("../../etc", "/etc/passwd", "..", ".", "a/b", "x" * 500, "\u202eevil", "CON\n", "-rf"):
+        record = load(emissions(tmp_path, run_id=evil))
+        assert re.fullmatch(r"codecarbon-[A-Za-z0-9][A-Za-z0-9._-]{0,90}", record.run_id), record.run_id
+    names = {load(emissions(tmp_path, run_id=name)).run_id for name in ("a/b", "a-b", "a b", "a\\b")}
+    assert len(names) == 4  # what was replaced leaves a trace, so that no two become one
+
+
+def test_a_formula_stays_text_and_is_defused_when_it_is_written_again(tmp_path: Path) -> None:
+    record = load(emissions(tmp_path, gpu_model='=HYPERLINK("http://x","y")', run_id="=1+1"))
+    (row,) = csv.DictReader(io.StringIO(table([record])))
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())
 
 
 # ---------------------------------------------------------------------------------------------------------- CodeCarbon

@@ -60,6 +60,7 @@ NAMES = (
     "counts",
     "gguf",
     "answer",
+    *(f"import-{name}" for name in fuzz.IMPORTS),
 )
 
 

@@ -7,6 +7,7 @@ the one power of several GPUs is their mean, and the tool's own sum counts them 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -155,7 +156,7 @@ def _import(log: _TrackersLog, sums: dict[str, int], own_id: str | None) -> Impo
     per_epoch = ForeignPart(
         name="epoch",
         n=len(epochs),
-        duration_s=sum(epoch.duration_s for epoch in epochs),
+        duration_s=math.fsum(epoch.duration_s for epoch in epochs),
         energies=tuple(one for each in energies for one in each),
         work={"epoch": len(epochs)},
     )

@@ -8,6 +8,7 @@ was in g/s until 2.1.4. Nothing tells RAPL from a constant. Written by this pack
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -102,7 +103,7 @@ def _run(name: str, rows: list[Row], tasks: list[Row] | tuple[Row, ...]) -> Impo
         )
     duration = seconds(row.get("duration")) or 0.0
     parts = [ForeignPart(name=RUN, duration_s=duration, energies=_energies(row, pue))]
-    if tasks:
+    if any(_is_whole(task) for task in tasks):
         parts = list(_tasks(tasks, pue))
         says.append(
             of_import(
@@ -174,7 +175,7 @@ def _tasks(rows: list[Row] | tuple[Row, ...], pue: float) -> Iterator[ForeignPar
     ]
     yield ForeignPart(
         name=RUN,
-        duration_s=sum(task.duration_s for task in tasks),
+        duration_s=math.fsum(task.duration_s for task in tasks),
         energies=tuple(energy for task in tasks for energy in task.energies),
     )
     yield from (task for task in tasks if task.name != RUN)

@@ -7,6 +7,7 @@ that lie one after the other are added, and of others no total can be made.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def _run(windows: Sequence[_ZeusWindow], says: list[Finding]) -> ForeignPart:
     )
     return ForeignPart(
         name=RUN,
-        duration_s=sum(one.duration_s for one in windows),
+        duration_s=math.fsum(one.duration_s for one in windows),
         energies=tuple(energy for one in windows for energy in one.energies),
     )
 
@@ -156,6 +157,6 @@ def _together(name: str, windows: Sequence[_ZeusWindow], first_s: float) -> Fore
         name=name,
         n=len(alike),
         start_s=alike[0].start_s - first_s,
-        duration_s=sum(one.duration_s for one in alike),
+        duration_s=math.fsum(one.duration_s for one in alike),
         energies=tuple(energy for one in alike for energy in one.energies),
     )
