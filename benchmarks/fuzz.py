@@ -570,11 +570,8 @@ def imports(folder: Path) -> Iterator[Target]:
         (read,) = copy.glob(asked)
         (at,) = copy.glob(changed or asked)
         content = at.read_bytes()
-        lines = content.count(b"\n")
-        kind = (
-            mutated_lines if at.suffix in (".csv", ".log", ".txt", ".md") or lines > 1000 else _json_mutation
-        )
-        short = b"".join(content.splitlines(keepends=True)[:200]) if kind is mutated_lines else content
+        kind = mutated_lines if at.suffix in (".csv", ".log", ".txt", ".md") else _json_mutation
+        short = b"".join(content.splitlines(keepends=True)[:800]) if kind is mutated_lines else content
         yield Target(
             name=f"import-{name}",
             weight=3,
