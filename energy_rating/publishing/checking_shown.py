@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 from energy_rating.files.opening import read_beginning
 from energy_rating.judging.footprint.carbon import Impact, footprint, zone_named
+from energy_rating.judging.footprint.factors import FIRST
 from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import TRAINING, Checked, Rating, Record
@@ -541,7 +542,7 @@ def _first_impact(checking: Checking, name: str, row: str | None) -> Impact | No
         )
         return None
     try:
-        return footprint(checking.record, zone=zone)
+        return footprint(checking.record, zone=zone, factors=FIRST)
     except EnergyRatingError as error:
         checking.differs(name, "Emissions of the training", row, str(error))
         return None

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from energy_rating.judging.footprint.carbon import footprint
+from energy_rating.judging.footprint.factors import country_of
 from energy_rating.nouns.errors import EnergyRatingError, NotMeasured
 from energy_rating.nouns.quantities import JOULES_PER_KWH
 from energy_rating.nouns.records import RUN, Component, Measurement, Record
@@ -175,7 +176,7 @@ def emissions_of(record: Record, assumed: EmissionsAssumed, measurement: str = R
         energy_consumed=consumed,
         water_consumed=consumed * assumed.wue,
         country_name=name,
-        country_iso_code=assumed.zone,
+        country_iso_code=_country(assumed.zone)[0],
         region=assumed.region,
         cloud_provider=assumed.cloud_provider or "",
         cloud_region=assumed.cloud_region or "",
@@ -235,6 +236,12 @@ def _devices(record: Record, component: Component) -> list[str]:
     )
 
 
+def _country(zone: str | None) -> tuple[str | None, str | None]:
+    """The country of a zone by three letters and by name: a part of one, or a cloud's region, is none."""
+    found = country_of(zone) if zone is not None else None
+    return found if found is not None else (zone, None)
+
+
 def _place(record: Record, assumed: EmissionsAssumed, measurement: str) -> tuple[str | None, float]:
     """The country's name, and grams of CO2e for each kWh there."""
     name, intensity = None, NOT_KNOWN
@@ -244,7 +251,7 @@ def _place(record: Record, assumed: EmissionsAssumed, measurement: str) -> tuple
         except EnergyRatingError:  # no such zone, which was said at the start, or no energy
             pass
         else:
-            name, intensity = impact.zone_name, impact.intensity_g_per_kwh
+            name, intensity = _country(assumed.zone)[1] or impact.zone_name, impact.intensity_g_per_kwh
     return name, intensity if assumed.intensity_g_per_kwh is None else assumed.intensity_g_per_kwh
 
 

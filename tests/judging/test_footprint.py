@@ -897,3 +897,21 @@ def test_data_of_a_card_that_ask_for_what_there_is_not_are_told(published):
     checked = CliRunner().invoke(cli, ["verify", str(folder), "--card", str(readme)])
     assert checked.exit_code == 1
     assert "colour" in checked.output
+
+
+# ---------------------------------------------------------------------------------------------------- the spreadsheet
+
+
+def test_a_row_of_the_spreadsheet_holds_what_it_comes_to_and_by_which_factors():
+    from energy_rating.publishing.exports.csv import table
+
+    header, row = csv.reader(table([a_record()], zone="aws:us-west-1").splitlines())
+    cells = dict(zip(header, row, strict=True))
+    found = footprint(a_record(), zone="aws:us-west-1")
+    assert (cells["zone"], cells["factors"], cells["factor_year"]) == ("aws:us-west-1", "egrid-2023", "2023")
+    assert float(cells["carbon_g"]) == found.carbon_g.value
+    assert float(cells["embodied_g_sigma"]) == found.embodied_g.sigma
+    assert float(cells["emissions"]) == pytest.approx(found.carbon_g.value / 1000)
+    assert (cells["country_iso_code"], cells["country_name"]) == ("USA", "United States")
+    _, row = csv.reader(table([a_record()]).splitlines())
+    assert dict(zip(header, row, strict=True))["carbon_g"] == ""

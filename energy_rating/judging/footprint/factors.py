@@ -128,6 +128,7 @@ class GridFactor:
         return self.highest > self.lowest
 
 
+@functools.cache
 def vintages() -> tuple[str, ...]:
     """The names of all that ship: those that are asked first, first."""
     return tuple(path.stem for path in sorted(GRIDS.glob("*.csv")))
@@ -393,6 +394,16 @@ def _plain(name: str) -> str:
     """A name without capitals and accents: Québec is quebec."""
     apart = unicodedata.normalize("NFKD", name.casefold())
     return "".join(sign for sign in apart if not unicodedata.combining(sign))
+
+
+def country_of(zone: str) -> tuple[str, str] | None:
+    """The country of a zone, by three letters and by name; None where the zone, or its country, is not known."""
+    region = region_of(zone)
+    known = countries()
+    for code in _countries(zone if region is None else region.zone):
+        if code in known:
+            return code, known[code]
+    return None
 
 
 def countries() -> Mapping[str, str]:

@@ -13,8 +13,8 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from energy_rating.judging.footprint.carbon import check_zone, zone_of
-from energy_rating.nouns.errors import BadInput
+from energy_rating.judging.footprint.carbon import check_zone, footprint, zone_of
+from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import COMPONENTS, RUN, Measurement, Record
 from energy_rating.publishing.emissions_csv import HEADER, EmissionsAssumed, emissions_of
 from energy_rating.publishing.facts import Facts, Row, facts_of, units
@@ -42,9 +42,14 @@ def _ours() -> Iterator[str]:
     # ``work`` is in the unit that the energy is told by; all that was counted stands in ``all_work``.
     yield from ("work_unit", "work", "all_work")
     yield from ("headline_component", "headline_origin", "headline_unit", "headline_energy_j")
+    # What it comes to at its place, and by which factors; of the doubts, 1 σ. Empty where no place is known.
+    yield from ("zone", "factors", "factor_year", "intensity_g_per_kwh")
+    for figure in _FOOTPRINT:
+        yield from (figure, f"{figure}_sigma")
     yield from ("validity", "findings", "checked")
 
 
+_FOOTPRINT = ("carbon_g", "embodied_g", "water_off_site_l")
 COLUMNS = (*CODECARBON, *_ours())
 
 
@@ -97,7 +102,7 @@ def table(
                 continue
             cells = _codecarbon_cells(record, row.measurement, zone, pure=only is not None)
             if only is None:
-                cells |= _our_cells(facts, row)
+                cells |= _our_cells(facts, row) | _footprint_cells(record, row.measurement, zone)
             writer.writerow([cells.get(column, "") for column in columns])
         if only is not None:
             record[only]  # says which there are
@@ -139,6 +144,29 @@ def _codecarbon_cells(
             cells.pop("gpu_count", None)
         if name != RUN:
             cells = {column: cell for column, cell in cells.items() if column not in _ADDED_UP}
+    return cells
+
+
+def _footprint_cells(record: Record, measurement: Measurement, zone: str | None) -> dict[str, Cell]:
+    """What a measurement comes to; nothing where no place is known, or nothing was measured in it."""
+    if zone is None and zone_of(record) is None:
+        return {}
+    try:
+        found = footprint(record, zone=zone, measurement=measurement.name)
+    except (
+        EnergyRatingError
+    ):  # of a place that a record says there may be no factor; one that was asked for was looked at before
+        return {}
+    cells: dict[str, Cell] = {
+        "zone": for_spreadsheet(found.zone),
+        "factors": found.vintage or "",
+        "factor_year": found.year or "",
+        "intensity_g_per_kwh": found.intensity_g_per_kwh,
+    }
+    for name in _FOOTPRINT:
+        amount = getattr(found, name)
+        if amount is not None:
+            cells |= {name: amount.value, f"{name}_sigma": amount.sigma}
     return cells
 
 
