@@ -89,6 +89,9 @@ def workplace(tmp_path_factory):
     (folder / "README.md").write_text(CARD)
     # In a clone, which is where the reader stands, the published example is there.
     shutil.copytree(TOP / "reports" / "example-gpu", folder / "reports" / "example-gpu")
+    # A file of another tool's, as readers have them.
+    others = TOP / "tests" / "data" / "imports" / "codecarbon" / "3.3.2" / "emissions.csv"
+    (folder / "emissions.csv").write_bytes(others.read_bytes())
     # The run of the first example, which is Python and is run by the test above; and two runs of the reader's to be compared.
     for name, stage, watts in (
         ("run-1", "fine-tuning", 300),

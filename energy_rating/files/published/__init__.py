@@ -44,7 +44,7 @@ class PublishedTable:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PublishedFigure:
+class OthersFigure:
     """What one model needed, as others say. None: it is not told.
 
     ``unit`` is what ``j_per_unit`` is for; ``batch`` the most at once, ``mean_batch`` what was reached. ``settings`` are by name, such as
@@ -78,7 +78,7 @@ def tables(folder: Path = FOLDER) -> tuple[str, ...]:
 
 
 @functools.cache
-def figures(table: str | None = None, folder: Path = FOLDER) -> tuple[PublishedFigure, ...]:
+def figures(table: str | None = None, folder: Path = FOLDER) -> tuple[OthersFigure, ...]:
     """All figures of a table, or of all tables, in the order in which they stand.
 
     Raises:
@@ -92,7 +92,7 @@ def figures(table: str | None = None, folder: Path = FOLDER) -> tuple[PublishedF
     return tuple(one for name in known if table in (None, name) for one in _read(folder / f"{name}.csv"))
 
 
-def of_model(model: str, folder: Path = FOLDER) -> tuple[PublishedFigure, ...]:
+def of_model(model: str, folder: Path = FOLDER) -> tuple[OthersFigure, ...]:
     """What is published of a model, by its id or by what stands behind the last slash of it; upper and lower case are one."""
     wanted = model.casefold()
     return tuple(
@@ -102,12 +102,12 @@ def of_model(model: str, folder: Path = FOLDER) -> tuple[PublishedFigure, ...]:
     )
 
 
-def _read(path: Path) -> Iterator[PublishedFigure]:
+def _read(path: Path) -> Iterator[OthersFigure]:
     about = validated(PublishedTable, read_toml(path.with_suffix(".toml")), path.with_suffix(".toml"))
     text = read_whole(path, LARGEST_TABLE).decode()
     for number, row in enumerate(csv.DictReader(io.StringIO(text, newline="")), start=2):
         try:
-            yield PublishedFigure(
+            yield OthersFigure(
                 table=path.stem,
                 publication=about,
                 model=row["model"],
