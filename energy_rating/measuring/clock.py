@@ -49,13 +49,14 @@ class _Thread:
         return thread
 
     def _loop(self) -> None:
+        due = self._step(time.monotonic())
+        self._stepped.set()  # once: it costs as much as a tenth of a step
         while True:
-            due = self._step(time.monotonic())
-            self._stepped.set()
             if due is None:
                 self._thread = None  # gone here, and not where the run is dropped (see ``errands.begin``)
                 return
             self._ended.acquire(timeout=max(0.0, due - time.monotonic()))
+            due = self._step(time.monotonic())
 
     def finish(self, patience_s: float) -> bool:
         with contextlib.suppress(RuntimeError):  # given back before

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Self
 
-from energy_rating.measuring import nesting
+from energy_rating.measuring import nesting, queues
 from energy_rating.measuring.lags import Lags
 from energy_rating.measuring.place import Placed
 from energy_rating.measuring.quiet import QUIET_LINE_S
@@ -380,7 +380,7 @@ class Windowed(Placed):
                 self._holders[key] = weakref.KeyedRef(holder, self._gone.append, key)
             journal = self._journal_file
             self._opened[key] = now
-            block, put = journal.block({"open": key, "name": window.name, "t": now}), journal.put
+            block, put = journal.opening(key, window.name, now), journal.put
             # All or nothing: Python looks for signals after a call, where a function begins and where it jumps back, and so nothing of
             # the program's can come between these.
             self._open[key] = window
@@ -419,7 +419,7 @@ class Windowed(Placed):
                 now = self._edge()
                 window, opened = self._open[key], self._opened.get(key, now)
                 self._close(key, now)
-            if not sync:
+            if not sync and (self._lags.waiting or queues.are_any()):
                 self._look_at_queues(window.name, opened, now)
         except Exception as error:  # as above
             pass_on(error)
@@ -450,16 +450,15 @@ class Windowed(Placed):
         waits = (window.rises(), not window.holds_name_around) if rises else None
         own = above is not None and above is self._reached.own
         journal = self._journal_file
-        entry: dict[str, Any] = {"close": key, "t": now, "work": work}
-        if above is not None and above.of is None and work:
-            # An outermost one. Should the process be killed now, its run knows no less than its windows do.
-            entry["run"] = self._work_of_run()[0]
-        block, put = journal.block(entry), journal.put
+        # Should the process be killed after an outermost one, its run knows no less than its windows do.
+        run = self._work_of_run()[0] if above is not None and above.of is None and work else None
+        block, put = journal.closing(key, now, work, run), journal.put
         # All or nothing, as above.
         del self._open[key]
         self._reached.own_open -= own
         if rises and above is not None and waits is not None:
-            above.waiting[key] = waits
+            if waits[0]:
+                above.waiting[key] = waits
             above.holding -= 1
             del self._rising[key]
         put(block)
