@@ -117,7 +117,10 @@ _quoted_id = functools.lru_cache(1024)(_quoted)  # of a channel
 
 
 def _work(work: Mapping[str, float]) -> str:
-    return ",".join([f"{_quoted_kept(unit)}:{amount!r}" for unit, amount in work.items()])
+    told = {
+        _quoted_kept(unit): amount for unit, amount in work.items()
+    }  # two may look alike without their secrets
+    return ",".join([f"{unit}:{amount!r}" for unit, amount in told.items()])
 
 
 def decoded(line: bytes, *, place: str) -> dict[str, Any]:

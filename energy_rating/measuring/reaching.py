@@ -58,7 +58,10 @@ class Reached:
         self.own = Window(RUN)  # from windows of the run's own threads and tasks
         self.apart = Window(RUN)  # from windows of plain threads, beside which none of those was open
         self.own_open = 0
-        self._since = _NOTHING
+        self._since: tuple[Amounts, Amounts] = (
+            {},
+            {},
+        )  # as the run's own windows had told when the first of those open now was opened
         self._stretch: _BesideThreads | None = None  # the one that goes on
         self._stretches: list[_BesideThreads] = []
         # What plain threads told beyond the run's own windows, in stretches that are over.
@@ -83,7 +86,7 @@ class Reached:
             window.above = self.own
         elif self.own_open:
             if self._stretch is None:
-                stretch = _BesideThreads(self._since)
+                stretch = _BesideThreads(_added_up(*self._since))
                 self._stretches.append(stretch)
                 self._stretch = stretch
             window.above = self._stretch.beside
@@ -91,11 +94,14 @@ class Reached:
             window.above = self.apart
 
     def _begin_stretch(self) -> None:
-        told = _work_of(self.own)
+        # Added up only where a window of a plain thread comes, as in next to no run.
+        self._since = self.own.told()
+        if not self._stretches:
+            return
+        told = _added_up(*self._since)
         if self._stretch is not None:
             self._stretch.until = told
             self._stretch = None
-        self._since = told
         over = [one for one in self._stretches if one.until is not None and not one.beside.holding]
         if over:
             more, differ = self._more, list(self._differ)
@@ -165,16 +171,23 @@ class Reached:
 
 
 def _work_of(tally: Window, rising: Mapping[Window, Amounts] | None = None) -> _ToldWork:
-    if not rising and not tally.has_any():
+    more = rising.get(tally) if rising else None
+    if not more and not tally.has_any():
         return _NOTHING
-    through, inner = tally.told()
-    return _ToldWork(_sum(_sum(through, inner), (rising or {}).get(tally, {})), through)
+    told = _added_up(*tally.told())
+    return _ToldWork(_sum(told.work, more), told.through) if more else told
+
+
+def _added_up(through: Amounts, inner: Amounts) -> _ToldWork:
+    return _ToldWork(_sum(through, inner), through)
 
 
 def _sum(one: Amounts, other: Mapping[str, Number]) -> Amounts:
     """Both together; it may be the first itself, which nobody changes."""
     if not other:
         return one
+    if not one:
+        return dict(other)
     total = dict(one)
     for unit, amount in other.items():
         total[unit] = total.get(unit, 0) + amount

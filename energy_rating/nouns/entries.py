@@ -557,10 +557,14 @@ class Window:
         }
 
     def told(self) -> tuple[dict[str, Number], dict[str, Number]]:
-        """What was counted at the run while this window was open, and what came from the windows inside it."""
-        self._take_in()
-        through = {unit: of_run for unit, (_, of_run) in dict(self._counts).items() if of_run}
-        return through, dict(self._taken[0])
+        """What was counted at the run while this window was open, and what came from the windows inside it; neither is to be changed."""
+        if self.waiting:
+            self._take_in()
+        # What is taken in is never changed, but replaced.
+        inner = self._taken[0]
+        if not self._counts:
+            return {}, inner
+        return {unit: of_run for unit, (_, of_run) in dict(self._counts).items() if of_run}, inner
 
     def rises(self, rising: Mapping[str, Number] | None = None) -> dict[str, Number]:
         """The work that goes up from here: of each unit what was counted here, or in the windows inside, whichever is more.
@@ -570,7 +574,7 @@ class Window:
         work = self.counted_here()
         if not rising and self._has_none_inside():
             return work
-        _, inner = self.told()
+        inner = dict(self.told()[1])
         for unit, amount in (rising or {}).items():
             inner[unit] = inner.get(unit, 0) + amount
         for unit, amount in inner.items():

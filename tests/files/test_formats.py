@@ -14,10 +14,11 @@ from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, measure, summarise
 from energy_rating.files import strict
-from energy_rating.files.journal import decoded, encoded
+from energy_rating.files.journal import JournalFile, decoded, encoded
 from energy_rating.files.reading import read_journal
 from energy_rating.files.record import record_from_json, record_schema, record_to_json
 from energy_rating.files.whole import write_whole
+from energy_rating.files.withheld import kept
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,39 @@ def test_a_line_comes_back_as_it_was(entry):
     assert line.count(b"\n") == 1
     assert list(json.loads(line))[-1] == "crc"
     assert decoded(line, place="x") == entry
+
+
+# As they are in a run: finite floats, of times to a millionth; names of windows and units as they come.
+_amounts = st.integers(0, 2**63) | st.floats(0, 1e300)
+_names = st.text(st.characters(codec="utf-8"), max_size=20)
+
+
+@given(
+    *(_names, st.integers(0, 10**9), st.floats(0, 1e9), st.floats(0, 10.0)),
+    *(
+        st.dictionaries(_names, st.floats(-1e300, 1e300), max_size=4),
+        st.dictionaries(_names, _amounts, max_size=3),
+    ),
+    st.none() | st.dictionaries(_names, _amounts, max_size=2),
+)
+def test_lines_that_are_put_together_at_once_are_what_the_general_way_writes(
+    name, key, t, dt, values, work, run
+):
+    def generally(entry):
+        text = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode()
+        return text[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(text)
+
+    assert encoded({"t": t, "dt": dt, "r": values}) == generally({"t": t, "dt": dt, "r": values})
+    journal = JournalFile(None, None)
+    assert journal.block({"t": t, "dt": dt, "r": values}).content == generally(
+        {"t": t, "dt": dt, "r": values}
+    )
+    opens = {"open": key, "name": name, "t": t}
+    assert journal.opening(key, name, t).content == generally(kept(opens)) == journal.block(opens).content
+    closes = {"close": key, "t": t, "work": work, **({} if run is None else {"run": run})}
+    assert (
+        journal.closing(key, t, work, run).content == generally(kept(closes)) == journal.block(closes).content
+    )
 
 
 @given(st.data())

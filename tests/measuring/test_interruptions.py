@@ -390,7 +390,8 @@ def test_what_the_journal_did_not_take_when_a_window_failed_is_told_at_the_end(t
     with measure(output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None) as run:
         clock.sleep(1)
         with monkeypatch.context() as for_now:
-            for_now.setattr(run._journal_file, "block", fails)
+            for making_a_line in ("block", "opening", "closing"):
+                for_now.setattr(run._journal_file, making_a_line, fails)
             with run.window("step"):
                 pass
         clock.sleep(1)

@@ -205,10 +205,7 @@ from energy_rating import measure
 with measure("inference", output_dir=sys.argv[1]) as run:
     time.sleep(1.5)
     run.count(token=10)
-try:
-    run.record
-except Exception as error:
-    print(error)
+print(run.record["run"].energy_per("token").value)
 """
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "run")],
@@ -218,9 +215,9 @@ except Exception as error:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert "pydantic" in done.stdout
-    assert "energy-rating summarise" in done.stderr
+    # Nor does the record, where the journal is as it should be.
     record = summarise(tmp_path / "run")
+    assert float(done.stdout) == record["run"].energy_per("token").value
     assert is_right(record["run"].energy_per("token"), 30 * record["run"].duration_s, 0.02)
 
 
