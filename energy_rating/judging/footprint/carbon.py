@@ -98,7 +98,11 @@ def footprint(
         series: the grid's intensity over time (``series.read_series``, or the path of such a file), matched with the trace.
         journal: the run's journal (``read_journal``), which a series needs.
         live: what a service was asked, where a series came from it.
-        asked: what else is asked for, by the names of ``Choices``.
+        asked: what else is asked for, by name. Figures are numbers with their source (``"1.2@source"``, a range ``"1.1..1.3@source"``):
+            ``factors`` (a vintage by name), ``intensity`` (g/kWh), ``pue``, ``wue`` (both also ``"published"``), ``pue_in_energy`` (why the
+            energy holds it already), ``market`` (g/kWh), ``offsets``, ``captures`` (such as ``("1.2kg@source",)``), ``certificates``
+            (``("5kWh@source",)``), ``price`` (``"0.25EUR"``), ``lifetime`` (years), ``server`` (``"1300kg@source"``), ``per`` (a unit of
+            work), ``because``, ``counting`` (``"gross"``, ``"effective"``), ``equivalents``.
 
     Raises:
         BadInput: there is no factor for the zone, neither the caller nor the record says one, or what was asked for cannot be.

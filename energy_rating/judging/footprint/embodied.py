@@ -117,7 +117,7 @@ def made(
         if isinstance(parts, str):
             absent.append(NotTold(figure=_FIGURES[indicator], reason=parts, remedy=_REMEDIES[indicator]))
             continue
-        whole = _Span.total(parts).times(factor * duration_s / SECONDS_PER_YEAR)
+        whole = _Published.total(parts).times(factor * duration_s / SECONDS_PER_YEAR)
         amounts[indicator] = whole.over(lifetime).estimate
         if indicator == "carbon":
             without_maker = whole.known.over(lifetime).estimate.sigma
@@ -144,7 +144,7 @@ def made(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Span:
+class _Published:
     """A figure and the ends of what is published of it. Ends meet ends: whoever publishes takes all of them from one side."""
 
     value: float
@@ -152,28 +152,30 @@ class _Span:
     highest: float
 
     @classmethod
-    def total(cls, parts: Sequence[_Span]) -> _Span:
+    def total(cls, parts: Sequence[_Published]) -> _Published:
         return cls(
             value=sum(part.value for part in parts),
             lowest=sum(part.lowest for part in parts),
             highest=sum(part.highest for part in parts),
         )
 
-    def times(self, factor: float) -> _Span:
-        return _Span(value=self.value * factor, lowest=self.lowest * factor, highest=self.highest * factor)
+    def times(self, factor: float) -> _Published:
+        return _Published(
+            value=self.value * factor, lowest=self.lowest * factor, highest=self.highest * factor
+        )
 
-    def over(self, years: Given) -> _Span:
+    def over(self, years: Given) -> _Published:
         """Divided by a lifetime: the longest one gives the lowest."""
         longest = years.value if years.highest is None else years.highest
         shortest = years.value if years.lowest is None else years.lowest
-        return _Span(
+        return _Published(
             value=self.value / years.value, lowest=self.lowest / longest, highest=self.highest / shortest
         )
 
     @property
-    def known(self) -> _Span:
+    def known(self) -> _Published:
         """The same without a doubt."""
-        return _Span(value=self.value, lowest=self.value, highest=self.value)
+        return _Published(value=self.value, lowest=self.value, highest=self.value)
 
     @property
     def estimate(self) -> Estimate:
@@ -182,11 +184,11 @@ class _Span:
 
 def _parts(
     found: Sequence[tuple[Device, Profile | None]], indicator: str, server: Given | None, *, in_servers: bool
-) -> list[_Span] | str:
+) -> list[_Published] | str:
     """What each device and their host took; or why that cannot be told."""
     if not found and server is None:
         return "the record names no accelerator"
-    parts: list[_Span] = []
+    parts: list[_Published] = []
     for device, profile in found:
         accounts = _of_device(device, profile, indicator)
         if not accounts:
@@ -194,7 +196,7 @@ def _parts(
         parts.append(_span(accounts))
     if server is not None:
         # In kilograms, as what is published.
-        own = _Span(
+        own = _Published(
             value=server.value,
             lowest=server.value if server.lowest is None else server.lowest,
             highest=server.value if server.highest is None else server.highest,
@@ -219,10 +221,10 @@ _REMEDIES = {
 }
 
 
-def _span(accounts: Sequence[PublishedFigure]) -> _Span:
+def _span(accounts: Sequence[PublishedFigure]) -> _Published:
     """The middle of what is published, and its ends."""
     values = [one.value for one in accounts]
-    return _Span(value=(min(values) + max(values)) / 2, lowest=min(values), highest=max(values))
+    return _Published(value=(min(values) + max(values)) / 2, lowest=min(values), highest=max(values))
 
 
 def _accelerators(record: Record) -> set[str]:
