@@ -22,7 +22,7 @@ from energy_rating.benchmarking.tasks import tasks
 from energy_rating.cli import cli
 from energy_rating.judging.comparison import Verdict
 from energy_rating.judging.normalisation import WorkloadClass
-from energy_rating.nouns.entries import Stage, State
+from energy_rating.nouns.entries import Counts, Stage, State
 from energy_rating.nouns.findings import SUBJECTS
 from energy_rating.nouns.reasons import REASON_SUBJECTS
 from energy_rating.nouns.records import Checked
@@ -156,7 +156,7 @@ def test_a_file_of_the_code_that_a_document_names_is_there(document):
 CODES = {code for kinds in (*SUBJECTS.values(), *REASON_SUBJECTS.values()) for code in kinds}
 # Words with a dash that are no codes: closed sets of words, programs, and an option that is only an example.
 DASHED = {
-    *(word for words in (Stage, State, Checked, Verdict, WorkloadClass) for word in get_args(words)),
+    *(word for words in (Counts, Stage, State, Checked, Verdict, WorkloadClass) for word in get_args(words)),
     *("single-pass", "idle-before", "idle-after", "warm-up", "a-better", "b-better", "drafted-tokens"),
     *(
         "nvidia-smi",
