@@ -21,7 +21,7 @@ from energy_rating.files.imported import (
     text,
     work,
 )
-from energy_rating.nouns.entries import COMPONENTS, RUN, STAGES, Device, Finding, Model, Stage
+from energy_rating.nouns.entries import COMPONENTS, RUN, STAGES, Device, Finding, Model, Place, Stage
 from energy_rating.nouns.errors import BadInput
 
 NAME = "energy-rating (CSV)"
@@ -60,11 +60,18 @@ def _run(name: str, windows: dict[str, Row]) -> Import:
         when=row.get("run_started"),
         stage=stage,
         model=None if model is None else Model(id=model),
+        place=_place(row),
         parts=(_part(RUN, row), *(_part(window, one) for window, one in windows.items())),
         devices=tuple(_devices(row)),
         software={"python": _cell(row, "python_version") or ""},
         says=tuple(_says(row)),
     )
+
+
+def _place(row: Row) -> Place | None:
+    """The zone of its emissions: one that whoever made the run, or the table, said."""
+    zone = text(_cell(row, "zone"), 40)
+    return None if zone is None else Place(zone=zone)
 
 
 def _cell(row: Row, column: str) -> str | None:

@@ -1,0 +1,150 @@
+"""``energy-rating import``: what others measured, each run once, with its mark in every command that shows it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from forked import energy_rating
+
+from energy_rating import load
+
+TOP = Path(__file__).parents[2]
+DATA = TOP / "tests" / "data" / "imports"
+FLUSH = DATA / "codecarbon" / "3.3.2-flush" / "emissions.csv"
+PLAIN = DATA / "codecarbon" / "3.3.2" / "emissions.csv"
+
+
+def cli(*arguments: object) -> tuple[int, str, str]:
+    done = energy_rating(*map(str, arguments))
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("imported")
+    code, out, err = cli(
+        "import", PLAIN, "-o", folder, "--model", "org/name", "--stage", "fine-tuning", "--zone", "FRA"
+    )
+    assert (code, err) == (0, "")
+    assert "1 run in" in out
+    (found,) = folder.iterdir()
+    return found
+
+
+def test_a_run_that_is_imported_twice_is_there_once(tmp_path: Path) -> None:
+    for state in ("2 new", "2 there already, counted once"):
+        code, out, _ = cli("import", FLUSH, PLAIN, FLUSH, "-o", tmp_path)
+        assert code == 0
+        assert state in out
+    assert len(list(tmp_path.iterdir())) == 2
+    before = {path: path.read_bytes() for path in tmp_path.rglob("record.json")}
+    cli("import", FLUSH, "-o", tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("record.json")} == before
+
+
+def test_a_file_that_grew_replaces_its_run_and_a_run_of_ours_is_kept(tmp_path: Path) -> None:
+    header, *rows = FLUSH.read_text().splitlines()
+    grows = tmp_path / "emissions.csv"
+    grows.write_text("\n".join([header, rows[0]]))
+    cli("import", grows, "-o", tmp_path / "out")
+    grows.write_text("\n".join([header, *rows]))
+    code, out, _ = cli("import", grows, "-o", tmp_path / "out", "--json")
+    assert code == 0
+    (entry,) = json.loads(out)
+    assert entry["state"] == "replaced"
+    assert load(entry["record"])["run"].duration_s > 7
+
+    ours = tmp_path / "out" / "20261122T063955Z-22b6"
+    shutil.copytree(TOP / "reports" / "example-gpu", ours)
+    cli("export", ours, "--format", "csv", "-o", tmp_path / "table.csv")
+    before = (ours / "record.json").read_bytes()
+    code, out, _ = cli("import", tmp_path / "table.csv", "-o", tmp_path / "out")
+    assert code == 0
+    assert "there already as a run of ours, which was kept" in out
+    assert (ours / "record.json").read_bytes() == before
+
+
+def test_a_log_that_belongs_to_a_result_is_no_second_run(tmp_path: Path) -> None:
+    folder = DATA / "made-up" / "vllm-0.11.0"
+    code, out, _ = cli("import", *folder.iterdir(), "-o", tmp_path)
+    assert code == 0
+    assert "1 run in" in out
+    folder = DATA / "made-up" / "inferencex-schema-2"
+    code, out, err = cli("import", *folder.iterdir(), "-o", tmp_path / "two")
+    assert code == 0
+    assert "1 run in" in out
+    assert "power_validation_run.json: is no file that can be imported" in err
+
+
+def test_what_cannot_be_read_is_told_in_one_line(tmp_path: Path) -> None:
+    other = tmp_path / "notes.csv"
+    other.write_text("a,b\n1,2\n")
+    code, _, err = cli("import", other, "-o", tmp_path / "out")
+    assert code == 1
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+    code, _, err = cli("import", other, PLAIN, "-o", tmp_path / "out")
+    assert code == 0
+    assert "left out" in err
+    code, _, err = cli("import", PLAIN, "-o", PLAIN)
+    assert (code, "is a file, not a folder" in err) == (1, True)
+    code, _, err = cli("import", PLAIN, "-o", tmp_path / "out", "--zone", "FRX")
+    assert code == 1
+
+
+def test_what_the_user_says_is_in_the_record(run: Path) -> None:
+    record = load(run)
+    assert record.stage == "fine-tuning"
+    assert record.model is not None
+    assert record.place is not None
+    assert (record.model.id, record.place.zone, record.origin) == ("org/name", "FRA", "imported")
+
+
+def test_every_command_says_that_it_was_imported_and_none_that_it_was_measured(
+    run: Path, tmp_path: Path
+) -> None:
+    mark = "taken over from a file of codecarbon 3.3.2, not measured by energy-rating"
+    readme = tmp_path / "README.md"
+    readme.write_text("# A model\n")
+    shown = {
+        "rate": cli("rate", run)[1],
+        "normalise": cli("normalise", run)[1],
+        "impact": cli("impact", run)[1],
+        "compare": cli("compare", run, run)[1],
+        "card": cli("card", readme, run)[1] + readme.read_text(),
+        "label": cli("label", run, "-o", tmp_path / "label.svg")[1] + (tmp_path / "label.svg").read_text(),
+    }
+    for command, told in shown.items():
+        words = " ".join(told.split()).lower()
+        assert mark in words, command
+        rest = words.replace("not measured by energy-rating", "").replace("not measured", "")
+        assert "measured:" not in rest, command
+        assert ", measured" not in rest, command
+    assert "not rated" in shown["rate"].lower()
+    assert "imported" in shown["card"].lower()
+    assert "gpu imported" in shown["card"]  # co2_eq_emissions' source
+    assert "IMPORTED" in shown["label"]
+
+
+@pytest.mark.parametrize("command", [["verify"], ["trace"], ["summarise"]])
+def test_what_needs_a_journal_says_that_there_is_none(run: Path, command: list[str]) -> None:
+    code, _, err = cli(*command, run)
+    assert code == 1
+    assert "taken over from another tool's file, and no journal stands behind it" in err
+
+
+def test_a_strangers_file_in_the_place_of_a_journal_says_what_it_is() -> None:
+    code, _, err = cli("summarise", PLAIN)
+    assert code == 1
+    assert "is a file of CodeCarbon, not a journal. Take it over with: energy-rating import" in err
+
+
+def test_a_file_of_one_run_is_shown_without_being_imported(tmp_path: Path) -> None:
+    code, out, _ = cli("compare", PLAIN, FLUSH)
+    assert code == 0
+    assert "A was taken over from another tool's file" in out
+    code, out, _ = cli("export", PLAIN, "--format", "csv")
+    assert ",imported," in out
