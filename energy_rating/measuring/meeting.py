@@ -139,8 +139,8 @@ def _namespace(proc: Path) -> str:
 def boot_id() -> str:
     """What tells this start of this machine from all others."""
     try:
-        return BOOT.read_text().strip()
-    except OSError:
+        return read_beginning(BOOT, 100).decode("ascii", "replace").strip()
+    except BadInput:
         return ""
 
 
