@@ -43,7 +43,7 @@ from energy_rating.nouns.records import (
     Validity,
     validity,
 )
-from energy_rating.publishing import data, splice, words
+from energy_rating.publishing import data, splice, trainings, words
 from energy_rating.publishing import label as labels
 from energy_rating.publishing.facts import Facts, Remark, facts_of
 from energy_rating.publishing.footprint import rows as footprint_rows
@@ -84,7 +84,7 @@ def section(
     label: str | None = None,
     heading: str = HEADING,
     emissions_g: float | None = None,
-    impact: Impact | None = None,
+    impact: Impact | Sequence[Impact] | None = None,
     location: str | None = None,
     links: Links = NO_LINKS,
     footprints: Sequence[Footprinted | None] = (),
@@ -97,7 +97,8 @@ def section(
             described as the first record's.
         heading: the line that the section begins with; those within it are one level deeper.
         emissions_g: grams of CO2e of the one training run among the records; shown with it.
-        impact: the same, worked out by ``footprint``; shown with its doubt, its factor and what is in it.
+        impact: the same, worked out by ``footprint``; shown with its doubt, its factor and what is in it. Of several training runs one of
+            each, in the order of the records: their sum is shown with what each was for.
         location: where that was.
         links: where the journal lies, and where it is told what the stars mean.
         footprints: as many as records, or none: what each comes to, told as a table of its own.
@@ -128,7 +129,7 @@ def parts(
     label: str | None,
     heading: str,
     emissions_g: float | None,
-    impact: Impact | None,
+    impact: Impact | Sequence[Impact] | None,
     location: str | None,
     links: Links,
     footprints: Sequence[Footprinted | None] = (),
@@ -136,12 +137,13 @@ def parts(
     """The section in parts, between which an empty line stands, and in none of which there is one.
 
     That is: the heading; the picture, if there is one; for each record its name (of several), its table, that of its footprint, if it
-    has one, and how to check it; what holds of all; and the data. See ``section`` for the rest.
+    has one, and how to check it; of several trainings their sum; what holds of all; and the data. See ``section`` for the rest.
     """
     if not records:
         raise BadInput("there is no record to write a section from", "Name at least one record")
-    given = impact if impact is not None else emissions_g
-    training = _training([record for record, _ in records], given)
+    given = _given([record for record, _ in records], impact, emissions_g)
+    several = _several([record for record, _ in records], given)
+    one_impact = next((one for one in given.values() if isinstance(one, Impact)), None)
     found = [heading]
     if label is not None:
         found.append(_picture(*records[0], label))
@@ -150,24 +152,44 @@ def parts(
         facts = facts_of(record, rating)
         if len(records) > 1:
             found.append(title(record, heading))
-        rows = _rows(facts, given if record is training else None, location)
+        rows = _rows(facts, given.get(number), location)
         found.append("\n".join([*TABLE, *(f"| {name} | {text} |" for name, text in rows)]))
         if told is not None:
             found.append(_footprint(told.impact))
         found.append(_check(facts, links))
+    if several:
+        found.append(trainings.table(several))
     found.append(_foot(links, imported=all(record.origin == "imported" for record, _ in records)))
     found.append(
         data.of_section(
             [data.of_run(record, rating) for record, rating in records],
             links,
             label=label,
-            impact=impact if training is not None else None,
-            location=location if training is not None else None,
-            emissions_g=emissions_g if training is not None else None,
+            impact=one_impact if not several else None,
+            location=location if given else None,
+            emissions_g=emissions_g if given and one_impact is None else None,
             footprints=tuple(None if one is None else one.asked for one in footprints),
+            trainings=several,
         )
     )
     return found
+
+
+def _several(
+    records: Sequence[Record], given: Mapping[int, Impact | float]
+) -> tuple[trainings.TrainingData, ...]:
+    """What is told of the sum of several trainings; () of one."""
+    if len(given) < 2:
+        return ()
+    return tuple(
+        training_of(records[number], impact) for number, impact in given.items() if isinstance(impact, Impact)
+    )
+
+
+def training_of(record: Record, impact: Impact) -> trainings.TrainingData:
+    """What is told of one training of several."""
+    facts = facts_of(record)
+    return trainings.training_of(record, impact, facts, hardware(facts.machine))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,7 +266,12 @@ def _picture(record: Record, rating: Rating | None, label: str) -> str:
 def title(record: Record, heading: str) -> str:
     """The heading of one record of several, a level below that of the section."""
     deeper = "#" * min(len(heading) - len(heading.lstrip("#")) + 1, 6)
-    about = [_model(record), record.stage, for_markdown(record.task.name) if record.task else None]
+    about = [
+        _model(record),
+        record.stage,
+        for_markdown(record.task.name) if record.task else None,
+        for_markdown(record.role) if record.role else None,
+    ]
     return f"{deeper} {', '.join(part for part in about if part)}"
 
 
@@ -260,6 +287,11 @@ def _rows(facts: Facts, emissions: Impact | float | None, location: str | None) 
     if facts.example:
         yield "**Example**", "this device does not exist, and this is no rating of anything real"
     yield "Model", _about_model(record)
+    made = trainings.made_from(record)
+    if made is not None:
+        yield "Made from", for_markdown(made)
+    if record.role is not None:
+        yield "Role of this run", for_markdown(record.role)
     yield "Task", _about_task(record)
     yield "Rating", _stars(facts)
     if rating is not None:
@@ -617,7 +649,7 @@ def update_card(
     *,
     ratings: Sequence[Rating | None] | None = None,
     emissions_g: float | None = None,
-    impact: Impact | None = None,
+    impact: Impact | Sequence[Impact] | None = None,
     location: str | None = None,
     label: str | None = None,
     links: Links = NO_LINKS,
@@ -632,7 +664,8 @@ def update_card(
         ratings: as many as records; None for one that was not rated.
         emissions_g: grams of CO2e of the one training run among the records. Without it, or without a training run,
             ``co2_eq_emissions`` is not written, and removed if it is ours.
-        impact: the same, worked out by ``footprint``: told with its doubt, its factor and what is in it.
+        impact: the same, worked out by ``footprint``: told with its doubt, its factor and what is in it. Of several training runs one of
+            each, in the order of the records: ``co2_eq_emissions`` is their sum.
         location: where that was, for example ``"Quebec, Canada"``.
         label: where the label's picture lies.
         links: where the journal lies, and where it is told what the stars mean.
@@ -648,9 +681,14 @@ def update_card(
             f"there are {len(ratings)} ratings for {len(records)} records", "Give one, or None, for each"
         )
     level = splice.level_above(text)
-    given = impact if impact is not None else emissions_g
-    training = _training(records, given)
-    value = metadata(training, given, location) if training is not None else None
+    given = _given(records, impact, emissions_g)
+    several = _several(records, given)
+    value = None
+    if several:
+        value = trainings.metadata(several, location)
+    elif given:
+        number, emissions = next(iter(given.items()))
+        value = metadata(records[number], emissions, location)
     if value is None:
         text = splice.remove_key(text, KEY)
     else:
@@ -677,18 +715,28 @@ def remove_card(readme: AnyStr) -> AnyStr:
     return _like(readme, splice.remove_section(splice.remove_key(_text(readme), KEY)))
 
 
-def _training(records: Sequence[Record], emissions: Impact | float | None) -> Record | None:
-    """The record that the emissions are of."""
-    if emissions is None:
-        return None
-    training = [record for record in records if record.stage in TRAINING]
-    if len(training) > 1:
+def _given(
+    records: Sequence[Record], impact: Impact | Sequence[Impact] | None, emissions_g: float | None
+) -> dict[int, Impact | float]:
+    """The emissions of the training runs among the records, by their place; {} where none are known, or there is no training."""
+    training = [number for number, record in enumerate(records) if record.stage in TRAINING]
+    told: list[Impact | float] = []
+    if isinstance(impact, Impact):
+        told = [impact]
+    elif impact is not None:
+        told = list(impact)
+    elif emissions_g is not None:
+        told = [emissions_g]
+    if not told or not training:
+        return {}
+    if len(told) != len(training):
+        figures = "one figure" if len(told) == 1 else f"{len(told)} figures"
         raise BadInput(
-            f"one figure of emissions was given for {len(training)} training runs",
-            "Give the emissions with one training run at a time",
+            f"{figures} of emissions {'was' if len(told) == 1 else 'were'} given for {len(training)} training runs",
+            "Give the impact of each of them, and their sum is told",
             place="emissions",
         )
-    return training[0] if training else None
+    return dict(zip(training, told, strict=True))
 
 
 def _text(readme: AnyStr) -> str:
@@ -721,7 +769,7 @@ def update_card_file(
     *,
     ratings: Sequence[Rating | None] | None = None,
     emissions_g: float | None = None,
-    impact: Impact | None = None,
+    impact: Impact | Sequence[Impact] | None = None,
     location: str | None = None,
     label: str | None = None,
     links: Links = NO_LINKS,

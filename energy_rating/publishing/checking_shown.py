@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from difflib import SequenceMatcher
 from pathlib import Path, PurePosixPath
 from typing import cast, get_args
@@ -22,7 +22,7 @@ from energy_rating.judging.footprint.factors import FIRST
 from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import TRAINING, Checked, Rating, Record
-from energy_rating.publishing import card, data, first_release, label, splice
+from energy_rating.publishing import card, data, first_release, label, splice, trainings
 from energy_rating.publishing.checking import LARGEST_FILE, MOST_TOLD, Checking, kind_of
 from energy_rating.publishing.data import FIRST_FORM, FORM, LabelData, RunData, SectionData
 from energy_rating.publishing.first_release import card as first_card
@@ -363,7 +363,7 @@ def _of_several(
     """Of a section of several runs what is this one's, and what holds of all; None, and said, where it has not the parts of one."""
     before = 1 + (made_with.label is not None)
     sizes = [3 + (made_with.footprint_of(one) is not None) for one in range(len(made_with.runs))]
-    parts = before + sum(sizes) + 2
+    parts = before + sum(sizes) + bool(made_with.trainings) + 2
     if len(theirs) != parts:
         checking.differs(name, "text", f"{len(theirs)} parts", f"{parts} parts")
         return None
@@ -374,6 +374,8 @@ def _of_several(
     run, own = made_with.runs[number], data.of_run(record, None)
     if run.journal_sha256 != own.journal_sha256:
         checking.differs(name, "data", run.journal_sha256, own.journal_sha256)
+    if made_with.trainings and made_with.form == FORM and theirs[-3] != trainings.table(made_with.trainings):
+        checking.differs(name, "Trainings", "more than, or other than, the sum of the trainings", "their sum")
     if made_with.form == FORM and theirs[-1] != data.written_again(made_with):
         checking.differs(name, "data", "more than, or other than, the data", "a comment with the data")
     return (
@@ -408,13 +410,22 @@ def _emissions(
     """The carbon that a section tells, made again for the place in its data; grams that were given are taken as they are."""
     if record.stage not in TRAINING:
         return None, None
-    if made_with.zone is not None:
-        if record.place is None or record.place.zone != made_with.zone:
-            checking.not_checked.append(f"that the run took place in {made_with.zone}, as {name} says")
+    told = next((one for one in made_with.trainings if one.run == made_with.runs[number].run), None)
+    zone = made_with.zone if told is None else told.zone
+    if zone is not None:
+        if record.place is None or record.place.zone != zone:
+            checking.not_checked.append(f"that the run took place in {zone}, as {name} says")
         asked = made_with.footprint_of(number)
         if asked is not None:
-            return card.footprinted_again(record, asked).impact, None
-        return footprint(record, zone=made_with.zone, factors=made_with.factors), None
+            impact = card.footprinted_again(record, asked).impact
+        else:
+            factors = made_with.factors if told is None else told.factors
+            impact = footprint(record, zone=zone, factors=factors)
+        if told is not None and told != (own := card.training_of(record, impact)):
+            for key, was in asdict(told).items():
+                if was != getattr(own, key):
+                    checking.differs(name, f"data.trainings.{key}", was, getattr(own, key))
+        return impact, None
     if made_with.emissions_g is not None:
         checking.notes.append(
             f"{name}: the emissions were given by whoever wrote the card; no journal tells them"
@@ -439,11 +450,24 @@ def _check_metadata(checking: Checking, name: str, text: str, section: str) -> N
             return
         run_id = for_plain_text(record.run_id)
         number = next((place for place, run in enumerate(made_with.runs) if run.run == run_id), 0)
-        impact, emissions_g = _emissions(checking, name, made_with, record, number)
-        value = card.metadata(record, impact if impact is not None else emissions_g, made_with.location)
+        value: Mapping[str, str | float] | None
+        if made_with.trainings:  # that this run's part of it is right is asked with the section
+            value = trainings.metadata(made_with.trainings, made_with.location)
+        else:
+            impact, emissions_g = _emissions(checking, name, made_with, record, number)
+            value = card.metadata(record, impact if impact is not None else emissions_g, made_with.location)
     except (EnergyRatingError, ValueError) as error:
         checking.differs(name, card.KEY, f"cannot be read ({error})", "what the run gives")
         return
+    _compare_metadata(checking, name, value, told)
+
+
+def _compare_metadata(
+    checking: Checking,
+    name: str,
+    value: Mapping[str, str | float] | None,
+    told: Mapping[str, str] | None,
+) -> None:
     # Other programs write the front matter anew, with other quotes: it is compared by what it says.
     again = (
         None

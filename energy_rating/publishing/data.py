@@ -12,6 +12,7 @@ from typing import Any
 
 from energy_rating.judging.footprint.carbon import Impact
 from energy_rating.nouns.records import Rating, Record
+from energy_rating.publishing import trainings as trained
 from energy_rating.publishing import words
 from energy_rating.publishing.links import NO_LINKS, Links
 from energy_rating.publishing.strangers import for_plain_text
@@ -57,6 +58,7 @@ class LabelData:
 class SectionData:
     """What a section was made with. ``zone``: the place whose factor made the carbon, of the vintage ``factors``; ``emissions_g``: grams that
     were given. ``footprints``: of each run what its footprint was asked for, with the measurement that it is of; None where it has none.
+    ``trainings``: where there are several, what each of them emitted, of which the sum is told.
     """
 
     form: int
@@ -68,6 +70,7 @@ class SectionData:
     emissions_g: float | None
     factors: str | None = None
     footprints: tuple[Mapping[str, Any] | None, ...] = ()
+    trainings: tuple[trained.TrainingData, ...] = ()
 
     def footprint_of(self, number: int) -> Mapping[str, Any] | None:
         return self.footprints[number] if number < len(self.footprints) else None
@@ -104,9 +107,10 @@ def of_section(
     location: str | None,
     emissions_g: float | None,
     footprints: tuple[Mapping[str, Any] | None, ...] = (),
+    trainings: tuple[trained.TrainingData, ...] = (),
 ) -> str:
     """The data of a section, as a comment of HTML."""
-    told = impact is not None or emissions_g is not None
+    told = impact is not None or emissions_g is not None or bool(trainings)
     return written_again(
         SectionData(
             form=FORM,
@@ -118,6 +122,7 @@ def of_section(
             emissions_g=emissions_g,
             factors=impact.vintage if impact is not None else None,
             footprints=footprints if any(footprints) else (),
+            trainings=trainings,
         )
     )
 
@@ -136,6 +141,7 @@ def written_again(section: SectionData) -> str:
             "emissions_g": section.emissions_g,
             **({"factors": section.factors} if section.factors is not None else {}),
             **({"footprints": section.footprints} if section.footprints else {}),
+            **({"trainings": trained.stored(section.trainings)} if section.trainings else {}),
         }
     )
     return f"<!-- {COMMENT} {text} -->"
@@ -190,9 +196,10 @@ def section_data(text: str) -> SectionData | None:
     emissions = entry.get("emissions_g")
     if emissions is not None and (isinstance(emissions, bool) or not isinstance(emissions, int | float)):
         raise ValueError("emissions_g must be a number")
+    named = tuple(_run(run) for run in runs)
     return SectionData(
         form=_number(entry, "form"),
-        runs=tuple(_run(run) for run in runs),
+        runs=named,
         links=_links(entry),
         label=_maybe(entry, "label"),
         zone=_maybe(entry, "zone"),
@@ -200,6 +207,7 @@ def section_data(text: str) -> SectionData | None:
         emissions_g=emissions,
         factors=_maybe(entry, "factors"),
         footprints=_footprints(entry.get("footprints", []), len(runs)),
+        trainings=trained.read(entry.get("trainings", []), [run.run for run in named]),
     )
 
 

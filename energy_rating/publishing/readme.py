@@ -45,13 +45,13 @@ def read(path: Path) -> str | None:
         return None
 
 
-def _carbon(path: Path, records: Sequence[Record]) -> Impact | None:
-    """The carbon of the one training among them, where it says in which zone it ran, and nobody else has written emissions."""
+def _carbon(path: Path, records: Sequence[Record]) -> list[Impact] | None:
+    """The carbon of the trainings among them, where each says in which zone it ran, and nobody else has written emissions."""
     training = [record for record in records if record.stage in TRAINING]
-    if len(training) != 1 or zone_of(training[0]) is None or card.emissions_of_others(path):
+    if not training or any(zone_of(one) is None for one in training) or card.emissions_of_others(path):
         return None
     try:
-        found = footprint(training[0])
+        found = [footprint(one) for one in training]
     except (BadInput, EnergyRatingError):  # of a place without a factor nothing is said
         return None
-    return None if found.validity == "invalid" else found
+    return None if any(one.validity == "invalid" for one in found) else found

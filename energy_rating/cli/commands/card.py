@@ -85,15 +85,21 @@ def card(
         if zone is not None:
             check_zone(zone)
         told = [_footprint(record, choices) for record in found]
-        carbon = None
-        for record, one in zip(found, told, strict=True):
-            if one is not None and record.stage in TRAINING:
-                carbon = (
-                    one.impact
-                    if zone is not None
-                    else _emissions(one.impact, readme, overwrite=overwrite) or carbon
-                )
-        if zone is not None and carbon is None:
+        carbon: list[Impact] = []
+        trainings = [one for record, one in zip(found, told, strict=True) if record.stage in TRAINING]
+        for one in trainings:
+            impact = None if one is None else one.impact
+            if impact is not None and zone is None:
+                impact = _emissions(impact, readme, overwrite=overwrite)
+            if impact is not None:
+                carbon.append(impact)
+        if 0 < len(carbon) < len(trainings):
+            tell(
+                f"no emissions are written: of {len(trainings)} training runs only {len(carbon)} have them, and their sum would be too "
+                "small. Say with --zone where they ran, or leave the others out"
+            )
+            carbon = []
+        if zone is not None and not trainings:
             tell(
                 f"--zone {zone}: no emissions are written, since co2_eq_emissions is for training runs, and these are of "
                 f"{', '.join(dict.fromkeys(record.stage for record in found))}; their footprint stands "
@@ -103,7 +109,7 @@ def card(
             readme,
             found,
             ratings=[rated(record, scheme=scheme, provisional=provisional) for record in found],
-            impact=carbon,
+            impact=carbon or None,
             label=label,
             links=links,
             overwrite=overwrite,
