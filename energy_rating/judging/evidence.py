@@ -27,10 +27,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
-from energy_rating.files import imports, reading
+from energy_rating.files import reading
 from energy_rating.files import record as files_record
 from energy_rating.files.journal import JOURNAL_NAMES
-from energy_rating.files.opening import opened
+from energy_rating.files.opening import opened, read_beginning
 from energy_rating.files.reading import Journal
 from energy_rating.files.record import RECORD_NAME
 from energy_rating.judging.checks import GAIN_CORRECTED, gain_corrected
@@ -151,13 +151,27 @@ def load(path: str | Path) -> Record:
     return held_against(record, file, journal)
 
 
+def _is_ours(path: Path) -> bool:
+    """Whether a file says in its first words that it is a record of this package; what it is worth is seen when it is read."""
+    try:
+        return (
+            re.match(rb'\s*\{\s*"schema"\s*:\s*"energy-rating/record/', read_beginning(path, 200)) is not None
+        )
+    except BadInput:
+        return False
+
+
 def _imported(path: Path) -> Record | None:
     """The run in a file of another tool's; None where it is none.
 
     Raises:
         BadInput: it holds several runs, or cannot be read.
     """
-    if not path.is_file() or imports.recognised(path) is None:
+    if not path.is_file() or _is_ours(path):
+        return None
+    from energy_rating.files import imports  # here, since most of what is read is our own
+
+    if imports.recognised(path) is None:
         return None
     records = imports.imported(path)
     if len(records) != 1:

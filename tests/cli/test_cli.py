@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
@@ -463,3 +464,31 @@ def test_a_full_disk_is_told_to_be_that_of_standard_output(option):
     assert done.returncode == 1
     assert "standard output cannot be written to" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_help_loads_no_more_than_words():
+    """Of each command only the file is read: what it needs to work with is loaded when it works."""
+    script = (
+        "import sys\n"
+        "from energy_rating.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in sys.modules if name.startswith('energy_rating.')\n"
+        "       and name.split('.')[1] not in ('cli', 'version')], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set(ast.literal_eval(done.stderr)) <= {
+        *(
+            "energy_rating.nouns",
+            "energy_rating.nouns.choices",
+            "energy_rating.nouns.errors",
+            "energy_rating.nouns.notebooks",
+        ),
+        *(
+            "energy_rating.benchmarking",
+            "energy_rating.benchmarking.options",
+            "energy_rating.benchmarking.settings",
+        ),
+        *("energy_rating.publishing", "energy_rating.publishing.exports"),
+        *("energy_rating.publishing.terminal", "energy_rating.publishing.terminal.layout"),
+    }

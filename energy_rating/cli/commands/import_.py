@@ -10,8 +10,8 @@ import click
 
 from energy_rating.cli.options import json_option, refuse_a_file, zone_option
 from energy_rating.cli.output import as_json_text, say, tell
+from energy_rating.nouns.choices import STAGES
 from energy_rating.nouns.errors import BadInput
-from energy_rating.nouns.records import STAGES, Model, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -139,6 +139,8 @@ def _read(path: Path, files: Sequence[Path]) -> ReadFile | BadInput:
 
 def _said(record: Record, model: str | None, stage: Stage | None, zone: str | None) -> Record:
     """The record with what the user says of it."""
+    from energy_rating.nouns.records import Model, Place
+
     if model is not None:
         record = replace(record, model=replace(record.model, id=model) if record.model else Model(id=model))
     if stage is not None:
