@@ -46,17 +46,17 @@ _FLAG = r"(?<!\S)--?(?P<name>[A-Za-z][\w-]*)[ \t]+(?P<value>[^\s-]\S*)"
 
 # What hubs and clouds give out, by how it begins (GitHub's secret scanning lists such patterns): Hugging Face, OpenAI and Anthropic,
 # GitHub, GitLab, Slack, AWS, Google; and a JSON Web Token (RFC 7519).
-_SHAPES = r"\b(?:hf_|api_org_|sk-(?=[\w-]*\d)|gh[opusr]_|github_pat_|glpat-|xox[abeoprs]-|AKIA|AIza|ya29\.|nvapi-|eyJ[\w-]{8,}\.)[\w.~+/=-]{6,}"
+_SHAPES = r"\b(?:hf_|api_org_|sk-(?=[\w-]{0,200}\d)|gh[opusr]_|github_pat_|glpat-|xox[abeoprs]-|AKIA|AIza|ya29\.|nvapi-|eyJ[\w-]{8,2000}\.)[\w.~+/=-]{6,}"
 _BEGINNINGS = (
     *("hf_", "api_org_", "sk-", "gho_", "ghp_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox"),
     *("AKIA", "AIza", "ya29.", "nvapi-", "eyJ"),
 )
 # RFC 7617 and 6750. A word of small letters alone is one of a language.
-_BEARER = r"\b([Bb]earer|[Bb]asic|BEARER|BASIC)\s+(?=[\w.~+/-]*(?:[\d=+/_~]|[a-z][A-Z]))[\w.~+/=-]{6,}"
+_BEARER = r"\b([Bb]earer|[Bb]asic|BEARER|BASIC)\s+(?=[\w.~+/-]{0,200}(?:[\d=+/_~]|[a-z][A-Z]))[\w.~+/=-]{6,}"
 
 # A URL's parts as far as they matter here (RFC 3986, 3): scheme, user and password, host and port, the rest. Taken for a path, it has
 # one slash less.
-_URL = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*(?=://)|https?(?=:/)):/{1,2}(?P<user>[^/?#\s'\"]*@)?(?P<host>[^/?#\s'\"@]*)(?P<rest>[^\s'\"]*)"
+_URL = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}(?=://)|https?(?=:/)):/{1,2}(?P<user>[^/?#\s'\"]*@)?(?P<host>[^/?#\s'\"@]*)(?P<rest>[^\s'\"]*)"
 
 # What stands before a path or a port: a name, an address of four numbers, or one of eight in brackets.
 _HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[^:]*)(?::\d*)?"
@@ -82,12 +82,15 @@ _HASH = r"(?:[0-9a-f]{40}|[0-9a-f]{64})"
 
 # A word in which something is written in percent signs (RFC 3986, 2.1), and one that may be base64 (RFC 4648, 4 and 5). Eight bytes are the
 # shortest secret with a name.
-_PERCENT = r"""[^\s'"<>]*%[0-9A-Fa-f]{2}[^\s'"<>]*"""
+_WORD = r"""[^\s'"<>]+"""
 SHORTEST_BASE64 = 11
 _BASE64 = (
     r"(?<![\w+/-])[A-Za-z0-9+/_-]{11,}={0,2}(?![\w+/-])",
     r"(?<![\w+-])[A-Za-z0-9+_-]{11,}={0,2}(?![\w+-])",  # a part of a path
 )
+
+# Letters of a word, and of a text. A path of Linux has 4,096 bytes at most, its parts 255.
+LONGEST_WORD, LONGEST_TEXT = 2048, 1 << 16
 
 # Whoever writes a percent sign over so often has something to hide.
 MOST_TIMES_OVER = 16
@@ -218,10 +221,25 @@ def _replaced(pattern: str, by: str | Callable[[re.Match[str]], str], text: str)
     return re.sub(pattern, by, text) if _NEEDS[pattern](text) else text
 
 
+def _of_sensible_length(text: str) -> str:
+    """Some patterns take the square of a word's length, and no sensible text has a word so long: it is withheld, and the end of a text as well."""
+    if len(text) > LONGEST_TEXT:
+        text = f"{text[:LONGEST_TEXT]} {HIDDEN}"
+    return re.sub(rf"\S{{{LONGEST_WORD},}}", HIDDEN, text) if len(text) >= LONGEST_WORD else text
+
+
 def _as_it_says(text: str, gate: Callable[[str], str]) -> str:
     """What goes through a gate, where also what is written in percent signs or base64 is looked at; what hides nothing stays as it is."""
+    text = _of_sensible_length(text)
     if "%" in text:
-        text = re.sub(_PERCENT, lambda found: _unless_it_hides(found[0], _written_out(found[0]), gate), text)
+        # Word by word: a pattern that looks for a percent sign within a word looks through the word again from each of its letters.
+        text = re.sub(
+            _WORD,
+            lambda found: (
+                _unless_it_hides(found[0], _written_out(found[0]), gate) if "%" in found[0] else found[0]
+            ),
+            text,
+        )
     if len(text) >= SHORTEST_BASE64:
         for words in _BASE64:
             text = re.sub(words, lambda found: _unless_it_hides(found[0], _of_base64(found[0]), gate), text)

@@ -379,6 +379,19 @@ def test_a_secret_in_another_spelling_is_one(said):
             assert spelling not in cleaned(text)
 
 
+@pytest.mark.parametrize(
+    "unit", ["%", "%41", "a:", "http://a", "sk-", "x", "A1", "a@", "key=", "Bearer a", '"', "=", "eyJ"]
+)
+@pytest.mark.parametrize("gap", ["", " "])
+def test_no_text_however_long_holds_the_gate_up(unit, gap):
+    # Not a matter of speed: what takes the square of a megabyte is never done.
+    text = (unit * 1_000_000)[:1_000_000] if not gap else (f"{(unit * 2000)[:2000]} " * 500)
+    for gate in (without_secrets, cleaned):
+        through = gate(f"{text} {ALL}")
+        assert len(through) < 1 << 17
+        assert "CANARY" not in through
+
+
 @given(st.text(max_size=60) | st.sampled_from(SECRETS) | st.text("%25Ffab=:/@ ", max_size=40))
 def test_what_went_through_the_gate_goes_through_it_again(text):
     once = without_secrets(text)
