@@ -45,7 +45,7 @@ _DEEPEST = 6  # a call in a list in a message
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heard:
-    """What came of one answer. ``pieces`` of text in a stream; ``text_sum``: a checksum of the text; ``reason``: why it ended, as the server says; ``usage``: all that it said of its counts."""
+    """What came of one answer. ``shows``: its text has a letter that can be seen. ``pieces`` of text in a stream; ``text_sum``: a checksum of the text; ``reason``: why it ended, as the server says; ``usage``: all that it said of its counts."""
 
     pieces: int = 0
     text_bytes: int = 0
@@ -53,6 +53,7 @@ class Heard:
     reason: object = None
     usage: Sequence[object] = ()
     model: str = ""
+    shows: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,17 +97,24 @@ NOTHING_TOLD: frozenset[str] = frozenset()
 def heard_whole(reply: Mapping[str, Any]) -> Heard:
     """What came of an answer that was not streamed."""
     reason: object = None
-    text = b""
+    said = ""
     for source, why in choices_of(reply):
         reason = why if why is not None else reason
-        text += text_in(source).encode("utf-8", "replace")
+        said += text_in(source)
+    text = said.encode("utf-8", "replace")
     return Heard(
+        shows=shows(said),
         text_bytes=len(text),
         text_sum=zlib.crc32(text),
         reason=reason,
         usage=(reply.get("usage"),),
         model=name_in(reply),
     )
+
+
+def shows(text: str) -> bool:
+    """Whether there is anything to be seen in a text: blanks, line ends and what has no width are none."""
+    return any(letter.isprintable() and not letter.isspace() for letter in text)
 
 
 def name_in(reply: Mapping[str, Any]) -> str:
@@ -124,7 +132,8 @@ def judged(heard: Heard, asked: Request) -> Judged:
     faults = tuple(_faults(heard, asked, counts))
     codes = {fault.code for fault in faults}
     work = {unit: amount for unit, amount in counts.known.items() if unit not in counts.wrong}
-    if heard.text_bytes == 0:
+    # Who was told not to end goes on with whatever comes, and that may be blanks.
+    if heard.text_bytes == 0 or not (heard.shows or asked.exactly):
         # A model may end at once. Then there is one token, its end mark, or none; more are not to be seen.
         return Judged(
             outcome="empty",
@@ -156,7 +165,10 @@ def _is_vector(value: object) -> bool:
         return bool(value)
     if not isinstance(value, list) or not set(map(type, value)) <= {int, float}:
         return False
-    total = sum(value)  # NaN where one of them is
+    try:
+        total = sum(value)  # NaN where one of them is
+    except OverflowError:  # a whole number beyond all that a vector's numbers can be
+        return False
     return total - total == 0 and any(value)
 
 

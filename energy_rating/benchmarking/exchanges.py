@@ -300,15 +300,21 @@ class Exchange:
 
     def events(self, response: http.client.HTTPResponse) -> Iterator[tuple[bytes, float]]:
         """The data of each event, and when it came."""
-        rest, size = b"", 0
+        rest: list[bytes] = []  # of a line whose end has not come: put together once it has
+        size = waiting = 0
         while True:
             with self._told():
                 part = response.read1(1 << 16)
             now = time.monotonic()
             size += len(part)
             # An event ends with its line; the last one may lack that.
-            *lines, rest = (rest + part).split(b"\n") if part else (rest, b"")
-            if len(rest) > LARGEST_EVENT or size > LARGEST_REPLY:
+            *lines, after = part.split(b"\n") if part else (b"", b"")
+            if lines:
+                lines[0] = b"".join((*rest, lines[0]))
+                rest, waiting = [], 0
+            rest.append(after)
+            waiting += len(after)
+            if waiting > LARGEST_EVENT or size > LARGEST_REPLY:
                 raise EndpointFailed(f"the server answered {self.name} with more than can be an answer", LOOK)
             for line in lines:
                 if line.startswith(b"data:"):

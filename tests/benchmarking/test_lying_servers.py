@@ -193,6 +193,7 @@ def test_a_server_that_is_not_to_end_may_go_on_with_marks_that_nobody_sees():
         ([0.0, 0.0], {"unanswered_request": 4}),
         (NO_NUMBERS, {"unanswered_request": 4}),
         ([None, None], {"unanswered_request": 4}),
+        ([10**400, 0.5], {"unanswered_request": 4}),
         (None, {"unanswered_request": 4}),
         (lambda n: [], {"unanswered_request": 4}),
         (lambda n: {"embedding": [1.0]}, {"unanswered_request": 4}),

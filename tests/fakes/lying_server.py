@@ -388,6 +388,12 @@ LIES: Mapping[str, Lie] = {
         fate="counted",
         work=EMPTY,
     ),
+    "blanks": Lie(
+        row="blanks, line ends and letters without width alone",
+        answer=Answer(pieces=(" ", "\n", "\t\u00a0", "\u200b", "\u2060 ", "\n", "\n")),
+        fate="counted",
+        work={**EMPTY, "token": 7},
+    ),
     "hidden": Lie(
         row="no text, and tokens all the same (thoughts that are not shown)",
         answer=nothing(reason="length", usage=HONEST | {"completion_tokens": 16, "total_tokens": 56}),

@@ -41,6 +41,7 @@ from energy_rating.benchmarking.answers import (
     judged,
     judged_vectors,
     name_in,
+    shows,
     shrinks,
     text_in,
 )
@@ -366,7 +367,7 @@ class Endpoint:
         reason: object = None
         size = text_sum = 0
         name = ""
-        ended = False
+        ended = seen = False
         for data, now in exchange.events(response):
             if data == b"[DONE]":
                 ended = True
@@ -379,16 +380,17 @@ class Endpoint:
                 )
             if event.get("error"):
                 raise self._failed(event, exchange.name)
-            if said := event.get("usage"):
+            if told := event.get("usage"):
                 # Some say it with each piece; the last one is kept, and one that is smaller than the one before beside it.
-                if usage and not shrinks(usage[-1], said):
+                if usage and not shrinks(usage[-1], told):
                     usage.pop()
-                usage.append(said)
-            text = b""
+                usage.append(told)
+            said = ""
             for source, why in choices_of(event):
                 reason = why if why is not None else reason
-                text += text_in(source).encode("utf-8", "replace")
-            if text:
+                said += text_in(source)
+            if text := said.encode("utf-8", "replace"):
+                seen = seen or shows(said)
                 piece_s.append(now)
                 size, text_sum = size + len(text), zlib.crc32(text, text_sum)
                 name = name or name_in(event)
@@ -400,7 +402,9 @@ class Endpoint:
                 "(it sent neither [DONE] nor why the answer ended)",
                 LOOK,
             )
-        found = judged(Heard(pieces=len(piece_s), text_bytes=size, reason=reason, usage=tuple(usage)), asked)
+        found = judged(
+            Heard(pieces=len(piece_s), text_bytes=size, reason=reason, usage=tuple(usage), shows=seen), asked
+        )
         return Reply(
             sent_s=sent_s,
             first_s=piece_s[0] if piece_s else end_s,
