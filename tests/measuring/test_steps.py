@@ -10,34 +10,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from virtual import FakeDevice, VirtualClock, constant, steps
+from one_gpu import codes, ended, run_on_one_gpu, state_apart  # noqa: F401  fixtures
+from virtual import FakeDevice, VirtualClock, steps
 
 from energy_rating import NotMeasured, measure
-
-
-@pytest.fixture(autouse=True)
-def _state(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def run(tmp_path):
-    clock = VirtualClock()
-    power, energy = constant(300)
-    gpu = FakeDevice(clock=clock, power=power, energy=energy)
-    with measure("inference", output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None) as opened:
-        clock.sleep(4)
-        yield opened
-
-
-def ended(run):
-    run.settings.clock.sleep(4)
-    run.stop()
-    return run.record
-
-
-def codes(record):
-    return [finding.code for finding in record.findings]
 
 
 def work(run, seconds=1.0):
