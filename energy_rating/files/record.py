@@ -182,7 +182,7 @@ def refuse_imported(folder: Path) -> None:
     # It stands behind the schema; a record of many megabytes is not read for that.
     if b'"origin": "imported"' in read_beginning(path, 400):
         raise BadInput(
-            "the record was taken over from another tool's file, and no journal stands behind it: it can be shown, added up and "
+            "the record was taken over from another file, and no journal stands behind it: it can be shown, added up and "
             "compared, and neither checked nor drawn",
             "Look at the file that it was imported from",
             place=folder,

@@ -304,7 +304,7 @@ def _remarks(
     """How the work was had, where not as one would think, and what the interval leaves out."""
     for letter, record in (("A", a), ("B", b)):
         if record.origin == "imported":
-            yield f"{letter} was taken over from another tool's file, not measured by energy-rating; its uncertainty is by rule"
+            yield f"{letter} was taken over from another file (imported): no journal stands behind it, and its uncertainty is mostly by rule"
     if unit is None:
         return
     for letter, work in (("A", works[0][unit]), ("B", works[1][unit])):

@@ -48,7 +48,7 @@ def of_origin(record: Record) -> Iterator[Reason]:
     """That it was taken over from somebody else's file: no journal can say what happened."""
     if record.origin == "imported":
         yield Reason.of(
-            "imported", "it was taken over from another tool's file, not measured by energy-rating"
+            "imported", "it was taken over from another file (imported), and no journal stands behind it"
         )
 
 

@@ -133,7 +133,7 @@ def test_every_command_says_that_it_was_imported_and_none_that_it_was_measured(
 def test_what_needs_a_journal_says_that_there_is_none(run: Path, command: list[str]) -> None:
     code, _, err = cli(*command, run)
     assert code == 1
-    assert "taken over from another tool's file, and no journal stands behind it" in err
+    assert "taken over from another file, and no journal stands behind it" in err
 
 
 def test_a_strangers_file_in_the_place_of_a_journal_says_what_it_is() -> None:
@@ -145,6 +145,6 @@ def test_a_strangers_file_in_the_place_of_a_journal_says_what_it_is() -> None:
 def test_a_file_of_one_run_is_shown_without_being_imported(tmp_path: Path) -> None:
     code, out, _ = cli("compare", PLAIN, FLUSH)
     assert code == 0
-    assert "A was taken over from another tool's file" in out
+    assert "A was taken over from another file" in out
     code, out, _ = cli("export", PLAIN, "--format", "csv")
     assert ",imported," in out

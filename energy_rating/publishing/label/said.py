@@ -225,7 +225,10 @@ class Said:
         yield "Date", f"{self.day}, self-declared"
         yield "Journal", self.journal
         yield "Stars", f"what they mean: {self.links.meaning or f'{MEANING} of energy-rating'}"
-        yield "Check", CHECK
+        yield (
+            "Check",
+            CHECK if self.facts.record.origin != "imported" else "not possible: there is no journal",
+        )
 
     @property
     def holds(self) -> str:
@@ -233,6 +236,8 @@ class Said:
         if figure is None:
             return "nothing"
         how = words.SENSED.get(figure.part.method or "", "")
+        if figure.part.imported:
+            how = "by a model, or not told" if figure.part.estimated else "from a sensor, by the other tool"
         return f"{words.HOLDS[figure.component]}{f', {how}' if how else ''}"
 
     @property
@@ -329,7 +334,7 @@ class Said:
     @property
     def journal(self) -> str:
         if self.facts.record.origin == "imported":
-            return "none: taken over from another tool's file"
+            return "none: taken over from another file"
         sha256 = for_picture(self.facts.record.provenance.journal_sha256[:HASH_DIGITS])
         return f"{self.links.journal or 'address not given'}; SHA-256 {sha256}…"
 
