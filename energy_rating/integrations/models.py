@@ -253,7 +253,7 @@ def _name(inner: Any) -> str:
         name = getattr(getattr(one, "config", None), "_name_or_path", None)
         if isinstance(name, str) and _HUB_ID.fullmatch(name) and not Path(name).exists():
             return name
-    return type(inner).__name__
+    return "unnamed" if isinstance(inner, Mapping | list | tuple) else type(inner).__name__
 
 
 def _children(inner: Any, most: int = 20) -> Iterator[Any]:

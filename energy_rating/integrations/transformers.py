@@ -227,6 +227,8 @@ class AttachedTrainer:
         try:
             return original(shown, *args, **kwargs)
         finally:
+            for key in [key for key in logs if key not in shown]:  # callbacks that print take some out
+                del logs[key]
             logs.update({key: value for key, value in shown.items() if key not in found})
 
     def _create_model_card(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -158,3 +158,49 @@ def test_a_module_of_pytorch(monkeypatch):
     net[0].requires_grad_(False)
     assert model_of(net) == Model(id="Sequential", parameters=24, trainable_parameters=8, dtype="bfloat16")
     assert model_of(torch.nn.DataParallel(net)).parameters == 24
+
+
+def test_models_of_transformers_as_they_are():
+    """Experts in one tensor, an encoder with a decoder, a tower that sees, adapters on top of them."""
+    pytest.importorskip("torch", reason="make test-frameworks installs it")
+    transformers = pytest.importorskip("transformers", reason="make test-frameworks installs it")
+    text = {
+        "vocab_size": 64,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+    }
+    mixture = transformers.MixtralForCausalLM(
+        transformers.MixtralConfig(**text, num_local_experts=8, num_experts_per_tok=2)
+    )
+    experts = 2 * 8 * 3 * 32 * 64
+    facts = model_of(mixture)
+    assert facts.parameters == sum(one.numel() for one in mixture.parameters())
+    assert facts.active_parameters == facts.parameters - experts * 6 // 8
+    t5 = transformers.T5ForConditionalGeneration(
+        transformers.T5Config(vocab_size=64, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+    )
+    encoder = sum(one.numel() for one in t5.get_encoder().parameters())
+    assert model_of(t5).active_parameters == encoder
+    sees = transformers.LlavaForConditionalGeneration(
+        transformers.LlavaConfig(
+            text_config=transformers.LlamaConfig(**text),
+            vision_config=transformers.CLIPVisionConfig(
+                hidden_size=32,
+                intermediate_size=64,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                image_size=32,
+                patch_size=8,
+            ),
+        )
+    )
+    tower = sum(one.numel() for name, one in sees.named_parameters() if ".vision_tower." in name)
+    assert tower > 0
+    assert model_of(sees).active_parameters == model_of(sees).parameters - tower
+    peft = pytest.importorskip("peft", reason="make test-frameworks installs it")
+    adapted = peft.get_peft_model(mixture, peft.LoraConfig(r=4, target_modules=["q_proj"]))
+    assert model_of(adapted).trainable_parameters == 2 * 4 * (32 + 32)
+    assert model_of(adapted).active_parameters == facts.active_parameters + 2 * 4 * (32 + 32)

@@ -225,6 +225,7 @@ def test_the_weights_are_the_same_with_us_without_us_and_with_every_hook_of_ours
     broken = once(kind, failing=True, **asked)
     assert without.truth["weights"] == measured.truth["weights"] == broken.truth["weights"]
     assert "is broken" in broken.output
+    assert list(without.truth["metrics"]) == list(measured.truth["metrics"]) == list(broken.truth["metrics"])
     losses = [[log.get("loss") for log in one.truth["logs"]] for one in (without, measured, broken)]
     assert losses[0] == losses[1] == losses[2]
 
