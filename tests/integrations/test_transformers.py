@@ -356,3 +356,54 @@ def test_a_card_that_is_written_again_while_nothing_is_pushed_keeps_its_section(
     again = train("sft", folder, rows=12, epochs=2, save_steps=2, resume=True)
     assert again.record.run_id in section_of(again.readme())
     assert again.readme().count("energy-rating:start") == 1
+
+
+# ------------------------------------------------------------------------------------------------- several ranks of a host
+
+
+def several(folder, kind, *, launcher=("--nproc-per-node", "2"), **asked):
+    pytest.importorskip("torch.distributed", reason="make test-frameworks installs it")
+    # One network inside the machine, and one process that knows where the others are.
+    environ = {"GLOO_SOCKET_IFNAME": "lo", "MASTER_ADDR": "127.0.0.1"}
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", *launcher)
+    return train(kind, folder, launcher=torchrun, environ=environ, **asked)
+
+
+def of_all(folder, key):
+    return sum(json.loads(path.read_text())[key] for path in folder.glob("truth-*.json"))
+
+
+@HEAVY
+@pytest.mark.parametrize(("kind", "asked"), [("trainer", {"evaluation": "epoch"}), ("sft", {"lora": True})])
+def test_two_ranks_count_each_its_own_tokens_and_their_gpu_counts_once(tmp_path, kind, asked):
+    done = several(tmp_path / kind, kind, rows=24, epochs=2, save_steps=2, pause_s=0.1, **asked)
+    record = done.record
+    assert record["run"].work == {"token": of_all(done.folder, "tokens")}
+    assert record["step"].n == done.truth["global_step"]
+    assert_near(record["step"].energy_j["gpu"], done.true_j(done.truth["steps"]))
+    assert record["run"].validity == "valid"
+    assert not {"hook-failed", "other-ranks-count-apart"} & done.codes()
+    assert [path.name for path in done.folder.glob("run*")] == ["run"]
+    assert (done.folder / "run" / "rank1.jsonl").is_file()
+
+
+@HEAVY
+def test_a_rank_that_is_killed_takes_all_with_it_and_the_restarted_job_goes_on(tmp_path):
+    """``torchrun --max-restarts 1``: rank 1 is killed at step 4 of the first try; the last checkpoint is at step 2."""
+    asked = {"rows": 24, "epochs": 2, "save_steps": 2, "pause_s": 0.1}
+    done = several(
+        tmp_path / "killed",
+        "trainer",
+        launcher=("--nproc-per-node", "2", "--max-restarts", "1"),
+        kill_at=3,
+        kill_rank=1,
+        first_try_only=True,
+        resume="last",
+        **asked,
+    )
+    record = done.record
+    whole = several(tmp_path / "whole", "trainer", attach=False, **asked)
+    assert done.truth["weights"] == whole.truth["weights"]
+    assert record["run"].work == {"token": of_all(whole.folder, "tokens")}
+    assert record["lost"].work["token"] > 0
+    assert record["step"].n == whole.truth["global_step"]
