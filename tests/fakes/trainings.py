@@ -438,8 +438,7 @@ def watch(made, truth, asked):
 
         def on_step_end(self, args, state, control, **more):
             told["steps"].append((self.since, time.monotonic()))
-            again = asked.get("first_try_only") and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
-            if asked["kill_at"] == state.global_step and asked.get("kill_rank", RANK) == RANK and not again:
+            if asked["kill_at"] == state.global_step and asked.get("kill_rank", RANK) == RANK:
                 truth.write()
                 os.kill(os.getpid(), signal.SIGKILL)
             if asked["raise_at"] == state.global_step:
@@ -491,13 +490,7 @@ def main(kind, folder, given):
     raised = None
     metrics = {}
     try:
-        resume = asked["resume"] or None
-        if resume == "last":
-            from transformers.trainer_utils import get_last_checkpoint
-
-            where = Path(made.args.output_dir)
-            resume = get_last_checkpoint(where) if where.is_dir() else None
-        metrics = made.train(resume_from_checkpoint=resume).metrics
+        metrics = made.train(resume_from_checkpoint=asked["resume"] or None).metrics
     except ValueError as error:
         raised = repr(error)
     truth.told["end"] = time.monotonic()
