@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from network import calls_of_one_test, network_of_this_process  # noqa: F401  fixtures
 
 from energy_rating.benchmarking.work import Item, Settings
 from energy_rating.benchmarking.workloads.diffusers import (
@@ -113,22 +114,6 @@ def test_a_random_pipeline_overwrites_nothing_and_says_what_does_not_go_together
 
 
 # ----------------------------------------------------------------------------------------------- the real thing
-
-
-@pytest.fixture(scope="module")
-def network() -> list[str]:
-    """What this process asks of the network, from here on."""
-    seen: list[str] = []
-    asks = ("socket.connect", "socket.getaddrinfo", "socket.sendto")
-    sys.addaudithook(lambda event, _: seen.append(event) if event in asks else None)
-    return seen
-
-
-@pytest.fixture
-def calls(network: list[str]) -> list[str]:
-    """What one test asks of the network."""
-    network.clear()
-    return network
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from network import calls_of_one_test, network_of_this_process  # noqa: F401  fixtures
 
 from energy_rating.benchmarking.tasks.synthetic import picture, sound
 from energy_rating.benchmarking.work import Done, Item, Settings
@@ -80,21 +81,6 @@ ITEMS = [
     Item(text="a b c d e f g", second="h", image=picture(1, 30, 80), audio=SOUND),
     Item(text="x", second="y z", image=PICTURE, audio=SOUND),
 ]
-
-
-@pytest.fixture(scope="module")
-def network() -> list[str]:
-    """What this process asks of the network, from here on."""
-    seen: list[str] = []
-    asks = ("socket.connect", "socket.getaddrinfo", "socket.sendto")
-    sys.addaudithook(lambda event, _: seen.append(event) if event in asks else None)
-    return seen
-
-
-@pytest.fixture
-def calls(network: list[str]) -> list[str]:
-    network.clear()
-    return network
 
 
 @pytest.fixture(autouse=True)
