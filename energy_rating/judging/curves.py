@@ -122,7 +122,12 @@ class Curves:
                     first_reckoning=modelled or session.schema == JOURNAL_SCHEMAS[0],
                 )
                 self.registers[channel.id] = register
-                self.findings += checks.of_register(channel, register)
+                self.findings += (
+                    found
+                    if session.schema == JOURNAL_SCHEMAS[0]
+                    else checks.beside_what_is_measured(found, session.channels)
+                    for found in checks.of_register(channel, register)
+                )
             ROOM.put_away()
         self._compare()
         for (component, _), channels in self.devices.items():

@@ -311,7 +311,7 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             NOTE_OR_DEGRADES,
             "Readings that no device can draw were left out.",
             "Update the driver",
-            "note: up to 1 % of the readings; degrades: more",
+            "note: up to 1 % of the readings, or of an estimate beside what is measured; degrades: more",
         ),
         "gain-corrected": FindingKind(
             NOTE,

@@ -276,6 +276,22 @@ class Record:
         """The findings that concern this measurement: its own and those of the whole record."""
         return tuple(finding for finding in self.findings if finding.measurement in (None, name))
 
+    def validity_of(self, name: str, component: str) -> Validity:
+        """What the findings leave of one component's figure in a measurement; what befell another one's sensors says nothing of it.
+
+        A measurement's own ``validity`` is the worst of all.
+
+        Raises:
+            NotMeasured: there is no such measurement.
+        """
+        components = {channel.id: channel.component for channel in self.channels}
+        return validity(
+            finding
+            for finding in self.findings_on(self[name].name)
+            # A channel that the record does not know may have been this component's.
+            if finding.channel is None or components.get(finding.channel, component) == component
+        )
+
     def channels_of(self, measurement: Measurement, component: str) -> list[Channel]:
         """The channels that the component's energy came from."""
         return [

@@ -470,13 +470,23 @@ def one_line(record: Record | Facts, where: str = "") -> str:
     if facts.outcome is not None:
         parts.append(f"the program {facts.outcome}")
     if run.measurement.validity != "valid":
-        codes = dict.fromkeys(one.code for one in facts.record.findings_on(RUN) if one.severity != "note")
+        codes = dict.fromkeys(
+            _code_and_whose(facts.record, one, run.lead.component if run.lead is not None else None)
+            for one in facts.record.findings_on(RUN)
+            if one.severity != "note"
+        )
         # What is invalid is not the run's energy, and would make any sum wrong in silence.
         aside = "; leave it out of sums" if run.measurement.validity == "invalid" else ""
         parts.append(f"{run.measurement.validity}: {', '.join(codes)}{aside}")
     if where:
         parts.append(where)
     return " · ".join(parts)
+
+
+def _code_and_whose(record: Record, finding: Finding, lead: str | None) -> str:
+    """The code of a finding; of one about another component than the one that leads, with its name."""
+    whose = next((one.component for one in record.channels if one.id == finding.channel), None)
+    return finding.code if whose is None or lead is None or whose == lead else f"{finding.code} of {whose}"
 
 
 def lost_work(record: Record) -> Iterator[str]:
