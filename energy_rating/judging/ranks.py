@@ -81,7 +81,7 @@ def _joined(session: Session, parts: Mapping[str, Session]) -> Session:
         session = _with_devices(session, part)
     if session.counts == "all-ranks" or not parts:
         return session
-    found = _Beside(session)
+    found = _WorkOfAll(session)
     works: dict[str, Work] = {}
     points: list[dict[str, Checkpoint]] = [{} for _ in session.checkpoints]
     for name, part in parts.items():
@@ -229,7 +229,7 @@ def _part(amount: Number, done: Number, whole: Number) -> Number:
     return round(part) if isinstance(amount, int) else part
 
 
-class _Beside:
+class _WorkOfAll:
     """The windows of a session, and what other ranks did in them."""
 
     def __init__(self, session: Session) -> None:
