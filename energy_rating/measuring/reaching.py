@@ -70,10 +70,12 @@ class Reached:
 
     def place(self, window: Window, around: list[Window], *, own: bool) -> None:
         """Says where the work of a window goes that is opened now: inside ``around``, the outermost first."""
-        for number, one in enumerate(around):
-            if one.name == window.name:
-                for between in around[number + 1 :]:
-                    between.holds_name_around = between.holds_name_around or between.name != window.name
+        # Inside the outermost of its name stand all that are inside another of it as well.
+        outermost = next(
+            (number for number, one in enumerate(around) if one.name == window.name), len(around)
+        )
+        for between in around[outermost + 1 :]:
+            between.holds_name_around = between.holds_name_around or between.name != window.name
         # Windows of one name inside each other are one measurement: the work of each is work of it.
         other = next((one for one in reversed(around) if one.name != window.name), None)
         if other is not None:
