@@ -1,0 +1,354 @@
+"""All runs of a model: they add up in any order, count once, and a choice pays back where the doubt allows saying so."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_footprint import a_record
+
+from energy_rating import BadInput
+from energy_rating.cli import cli
+from energy_rating.files.record import write_record
+from energy_rating.judging.footprint.carbon import footprint
+from energy_rating.judging.life import break_even, life, lives, planned
+from energy_rating.nouns.entries import Channel, Environment, Lineage, Model, Outcome, Place
+from energy_rating.nouns.quantities import Estimate
+from energy_rating.publishing import life as shown
+
+KWH = 3.6e6
+NUMBERS = itertools.count()
+
+
+def a_run(
+    joules, stage="pre-training", model="org/name", *, systematic=0.04, noise=0.001, card="GPU", **more
+):
+    """A run of one card of its own number, whose sensor may be off by a share that all cards of that name share."""
+    number = next(NUMBERS)
+    record = a_record(
+        joules,
+        3600.0,
+        cards=(card,),
+        parts=("gpu",),
+        stage=stage,
+        work=more.pop("work", {"request": 1000, "token": 10_000}),
+    )
+    energy = Estimate(value=joules, random=noise * joules, systematic=systematic * joules)
+    run = replace(record["run"], energy_j={"gpu": energy}, energy_by_channel_j={"gpu0": energy})
+    channel = Channel(
+        id="gpu0", component="gpu", device=f"GPU-{number}", method="counter", accuracy=systematic
+    )
+    device = replace(record.environment.devices[0], id=f"GPU-{number}")
+    return replace(
+        record,
+        run_id=f"20261130T120000Z-{number:04x}",
+        measurements=(run,),
+        channels=(channel,),
+        environment=Environment(devices=(device,), host="0123456789ab"),
+        model=Model(id=model),
+        **more,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- laws
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(1.0, 1e9), st.sampled_from(["pre-training", "fine-tuning", "inference", "other"])
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.randoms(),
+)
+def test_stages_add_up_and_the_order_of_runs_changes_nothing(runs, shuffler):
+    records = [a_run(joules, stage) for joules, stage in runs]
+    found = life(records)
+    assert found.energy_j.value == pytest.approx(sum(joules for joules, _ in runs))
+    assert sum(portion.energy_j.value for portion in found.stages) == pytest.approx(found.energy_j.value)
+    assert sum(portion.share.value for portion in found.stages) == pytest.approx(1.0)
+    assert sum(portion.runs for portion in found.roles) == len(records)
+    other = list(records)
+    shuffler.shuffle(other)
+    assert life(other).energy_j == found.energy_j
+    assert set(life(other).runs) == set(found.runs)
+    assert life(other).before_j == found.before_j
+
+
+@pytest.mark.parametrize("zone", ["FRA", "US-CA", "gcp:europe-west9"])
+def test_the_life_of_one_record_is_its_footprint(zone):
+    record = a_record(parts=("gpu", "cpu", "dram"), stage="pre-training")
+    found, alone = life([record], zone=zone), footprint(record, zone=zone)
+    assert found.carbon_g.value == pytest.approx(alone.carbon_g.value)
+    assert found.carbon_g.sigma == pytest.approx(alone.carbon_g.sigma)
+    assert found.embodied_g.value == pytest.approx(alone.embodied_g.value)
+    assert found.embodied_g.sigma == pytest.approx(alone.embodied_g.sigma)
+    assert found.energy_j == record["run"].energy_j["gpu"]
+
+
+def test_a_gain_that_all_sensors_share_never_averages_out():
+    ten = life([a_run(1000.0, systematic=0.04, noise=0.0) for _ in range(10)])
+    assert ten.energy_j.systematic == pytest.approx(0.04 * 10_000)
+    mixed = life([a_run(1000.0, systematic=0.04, noise=0.0, card=f"GPU {number}") for number in range(4)])
+    assert mixed.energy_j.systematic == pytest.approx(0.04 * 1000 * 2)
+
+
+def test_a_run_is_counted_once():
+    one = a_run(10.0)
+    with pytest.raises(BadInput, match="is there twice"):
+        life([one, one])
+    same = replace(a_run(10.0), channels=one.channels, environment=one.environment)
+    with pytest.raises(BadInput, match="measured one device at one time"):
+        life([one, same])
+    later = replace(same, created="2026-11-30T13:00:00Z")
+    assert life([one, later]).energy_j.value == 20.0
+    elsewhere = replace(same, environment=replace(same.environment, host=None))
+    assert life([one, elsewhere]).energy_j.value == 20.0  # which machine it was is not told
+
+
+def test_one_model_has_one_base():
+    of = [
+        a_run(1.0, "fine-tuning", lineage=Lineage(base_model=base, relation="lora"))
+        for base in ("org/a", "org/b")
+    ]
+    with pytest.raises(BadInput, match="one model has one base; the runs name org/a and org/b"):
+        life(of)
+    found = life(of[:1])
+    assert (found.base_model, found.relation) == ("org/a", "lora")
+    assert any("incremental: what making org/a took is not in it" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("records", "says"),
+    [
+        ([], "there is no run"),
+        ([a_run(1.0), a_run(1.0, model="org/other")], "a life is that of one model and revision"),
+        ([replace(a_run(1.0), model=None)], "no model"),
+        ([a_run(1.0), a_record(parts=("cpu",))], "no component is in all of the runs"),
+    ],
+)
+def test_what_is_no_life_is_refused(records, says):
+    with pytest.raises(BadInput, match=says):
+        life(records)
+
+
+def test_roles_are_told_and_a_final_run_alone_says_so():
+    final = a_run(100.0, role="final")
+    assert life([final]).final_run_only
+    assert any(note.startswith("final run only") for note in life([final]).notes)
+    failed = a_run(30.0, outcome=Outcome(exit_code=1))
+    whole = life([final, failed, a_run(70.0, role="search")])
+    assert {portion.name: portion.energy_j.value for portion in whole.roles} == {
+        "final": 100.0,
+        "failed": 30.0,
+        "search": 70.0,
+    }
+    assert not whole.final_run_only
+    assert not any(note.startswith("final run only") for note in whole.notes)
+
+
+def test_a_request_carries_its_part_of_the_training():
+    found = life([a_run(1000.0), a_run(500.0, "inference", work={"request": 100})], requests=1000)
+    assert found.use.energy_j.value == 5.0
+    assert found.use.amortised_j.value == 1.0
+    assert found.use.whole_j.value == 6.0
+    with pytest.raises(BadInput, match="must be a number of requests above 0"):
+        life([a_run(1.0)], requests=0)
+
+
+def test_places_that_are_not_told_leave_the_carbon_out():
+    there = a_run(KWH, place=Place(zone="FRA"))
+    assert life([there]).carbon_g.value == pytest.approx(56.039)
+    assert life([there, a_run(KWH)]).carbon_g is None
+    assert any(note.startswith("no carbon") for note in life([there, a_run(KWH)]).notes)
+    assert life([there, a_run(KWH)], zone="FRA").carbon_g.value == pytest.approx(2 * 56.039)
+
+
+# ------------------------------------------------------------------------------------------------------- break-even
+
+
+def two(train_a=1e6, each_a=20.0, train_b=2e6, each_b=10.0, **more):
+    return tuple(
+        life([a_run(train, model=name, **more), a_run(1000 * each, "inference", name, **more)])
+        for name, train, each in (("org/a", train_a, each_a), ("org/b", train_b, each_b))
+    )
+
+
+def test_a_costlier_training_pays_back_after_what_it_cost_more_over_what_each_request_saves():
+    found = break_even(*two())
+    assert (found.costlier, found.cheaper) == ("org/b", "org/a")
+    assert found.requests == pytest.approx(100_000)
+    low, high = found.interval_95
+    assert low < 100_000 < high
+    assert break_even(*reversed(two())).requests == pytest.approx(100_000)
+
+
+def test_a_gain_that_all_four_energies_share_cancels():
+    wide = break_even(*two(systematic=0.10, noise=1e-6))
+    assert wide.interval_95[1] - wide.interval_95[0] < 10
+    different = life(
+        [a_run(2e6, model="org/b", card="other"), a_run(10_000.0, "inference", "org/b", card="other")]
+    )
+    apart = break_even(two()[0], different)
+    assert apart.interval_95[1] - apart.interval_95[0] > 10_000
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32))
+def test_the_interval_holds_the_truth_as_often_as_it_says(seed):
+    """Of 60 games with noise of 2 %, at most a dozen may miss at 95 %."""
+    draw = random.Random(seed)
+    missed = 0
+    for _ in range(60):
+        made = [truth * draw.gauss(1, 0.02) for truth in (1e6, 20.0, 2e6, 10.0)]
+        found = break_even(*two(*made, noise=0.02, systematic=0.0))
+        low, high = found.interval_95
+        missed += not low <= 100_000 <= high
+    assert missed <= 12
+
+
+def test_never_where_the_saving_may_be_none():
+    more = break_even(*two(each_b=25.0))
+    assert more.never
+    assert "needs no less" in more.why
+    close = break_even(*two(each_b=19.99, noise=0.05))
+    assert close.never
+    assert "reaches 0" in close.why
+    assert "never pays back" in shown.break_even_told(close)
+    assert (close.requests, close.interval_95) == (None, None)
+
+
+def test_only_what_is_told_alike_is_held_against_each_other():
+    without = life([a_run(1.0, model="org/c")])
+    with pytest.raises(BadInput, match="no inference of org/c"):
+        break_even(two()[0], without)
+    cpu = life([a_run(1.0, "inference", "org/d", work={"image": 3})], unit="image")
+    with pytest.raises(BadInput, match="one unit of work"):
+        break_even(two()[0], cpu)
+
+
+# --------------------------------------------------------------------------------------------------------- a service
+
+
+def test_a_service_is_planned_from_requests_of_its_own_length():
+    one, _ = two()
+    found = planned(one, requests=1e6, tokens=10, months=12)
+    assert found.requests == 12e6
+    assert found.use_j.value == pytest.approx(12e6 * 20.0)
+    assert found.whole_j.value == pytest.approx(12e6 * 20.0 + 1e6)
+    assert found.basis == "per request"
+    longer = planned(one, requests=1.0, tokens=40)
+    assert (longer.basis, longer.use_j.value) == ("per token", pytest.approx(80.0))
+
+
+def test_ten_token_figures_are_refused_for_long_answers():
+    one, _ = two()
+    with pytest.raises(
+        BadInput, match="a request had 10 tokens where org/a was measured, and yours have 300"
+    ):
+        planned(one, requests=1.0, tokens=300)
+    uncounted = life([a_run(1.0, "inference", work={"request": 10})])
+    with pytest.raises(BadInput, match="was not counted"):
+        planned(uncounted, requests=1.0, tokens=300)
+    with pytest.raises(BadInput, match="must be above 0"):
+        planned(one, requests=0.0)
+
+
+# ---------------------------------------------------------------------------------------------------------- shown
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number, record in enumerate(
+        [
+            a_run(1e6, role="final", place=Place(zone="FRA")),
+            a_run(5e5, role="failed", place=Place(zone="FRA")),
+            a_run(20_000.0, "inference", place=Place(zone="FRA")),
+            a_run(3e6, model="org/small", place=Place(zone="FRA")),
+            a_run(5_000.0, "inference", "org/small", place=Place(zone="FRA")),
+        ]
+    ):
+        (tmp_path / f"run-{number}").mkdir()
+        write_record(record, tmp_path / f"run-{number}" / "record.json")
+    return tmp_path
+
+
+def test_a_folder_of_runs_is_told_with_its_break_even_and_drawn(folder):
+    asked = [
+        "life",
+        str(folder),
+        "--requests",
+        "1M/month",
+        "--months",
+        "12",
+        "--tokens",
+        "10",
+        "--plot",
+        str(folder / "life.svg"),
+    ]
+    result = CliRunner().invoke(cli, asked)
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.output.split())
+    assert "org/small costs" in told
+    assert "pays back after 100,000" in told
+    assert "failed" in told
+    assert "12.0 million requests of 10 tokens in 12 months" in told
+    assert max(len(line) for line in result.stdout.splitlines()) <= 80
+    picture = (folder / "life.svg").read_bytes()
+    assert ElementTree.fromstring(picture).tag.endswith("svg")
+    CliRunner().invoke(cli, asked)
+    assert (folder / "life.svg").read_bytes() == picture
+
+
+def test_json_holds_lives_break_even_and_service(folder):
+    result = CliRunner().invoke(cli, ["life", str(folder), "--json"])
+    told = json.loads(result.output)
+    assert [one["model"] for one in told["lives"]] == ["org/name", "org/small"]
+    (meeting,) = told["break_even"]
+    assert meeting["requests"] == pytest.approx(100_000)
+    assert {portion["name"] for portion in told["lives"][0]["stages"]} == {"pre-training", "inference"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (["--requests", "many"], 2),
+        (["--requests", "10M/year"], 2),
+        (["--requests", "10M/month"], 2),
+        (["--tokens", "300"], 2),
+        (["--requests", "10M", "--tokens", "300"], 1),
+        (["--zone", "mars"], 1),
+        (["--component", "wall"], 1),
+    ],
+)
+def test_wrong_questions_are_one_line(folder, asked, code):
+    from energy_rating.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(["life", str(folder), *asked])
+    assert ended.value.code == code
+
+
+def test_a_picture_without_use_or_meeting_is_still_one():
+    for lives_shown in (lives([a_run(1.0)]), two(), two(each_b=25.0)):
+        breaks = [break_even(*lives_shown)] if len(lives_shown) == 2 else []
+        text = shown.plot(lives_shown, breaks)
+        assert "nan" not in text
+        assert ElementTree.fromstring(text.encode()) is not None
+
+
+def test_large_numbers_are_told_in_words():
+    assert [shown.number(one) for one in (0.5, 42.4, 12_345.0, 1.5e6, 2e9, math.pi * 1e12)] == [
+        *("0.5", "42.4", "12,345", "1.50 million", "2.00 billion", "3.14 trillion"),
+    ]
