@@ -5,6 +5,7 @@ What is counted is tokens *processed*: a sample that a sampler repeats counts ea
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,15 @@ class BatchWork:
     samples: int | None = None
 
 
+@functools.lru_cache(maxsize=64)
+def _kinds(names: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """Of these names those of masks, and those of ids; a training gives the same ones at every step."""
+    return (
+        frozenset(name for name in names if _MASK.fullmatch(name)),
+        frozenset(name for name in names if _IDS.fullmatch(name)),
+    )
+
+
 def work_of(inputs: Mapping[str, Any], *, pad: int | None = None, has_decoder: bool = False) -> BatchWork:
     """The work of what a model is given for one step, by the names that transformers, TRL and Sentence Transformers give its parts.
 
@@ -52,12 +62,14 @@ def work_of(inputs: Mapping[str, Any], *, pad: int | None = None, has_decoder: b
         if len(value.shape):
             found.samples = int(value.shape[0])
             break
-    masks = {name: value for name, value in tensors.items() if _is_mask(name, value, tensors)}
+    named_masks, named_ids = _kinds(tuple(tensors))
+    masks = {name: tensors[name] for name in named_masks if _is_mask(name, tensors[name], tensors)}
     for value in masks.values():
         found.tokens.append((value != 0).sum())
     masked = {name.replace("attention_mask", "input_ids").replace("_mask", "_ids") for name in masks}
-    for name, value in tensors.items():
-        if _IDS.fullmatch(name) and name not in masked:
+    for name in named_ids:
+        if name not in masked:
+            value = tensors[name]
             amount, padded = _without_mask(value, pad, packed=any(key in tensors for key in _PACKED))
             found.tokens.append(amount)
             found.padded = found.padded or padded
@@ -68,7 +80,7 @@ def work_of(inputs: Mapping[str, Any], *, pad: int | None = None, has_decoder: b
 
 def _is_mask(name: str, value: Any, tensors: Mapping[str, Any]) -> bool:
     """Whether it tells tokens from padding: one number for each token. What says who may look at whom has two dimensions more."""
-    if _MASK.fullmatch(name) is None or len(value.shape) != 2:
+    if len(value.shape) != 2:
         return False
     # TRL names "completion_mask" a part of what "attention_mask" tells already.
     return name.endswith("attention_mask") or "input_ids" not in tensors

@@ -324,8 +324,9 @@ class AttachedTrainer:
     def on_step_end(self, _state: object) -> None:
         """The optimiser has taken its step. Where the Trainer does not look at each loss, nobody waits for a device here."""
         waits = not getattr(self._trainer.args, "logging_nan_inf_filter", True)
-        self._count(self._uncounted.read(older=waits))
-        self.energy.close(STEP)
+        work = self._uncounted.read(older=waits)
+        self._units.update(work)
+        self.energy.close(STEP, **work)
 
     @hook
     def on_save(self, state: Any) -> None:

@@ -43,7 +43,7 @@ def test_hooks_measure_steps_epochs_and_evaluation_apart(tmp_path):
     energy.end()
     record = energy.record()
     assert record["step"].n == 10
-    assert record["run"].work == {"token": 1000}
+    assert record["run"].work == record["epoch"].work == {"token": 1000}
     assert record["step"].energy_j["gpu"].value == pytest.approx(3000, rel=0.01)
     assert record["evaluation"].energy_j["gpu"].value == pytest.approx(1500, rel=0.01)
     assert record["epoch"].energy_j["gpu"].value == pytest.approx(4500, rel=0.01)
