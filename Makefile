@@ -45,8 +45,9 @@ demo: .venv/.demo
 quick: .venv/.dev
 	$(BIN)/pytest -q -n 2 tests/nouns tests/files tests/judging tests/whole/test_architecture.py
 
+# Many tests wait: for a clock, a time limit, a process. Four at a time keep two cores busy.
 test: .venv/.dev
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 4 --dist loadgroup
 
 # The workloads that need PyTorch: where it was installed in .venv before, or comes as the build for CPUs.
 TORCH ?= torch==2.13.0

@@ -25,8 +25,13 @@ from energy_rating.cli.output import as_json_text, is_clean, print_record, progr
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
+
+    from energy_rating.benchmarking.batches import BatchEntry, BatchResult
+    from energy_rating.benchmarking.plan import Plan
+    from energy_rating.judging.schemes import Scheme
+    from energy_rating.meter import Run
 
 
 @click.command()
@@ -119,17 +124,13 @@ def benchmark(
     import shlex
     from dataclasses import replace
 
-    from energy_rating.benchmarking import conduct, workloads
+    from energy_rating.benchmarking import workloads
     from energy_rating.benchmarking.plan import planned
     from energy_rating.benchmarking.tasks import load_task
-    from energy_rating.benchmarking.workloads import parse_options, prepare
-    from energy_rating.judging.footprint.carbon import check_zone, footprint
+    from energy_rating.benchmarking.workloads import parse_options
+    from energy_rating.judging.footprint.carbon import check_zone
     from energy_rating.judging.quality import parse_quality, read_results
-    from energy_rating.judging.rating import judge
     from energy_rating.judging.schemes import load_scheme
-    from energy_rating.publishing.facts import facts_of
-    from energy_rating.publishing.folder import publish
-    from energy_rating.publishing.terminal import ratings, records
 
     if batch is not None or sweep is not None:
         _many(model, batch, sweep, output_dir, asked["seed"] or 0, strict, as_json)
@@ -155,19 +156,34 @@ def benchmark(
     if zone is not None:
         check_zone(zone)
     refuse_a_file(output_dir)
+    run = _conducted(name, model, plan, {"id": model_id, "parameters": parameters}, output_dir, zone)
+    _tell_result(run, rules, zone, strict=strict, as_json=as_json)
+
+
+def _conducted(
+    workload: str,
+    model: str,
+    plan: Plan,
+    known: Mapping[str, object],
+    output_dir: Path | None,
+    zone: str | None,
+) -> Run:
+    """The run of a plan. ``known``: what the user says of the model, in place of what its workload does."""
+    from dataclasses import replace
+
+    from energy_rating.benchmarking import conduct
+    from energy_rating.benchmarking.workloads import prepare
+
     said: list[str] = []
     # From here on there may be a process that only its workload's end ends.
-    prepared, described = prepare(name, model, plan.settings, plan.items)
+    prepared, described = prepare(workload, model, plan.settings, plan.items)
     try:
         with contextlib.closing(prepared), _ended_in_order():
-            if model_id is not None:
-                described = replace(described, id=model_id)
-            if parameters is not None:
-                described = replace(described, parameters=parameters)
-            run = conduct.run_plan(
+            changes: dict[str, Any] = {name: value for name, value in known.items() if value is not None}
+            return conduct.run_plan(
                 prepared,
                 plan,
-                model=described,
+                model=replace(described, **changes),
                 output_dir=output_dir,
                 progress=progress_line(),
                 report=said.append,
@@ -179,6 +195,16 @@ def benchmark(
         for line in said:  # what was measured until then
             tell(line)
         raise
+
+
+def _tell_result(run: Run, rules: Scheme, zone: str | None, *, strict: bool, as_json: bool) -> None:
+    """Rates a run, writes what is made of it into its folder, and prints it."""
+    from energy_rating.judging.footprint.carbon import footprint
+    from energy_rating.judging.rating import judge
+    from energy_rating.publishing.facts import facts_of
+    from energy_rating.publishing.folder import publish
+    from energy_rating.publishing.terminal import ratings, records
+
     record = run.record
     judged = judge(record, scheme=rules)
     impact = footprint(record, zone=zone) if zone else None
@@ -215,8 +241,6 @@ def _many(
     """A batch or a sweep: runs it, writes the tables and the curve, prints the table."""
     from energy_rating.benchmarking import batches
     from energy_rating.benchmarking import tables as publisher
-    from energy_rating.benchmarking.options import refuse_unknown
-    from energy_rating.files.whole import write_whole
 
     if output_dir is None:
         raise BadInput(
@@ -238,41 +262,17 @@ def _many(
         for name, option in known.items()
         if context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
     }
-    swept = ""
-    if batch is not None:
-        if set(given) - {"seed"}:
-            raise BadInput(
-                "the settings of a batch are in its file",
-                "Put them under [defaults]",
-                place=f"--{min(set(given) - {'seed'})}",
-            )
-        entries = batches.read_batch(batch, known)
-    else:
-        if model is None:
-            raise click.UsageError("Missing argument 'MODEL'.")
-        swept, _, values = (sweep or "").replace(" ", "").partition("=")
-        swept = swept.lstrip("-").replace("-", "_")
-        refuse_unknown([swept], known, "--sweep")
-        entries = batches.swept(model, given, swept, [value for value in values.split(",") if value])
+    entries, swept = _entries(model, batch, sweep, known, given)
     with _ended_in_order():
         outcomes = batches.run_batch(entries, output_dir, seed=seed, tell=tell)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    written = {
-        "table.csv": publisher.as_csv(outcomes).encode(),
-        "table.md": publisher.as_markdown(outcomes).encode(),
-    }
-    if swept and publisher.can_be_drawn(outcomes, swept):
-        for kind in ("png", "svg"):
-            written[f"{swept}.{kind}"] = publisher.load_curve(outcomes, swept, kind=kind)
-    for name, content in written.items():
-        write_whole(output_dir / name, content)
+    written = _tables(outcomes, output_dir, swept)
     if as_json:
         header, rows = publisher.rows(outcomes)
         say(as_json_text([dict(zip(header, row, strict=True)) for row in rows]))
     else:
         say(publisher.as_text(outcomes))
         say("")
-        say("\n".join(f"{output_dir / name}" for name in written))
+        say("\n".join(str(path) for path in written))
     failed = sum(outcome.record is None for outcome in outcomes)
     if failed:
         tell(f"error: {failed} of {len(outcomes)} runs failed; started again, the batch tries them again")
@@ -280,6 +280,51 @@ def _many(
     if strict and any(not is_clean(outcome.record) for outcome in outcomes if outcome.record):
         tell("--strict: figures are degraded; see the remarks in the table")
         sys.exit(1)
+
+
+def _entries(
+    model: str | None,
+    batch: Path | None,
+    sweep: str | None,
+    known: Mapping[str, click.Option],
+    given: Mapping[str, Any],
+) -> tuple[Sequence[BatchEntry], str]:
+    """The runs of a batch's file, or of a sweep; and the option that is swept."""
+    from energy_rating.benchmarking import batches
+    from energy_rating.benchmarking.options import refuse_unknown
+
+    if batch is not None:
+        if set(given) - {"seed"}:
+            raise BadInput(
+                "the settings of a batch are in its file",
+                "Put them under [defaults]",
+                place=f"--{min(set(given) - {'seed'})}",
+            )
+        return batches.read_batch(batch, known), ""
+    if model is None:
+        raise click.UsageError("Missing argument 'MODEL'.")
+    swept, _, values = (sweep or "").replace(" ", "").partition("=")
+    swept = swept.lstrip("-").replace("-", "_")
+    refuse_unknown([swept], known, "--sweep")
+    return batches.swept(model, given, swept, [value for value in values.split(",") if value]), swept
+
+
+def _tables(outcomes: Sequence[BatchResult], folder: Path, swept: str) -> list[Path]:
+    """Writes the table of a batch, of a sweep also the curve; returns where."""
+    from energy_rating.benchmarking import tables as publisher
+    from energy_rating.files.whole import write_whole
+
+    written = {
+        "table.csv": publisher.as_csv(outcomes).encode(),
+        "table.md": publisher.as_markdown(outcomes).encode(),
+    }
+    if swept and publisher.can_be_drawn(outcomes, swept):
+        for kind in ("png", "svg"):
+            written[f"{swept}.{kind}"] = publisher.load_curve(outcomes, swept, kind=kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in written.items():
+        write_whole(folder / name, content)
+    return [folder / name for name in written]
 
 
 @contextlib.contextmanager
