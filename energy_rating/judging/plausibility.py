@@ -67,6 +67,7 @@ HARDLY = 1.05
 FEW, SOME = 0.01, 0.1
 
 # What speaks against a journal may be, in a record, a card that idles lower than its data sheet says, or tokens that were guessed ahead.
+BETWEEN_REPEATS = "work-between-repeats"
 MAY_BE = frozenset({"energy-under-idle", "faster-than-memory"})
 
 
@@ -146,6 +147,8 @@ def implausible(
         found += of_power_at_work(record, record[MEASURED], profiles)
         found += _of_rounds(journal)
         found += _of_repeats(energies)
+    # Worked out with the curves of the readings, where the record is made.
+    found += (one for one in record.findings if one.code == BETWEEN_REPEATS)
     return tuple(dict.fromkeys(found))
 
 

@@ -17,6 +17,7 @@ from energy_rating.files.windows import named
 from energy_rating.files.withheld import without_secrets
 from energy_rating.judging import checks
 from energy_rating.judging.curves import Curves
+from energy_rating.judging.gaps import of_gaps
 from energy_rating.judging.lost import Losses, losses_of, of_losses
 from energy_rating.judging.plausibility import impossible
 from energy_rating.judging.ranks import joined
@@ -192,6 +193,9 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
         findings += checks.of_zero_work(measurements[0])
     if not any(measurement.energy_j for measurement in measurements):
         findings.append(checks.nothing_measured())
+    findings += of_gaps(
+        journal, parts, next((one for one in measurements if one.name == MEASURED), None), idle_w
+    )
     findings += impossible(journal, _draft(journal, parts, channels, measurements))
     findings += checks.of_estimates(measurements, findings)
     findings = list(dict.fromkeys(findings))

@@ -791,6 +791,11 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
         "repeats-not-of-the-items": FindingKind(
             DEGRADES, "A repeat did not take all items, or not the same number of times."
         ),
+        "work-between-repeats": FindingKind(
+            DEGRADES,
+            "The devices went on working where no repeat was: what they did there is in none.",
+            "Let nobody else use the devices while measuring; a repeat that was made is told",
+        ),
         "items-differ": FindingKind(
             DISQUALIFIES,
             "The items that were asked are not those that the run says.",

@@ -78,6 +78,70 @@ def test_the_cheapest_forgery_that_is_left_multiplies_every_count(tmp_path, fact
     assert checked.plausible
 
 
+# --------------------------------------------------------------------------------------------- repeats that were not all
+
+
+def _forged_all(folder, change):
+    """As above, of all lines at once."""
+    folder.mkdir()
+    lines = [json.loads(line) for line in gzip.decompress(EXAMPLE.read_bytes()).splitlines()]
+    for line in lines:
+        del line["crc"]
+    (folder / "journal.jsonl").write_bytes(b"".join(map(encoded, change(lines))))
+    record = summarise(folder)
+    write_record(record, folder / "record.json")
+    return record, verify(folder, strict=True)
+
+
+def _numbers(lines):
+    return [line["open"] for line in lines if line.get("name") == "measured"]
+
+
+def _leaving_out(which):
+    """Some of the repeats were never there."""
+
+    def change(lines):
+        gone = set(which(_numbers(lines)))
+        return [
+            line
+            for line in lines
+            if gone.isdisjoint({line.get("open"), line.get("close"), line.get("count")})
+        ]
+
+    return change
+
+
+def _cut_to(share):
+    """Each repeat ends sooner, with all its work, and what it counted on the way came sooner too."""
+
+    def change(lines):
+        opened = {line["open"]: line["t"] for line in lines if "open" in line}
+        repeats = set(_numbers(lines))
+        for line in lines:
+            number = line.get("close", line.get("count"))
+            if number in repeats:
+                line["t"] = round(opened[number] + (line["t"] - opened[number]) * share, 6)
+        return [lines[0], *sorted(lines[1:], key=lambda line: line.get("t", line.get("end")))]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(_cut_to(share) for share in (0.2, 0.5, 0.8)),
+        _leaving_out(lambda numbers: numbers[1::2]),
+        _leaving_out(lambda numbers: numbers[:1]),
+        _leaving_out(lambda numbers: numbers[-1:]),
+    ],
+)
+def test_work_that_is_left_out_of_the_repeats_is_seen_in_what_was_drawn_between_them(tmp_path, change):
+    record, checked = _forged_all(tmp_path / "run", change)
+    assert "work-between-repeats" in {finding.code for finding in record.findings}
+    assert rate(record).stars is None
+    assert not checked.plausible
+
+
 # ------------------------------------------------------------------------------------- a device that is not what it is called
 
 
