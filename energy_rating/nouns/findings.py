@@ -9,28 +9,10 @@ it. What a journal or a record of another version, or of somebody else, says is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from energy_rating.nouns.choices import Severity
-
-
-class FindingKind(NamedTuple):
-    """What all findings of one code have in common.
-
-    ``severities``: those that it may have; where there are several ``when`` says which of them applies. ``remedy``: what to do, where
-    the finding itself does not say it better.
-    """
-
-    severities: tuple[Severity, ...]
-    meaning: str
-    remedy: str = ""
-    when: str = ""
-
-
-NOTE: tuple[Severity, ...] = ("note",)
-DEGRADES: tuple[Severity, ...] = ("degrades",)
-DISQUALIFIES: tuple[Severity, ...] = ("disqualifies",)
-NOTE_OR_DEGRADES: tuple[Severity, ...] = ("note", "degrades")
+from energy_rating.nouns.doubts import DOUBTS
+from energy_rating.nouns.kinds import DEGRADES, DISQUALIFIES, NOTE, NOTE_OR_DEGRADES, SEE, FindingKind
 
 # What is said of a component without a sensor of its own, and of one that a model of the chip or of CodeCarbon estimates.
 NOT_MEASURED: Mapping[str, str] = {
@@ -47,14 +29,13 @@ ESTIMATED: Mapping[str, str] = {
     "module": "module-estimated",
 }
 
-_SEE = "See what can be measured here, and why the rest cannot, with: energy-rating sensors"
 _HOW_STARTED = "Look at how the other tool was started"
 _CALIBRATE_WALL = "Compare with a wall meter"
 
 # By the subject, in the order in which a newcomer would ask.
 SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
     "What was measured at all": {
-        "nothing-measured": FindingKind(DISQUALIFIES, "No sensor gave any energy.", _SEE),
+        "nothing-measured": FindingKind(DISQUALIFIES, "No sensor gave any energy.", SEE),
         "estimated-only": FindingKind(
             DEGRADES,
             "No sensor measured anything: every figure is a model's estimate.",
@@ -63,20 +44,20 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
         "gpu-not-measured": FindingKind(
             ("note", "degrades", "disqualifies"),
             "A graphics card is there, or was asked for, and its energy is not in the figures.",
-            _SEE,
+            SEE,
             "note: no sensor of this kind can be used here, or the card was not chosen; degrades: a card that belongs to the run is "
             "missing; disqualifies: its energy is told by a part of the card that this process cannot see",
         ),
         "cpu-not-measured": FindingKind(
-            NOTE, "No sensor measures the processor here; the reason is told.", _SEE
+            NOTE, "No sensor measures the processor here; the reason is told.", SEE
         ),
         "dram-not-measured": FindingKind(
-            NOTE, "No sensor measures the main memory here; the reason is told.", _SEE
+            NOTE, "No sensor measures the main memory here; the reason is told.", SEE
         ),
         "module-not-measured": FindingKind(
-            NOTE, "No sensor measures the whole module (GPU, CPU and memory together) here.", _SEE
+            NOTE, "No sensor measures the whole module (GPU, CPU and memory together) here.", SEE
         ),
-        "wall-not-measured": FindingKind(NOTE, "The wall meter that was named gave no readings.", _SEE),
+        "wall-not-measured": FindingKind(NOTE, "The wall meter that was named gave no readings.", SEE),
         "gpu-estimated": FindingKind(
             NOTE, "The power of the GPU is a model's estimate, not a measurement.", "A wall meter measures"
         ),
@@ -232,17 +213,17 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "No power rail of this Jetson feeds the GPU alone; the energy is that of the module.",
             "Ask for the component module",
         ),
-        "jetson-rail-unreadable": FindingKind(NOTE, "A power rail of this Jetson cannot be read.", _SEE),
+        "jetson-rail-unreadable": FindingKind(NOTE, "A power rail of this Jetson cannot be read.", SEE),
         "grace-meter-unreadable": FindingKind(
             NOTE_OR_DEGRADES,
             "A power meter of this Grace processor cannot be read.",
-            _SEE,
+            SEE,
             "note: no other meter of its kind is read; degrades: some are, and this one is missing",
         ),
         "cray-counter-unreadable": FindingKind(
             NOTE_OR_DEGRADES,
             "A power counter of this Cray node cannot be read.",
-            _SEE,
+            SEE,
             "note: another counter tells the same, or all of its component is missing, which is told; degrades: one of several accelerators is missing",
         ),
         "controller-restarted": FindingKind(
@@ -263,7 +244,7 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
         "rapl-zone-unreadable": FindingKind(
             NOTE_OR_DEGRADES,
             "A processor's energy counter is there and cannot be read.",
-            _SEE,
+            SEE,
             "note: no counter of its kind is read; degrades: some are, and this one is missing",
         ),
         "wall-accuracy-assumed": FindingKind(
@@ -772,111 +753,7 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "degrades: what is told can be used; disqualifies: energy and work are not of the same thing",
         ),
     },
-    "What speaks against a published run": {
-        "start-is-no-time": FindingKind(
-            DEGRADES, "The start that the journal tells is not a time with its time zone."
-        ),
-        "before-the-start": FindingKind(DEGRADES, "Readings are older than the run."),
-        "time-goes-backwards": FindingKind(DEGRADES, "A reading is told to be older than the one before it."),
-        "several-runs": FindingKind(DISQUALIFIES, "One session of the journal has several runs."),
-        "window-outside-the-run": FindingKind(DISQUALIFIES, "A window lies outside the run."),
-        "work-in-no-time": FindingKind(DISQUALIFIES, "Work was counted in a window without any duration."),
-        "repeats-overlap": FindingKind(
-            DISQUALIFIES,
-            "A repeat began before the one before it had ended, so that energy would count twice.",
-        ),
-        "repeats-identical": FindingKind(
-            NOTE, "All repeats used exactly the same energy.", "Real repeats differ in the third digit"
-        ),
-        "repeats-not-of-the-items": FindingKind(
-            DEGRADES, "A repeat did not take all items, or not the same number of times."
-        ),
-        "work-between-repeats": FindingKind(
-            DEGRADES,
-            "The devices went on working where no repeat was: what they did there is in none.",
-            "Let nobody else use the devices while measuring; a repeat that was made is told",
-        ),
-        "items-differ": FindingKind(
-            DISQUALIFIES,
-            "The items that were asked are not those that the run says.",
-            "Items of one's own are given with --items FILE, and are named so",
-        ),
-        "counts-contradict": FindingKind(DISQUALIFIES, "A count became smaller, which counts do not."),
-        "work-all-at-once": FindingKind(
-            DEGRADES,
-            "Much more work was counted at the end of a window than ever before.",
-            "Count work when it is done",
-        ),
-        "more-tokens-than-asked": FindingKind(
-            DISQUALIFIES, "More tokens were counted than the requests were allowed to have."
-        ),
-        "limit-above-the-data-sheet": FindingKind(
-            DEGRADES, "The power limit that is told is above what the device's data sheet allows."
-        ),
-        "power-above-the-limit": FindingKind(
-            DISQUALIFIES,
-            "The mean power is above the device's power limit.",
-            "Its sensor, or the limit that the driver tells, is wrong: update the driver, and compare with a wall meter",
-        ),
-        "reading-above-the-limit": FindingKind(DEGRADES, "Readings are above the device's power limit."),
-        "step-above-the-limit": FindingKind(
-            DISQUALIFIES, "A counter rose by more than the device can use in that time."
-        ),
-        "energy-under-idle": FindingKind(
-            DISQUALIFIES, "The device is told to have used less at work than it draws when idle."
-        ),
-        "energy-under-its-own-idle": FindingKind(
-            DEGRADES, "The device is told to have used less at work than in the run's own idle windows."
-        ),
-        "faster-than-memory": FindingKind(
-            DISQUALIFIES,
-            "More tokens were counted than the memory of the devices can serve.",
-            "If tokens were guessed ahead and checked together, say so in the model's name or the protocol",
-        ),
-        "faster-than-arithmetic": FindingKind(
-            DISQUALIFIES,
-            "More tokens were counted than the devices can compute.",
-            "See that each token is counted once, and that the model's parameters are told rightly",
-        ),
-        "more-work-than-power": FindingKind(
-            DEGRADES,
-            "More work was counted than the power that the devices drew is good for.",
-            "Of a model of experts tell the active parameters; if tokens were guessed ahead and checked together, say so in the model's name",
-        ),
-        "hardly-any-power": FindingKind(
-            DEGRADES,
-            "A card for data centres drew at work less than such cards draw with nothing to do.",
-            "See that the device is the one that computes, and what it is called: energy-rating sensors",
-        ),
-        "limit-under-the-data-sheet": FindingKind(
-            DEGRADES,
-            "The power limit that is told is below what the driver of such a device allows.",
-            "See what the device is, and its limit: energy-rating sensors",
-        ),
-        "clock-above-the-data-sheet": FindingKind(
-            DEGRADES,
-            "The device is told to have run at a clock that devices of its name do not have.",
-            "See what the device is: energy-rating sensors",
-        ),
-        "device-memory-differs": FindingKind(
-            NOTE,
-            "The device has another memory than the devices of its name that we know; nothing is known of it.",
-            "See what the device is: energy-rating sensors; a device that is not known yet can have a profile of its own",
-        ),
-        "model-larger-than-memory": FindingKind(
-            DEGRADES,
-            "The weights of the model do not fit into the memory of the GPUs whose energy is told.",
-            "Measure all devices that take part: energy-rating sensors; see that parameters and dtype are told rightly",
-        ),
-        "no-noise": FindingKind(
-            NOTE, "All readings of a sensor are exactly the same.", "Real registers are never that still"
-        ),
-        "no-jitter": FindingKind(
-            NOTE,
-            "All readings are exactly equally far apart in time.",
-            "A real scheduler is late by some microseconds, differently each time",
-        ),
-    },
+    "What speaks against a published run": DOUBTS,
 }
 
 FINDINGS: Mapping[str, FindingKind] = {
