@@ -499,6 +499,11 @@ class JournalFile:
 
 def being_written(path: Path) -> bool:
     """Whether a process that lives is writing this journal: it holds a lock, which the kernel takes from it when it dies."""
+    return bool(is_locked(path))
+
+
+def is_locked(path: Path) -> bool | None:
+    """The same; None on a file system without locks, where that cannot be told."""
     try:
         import fcntl
 
@@ -509,8 +514,8 @@ def being_written(path: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # a file system without locks
-        return False
+    except OSError:
+        return None
     finally:
         os.close(descriptor)
     return False

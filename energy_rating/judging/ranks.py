@@ -45,7 +45,7 @@ class Joined:
 def joined(journal: Journal) -> Joined:
     """The journal of the rank that measured, with what the others wrote beside it. One of a run that was alone is as it was."""
     if not journal.others:
-        return Joined(journal=journal, findings=tuple(_of_missing(journal)))
+        return Joined(journal=journal, findings=(*_of_lost_files(journal), *_of_missing(journal)))
     sessions = []
     findings: list[Finding] = []
     for session in journal.sessions:
@@ -61,6 +61,7 @@ def joined(journal: Journal) -> Joined:
         sessions=tuple(sessions),
         files={**journal.files, **{name: other.sha256 for name, other in journal.others.items()}},
     )
+    findings += _of_lost_files(journal)
     findings += _of_missing(journal)
     findings += _of_unfinished(journal)
     findings += _of_devices(whole, journal.others)
@@ -343,6 +344,18 @@ def _expected(journal: Journal) -> int | None:
 
 def _work_of(session: Session) -> Work:
     return Work.total(span.work for span in session.spans if span.name == RUN)
+
+
+def _of_lost_files(journal: Journal) -> Iterator[Finding]:
+    """Files of ranks that a session has seen at its end, and that are not there."""
+    for name in dict.fromkeys(name for session in journal.sessions for name in session.sealed):
+        if name not in journal.others:
+            yield Finding.of(
+                "journal-damaged",
+                f"{name}, which was there when the run ended, is missing: what that rank counted, or measured, is in no figure",
+                "Put it back beside the journal",
+                severity="disqualifies",
+            )
 
 
 def _of_missing(journal: Journal) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from energy_rating.files.journal import JOURNAL_NAMES, being_written, decoded, encoded
+from energy_rating.files.journal import JOURNAL_NAMES, decoded, encoded, is_locked
 from energy_rating.files.opening import read_beginning
 from energy_rating.measuring.processes import PROC, chain_of
 from energy_rating.measuring.ranks import restarts
@@ -186,9 +186,11 @@ def clear(caller: Caller, place: Path, folder: Path) -> None:
 
 def is_alive(one: Invitation, caller: Caller) -> bool:
     """Whether the run still goes on: its process is there, as far as that can be seen from here, and holds the lock of its journal."""
-    if one.pids == caller.pids != "" and not (PROC / str(one.pid)).exists():
+    seen = one.pids == caller.pids != ""
+    if seen and not (PROC / str(one.pid)).exists():
         return False
-    return being_written(one.journal)
+    locked = is_locked(one.journal)
+    return seen if locked is None else locked
 
 
 def invitations(places: Mapping[Path, None] | list[Path]) -> Iterator[Invitation]:

@@ -22,9 +22,9 @@ from typing import Any
 
 from energy_rating.files.journal import (
     LONGEST_LINE,
-    being_written,
     claim_rank,
     decoded,
+    is_locked,
     rank_files,
 )
 from energy_rating.files.opening import opened
@@ -196,7 +196,7 @@ class Ranked(Checkpointed):
         while True:
             try:
                 self._look_for_others()
-                waits = any(being_written(path) for path in self._others.values())
+                waits = any(not _is_over(path) for path in self._others.values())
             except Exception as error:  # as above
                 pass_on(error)
                 return
@@ -311,6 +311,19 @@ def _gpus(detection: Detection) -> tuple[str, ...]:
             if channel.component == "gpu"
         )
     )
+
+
+def _is_over(path: Path) -> bool:
+    """Whether nobody writes to a rank's file any more; without locks to ask for, whether its last line is that of an end."""
+    locked = is_locked(path)
+    if locked is not None:
+        return not locked
+    try:
+        with opened(path) as file:
+            file.seek(max(0, path.stat().st_size - LONGEST_LINE))
+            return file.read().rstrip(b"\n").rpartition(b"\n")[2].startswith(b'{"end":')
+    except (OSError, BadInput):
+        return True
 
 
 def _header_of(path: Path, session: str, offset: int) -> dict[str, Any] | None:

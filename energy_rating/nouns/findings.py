@@ -435,7 +435,7 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             NOTE_OR_DEGRADES,
             "The run was broken off and went on, and no checkpoint says how much of its work was done twice.",
             "Call run.checkpoint(step=…) where the program writes one",
-            "degrades: in a training, whose work may be counted twice; note: in any other run",
+            "note: in a run that is no training; degrades: in a training, whose work may be counted twice",
         ),
         "requests-not-answered": FindingKind(
             ("degrades", "disqualifies"),
@@ -539,9 +539,9 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
         ),
         "journal-damaged": FindingKind(
             ("degrades", "disqualifies"),
-            "The journal is damaged, and could be read only up to there.",
+            "The journal is damaged, and could be read only up to there; or what another rank wrote beside it is missing.",
             "Take the figures for a part of the run",
-            "degrades: in a record; disqualifies: where a published run is checked",
+            "degrades: in a record; disqualifies: where a published run is checked, or a rank's file is missing",
         ),
         "journal-in-memory": FindingKind(
             DEGRADES,

@@ -375,6 +375,35 @@ def test_a_file_of_a_rank_that_is_gone_is_a_difference(job):
     job.end(runs)
     (job.folder / "rank1.jsonl").unlink()
     assert not verify(job.folder).agrees
+    assert summarise(job.folder)["run"].validity == "invalid"
+
+
+def test_a_wall_meter_that_is_added_afterwards_leaves_the_counts_of_all_ranks(job, tmp_path):
+    from datetime import datetime, timedelta
+
+    from energy_rating.measuring.sensors.wall import added_afterwards
+
+    runs = job.all()
+    for _ in range(5):
+        job.step(runs)
+    job.end(runs)
+    header = json.loads((job.folder / "journal.jsonl").read_bytes().splitlines()[0])
+    began = datetime.fromisoformat(header["started"])
+    meter = tmp_path / "meter.csv"
+    lines = [f"{(began + timedelta(seconds=second)).isoformat()},400.0" for second in range(-1, 8)]
+    meter.write_text("\n".join(["time,power_w", *lines, ""]))
+    added = added_afterwards(job.folder / "journal.jsonl", meter, tmp_path / "run-wall")
+    assert summarise(added.parent)["run"].work == {"token": 1500}
+
+
+def test_on_a_file_system_without_locks_the_ranks_find_each_other_too(job, monkeypatch):
+    def refuses(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuses)
+    runs = job.all()
+    job.step(runs)
+    assert job.end(runs)["run"].work == {"token": 300}
 
 
 def test_what_a_rank_writes_after_the_end_of_the_run_changes_nothing(job):

@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from energy_rating.files.journal import JOURNAL_NAMES, decoded, encoded
+from energy_rating.files.journal import JOURNAL_NAMES, decoded, encoded, rank_files
 from energy_rating.files.opening import opened, read_whole
 from energy_rating.measuring.sensors import Detection, Reading
 from energy_rating.nouns.entries import Channel, Component, Device, Finding, plain
@@ -367,6 +367,8 @@ def added_afterwards(journal: Path, meter: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / JOURNAL_NAMES[0]
     path.write_bytes(b"".join(lines))
+    for other in rank_files(journal.parent).values():  # what other ranks counted goes with it
+        (folder / other.name).write_bytes(read_whole(other, LARGEST_JOURNAL))
     return path
 
 
