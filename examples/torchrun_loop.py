@@ -42,7 +42,7 @@ with measure("pre-training", model=model_of(plain, "two-layers"), output_dir=fol
         if rank == 0:
             print(f"epoch {epoch + 1}: loss {loss.item():.4f}")
 
-if rank == 0:
+if run.makes_record:
     try:
         epochs = run.record["epoch"]
         component = next(iter(epochs.energy_j), "gpu")

@@ -9,6 +9,8 @@ import math
 import os
 import pickle
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -265,12 +267,29 @@ def test_a_decorated_function_returns_raises_and_is_tracked_each_time(gpus):
         await asyncio.sleep(0.3)
         return "done"
 
+    @track_emissions(project_name="generator")
+    def yields():
+        time.sleep(0.3)
+        yield 1
+        return 2
+
+    @track_emissions(project_name="stream")
+    async def streams():
+        await asyncio.sleep(0.3)
+        yield 3
+
+    async def all_of():
+        return [item async for item in streams()]
+
     assert work("done") == "done"
     with pytest.raises(ValueError, match="the program's own"):
         work("raise")
     assert asyncio.run(waits()) == "done"
-    assert [row["project_name"] for row in rows()] == ["decorated", "decorated", "codecarbon"]
-    assert float(rows()[2]["duration"]) >= 0.25
+    assert list(yields()) == [1]
+    assert asyncio.run(all_of()) == [3]
+    names = [row["project_name"] for row in rows()]
+    assert names == ["decorated", "decorated", "codecarbon", "generator", "stream"]
+    assert all(float(row["duration"]) >= 0.25 for row in rows()[2:])
 
 
 def test_what_goes_wrong_is_said_and_never_raised(gpus, tmp_path, monkeypatch, capsys):
@@ -342,3 +361,31 @@ def test_a_tracker_in_a_checkpoint_is_one_that_has_not_begun(gpus):
         pass
     assert [row["country_iso_code"] for row in rows()] == ["FRA", "FRA"]
     assert b"secret" not in pickle.dumps(tracker)
+
+
+def test_two_ranks_of_a_host_write_one_row_between_them(gpus, tmp_path):
+    code = """
+import os, time
+from energy_rating.integrations.codecarbon import OfflineEmissionsTracker
+with OfflineEmissionsTracker(country_iso_code="FRA") as tracker:
+    time.sleep(1.5)
+"""
+    ranks = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=os.environ
+            | gpus.environment(tmp_path)
+            | ranks
+            | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    said = [program.communicate(timeout=100)[1] for program in programs]
+    assert [program.returncode for program in programs] == [0, 0], said
+    (row,) = rows()
+    assert float(row["gpu_power"]) == pytest.approx(400, rel=0.15), "each GPU once"
+    assert "failed" not in said[1]

@@ -166,3 +166,16 @@ def test_a_fine_tuning_with_lora_ends_in_a_card_with_training_and_inference(tmp_
         assert record.run_id in section_of(card)
     assert "co2_eq_emissions:" in card
     assert "| Energy per request, GPU |" in section_of(card)
+
+
+def test_the_loop_under_torchrun_has_the_work_of_all_its_processes(tmp_path):
+    pytest.importorskip("torch", reason="make test-frameworks installs it")
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    printed = run([*start, str(TOP / "examples" / "torchrun_loop.py"), "run"], tmp_path)
+    record = load(tmp_path / "run")
+    assert record["run"].work == {"sample": 3 * 8192}
+    assert record.ranks == 2
+    assert record["run"].validity == "valid"
+    assert "a sample took" in printed
+    truth = 300 * record["run"].duration_s
+    assert record["run"].energy_j["gpu"].value == pytest.approx(truth, rel=0.15), "one GPU, once"

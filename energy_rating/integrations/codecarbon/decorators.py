@@ -78,7 +78,7 @@ def track_emissions(
     rapl_prefer_psys: bool | None = NOT_GIVEN,
     **others: Any,
 ) -> Any:
-    """A decorator: each call of the function is tracked. The arguments are CodeCarbon's; coroutines are measured until they end."""
+    """A decorator: each call of the function is tracked. The arguments are CodeCarbon's; coroutines and generators are measured until they end."""
     told = dict(locals())
     for name in ("fn", "others", "offline"):
         told.pop(name)
@@ -98,6 +98,25 @@ def track_emissions(
                     return await function(*args, **kwargs)
 
             return tracked_async  # type: ignore[return-value]
+
+        if inspect.isasyncgenfunction(function):
+
+            @functools.wraps(function)
+            async def tracked_stream(*args: Any, **kwargs: Any) -> Any:
+                with _Ending(begun()):
+                    async for item in function(*args, **kwargs):
+                        yield item
+
+            return tracked_stream  # type: ignore[return-value]
+
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def tracked_generator(*args: Any, **kwargs: Any) -> Any:
+                with _Ending(begun()):
+                    return (yield from function(*args, **kwargs))
+
+            return tracked_generator  # type: ignore[return-value]
 
         @functools.wraps(function)
         def tracked(*args: Any, **kwargs: Any) -> Any:

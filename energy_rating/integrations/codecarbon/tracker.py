@@ -278,7 +278,7 @@ class BaseEmissionsTracker:
         if self.run is None or self.final_emissions is not None:
             self._say("You first need to start the tracker." if self.run is None else _ENDED)
             return NOT_KNOWN
-        total = self._row(self.run.so_far())
+        total = self._row_so_far()
         if total is None:
             return NOT_KNOWN
         self._persist(total)
@@ -301,6 +301,8 @@ class BaseEmissionsTracker:
                 self._close(name)
         finally:
             run.stop(raised)
+        if not self._is_asked():
+            return
         record = run.record
         total = self._row(record)
         if total is None:
@@ -365,7 +367,7 @@ class BaseEmissionsTracker:
             self._say("stop_task : No active task to stop.")
             return None
         self._close(name)
-        told = self._task(name, self.run.so_far())
+        told = self._task(name, self.run.so_far()) if self._is_asked() else None
         self._tasks[name] = told
         return told.row if told is not None else None
 
@@ -396,14 +398,21 @@ class BaseEmissionsTracker:
         }
 
     def _row_so_far(self) -> EmissionsData | None:
-        return None if self.run is None else self._row(self.run.so_far())
+        return self._row(self.run.so_far()) if self.run is not None and self._is_asked() else None
+
+    def _is_asked(self) -> bool:
+        """Whether figures are to be had in this process; of several on a host it is the first one that has them."""
+        if self.run is None or self.run.makes_record:
+            return True
+        self._say(_ANOTHER_RANK)
+        return False
 
     def _row(self, record: Record, measurement: str = RUN) -> EmissionsData | None:
         if (
             any(finding.code == "another-rank-measures" for finding in record.findings)
             and not record.channels
         ):
-            self._say("this rank measures nothing and writes no row: the first one of this host does for all")
+            self._say(_ANOTHER_RANK)
             return None
         pue, wue = as_number(self._settings.get("pue")), as_number(self._settings.get("wue"))
         try:
@@ -510,6 +519,7 @@ class BaseEmissionsTracker:
             emissions_files.put_tasks(folder, tasks, experiment, total.run_id)
 
 
+_ANOTHER_RANK = "this rank measures nothing and writes no row: the first one of this host does for all"
 _ENDED = "this tracker has ended: make another one"
 
 
