@@ -26,7 +26,7 @@ class Guard:
     """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+        self._report = tell
         self._told: set[str] = set()
 
     def call(self, name: str, work: Callable[..., R], /, *args: Any, **kwargs: Any) -> R | None:
@@ -48,7 +48,7 @@ class Guard:
             return
         self._told.add(name)
         try:
-            self._tell(f"{name} failed ({type(error).__name__}: {first_line(error, 'it does not say why')})")
+            self._report(f"{name} failed ({type(error).__name__}: {first_line(error, 'it does not say why')})")
         except Exception as untold:  # what cannot even be told is no reason to end a training
             pass_on(untold, called=None)
 
