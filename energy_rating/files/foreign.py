@@ -23,6 +23,7 @@ from energy_rating.nouns.errors import BadInput
 
 # A day of eight cards, read three times a second, is 250 MB of AIPerf's lines; a year of a team's runs is 10 MB of emissions.csv.
 LARGEST = 256 << 20  # bytes
+LARGEST_OBJECT = 64 << 20  # bytes of one JSON object; results with every latency in them are some megabytes
 BEGINNING = 64 << 10  # bytes by which a file is known
 MOST_ROWS = 2_000_000
 MOST_COLUMNS = 2_000
@@ -94,7 +95,7 @@ class Foreign:
 
     def holds(self, *keys: str) -> bool:
         """Whether it is a JSON object with all these keys at its top."""
-        if not self.is_json:
+        if not self.is_json or self.path.stat().st_size > LARGEST_OBJECT:
             return False
         if len(self.beginning) < BEGINNING // 4 and not all(f'"{key}"' in self.beginning for key in keys):
             return False  # it is in memory whole: not worth parsing

@@ -20,6 +20,7 @@ from energy_rating.judging.footprint.factors import country_of
 from energy_rating.nouns.errors import EnergyRatingError, NotMeasured
 from energy_rating.nouns.quantities import JOULES_PER_KWH
 from energy_rating.nouns.records import RUN, Component, Measurement, Record
+from energy_rating.publishing.facts import energy_by_device
 from energy_rating.publishing.strangers import for_spreadsheet
 from energy_rating.version import __version__
 
@@ -223,9 +224,7 @@ def _joules(
     if component != "gpu" or gpus is None:
         return measured.energy_j[component].value
     wanted = [
-        measured.energy_by_channel_j[channel.id].value
-        for channel in record.channels_of(measured, component)
-        if channel.device in gpus
+        energy.value for device, energy in energy_by_device(record, measured, component) if device in gpus
     ]
     return math.fsum(wanted) if wanted else None
 

@@ -265,6 +265,14 @@ def facts_of(record: Record, rating: Rating | Judgement | None = None) -> Facts:
     )
 
 
+def energy_by_device(
+    record: Record, measurement: Measurement, component: Component
+) -> Iterator[tuple[str, Estimate]]:
+    """What each device of a component drew, by the one channel of it that counts."""
+    for channel in record.channels_of(measurement, component):
+        yield channel.device, measurement.energy_by_channel_j[channel.id]
+
+
 def _row(record: Record, measurement: Measurement) -> Row:
     return Row(
         measurement=measurement,

@@ -213,12 +213,12 @@ def _our_cells(facts: Facts, row: Row) -> dict[str, Cell]:
 
 
 def _start(created: str) -> str:
-    """With its zone, ``Z``, where the record tells one."""
+    """With its zone, ``Z``, where the record tells one; nothing where it tells no time."""
     try:
         time = datetime.fromisoformat(created)
         return _iso(time) if time.tzinfo is None else f"{_iso(time.astimezone(UTC).replace(tzinfo=None))}Z"
     except (ValueError, OverflowError):
-        return created
+        return ""
 
 
 def _end(created: str, measurement: Measurement, *, zoned: bool) -> str:
@@ -227,7 +227,7 @@ def _end(created: str, measurement: Measurement, *, zoned: bool) -> str:
         time = datetime.fromisoformat(_start(created))
         time += timedelta(seconds=round(measurement.start_s + measurement.duration_s))
     except (ValueError, OverflowError):
-        return created
+        return ""
     known = time.tzinfo is not None
     return _iso(time.replace(tzinfo=None)) + ("Z" if zoned and known else "")
 
