@@ -174,7 +174,6 @@ def benchmark(
     """
     if not callable(function):
         raise BadInput(f"must be a function of one item; got {type(function).__name__}", place="function")
-    chosen = _all_of(items)
     conduct = asked_for(
         Conduct(),
         {
@@ -186,43 +185,15 @@ def benchmark(
         },
         python=True,
     )
-    if warm_up_s is not None and not 0 <= warm_up_s < math.inf:
-        raise BadInput(f"must be a time of at least 0; got {warm_up_s!r}", place="warm_up_s")
-    if task in tasks():
-        found = load_task(task)
-    else:
-        own = {"own": _OWN_RULES}
-        found = TaskFile(schema="", name=task, unit="request", default_protocol="own", protocols=own)
-    name, rules = found.protocol(protocol) if protocol is not None else (None, _OWN_RULES)
-    asked: dict[str, object] = {
-        "batch_size": rules.batch_size if batch_size is None else batch_size,
-        "seed": seed,
-        **settings,
-    }
+    asked = {**settings, "seed": seed} | ({} if batch_size is None else {"batch_size": batch_size})
     refuse_unknown(settings, OF_A_FUNCTION, "benchmark()", see=f"There are: {', '.join(OF_A_FUNCTION)}")
-    rules = with_conduct(rules, conduct)
-    if warm_up_s is not None:
-        cap_s = 0.0 if warm_up_s == 0 else rules.warm_up_cap_s
-        rules = replace(rules, warm_up_s=warm_up_s, warm_up_cap_s=cap_s)
-    sha256 = _sha256_of(chosen)
-    plan = Plan(
-        task=replace(found, unit=unit or found.unit),
-        protocol_name=name,
-        protocol=rules,
-        items=chosen,
-        files={
-            **({f"tasks/{task}.toml": found.sha256} if name is not None else {}),
-            **({"items": sha256} if sha256 else {}),
-        },
-        settings=asked_for(Settings(task=found.kind), asked, python=True),
-        quality=tuple(quality),
-        exactly=conduct.repeats is not None,
-        budget_s=math.inf if conduct.budget_s is None else conduct.budget_s,
-        cooldown_s=conduct.cooldown_s,
+    found, name, rules = _rules_of(task, protocol)
+    plan = _planned(
+        found, name, _warmed_up(with_conduct(rules, conduct), warm_up_s), items, unit, conduct, asked
     )
     run = run_plan(
         _Function(function, batched=batch_size is not None),
-        plan,
+        replace(plan, quality=tuple(quality)),
         model=model if isinstance(model, Model) else Model(id=model),
         output_dir=None if output_dir is None else Path(output_dir),
         sensors=sensors,
@@ -231,6 +202,53 @@ def benchmark(
         progress=progress,
     )
     return run.record
+
+
+def _rules_of(task: str, protocol: str | None) -> tuple[TaskFile, str | None, Protocol]:
+    """The task, and the protocol of it that is asked for by its name; without one, rules of the caller's own."""
+    if task in tasks():
+        found = load_task(task)
+    else:
+        own = {"own": _OWN_RULES}
+        found = TaskFile(schema="", name=task, unit="request", default_protocol="own", protocols=own)
+    return (found, *(found.protocol(protocol) if protocol is not None else (None, _OWN_RULES)))
+
+
+def _warmed_up(rules: Protocol, warm_up_s: float | None) -> Protocol:
+    """The rules with a warm-up of so many seconds; 0 leaves it out."""
+    if warm_up_s is None:
+        return rules
+    if not 0 <= warm_up_s < math.inf:
+        raise BadInput(f"must be a time of at least 0; got {warm_up_s!r}", place="warm_up_s")
+    return replace(rules, warm_up_s=warm_up_s, warm_up_cap_s=0.0 if warm_up_s == 0 else rules.warm_up_cap_s)
+
+
+def _planned(
+    task: TaskFile,
+    name: str | None,
+    rules: Protocol,
+    items: Iterable[Any],
+    unit: str | None,
+    conduct: Conduct,
+    asked: Mapping[str, object],
+) -> Plan:
+    """The plan of a function: the rules, the items that it is given, and the settings that it was run with."""
+    chosen = _all_of(items)
+    sha256 = _sha256_of(chosen)
+    return Plan(
+        task=replace(task, unit=unit or task.unit),
+        protocol_name=name,
+        protocol=rules,
+        items=chosen,
+        files={
+            **({f"tasks/{task.name}.toml": task.sha256} if name is not None else {}),
+            **({"items": sha256} if sha256 else {}),
+        },
+        settings=asked_for(Settings(task=task.kind), {"batch_size": rules.batch_size, **asked}, python=True),
+        exactly=conduct.repeats is not None,
+        budget_s=math.inf if conduct.budget_s is None else conduct.budget_s,
+        cooldown_s=conduct.cooldown_s,
+    )
 
 
 _OWN_RULES = Protocol(title="The caller's own items and rules", source="the caller")
