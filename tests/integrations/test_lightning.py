@@ -184,6 +184,7 @@ def weights(model):
 @pytest.mark.heavy
 def test_no_hook_of_ours_changes_or_ends_a_training(gpu, tmp_path, monkeypatch):
     def quick(*callbacks):
+        lightning.seed_everything(0, verbose=False)
         return weights(trained(*callbacks, enable_checkpointing=True, items=16, model=Tiny(seconds=0)))
 
     def refuse(*_, **__):
@@ -289,19 +290,17 @@ import sys, time, json, os
 import torch
 import lightning.pytorch as lightning
 sys.path.insert(0, {here!r})
-from test_lightning import Tiny, data, trainer_of
+from test_lightning import Clock, Tiny, data, trainer_of
 from energy_rating.integrations.lightning import EnergyCallback
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    began = time.monotonic()
-    energy = EnergyCallback("run")
+    energy, clock = EnergyCallback("run"), Clock()
     model = Tiny(seconds=0.05)
-    trainer = trainer_of(energy, devices=2, strategy="ddp", max_epochs=1)
-    trainer.fit(model, data(40), data(16))
-    ended = time.monotonic()
+    trainer = trainer_of(energy, clock, devices=2, strategy="ddp", max_epochs=1)
+    trainer.fit(model, data(80), data(16))
     with open(f"told-{{trainer.global_rank}}.json", "w") as file:
-        json.dump({{"batches": model.trained, "began": began, "ended": ended}}, file)
+        json.dump({{"batches": model.trained, "epoch": clock.spans["epoch"][0]}}, file)
 """
 
 
@@ -327,11 +326,12 @@ def test_two_ranks_count_each_its_own_and_their_gpu_counts_once(gpu, tmp_path, l
     assert done.returncode == 0, done.stderr[-3000:]
     told = [json.loads((tmp_path / f"told-{rank}.json").read_text()) for rank in (0, 1)]
     record = load(tmp_path / "run")
-    assert record["run"].work["batch"] == sum(one["batches"] for one in told) == 10
-    assert record["run"].work["sample"] == 40
-    run = record["run"]
-    truth = gpu.truth_j(0, 0, 1000) / 1000 * run.duration_s
-    assert run.energy_j["gpu"].value == pytest.approx(truth, rel=0.25), "one GPU, once"
+    assert record["run"].work["batch"] == sum(one["batches"] for one in told) == 20
+    assert record["run"].work["sample"] == 80
     assert record.ranks == 2
-    assert record["epoch"].n in (1, 2)
-    assert "other-ranks-count-apart" not in [finding.code for finding in record.findings]
+    # One GPU, once: the energy of an epoch is that of the time in which any rank was in it.
+    begin, end = min(one["epoch"][0] for one in told), max(one["epoch"][1] for one in told)
+    truth, energy = gpu.truth_j(0, begin, end), record["epoch"].energy_j["gpu"]
+    assert abs(energy.value - truth) < 4 * energy.random + 0.03 * truth
+    codes = {finding.code for finding in record.findings}
+    assert not {"other-ranks-count-apart", "window-left-open", "hook-failed"} & codes
