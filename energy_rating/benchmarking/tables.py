@@ -18,7 +18,7 @@ from energy_rating.nouns.errors import BadInput, NotMeasured
 from energy_rating.nouns.quantities import EnergyPerUnit, Estimate, with_doubt
 from energy_rating.nouns.records import MEASURED, Measurement, Record
 from energy_rating.publishing.facts import facts_of, lead
-from energy_rating.publishing.strangers import for_spreadsheet
+from energy_rating.publishing.strangers import for_markdown, for_spreadsheet
 
 LONGEST_MODEL = 40
 
@@ -103,12 +103,7 @@ def as_markdown(outcomes: Sequence[BatchResult]) -> str:
     """The table as Markdown."""
     header, found = rows(outcomes)
     lines = [header, tuple("---" for _ in header), *found]
-    return "".join(f"| {' | '.join(_in_markdown(cell) for cell in line)} |\n" for line in lines)
-
-
-def _in_markdown(cell: str) -> str:
-    text = cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return " ".join(text.split())
+    return "".join(f"| {' | '.join(for_markdown(cell) for cell in line)} |\n" for line in lines)
 
 
 def as_text(outcomes: Sequence[BatchResult]) -> str:

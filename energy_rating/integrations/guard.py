@@ -48,7 +48,9 @@ class Guard:
             return
         self._told.add(name)
         try:
-            self._report(f"{name} failed ({type(error).__name__}: {first_line(error, 'it does not say why')})")
+            self._report(
+                f"{name} failed ({type(error).__name__}: {first_line(error, 'it does not say why')})"
+            )
         except Exception as untold:  # what cannot even be told is no reason to end a training
             pass_on(untold, called=None)
 

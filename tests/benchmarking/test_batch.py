@@ -182,6 +182,28 @@ def test_a_run_that_was_broken_off_is_not_taken_for_done(fake):
     assert again.record is not None
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a\x1b[31m\x07b",
+        "a\u202eb\u2066c",
+        "a|b",
+        "[x](javascript:alert)",
+        "<script>x",
+        "=cmd|' /c'!A1",
+        "![i](x)",
+    ],
+)
+def test_a_name_in_a_batch_is_text_in_its_tables(fake, name):
+    outcomes = fake([BatchEntry(model=name, options={})])
+    for table in (publisher.as_csv(outcomes), publisher.as_markdown(outcomes)):
+        assert all(character.isprintable() or character == "\n" for character in table)
+    header, _, row = publisher.as_markdown(outcomes).splitlines()
+    assert row.count("|") == header.count("|")
+    assert not set("<[*`") & set(row)
+    assert not publisher.as_csv(outcomes).splitlines()[1].startswith(("=", "+", "-", "@"))
+
+
 # What somebody may put into a batch, and the words in it that nobody else is to see.
 SECRETS = [
     {"command": "TOKEN_FILE=x python run.py --api-key sk-CANARYkey12345 --level 3"},
