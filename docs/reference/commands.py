@@ -16,7 +16,7 @@ Every command and every option, as `energy-rating COMMAND --help` tells them. `p
 
 > - To see what this machine can measure: [`sensors`](#energy-rating-sensors). To measure: [`measure`](#energy-rating-measure),
 >   [`benchmark`](#energy-rating-benchmark).
-> - To judge: [`summarise`](#energy-rating-summarise), [`rate`](#energy-rating-rate), [`compare`](#energy-rating-compare),
+> - To judge: [`summarise`](#energy-rating-summarise), [`rate`](#energy-rating-rate), [`compare`](#energy-rating-compare), [`explain`](#energy-rating-explain),
 >   [`normalise`](#energy-rating-normalise), [`impact`](#energy-rating-impact), [`life`](#energy-rating-life).
 > - To publish: [`label`](#energy-rating-label), [`card`](#energy-rating-card), [`trace`](#energy-rating-trace),
 >   [`export`](#energy-rating-export). To check what others published: [`verify`](#energy-rating-verify).

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from energy_rating.benchmarking.options import Declared, Known
+    from energy_rating.files.reading import Journal
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -165,3 +166,14 @@ def beside(run: Path, name: str) -> Path:
 def refuse_a_file(folder: Path | None) -> None:
     if folder is not None and folder.exists() and not folder.is_dir():
         raise BadInput("is a file, not a folder", "Name a folder for the run", place=folder)
+
+
+def journal_beside(path: Path) -> Journal | None:
+    """The journal of a run's folder, or beside a record; None where there is none."""
+    from energy_rating.files.journal import JOURNAL_NAMES
+    from energy_rating.files.reading import read_journal
+
+    folder = path if path.is_dir() else path.parent
+    if not any((folder / name).is_file() for name in JOURNAL_NAMES):
+        return None
+    return read_journal(folder)

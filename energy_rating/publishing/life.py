@@ -8,6 +8,7 @@ from html import escape
 
 from energy_rating.judging.life import BreakEven, Life, Portion, Service
 from energy_rating.nouns.quantities import Estimate, significant, with_doubt
+from energy_rating.publishing.axes import short, ticks
 from energy_rating.publishing.strangers import for_plain_text
 from energy_rating.publishing.words import grams
 
@@ -15,7 +16,6 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 720, 400, 80, 40, 40, 60
 # Okabe and Ito's colours, which also people tell apart who do not see all colours (jfly.uni-koeln.de/color); lines differ by dashes too.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _JOULES = ((1e12, "TJ"), (1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
-_COUNTS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _DASHES = ("", "8 4", "2 4", "12 4 2 4", "4 2", "1 3")
 
 
@@ -125,16 +125,16 @@ def plot(lives: Sequence[Life], breaks: Sequence[BreakEven] = (), *, requests: f
         f'<text x="{_LEFT}" y="20" font-size="14">{title}</text>',
     ]
     size, prefix = next(((size, unit) for size, unit in _JOULES if top >= size), _JOULES[-1])
-    for at in _ticks(top / size):
+    for at in ticks(top / size):
         parts.append(
             f'<line x1="{_LEFT}" y1="{y(at * size):.1f}" x2="{_WIDTH - _RIGHT}" y2="{y(at * size):.1f}" stroke="#ddd"/>'
         )
         parts.append(
             f'<text x="{_LEFT - 6}" y="{y(at * size) + 4:.1f}" text-anchor="end">{at:g} {prefix}</text>'
         )
-    for at in _ticks(most):
+    for at in ticks(most):
         parts.append(
-            f'<text x="{x(at):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{_short(at)}</text>'
+            f'<text x="{x(at):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{short(at)}</text>'
         )
     unit = next((one.use.unit for one in shown if one.use is not None), "request")
     parts.append(
@@ -170,16 +170,3 @@ def plot(lives: Sequence[Life], breaks: Sequence[BreakEven] = (), *, requests: f
 def _at(one: Life, requests: float) -> Estimate:
     assert one.use is not None
     return one.before_j.plus(one.use.energy_j.times(requests), same_sensor=True)
-
-
-def _ticks(top: float) -> list[float]:
-    """Round steps from 0 up to at most this, four to nine of them."""
-    power = 10.0 ** math.floor(math.log10(top))
-    step = next(power * part for part in (0.2, 0.25, 0.5, 1.0, 2.0) if top / (power * part) <= 6)
-    return [round(step * place, 12) for place in range(int(top / step + 1e-9) + 1)]
-
-
-def _short(amount: float) -> str:
-    """``40 M``: on an axis there is little room."""
-    size, name = next(((size, name) for size, name in _COUNTS if amount >= size), (1.0, ""))
-    return f"{amount / size:.4g} {name}".strip()

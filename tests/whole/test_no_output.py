@@ -44,6 +44,7 @@ PRINTS: dict[str, list[list[str]]] = {
     "calibrate": [],  # measures for minutes before it prints
     "card": [],  # prints nothing there
     "compare": [["compare", "RUN", "RUN"], ["compare", "RUN", "RUN", "--json"]],
+    "explain": [["explain", "RUN", "RUN"], ["explain", "RUN", "RUN", "--json"]],
     "export": [["export", "RUN", "--format", "csv"]],
     "impact": [["impact", "RUN", "--zone", "FRA"], ["impact", "RUN", "--zone", "FRA", "--json"]],
     "import": [["import", "emissions.csv", "-o", "imported"]],
@@ -67,6 +68,7 @@ WRITES: dict[str, list[list[str]]] = {
     "calibrate": [["calibrate", "--trial", "--output", "LOCKED/new"], ["calibrate", "--trial", "--records", "LOCKED/new"]],
     "card": [["card", "LOCKED/README.md", "RUN"]],
     "compare": [],
+    "explain": [["explain", "RUN", "RUN", "--plot", "LOCKED/both.svg"]],
     "export": [["export", "RUN", "--format", "csv", "-o", "LOCKED/a.csv"]],
     "impact": [],
     "import": [["import", "emissions.csv", "-o", "LOCKED/new"]],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from energy_rating.cli.commands.rate import print_unchecked
-from energy_rating.cli.options import footprint_options, json_option, zone_option
+from energy_rating.cli.options import footprint_options, journal_beside, json_option, zone_option
 from energy_rating.cli.output import as_json_text, say
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def impact(
         )
     if live and (asked["intensity"] is not None or series is not None):
         raise click.UsageError("'--live' asks for what --intensity and --series give. Name one of them.")
-    journal = _journal(record) if live or series is not None else None
+    journal = journal_beside(record) if live or series is not None else None
     told: Any = series
     answer = None
     if live and said is not None:
@@ -78,17 +78,6 @@ def impact(
     else:
         say(records.footprint(found, example=is_example(measured), created=measured.created))
         print_unchecked(measured)
-
-
-def _journal(path: Path) -> Journal | None:
-    """The journal beside a record; None where there is none."""
-    from energy_rating.files.journal import JOURNAL_NAMES
-    from energy_rating.files.reading import read_journal
-
-    folder = path if path.is_dir() else path.parent
-    if not any((folder / name).is_file() for name in JOURNAL_NAMES):
-        return None
-    return read_journal(folder)
 
 
 def _asked(record: Record, journal: Journal | None, zone: str, measurement: str) -> tuple[Any, Any]:
