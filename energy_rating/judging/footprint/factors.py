@@ -20,12 +20,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from energy_rating.files.opening import read_whole
 from energy_rating.judging.footprint.countries import ALSO, THREE_OF_TWO, near
 from energy_rating.nouns.errors import BadInput
 
 FACTS = Path(__file__).parent
 GRIDS = FACTS / "grids"
 CLOUDS = FACTS / "clouds.csv"
+LARGEST_TABLE = 1 << 20  # bytes; the largest that ships has ten thousand
 FIRST = "codecarbon-3.3"  # that of 0.1.0: what was published without naming a vintage was worked out with it
 GRID_SCHEMA, CLOUD_SCHEMA = "energy-rating/grid/1", "energy-rating/clouds/1"
 
@@ -161,7 +163,7 @@ def vintage(name: str) -> Vintage:
 
 def read_table(path: Path, schema: str) -> tuple[dict[str, str], list[dict[str, str]]]:
     """What stands above the table of a file that ships, by name, and the table."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_whole(path, LARGEST_TABLE).decode().splitlines()
     head = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# "))
     if head.pop("schema") != schema:
         raise BadInput(f"must be {schema}", place=path)
