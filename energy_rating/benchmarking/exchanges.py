@@ -329,6 +329,7 @@ class Exchange:
 
     def _see_that_it_is_all(self, response: http.client.HTTPResponse) -> None:
         """Raises EndpointFailed where less came than the head of the answer said (``read1`` does not look)."""
+        self._refuse_if_late()
         if response.length:
             raise EndpointFailed(f"the server ended or broke off at {self.name}", LOOK)
 
@@ -366,6 +367,14 @@ class Exchange:
             place="--endpoint",
         )
 
+    def _refuse_if_late(self) -> None:
+        """Raises EndpointFailed where it was cut off for its time, whatever the half of an answer looks like."""
+        if self._late:
+            raise EndpointFailed(
+                f"the server did not finish {self.name} within {self._answer_s:g} s",
+                "Raise it with --option answer_timeout_s=SECONDS, or ask for fewer tokens",
+            ) from None
+
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
         """What may befall a connection, in one line each."""
@@ -375,11 +384,7 @@ class Exchange:
             raise
         except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
             # http.client raises the last two where its socket is closed under it.
-            if self._late:
-                raise EndpointFailed(
-                    f"the server did not finish {self.name} within {self._answer_s:g} s",
-                    "Raise it with --option answer_timeout_s=SECONDS, or ask for fewer tokens",
-                ) from None
+            self._refuse_if_late()
             if isinstance(error, TimeoutError):
                 raise EndpointFailed(
                     f"the server said nothing at {self.name} for {self._silence_s:g} s",

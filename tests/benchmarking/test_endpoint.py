@@ -587,6 +587,28 @@ def goes_on_for_ever(talk):
         time.sleep(0.02)
 
 
+def dribbles_its_head(talk):
+    # Cut off, it looks like an answer without a body that ended in order.
+    talk.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nX: ")
+    for _ in range(1500):
+        talk.wfile.write(b"x")
+        time.sleep(0.02)
+
+
+def comments_without_chunks(talk):
+    talk.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+    for _ in range(1500):
+        talk.wfile.write(b": still here\n\n")
+        time.sleep(0.02)
+
+
+def says_a_line_byte_by_byte(talk):
+    talk.start()
+    for _ in range(2000):
+        talk.chunk(b"x")
+    talk.chunk(b"\n")
+
+
 def has_endless_lines(talk):
     talk.start()
     for _ in range(40):
@@ -605,6 +627,9 @@ def status(number, **headers):
     return lambda talk: talk.whole({"error": {"message": "because\x1b[31m"}}, number, **headers)
 
 
+SLOW = (dribbles, dribbles_its_head, comments_without_chunks, goes_on_for_ever)
+
+
 @pytest.mark.parametrize(
     ("behave", "says", "kind"),
     [
@@ -617,6 +642,9 @@ def status(number, **headers):
         (hangs, r"said nothing at item 1 for 0\.5 s\. Raise it with --option timeout_s", EndpointFailed),
         (dribbles, r"did not finish item 1 within 0\.8 s.*answer_timeout_s", EndpointFailed),
         (goes_on_for_ever, r"did not finish item 1 within 0\.8 s", EndpointFailed),
+        (dribbles_its_head, r"did not finish item 1 within 0\.8 s", EndpointFailed),
+        (comments_without_chunks, r"did not finish item 1 within 0\.8 s", EndpointFailed),
+        (says_a_line_byte_by_byte, "other than a stream of events", EndpointFailed),
         (has_endless_lines, "more than can be an answer", EndpointFailed),
         (has_too_many_headers, "does not speak HTTP", EndpointFailed),
         (speaks_something_else, "does not speak HTTP", EndpointFailed),
@@ -635,7 +663,7 @@ def status(number, **headers):
 def test_whatever_a_server_does_is_one_clear_line(server, behave, says, kind):
     times = {"timeout_s": 20.0, "answer_timeout_s": 20.0}
     times |= {"timeout_s": 0.5} if behave is hangs else {}
-    times |= {"answer_timeout_s": 0.8} if behave in (dribbles, goes_on_for_ever) else {}
+    times |= {"answer_timeout_s": 0.8} if behave in SLOW else {}
     workload = loaded(server, options=times)
     server.behave = behave
     with pytest.raises(kind, match=says) as caught:
