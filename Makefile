@@ -78,6 +78,9 @@ FRAMEWORK_BIN := .venv-frameworks/bin
 FRAMEWORKS := transformers==5.24.0 trl==1.16.0 peft==0.21.2 accelerate==1.15.0 datasets==5.2.0 sentence-transformers==6.2.0 \
 	lightning==2.6.6 keras==3.15.1 jax==0.10.2 mlflow-skinny==3.17.2 wandb==0.31.0
 
+# One training of each; the rest, some fifteen minutes, is for make test-frameworks.
+SMOKE := hold_what_they_say or those_of_the_collator or every_trainer_counts or windows_that_wait or mlflow_has or wandb_has
+
 .venv-frameworks/.made: .venv/.dev Makefile
 	$(PYTHON) -m venv .venv-frameworks
 	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > "$$($(FRAMEWORK_BIN)/python -c 'import site; print(site.getsitepackages()[0])')/beside.pth"
@@ -86,7 +89,7 @@ FRAMEWORKS := transformers==5.24.0 trl==1.16.0 peft==0.21.2 accelerate==1.15.0 d
 	@touch $@
 
 smoke-frameworks: .venv-frameworks/.made
-	PYTHONPATH=$(CURDIR) $(FRAMEWORK_BIN)/python -m pytest -n 2 --dist loadgroup --timeout 600 tests/integrations
+	PYTHONPATH=$(CURDIR) $(FRAMEWORK_BIN)/python -m pytest -n 2 --dist loadgroup --timeout 600 -k '$(SMOKE)' tests/integrations
 
 test-frameworks: .venv-frameworks/.made
 	PYTHONPATH=$(CURDIR) $(FRAMEWORK_BIN)/python -m pytest -n 2 --dist loadgroup --timeout 600 -m 'heavy or not heavy' tests/integrations
