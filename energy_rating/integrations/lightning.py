@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import inspect
 import os
-import pickle
 import sys
 from collections.abc import Callable, Mapping
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -318,7 +318,7 @@ def _is_number(value: object) -> bool:
 
 def _can_be_sent(amount: Amount) -> bool:
     try:
-        pickle.dumps(amount)
+        ForkingPickler.dumps(amount)
     except Exception as error:  # of whatever it is made of
         pass_on(error, called=None)
         return False

@@ -57,7 +57,7 @@ def put_tasks(folder: Path, tasks: Sequence[TaskEmissionsData], experiment: str,
     write_whole(folder / name, emissions_csv.of_tasks(tasks).encode())
 
 
-def read_text(path: Path) -> str:
+def text_of(path: Path) -> str:
     """A small file that somebody has named.
 
     Raises:
@@ -79,7 +79,7 @@ def read_config(path: Path) -> dict[str, str]:
         return {}
     parser = configparser.ConfigParser()
     try:
-        parser.read_string(read_text(path))
+        parser.read_string(text_of(path))
         return dict(parser["codecarbon"]) if parser.has_section("codecarbon") else {}
     except configparser.Error as error:
         raise BadInput(

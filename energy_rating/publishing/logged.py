@@ -21,6 +21,8 @@ from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import MEASURED, RUN, Rating, Record
 from energy_rating.publishing import label, trace
+from energy_rating.publishing.facts import Facts, facts_of
+from energy_rating.publishing.names import ORIGINS
 
 # Points of a curve: more than that no screen shows, and each is a call, or a row in somebody's database.
 MOST_POINTS = 1000
@@ -64,6 +66,7 @@ def of_folder(folder: Path) -> LoggedRun:
 def of_record(record: Record, folder: Path | None = None) -> LoggedRun:
     """A run that has ended; without its folder there is neither its curve nor its journal."""
     rating = rate(record)
+    facts = facts_of(record, rating)
     files = {
         RECORD_NAME: record_to_json(record).encode(),
         "label.svg": label.svg(record, rating).encode(),
@@ -80,28 +83,29 @@ def of_record(record: Record, folder: Path | None = None) -> LoggedRun:
             pass
     return LoggedRun(
         run_id=record.run_id,
-        figures=dict(_figures(record, rating)),
-        words=dict(_words(record, rating)),
+        figures=dict(_figures(record, facts, rating)),
+        words=dict(_words(record, facts, rating)),
         curves=curves,
         files=files,
         started_s=_seconds(record.created),
     )
 
 
-def _figures(record: Record, rating: Rating) -> Iterator[tuple[str, float]]:
-    for measurement in record.measurements[:MOST_WINDOWS]:
+def _figures(record: Record, facts: Facts, rating: Rating) -> Iterator[tuple[str, float]]:
+    for row in facts.rows[:MOST_WINDOWS]:
+        measurement = row.measurement
         window = f"energy/{_NO_NAME.sub('-', measurement.name)[:80]}"
         yield f"{window}/duration_s", measurement.duration_s
-        for component, energy in measurement.energy_j.items():
-            estimated = "_estimated" if measurement.methods.get(component) == "model" else ""
-            name = f"{window}/{component}{estimated}_j"
-            yield name, energy.value
-            yield f"{name}_plus_minus", energy.half_width()
+        for part in row.parts:
+            origin = "" if part.origin == "measured" else f"_{part.origin}"
+            name = f"{window}/{part.component}{origin}_j"
+            yield name, part.energy_j.value
+            yield f"{name}_plus_minus", part.energy_j.half_width()
             for unit in measurement.work:
                 if measurement.work.divisor(unit) is not None:
                     yield (
                         f"{name}_per_{_NO_NAME.sub('-', unit)[:40]}",
-                        measurement.energy_per(unit, component).value,
+                        row.per(unit, part).value,
                     )
         for unit, amount in measurement.work.items():
             yield f"{window}/work_{_NO_NAME.sub('-', unit)[:40]}", float(amount)
@@ -116,16 +120,17 @@ def _figures(record: Record, rating: Rating) -> Iterator[tuple[str, float]]:
             yield "energy/carbon_g", impact.carbon_g.value
 
 
-def _words(record: Record, rating: Rating) -> Iterator[tuple[str, str]]:
+def _words(record: Record, facts: Facts, rating: Rating) -> Iterator[tuple[str, str]]:
     name = MEASURED if MEASURED in record else RUN
     yield "energy/run_id", record.run_id
     yield "energy/stage", record.stage
-    if name in record:
-        yield "energy/validity", record[name].validity
-        estimated = [part for part, method in record[name].methods.items() if method == "model"]
-        measured = [part for part in record[name].energy_j if part not in estimated]
-        yield "energy/measured", ", ".join(measured) or "nothing"
-        yield "energy/estimated", ", ".join(estimated) or "nothing"
+    for row in facts.rows:
+        if row.measurement.name == name:
+            yield "energy/validity", row.measurement.validity
+            for origin in ORIGINS:
+                found = [part.component for part in row.parts if part.origin == origin]
+                if found or origin != "imported":
+                    yield f"energy/{origin}", ", ".join(found) or "nothing"
     yield (
         "energy/findings",
         ", ".join(dict.fromkeys(one.code for one in record.findings if one.severity != "note")) or "none",

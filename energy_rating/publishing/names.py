@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 from energy_rating.nouns.choices import Method
 
 # What was taken over from another tool's file was not measured by us, whatever that tool did.
 Origin = Literal["measured", "estimated", "imported"]
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
 
 NAMES: Mapping[str, str] = {
     "gpu": "GPU",

@@ -30,7 +30,7 @@ OF_THE_KERNEL = (
 )  # fmt: skip
 THAT_SHIP = (
     *("judging/profiles.py", "benchmarking/calibration/points.py", "publishing/checking.py"),
-    "publishing/folder.py",
+    *("publishing/folder.py", "judging/footprint/factors.py", "publishing/label/letters.py"),
 )
 
 # What all its tests look at is tried once.

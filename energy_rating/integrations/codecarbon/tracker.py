@@ -211,7 +211,7 @@ class BaseEmissionsTracker:
 
         metadata = settings.get("metadata")
         if isinstance(metadata, str) and metadata:
-            metadata = json.loads(emissions_files.read_text(Path(metadata)))
+            metadata = json.loads(emissions_files.text_of(Path(metadata)))
         context = metadata.get("boamps", metadata) if isinstance(metadata, Mapping) else None
         if context:
             return BoAmpsOutput.from_dict(context, output_dir=str(self._folder()))
