@@ -241,6 +241,7 @@ class _WorkOfAll:
         self._places: dict[str, list[int]] = {}
         self._starts: dict[str, array[float]] = {}
         self._ends: dict[str, array[float]] = {}
+        self._reach: dict[str, int] = {}
         self._across = {key for checkpoint in session.checkpoints for key in checkpoint.windows}
         self._cuts = [checkpoint.at_s for checkpoint in session.checkpoints]
         for place, span in enumerate(session.spans):
@@ -263,8 +264,9 @@ class _WorkOfAll:
                 continue
             if start_s >= self._end_s or end_s < 0:
                 continue  # of what was done then nothing was measured
-            place = self._beside(span.name, start_s, end_s)
-            if place is None:
+            found = self._beside(span.name, start_s, end_s)
+            place: int | None = None
+            if found is None:
                 until_s = min(end_s, self._end_s)
                 own = Span(
                     name=span.name,
@@ -273,21 +275,21 @@ class _WorkOfAll:
                     work=span.work,
                 )
                 self._own.append(own)
-                beside = own
+                key, until_s = (own.name, own.start_s), own.end_s
             else:
-                beside = self._session.spans[place]
+                place = self._places[span.name][found]
+                key, until_s = (span.name, self._starts[span.name][found]), self._ends[span.name][found]
                 self._put(place, span.work)
-            key = beside.name, beside.start_s
-            if key in self._across and place is not None:
-                added.wholes[key] = beside.work
+            if place is not None and key in self._across:
+                added.wholes[key] = self._session.spans[place].work
                 within = added.into.setdefault(key, {})
                 for unit, amount in span.work.items():
                     within[unit] = within.get(unit, 0) + amount
             if (span.name, span.start_s) in marked:
-                added.windows[span.name, span.start_s] = (beside.name, beside.start_s)
+                added.windows[span.name, span.start_s] = key
             if self._cuts and span.work:
                 steps = added.done.setdefault(span.name, [{} for _ in range(len(self._cuts) + 1)])
-                step = steps[bisect_left(self._cuts, beside.end_s)]
+                step = steps[bisect_left(self._cuts, until_s)]
                 for unit, amount in span.work.items():
                     step[unit] = step.get(unit, 0) + amount
         return added
@@ -299,17 +301,25 @@ class _WorkOfAll:
                 more[unit] = more.get(unit, 0) + amount
 
     def _beside(self, name: str, start_s: float, end_s: float) -> int | None:
-        """The window of that name that was open beside these times for longest; None where none was."""
+        """Which of the windows of that name was open beside these times for longest; None where none was."""
         if name not in self._places:
             return None
         starts, ends = self._starts[name], self._ends[name]
         best, longest_s = -1, 0.0
-        first = max(bisect_right(starts, start_s) - MOST_OPEN, 0)
+        first = max(bisect_right(starts, start_s) - self._open_at_once(name), 0)
         for place in range(first, bisect_left(starts, end_s)):
             both_s = min(ends[place], end_s) - max(starts[place], start_s)
             if both_s > longest_s:
                 best, longest_s = place, both_s
-        return self._places[name][best] if best >= 0 else None
+        return best if best >= 0 else None
+
+    def _open_at_once(self, name: str) -> int:
+        """How many windows of that name before some times may reach into them: one where each ends before the next begins."""
+        found = self._reach.get(name)
+        if found is None:
+            later = zip(self._ends[name], self._starts[name][1:], strict=False)
+            found = self._reach[name] = 1 if all(end_s <= start_s for end_s, start_s in later) else MOST_OPEN
+        return found
 
     def spans(self) -> Sequence[Span]:
         """All of them with their work."""

@@ -25,9 +25,11 @@ from energy_rating.measuring.processes import PROC, chain_of
 from energy_rating.measuring.ranks import restarts
 from energy_rating.nouns.errors import BadInput
 
+PORT = "MASTER_PORT"
+
 # What launchers tell jobs apart by. torchrun's own name for a job is "none" where nobody gave one.
 JOB_VARIABLES = (
-    *("TORCHELASTIC_RUN_ID", "MASTER_PORT", "SLURM_JOB_ID", "SLURM_STEP_ID", "PMIX_NAMESPACE"),
+    *("TORCHELASTIC_RUN_ID", PORT, "SLURM_JOB_ID", "SLURM_STEP_ID", "PMIX_NAMESPACE"),
     *("OMPI_MCA_ess_base_jobid", "PALS_APID", "FLUX_JOB_ID", "LSB_JOBID", "PBS_JOBID", "JOB_ID"),
 )
 NO_NAME = "none"
@@ -114,11 +116,12 @@ class Caller:
             attempt=restarts(environ),
         )
 
-    def is_of(self, one: Invitation) -> bool:
-        """Whether an invitation is from this job, of this host, for this folder."""
+    def is_of(self, one: Invitation, *, again: bool = False) -> bool:
+        """Whether an invitation is from this job, of this host, for this folder. ``again``: from before the launcher started it again,
+        which may have taken another port."""
         if one.boot != self.boot or one.asked != self.asked:
             return False
-        both = [key for key in self.job if key in one.job]
+        both = [key for key in self.job if key in one.job and not (again and key == PORT)]
         if any(self.job[key] != one.job[key] for key in both):
             return False
         if both or one.pid in self.chain:
@@ -164,7 +167,7 @@ def left_behind(caller: Caller, places: list[Path]) -> Invitation | None:
     found = [
         one
         for one in invitations(places)
-        if caller.is_of(one)
+        if caller.is_of(one, again=True)
         and one.attempt < caller.attempt
         and one.call == caller.call
         and not is_alive(one, caller)

@@ -44,7 +44,7 @@ class Training:
         self.environ |= {"XDG_STATE_HOME": str(folder / "state"), "XDG_CACHE_HOME": str(folder / "cache")}
         self.environ |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", **self.fake.environment(folder)}
 
-    def begin(self, ranks, *, restarts=0, apart=False, **options):
+    def begin(self, ranks, *, restarts=0, apart=False, standalone=False, **options):
         arguments = [
             str(self.folder),
             str(self.told),
@@ -54,7 +54,8 @@ class Training:
         if ranks:
             command = [
                 *(sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}"),
-                *("--master-port", "29533", f"--max-restarts={restarts}"),
+                *(("--standalone",) if standalone else ("--master-port", "29533")),
+                f"--max-restarts={restarts}",
                 *(
                     (
                         "--no-python",
@@ -120,9 +121,10 @@ def test_a_training_of_several_ranks_is_valid_and_counts_what_all_did(tmp_path, 
     assert verify(job.folder).agrees
 
 
-def test_a_rank_that_dies_and_is_started_again_loses_what_came_after_the_checkpoint(tmp_path):
+@pytest.mark.parametrize("standalone", [False, True])
+def test_a_rank_that_dies_and_is_started_again_loses_what_came_after_the_checkpoint(tmp_path, standalone):
     job = Training(tmp_path)
-    ended(job.begin(2, restarts=1, save=3, kill=5, who=1, last=7))
+    ended(job.begin(2, restarts=1, standalone=standalone, save=3, kill=5, who=1, last=7))
     record = summarise(job.folder)
     assert record["run"].n == 2
     assert record["run"].work["token"] == job.tokens(2, (0, 1))
