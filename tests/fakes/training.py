@@ -60,7 +60,13 @@ def main(folder: Path, told: Path, options: dict[str, str]) -> None:
     workers, context = int(options.get("workers", 0)), options.get("context")
     spread = "RANK" in os.environ
     if spread:
-        dist.init_process_group("gloo")
+        # Not by torchrun's own store: after a restart (torch 2.13) a rank that is there first reads in it where a dead one was to be found.
+        dist.init_process_group(
+            "gloo",
+            init_method=f"file://{told}/store-{attempt}",
+            rank=int(os.environ["RANK"]),
+            world_size=int(os.environ["WORLD_SIZE"]),
+        )
     rank = dist.get_rank() if spread else 0
     torch.manual_seed(0)
     plain = torch.nn.Linear(8, 1)
