@@ -560,6 +560,7 @@ IMPORTS: dict[str, tuple[str, str, str | None]] = {
     "mlperf": ("made-up/mlperf-4.1", "spl.txt", None),
     "mlperf-summary": ("made-up/mlperf-4.1", "spl.txt", "mlperf_log_summary.txt"),
     "dia": ("made-up/dia-0.1", "README.md", None),
+    "our-table": ("energy_rating/0.2.0", "table.csv", None),
 }
 
 
