@@ -222,7 +222,12 @@ def _replaced(pattern: str, by: str | Callable[[re.Match[str]], str], text: str)
 
 
 def _of_sensible_length(text: str) -> str:
-    """Some patterns take the square of a word's length, and no sensible text has a word so long: it is withheld, and the end of a text as well."""
+    """Some patterns take the square of a word's length, and no sensible text has a word so long: it is withheld, and the end of a text as well.
+
+    Half of a pair of surrogates, as JSON may hold it, is no letter, and could not be written: it is replaced.
+    """
+    if not text.isascii():
+        text = re.sub("[\ud800-\udfff]", "\ufffd", text)
     if len(text) > LONGEST_TEXT:
         text = f"{text[:LONGEST_TEXT]} {HIDDEN}"
     return re.sub(rf"\S{{{LONGEST_WORD},}}", HIDDEN, text) if len(text) >= LONGEST_WORD else text

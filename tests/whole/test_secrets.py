@@ -500,3 +500,13 @@ def test_no_pattern_is_left_out_where_it_would_have_been_found() -> None:
         if re.search(withheld._NAMES, text) is not None:
             assert any(part in text.casefold() for part in withheld._IN_NAMES), text
     assert min(found.values()) > 100
+
+
+def test_half_a_pair_of_surrogates_in_somebodys_file_keeps_no_run_from_being_written(tmp_path, device):
+    results = tmp_path / "results.json"
+    results.write_text('{"results": {"arc\\\\ud800": {"acc,none": 0.5}}}')
+    _measured(tmp_path / "run", *device, quality=read_results(results), model=Model(id="a\udfffb"))
+    record = load(tmp_path / "run")
+    assert record.model.id == "a\ufffdb"
+    assert "\ufffd" in record.quality[0].metric
+    assert without_secrets("\ud83d\ude00 and \U0001f600") == "\ufffd\ufffd and \U0001f600"
