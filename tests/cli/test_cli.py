@@ -105,7 +105,7 @@ def test_sensors_lists_something_or_says_that_there_is_nothing(run_cli):
         (("export", "{tmp}/no-such-run", "--format", "csv"), "there is no such file"),
         (("card", "{tmp}", "{folder}"), "README.md"),
         (("card", "{folder}"), "Name the card first"),
-        (("impact", "{folder}", "--zone", "USA-CA"), "did you mean US-CA (California)"),
+        (("impact", "{folder}", "--zone", "USA-QQ"), "did you mean USA (United States)?"),
         (("profiles", "h100"), "The nearest are: nvidia-h100"),
         (("profiles", "qqqq"), "See all with: energy-rating profiles"),
         (

@@ -331,6 +331,7 @@ def test_a_province_counts_its_hydropower():
         ("USA/california", "US-CA"),
         ("usa/CA", "US-CA"),
         ("us-ca", "US-CA"),
+        ("USA-CA", "US-CA"),
         ("CAN/Québec", "CA-QC"),
         ("CHN/beijing", "CN-BJ"),
         ("se3", "SE-SE3"),

@@ -363,6 +363,9 @@ def _written(zone: str) -> str:
         found = _part(country.strip(), part.strip())
         return found if found is not None else text
     code = text.upper()
+    whole, dash, part_of = code.partition("-")
+    if dash and len(whole) == 3:  # USA-CA
+        code = _part(whole, part_of) or code
     return f"{code[:2]}-{code}" if _BIDDING.fullmatch(code) else code
 
 
