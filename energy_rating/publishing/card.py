@@ -293,6 +293,8 @@ def _rows(facts: Facts, emissions: Impact | float | None, location: str | None) 
     if record.role is not None:
         yield "Role of this run", for_markdown(record.role)
     yield "Task", _about_task(record)
+    if record.stage in TRAINING:
+        yield "Runs", _runs(record)
     yield "Rating", _stars(facts)
     if rating is not None:
         yield from _rests_on(rating)
@@ -332,6 +334,14 @@ def _rows(facts: Facts, emissions: Impact | float | None, location: str | None) 
         yield f"Quality, {for_markdown(quality.metric)}", text
     yield "Date", for_markdown(record.created)
     yield "Run", f"{for_markdown(record.run_id)}, energy-rating {for_markdown(record.provenance.version)}"
+
+
+def _runs(record: Record) -> str:
+    """What one record of a training is not: what went into the model beside it is mostly more."""
+    named = {None: "this run", "final": "the final run"}.get(
+        record.role, f"a run for {for_markdown(record.role or '')}"
+    )
+    return f"{named} only; searches, ablations and failed runs of the model are not in it"
 
 
 def _about_model(record: Record) -> str:

@@ -916,3 +916,12 @@ def test_a_row_of_the_spreadsheet_holds_what_it_comes_to_and_by_which_factors():
     assert (cells["country_iso_code"], cells["country_name"]) == ("USA", "United States")
     _, row = csv.reader(table([a_record()]).splitlines())
     assert dict(zip(header, row, strict=True))["carbon_g"] == ""
+
+
+def test_the_card_of_one_training_says_that_it_is_one_run_of_many(published):
+    folder, readme = published
+    CliRunner().invoke(cli, ["card", str(readme), str(folder)])
+    assert (
+        "| Runs | this run only; searches, ablations and failed runs of the model are not in it |"
+        in readme.read_text()
+    )
