@@ -3,7 +3,7 @@
 The meter's lines, ``Time,07-23-2024 17:08:50.389,Watts,183.9,Volts,…,Mark,…``, are those of the whole machine at the wall, a second apart. From
 ``mlperf_log_detail.txt`` come ``power_begin`` and ``power_end``, from ``mlperf_log_summary.txt`` the scenario, whether the result is valid, and the rate. Both
 clocks tell no zone, and those of meter and machine may differ by one: the zone is the only one in which the window lies within the
-meter's log. Rules of the benchmark: a meter of at most 1 % uncertainty, clocks within 0.8 s (power_measurement.adoc, 2026-07-23).
+meter's log, or that of both as they stand. Rules of the benchmark: a meter of at most 1 % uncertainty, clocks within 0.8 s (power_measurement.adoc, 2026-07-23).
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def read(file: Foreign) -> Iterator[Import]:
             )
         )
     else:
-        shift = meter.shifted(start, end)
+        # Where the clocks agree as they stand, they are of one zone, however long the meter's log is.
+        agree = meter.start_s - CLOCKS_S <= start and end <= meter.end_s + CLOCKS_S
+        shift = 0.0 if agree else meter.shifted(start, end)
         if shift is None:
             raise BadInput(
                 "no zone brings power_begin and power_end into the meter's log, or several do",
