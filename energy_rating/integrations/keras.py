@@ -83,6 +83,7 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         self._steps = steps
         self._reached = 0  # batches of this epoch
         self._counted = 0  # of them
+        self._iterations = 0  # of the optimiser, when the epoch began
         self._counting = threads.lock()
         self._alone = False  # evaluation or prediction by itself
         self._watched: _OneFit | None = None
@@ -104,7 +105,7 @@ class EnergyCallback(Callback):  # type: ignore[misc]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__init__()
-        self._reached = self._counted = 0
+        self._reached = self._counted = self._iterations = 0
         self._counting, self._alone, self._watched = threads.lock(), False, None
         self._first_epoch = None
         self.__dict__.update(state)
@@ -117,6 +118,8 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         self._first_epoch = None
         self.energy.begin(model=self._described())
         self._watched = _OneFit(self.model, self._broken_off)
+        if self._may_overshoot():
+            self._iterations = int(self.model.optimizer.iterations.numpy())
 
     @hook
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
@@ -140,12 +143,14 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         reached = batch + 1 if not known else min(batch + 1, int(known))
         with self._counting:
             self._reached = max(self._reached, reached)
-        if self._steps:
+        if self._steps and not self._may_overshoot():
             self._count()
 
     @hook
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         self._close_step()
+        if self._may_overshoot():
+            self.guard.call("the optimiser's iterations", self._hold_against_the_optimiser)
         self._count()
         self.energy.close(EPOCH, **self._work)
         self._reached = self._counted = 0
@@ -158,6 +163,22 @@ class EnergyCallback(Callback):  # type: ignore[misc]
 
     def _described(self) -> Any:
         return self.guard.call("model_of", model_of, self.model)
+
+    def _may_overshoot(self) -> bool:
+        """Whether the last call of an epoch may take fewer batches than it says: of data that do not know their length."""
+        return (
+            not (self.params or {}).get("steps") and (getattr(self.model, "steps_per_execution", 1) or 1) > 1
+        )
+
+    def _hold_against_the_optimiser(self) -> None:
+        """It has one iteration for each batch, unless it accumulates gradients."""
+        optimizer = self.model.optimizer
+        if getattr(optimizer, "gradient_accumulation_steps", None):
+            return
+        now, before = int(optimizer.iterations.numpy()), self._iterations
+        self._iterations = now
+        if 0 < now - before < self._reached:
+            self._reached = now - before
 
     def _count(self) -> None:
         with self._counting:

@@ -148,10 +148,17 @@ class Numbers(Callback):
 
 for name, callbacks in (("run", []), ("with-steps", [Numbers()])):
     fit(model_of_ours(steps_per_execution=8), EnergyCallback(name, steps=bool(callbacks)), *callbacks, epochs=1)
-told["ends"] = Numbers.ends
+told["ends"] = list(Numbers.ends)
+
+def items():
+    for _ in range(20):
+        yield x[:4], y[:4]
+
+model_of_ours(steps_per_execution=8).fit(items(), epochs=1, verbose=0, callbacks=[EnergyCallback("no-length", steps=True)])
 """,
     )
     assert told["ends"] == [7, 15, 23]
+    assert load(tmp_path / "no-length")["run"].work == {"batch": 20}
     assert load(tmp_path / "run")["run"].work == {"batch": 20}
     record = load(tmp_path / "with-steps")
     assert record["run"].work == record["step"].work == {"batch": 20}
