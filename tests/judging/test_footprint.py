@@ -148,6 +148,15 @@ def test_the_pue_is_applied_once_and_is_never_in_the_energy(joules, pue):
         assert "not multiplied again" in held.why_absent("pue")
 
 
+def test_water_at_the_site_is_of_the_equipment_and_absent_where_its_part_is_not_known():
+    record = a_record()
+    holding = replace(record, findings=(Finding.of("energy-holds-pue", "a meter", data={"pue": 1.25}),))
+    assert footprint(holding, zone="FRA", wue=1.0).water_on_site_l.value == pytest.approx(0.8)
+    found = footprint(record, zone="FRA", wue=1.0, pue_in_energy="imported")
+    assert found.water_on_site_l is None
+    assert "is not known" in found.why_absent("water_on_site_l")
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.floats(0.0, 1e9), st.floats(0.0, 1000.0))
 def test_nothing_that_was_bought_is_ever_subtracted(offset_g, market):

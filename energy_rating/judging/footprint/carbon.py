@@ -261,6 +261,14 @@ class _Reckoning:
             absent.append(self._no_wue())
         else:
             assumptions.append(wet[1])
+        if wet is not None and wet[0].value and holds is not None and holds.pue is None:
+            on_site = None
+            absent.append(
+                NotTold(
+                    figure="water_on_site_l",
+                    reason="a WUE is of the equipment's energy, and which part of this one is the equipment's is not known",
+                )
+            )
         off_site, primary, metals = self._of_mix(facility, absent, assumptions)
 
         made = embodied.made(
