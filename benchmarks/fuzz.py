@@ -42,7 +42,9 @@ from xml.etree import ElementTree
 
 from energy_rating.benchmarking import gguf
 from energy_rating.benchmarking.tasks import load_task, read_items
+from energy_rating.files import packed, reading
 from energy_rating.files.imports import imported
+from energy_rating.files.journal import JOURNAL_SCHEMA, decoded, encoded
 from energy_rating.files.reading import read_journal_from
 from energy_rating.files.record import record_from_json, record_to_json
 from energy_rating.judging.profiles import Profile, profiles, read_profile
@@ -283,6 +285,76 @@ def mutated_journal(content: bytes, dice: random.Random) -> bytes:
         else:
             other = dice.randrange(len(lines))
             lines[at], lines[other] = lines[other], lines[at]
+    return b"".join(lines)
+
+
+def packed_journal(content: bytes) -> bytes:
+    """The same journal with its readings packed."""
+    packer, lines = packed.Packer(), []
+    for line in content.splitlines(keepends=True):
+        entry = decoded(line, place="seed")
+        if "schema" in entry:
+            packer = packed.Packer()
+            entry["schema"] = JOURNAL_SCHEMA
+        lines += packer.add(entry) if "r" in entry else [*packer.flush(), entry]
+    return b"".join(map(encoded, lines))
+
+
+def another_session(content: bytes) -> bytes:
+    """The same once more, as another run of it."""
+    header, _, rest = content.partition(b"\n")
+    entry = decoded(header + b"\n", place="seed")
+    return encoded(entry | {"run_id": entry["run_id"][:-4] + "ffff"}) + rest
+
+
+def mutated_packed_journal(content: bytes, dice: random.Random) -> bytes:
+    """A copy in which the numbers of packed lines are others, or lines as in any journal."""
+    if dice.random() < 0.5:
+        return mutated_journal(content, dice)
+    lines = content.splitlines(keepends=True)
+    of_packed = [at for at, line in enumerate(lines) if line.startswith(b'{"d"') or b',"n":[' in line]
+    for _ in range(dice.choice((1, 1, 2, 4))):
+        at = dice.choice(of_packed)
+        entry = decoded(lines[at], place="seed")
+        try:
+            numbers = entry["n"] if "n" in entry else packed.unpacked(entry["d"])
+        except ValueError:  # changed before, into what holds none
+            continue
+        place = dice.randrange(len(numbers) + 1)
+        nasty = dice.choice(
+            (
+                0,
+                1,
+                2,
+                3,
+                6,
+                -1,
+                -2,
+                1023,
+                1024,
+                1 << 30,
+                -(1 << 52),
+                1 << 53,
+                1 << 59,
+                dice.randrange(-99, 99),
+            )
+        )
+        if dice.random() < 0.2:
+            numbers[place:place] = [nasty]
+        elif dice.random() < 0.2:
+            del numbers[place:]
+        elif place < len(numbers):
+            numbers[place] = nasty
+        if "d" in entry:
+            entry["d"] = packed.packed(numbers)
+            if dice.random() < 0.1:
+                cut = dice.randrange(len(entry["d"]) + 1)
+                entry["d"] = (
+                    entry["d"][:cut]
+                    + dice.choice(("", "g", "gggggggggggggg", "=", "é", "AA"))
+                    + entry["d"][cut:]
+                )
+        lines[at] = encoded(entry)
     return b"".join(lines)
 
 
@@ -604,11 +676,43 @@ def _read_import(path: Path, changed: Path, content: bytes) -> None:
             published(record)
 
 
+def _columns(session: reading.Session) -> list[tuple[Any, ...]]:
+    return [(name, *map(tuple, (s.start_s, s.end_s, s.values))) for name, s in session.samples.items()]
+
+
+def read_packed_journal(content: bytes) -> None:
+    """Raises where lines that are read many at a time say another thing than one by one."""
+    told = []
+    usual = reading.TOGETHER_FROM
+    for together_from in (1, 1 << 60):
+        reading.TOGETHER_FROM = together_from
+        try:
+            journal = read_journal_from(io.BytesIO(content), place="journal.jsonl")
+            told.append(
+                (
+                    journal.damage,
+                    [
+                        (session.last_s, session.ended, [*session.spans], _columns(session))
+                        for session in journal.sessions
+                    ],
+                )
+            )
+        except errors.EnergyRatingError as error:
+            told.append((str(error), []))
+        finally:
+            reading.TOGETHER_FROM = usual
+    if told[0] != told[1]:
+        raise Escaped("a journal that says one thing at once and another one by one")
+    if zlib.crc32(content) % 4 == 0:
+        read_any_journal(content)
+
+
 def targets(folder: Path) -> tuple[Target, ...]:
     """All readers. ``folder`` is for the files that are read from a disk."""
     here = TOP / "reports" / "example-gpu"
     journal = gzip.decompress((here / "journal.jsonl.gz").read_bytes())
     short = _short(journal)
+    packed_short = packed_journal(_short(journal, 40))
     record = (here / "record.json").read_bytes()
     small = record_to_json(summarise_journal(read_journal_from(io.BytesIO(short), place="short"))).encode()
     records = [record, small, small, small]
@@ -647,6 +751,13 @@ def targets(folder: Path) -> tuple[Target, ...]:
             seeds=[short, short + short],
             mutate=mutated_journal,
             read=read_any_journal,
+        ),
+        Target(
+            name="packed",
+            weight=10,
+            seeds=[packed_short, packed_short + another_session(packed_short)],
+            mutate=mutated_packed_journal,
+            read=read_packed_journal,
         ),
         Target(
             name="journal.gz",
@@ -729,11 +840,11 @@ def _answer(content: bytes) -> None:
         llama_cpp._refusal(reply)
 
 
-def _short(journal: bytes) -> bytes:
+def _short(journal: bytes, most: int = 10) -> bytes:
     """A journal with all kinds of line and few readings, so that many can be read in little time."""
     lines = journal.splitlines(keepends=True)
     readings = [line for line in lines if line.startswith(b'{"t"')]
-    kept = set(readings[:: max(1, len(readings) // 10)])
+    kept = set(readings[:: max(1, len(readings) // most)])
     spans = [line for line in lines if line.startswith((b'{"open"', b'{"close"'))]
     named = {line for line in spans if int(line.partition(b":")[2].partition(b",")[0]) <= 4}
     told = [line for line in lines if not line.startswith((b'{"t"', b'{"open"', b'{"close"', b'{"count"'))]

@@ -44,6 +44,7 @@ except ModuleNotFoundError:  # straight from a checkout
     import energy_rating
 
 from energy_rating.files.journal import decoded
+from energy_rating.files.packed import Unpacker
 from energy_rating.measuring.sensors import Reading, nvml
 from energy_rating.measuring.sensors.nvml import binding
 from energy_rating.meter import Run, measure
@@ -1074,8 +1075,9 @@ def ticks_in(path: Path) -> tuple[list[tuple[float, float, float]], list[tuple[f
     ticks: list[tuple[float, float, float]] = []
     readings: list[tuple[float, float]] = []
     before: tuple[float, float] | None = None
-    for entry in lines_of(path):
-        if "r" not in entry or channel not in entry["r"]:
+    unpacker = Unpacker()
+    for entry in (reading for line in lines_of(path) for reading in unpacker.of_entry(line)):
+        if channel not in entry["r"]:
             continue
         start, span, value = entry["t"], entry["dt"], entry["r"][channel]
         readings.append((start, span))

@@ -102,6 +102,38 @@ def journal(path: Path, *, gpus: int, size: int, schema: str = "energy-rating/jo
     return path
 
 
+def as_written_now(path: Path, plain: Path) -> Path:
+    """A journal as this version writes it, with the readings of one that is plain."""
+    from energy_rating.files.journal import JOURNAL_SCHEMA, decoded, encoded
+    from energy_rating.files.packed import Packer
+
+    if path.exists():
+        return path
+    packer, part = Packer(), path.with_suffix(".part")
+    with plain.open("rb") as lines, part.open("wb", buffering=1 << 20) as file:
+        for text in lines:
+            entry = decoded(text, place=plain.name)
+            if "schema" in entry:
+                entry["schema"] = JOURNAL_SCHEMA
+            some = packer.add(entry) if "r" in entry else [*packer.flush(), entry]
+            file.write(b"".join(map(encoded, some)))
+    part.rename(path)
+    return path
+
+
+def as_each_writes_it(gpus: int, megabytes: int) -> Callable[[Path, Side], Mapping[str, Any]]:
+    plain = of_size(gpus, megabytes)
+
+    def prepare(folder: Path, side: Side) -> Mapping[str, Any]:
+        given = plain(folder, side)
+        if side == "before":
+            return given
+        path = Path(given["journal"])
+        return {"journal": str(as_written_now(path.with_name(f"now-{path.name}"), path))}
+
+    return prepare
+
+
 def of_size(gpus: int, megabytes: int) -> Callable[[Path, Side], Mapping[str, Any]]:
     def prepare(folder: Path, _side: Side) -> Mapping[str, Any]:
         path = folder / f"{gpus}-gpus-{megabytes}-mb.jsonl"
@@ -135,12 +167,23 @@ says = [run.record["step"].n, run.record["step"].work["token"]]
 """
 
 MACHINE = """
-import shutil, tempfile, energy_rating
-sys.path.insert(0, benchmarks)
+import os, shutil, tempfile, energy_rating
+sys.path[:0] = [benchmarks, os.path.join(os.path.dirname(os.path.dirname(energy_rating.__file__)), fakes)]
 from pace_machine import Machine
 folder, count = tempfile.mkdtemp(prefix="pace-", dir="."), windows
 import atexit; atexit.register(shutil.rmtree, folder, ignore_errors=True)
 """
+
+
+def machines(windows: int) -> Callable[[Path, Side], Mapping[str, Any]]:
+    def prepare(_folder: Path, side: Side) -> Mapping[str, Any]:
+        return {
+            "windows": windows,
+            "benchmarks": str(Path(__file__).parent),
+            "fakes": "tests" if side == "before" else "tests/fakes",
+        }
+
+    return prepare
 
 
 ROWS: tuple[Row, ...] = (
@@ -161,6 +204,25 @@ ROWS: tuple[Row, ...] = (
         prepare=of_size(1, 100),
         times_less=2.5,
         most_mib=100,
+    ),
+    Row(
+        name="summarise-now",
+        what="a run of 8 GPUs that is 100 MB of journal/1, as each writes it",
+        before="import energy_rating",
+        code=SUMMARISE,
+        prepare=as_each_writes_it(8, 100),
+        times_less=10,
+        most_mib=100,
+    ),
+    Row(
+        name="week",
+        what="journal of a week, 8 GPUs, one window an hour",
+        before=MACHINE + "from pace_machine import week_mb\n",
+        code="says = week_mb(folder)",
+        prepare=machines(0),
+        unit="MB",
+        most=75,
+        turns=1,
     ),
     Row(
         name="summarise-long",
@@ -186,10 +248,7 @@ ROWS: tuple[Row, ...] = (
         what="10⁶ windows, run and record, per window",
         before=MACHINE,
         code=WINDOWS,
-        prepare=lambda _folder, _side: {
-            "windows": 1_000_000,
-            "benchmarks": str(Path(__file__).parent),
-        },
+        prepare=machines(1_000_000),
         unit="µs",
         most=40,
         turns=2,

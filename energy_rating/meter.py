@@ -220,6 +220,7 @@ class Run(JournalRun):
             from energy_rating.judging.summary import summarise_journal
 
             # A reading that is being written at this moment is there whole or not at all.
+            self._write_what_waits()
             with self._journal_file.stream() as stream:
                 journal = read_journal_from(stream, place="the journal")
             if self.folder is not None:
@@ -268,6 +269,7 @@ class Run(JournalRun):
             from energy_rating.files.reading import read_journal_from
             from energy_rating.publishing.trace import table
 
+            self._write_what_waits()
             with self._journal_file.stream() as stream:
                 return table(read_journal_from(stream, place="the journal"))
 

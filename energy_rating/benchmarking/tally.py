@@ -13,6 +13,7 @@ from typing import IO
 
 from energy_rating.files.journal import decoded
 from energy_rating.files.opening import opened
+from energy_rating.files.packed import Unpacker
 from energy_rating.nouns.errors import EnergyRatingError
 from energy_rating.nouns.records import LEADING, METHODS
 
@@ -46,6 +47,7 @@ class Tally:
         self._last: dict[str, tuple[float, float]] = {}  # time and value of its last reading
         self._joules: dict[str, dict[str, float]] = {}  # by component and method
         self._rest = b""
+        self._unpacker = Unpacker()
         self._named: dict[str, str] = {}  # what the readings of each device are called
         self._told: dict[str, deque[Look]] = {}
 
@@ -88,13 +90,17 @@ class Tally:
                         throttled_by=None if reasons is None else frozenset(reasons),
                     )
                 )
-            for channel_id, value in (entry.get("r") or {}).items():
-                before_s, before = self._last.get(channel_id, (entry["t"], value))
-                self._last[channel_id] = (entry["t"], value)
-                component, method = self._components[channel_id]
-                more = value - before if method == "counter" else value * (entry["t"] - before_s)
-                by_method = self._joules.setdefault(component, {})
-                by_method[method] = by_method.get(method, 0.0) + max(0.0, more)
+            for reading in self._unpacker.of_entry(entry):
+                self._add(reading["t"], reading["r"])
+
+    def _add(self, t: float, values: Mapping[str, float]) -> None:
+        for channel_id, value in values.items():
+            before_s, before = self._last.get(channel_id, (t, value))
+            self._last[channel_id] = (t, value)
+            component, method = self._components[channel_id]
+            more = value - before if method == "counter" else value * (t - before_s)
+            by_method = self._joules.setdefault(component, {})
+            by_method[method] = by_method.get(method, 0.0) + max(0.0, more)
 
     def close(self) -> None:
         if self._file is not None:

@@ -13,6 +13,7 @@ The kinds of line, told apart by their first key:
 ``schema``     the first line of a session: run, stage, model, task, load, channels, environment, start in UTC, and what
                else was said of the run (origin, place, role, lineage, ranks, nodes, operating point)
 ``t``          a reading: seconds since the session's start, the span it took, joules or watts by channel
+``d``          readings, told by how much they differ from those before (see ``packed``)
 ``open``       a window was entered: its number and name
 ``count``      work counted so far into a window that is still open, written once a second while it changes
 ``close``      a window was left, with its work
@@ -257,6 +258,7 @@ class JournalFile:
         self._first: bytes | None = None
         self.trouble: str | None = None
         self.dropped = 0
+        self.lost = 0  # how often lines went that later ones may rest upon
         self.taken = 0  # how often the descriptor's number was no longer the journal's
         _OPEN.add(self)
 
@@ -265,6 +267,7 @@ class JournalFile:
         block = self.block(*entries)
         if block.only_readings and len(self._waiting) >= self._lines_in_memory:
             self.dropped += 1
+            self.lost += 1
             if self.dropped % THINNED_TO:  # the counters among those that are kept bridge the rest
                 return
         if self._first is None:
@@ -282,7 +285,7 @@ class JournalFile:
         return _WrittenAtOnce(
             b"".join(lines),
             # Readings may be thinned out where there is no room; windows, findings and the end may not.
-            all("r" in entry for entry in entries),
+            all("r" in entry or "d" in entry for entry in entries),
         )
 
     def opening(self, key: int, name: str, t: float) -> _WrittenAtOnce:
@@ -368,6 +371,7 @@ class JournalFile:
     def _mend(self, descriptor: int, content: bytes, size: int, found: int) -> bool:
         """The file is not as long as it should be. False: what was to be written is in it already, or another way is to be gone."""
         if found < size:  # somebody has cut it
+            self.lost += 1
             self._written = found, self._written[1]
             return False
         there = os.pread(descriptor, min(found - size, len(content) + 1), size)
@@ -451,6 +455,7 @@ class JournalFile:
             elif self._first is not None:
                 # The file is gone with all that was in it; without its beginning nothing of what came later could be read.
                 waiting.append(_WrittenAtOnce(self._first, False))
+                self.lost += 1
             self._waiting.extendleft(reversed(waiting))
             self.path, self._descriptor = path, descriptor
             self._own = identity(descriptor) if descriptor is not None else None

@@ -29,13 +29,27 @@ from energy_rating.files.journal import (
     rank_files,
 )
 from energy_rating.files.opening import opened, why_not_open
+from energy_rating.files.packed import Unpacker
 from energy_rating.files.record import refuse_imported, which_run
-from energy_rating.files.rows import Frames, Rows, in_order, not_readings
+from energy_rating.files.rows import (
+    IN_A_LINE,
+    Frames,
+    Kinds,
+    Rows,
+    are_apart,
+    are_in_time,
+    at_lines,
+    in_order,
+    kinds_of,
+)
+from energy_rating.files.sessions import Journal as Journal
+from energy_rating.files.sessions import Session as Session
 from energy_rating.files.strict import optional, unknown_key, validated
-from energy_rating.files.windows import MOST_WHOLE, Checkpoint, Counted, Span, Windows
+from energy_rating.files.unpacking import rows_of
+from energy_rating.files.windows import MOST_WHOLE, Checkpoint, Windows
 from energy_rating.nouns import records
 from energy_rating.nouns.entries import refuse_unless_said_well
-from energy_rating.nouns.errors import STRICT, BadInput, CutShort, UnpacksTooFar
+from energy_rating.nouns.errors import STRICT, BadInput, CutShort, LineMissing, UnpacksTooFar
 from energy_rating.nouns.records import (
     Channel,
     Condition,
@@ -54,7 +68,6 @@ from energy_rating.nouns.records import (
     Rank,
     Samples,
     Setting,
-    Stage,
     Task,
 )
 from energy_rating.nouns.work import Work
@@ -72,71 +85,10 @@ BLOCK_BYTES = 1 << 18
 # Lines are taken together where there are so many bytes of them: for fewer numpy is not worth loading.
 TOGETHER_FROM = 1 << 16
 _CHANGING = b'{"schema":', b'{"channels":'
+_OF_HEADERS = b'"schema"', b'"run_id"', b"energy-rating/journal"
 
 # The readings of one channel stand in their order. A little disorder does little harm; more is no trace of one run.
 MOST_BACKWARDS_S = 5.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Session:
-    """From one start to one end, orderly or not. Times are seconds since the session's start.
-
-    ``last_s`` is the time of the last line; ``ended`` is False when the process died before it could say so.
-    """
-
-    started: str
-    channels: tuple[Channel, ...]
-    environment: Environment
-    samples: Mapping[str, Samples]
-    spans: Sequence[Span]
-    findings: tuple[Finding, ...]
-    last_s: float
-    ended: bool
-    found_s: tuple[float, ...] = ()  # when each of the findings was noted
-    quality: tuple[Quality, ...] = ()
-    # Of each device, when it was in what condition, oldest first.
-    conditions: Mapping[str, Sequence[tuple[float, Condition]]] = field(default_factory=dict)
-    # How the program ended. None: the session did not end, or is of a schema that tells nothing of it.
-    outcome: Outcome | None = None
-    schema: str = JOURNAL_SCHEMA
-    # Where a window's work at its end does not follow from what it had counted.
-    counted: tuple[Counted, ...] = ()
-    checkpoints: tuple[Checkpoint, ...] = ()
-    # The step of the checkpoint from which it goes on, and when that was said.
-    resumed_from: Number | None = None
-    # Whose process wrote it, where its job has several on one host; and whose work it counts.
-    rank: Rank | None = None
-    counts: Counts = "each-rank"
-    run_id: str = ""  # its own: that of the first session is the journal's
-    # What other ranks counted in it, by the names of their files, where that is in its windows.
-    of_others: Mapping[str, Work] = field(default_factory=dict)
-    # Of the files of other ranks, how many bytes had been written when this session ended.
-    sealed: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Journal:
-    """A whole journal. ``damage`` tells where reading had to stop, if it had to."""
-
-    run_id: str
-    stage: Stage
-    model: Model | None
-    task: Task | None
-    load: Load | None
-    sessions: tuple[Session, ...]
-    sha256: str
-    files: Mapping[str, str] = field(default_factory=dict)
-    damage: str | None = None
-    schema: str = JOURNAL_SCHEMA
-    origin: Origin = "measured"
-    place: Place | None = None
-    role: str | None = None
-    lineage: Lineage | None = None
-    ranks: int | None = None
-    nodes: int | None = None
-    operating_point: Mapping[str, Setting] = field(default_factory=dict)
-    # What the other ranks of its host wrote beside it, by the names of their files.
-    others: Mapping[str, Journal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -308,7 +260,10 @@ def read_journal_from(file: IO[bytes], *, place: str | Path) -> Journal:
         _feed(digest, stream, packed, place)
     if reading.header is None:
         raise BadInput("the file is empty", "A journal begins with its header", place=place)
-    return reading.journal(sha256=digest.hexdigest(), damage=damage)
+    lost = reading.lost_at
+    reads_on = lost is not None and damage is None
+    damage = "; ".join(said for said in (lost, damage) if said is not None) or None
+    return reading.journal(sha256=digest.hexdigest(), damage=damage, reads_on=reads_on)
 
 
 def _feed(digest: Any, stream: IO[bytes], packed: IO[bytes] | None, place: str | Path) -> None:
@@ -390,6 +345,7 @@ class _Reading:
         self.number = 0  # of the line that was read last, or could not be
         self._sessions: list[Session] = []
         self._began: set[str] = set()  # the sessions' run_ids: each start of a run draws its own
+        self.lost_at: str | None = None  # where the first line was lost behind which reading went on
         self._begin()
 
     def _begin(self) -> None:
@@ -398,6 +354,8 @@ class _Reading:
         self._times: dict[str, _ReadTimes] = {}
         self._values: dict[str, Column] = {}
         self._frames = Frames()
+        self._unpacker = Unpacker()
+        self._has_lost = False  # lines of this session
         self._windows = Windows()
         self._findings: list[Finding] = []
         self._found_s: list[float] = []
@@ -432,49 +390,153 @@ class _Reading:
             self._take_line(line + b"\n")
 
     def _take_long(self, text: bytes) -> None:
-        """Takes whole lines: those between two that change which channels there are together, as far as they are readings."""
-        others = not_readings(text)
-        if not others:
-            found = self._frames.rows(text)
-            if found is not None and all(map(self._can_follow, found)):
-                self.number += sum(len(rows.places) for rows in found)
-                self._take_rows(found, len(text))
-            else:
-                self._take_singly(text[:-1].split(b"\n"))
-            return
-        lines = text[:-1].split(b"\n")
-        borders = [number for number in others if self.header is None or lines[number].startswith(_CHANGING)]
-        for first, end in pairwise((0, *borders, len(lines))):
-            some = lines[first:end]
-            if some and first in borders:
-                self._take_singly(some[:1])
-                del some[0]
-                first += 1
-            if some:
-                self._take_some(some, [number - first for number in others if first <= number < end])
+        """Takes whole lines: those between two that change which channels there are together, as far as they are readings.
 
-    def _take_some(self, lines: list[bytes], others: list[int]) -> None:
-        """Takes lines whose channels are known, ``others`` of which are no readings."""
-        apart = set(others)
-        readings = [line for number, line in enumerate(lines) if number not in apart]
-        found = self._frames.rows(b"\n".join((*readings, b""))) if readings else []
-        if found is None or not all(map(self._can_follow, found)):
+        Where lines of a session were lost, what follows is looked at one by one.
+        """
+        if self._has_lost:
+            self._take_singly(text[:-1].split(b"\n"))
+            return
+        if self.header is None:
+            end = text.index(b"\n") + 1
+            self._take_line(text[:end])
+            text = text[end:]
+            if not text:
+                return
+        kinds = kinds_of(text)
+        others = (~(kinds.are_readings | kinds.are_packed)).nonzero()[0].tolist()
+        starts = kinds.starts[others].tolist()
+        changing = [
+            number for number, start in zip(others, starts, strict=True) if text.startswith(_CHANGING, start)
+        ]
+        is_packed = bool(kinds.are_packed.any()) or b',"n":[' in text
+        if changing:
+            lines = text[:-1].split(b"\n")
+            for first, end in pairwise((0, *changing, len(lines))):
+                some = lines[first:end]
+                if some and first in changing:
+                    self._take_singly(some[:1])
+                    del some[0]
+                if some:
+                    self._take_long(b"\n".join((*some, b"")))
+        elif is_packed:
+            self._take_packed(text, kinds, others)
+        else:
+            self._take_plain(text, kinds, others)
+
+    def _take_plain(self, text: bytes, kinds: Kinds, others: list[int]) -> None:
+        """Takes lines whose channels are known, none of them packed: readings together."""
+        ends = [*kinds.starts[1:].tolist(), len(text)] if others else []
+        starts = kinds.starts[others].tolist()
+        lines = {number: text[start : ends[number]] for number, start in zip(others, starts, strict=True)}
+        found: list[Rows] | None = []
+        if len(others) < len(kinds.starts):
+            borders = [
+                0,
+                *(at for number, start in zip(others, starts, strict=True) for at in (start, ends[number])),
+                len(text),
+            ]
+            found = self._frames.rows(
+                b"".join([text[since:to] for since, to in zip(borders[::2], borders[1::2], strict=True)])
+                if others
+                else text
+            )
+            if found is not None:
+                found = at_lines(found, kinds.are_readings.nonzero()[0])
+        if found is None or not self._can_take(found):
+            self._take_singly(text[:-1].split(b"\n"))
+        else:
+            self._take_among(text, found, lines, len(kinds.starts), self._unpacker, [])
+
+    def _take_packed(self, text: bytes, kinds: Kinds, others: list[int]) -> None:
+        """Takes lines whose channels are known, readings together, packed ones and others."""
+        lines = text[:-1].split(b"\n")
+        packed = kinds.are_packed.copy()
+        for number in kinds.are_readings.nonzero()[0].tolist():
+            packed[number] = b',"n":[' in lines[number]
+        of_packed = packed.nonzero()[0].tolist()
+        plain = (kinds.are_readings & ~packed).nonzero()[0]
+        found: list[Rows] = []
+        unpacker = self._unpacker.copy()
+        rows: list[Rows] | None = []
+        if len(plain):
+            rows = self._frames.rows(b"\n".join((*(lines[number] for number in plain), b"")))
+            if rows is not None:
+                found += at_lines(rows, plain)
+        if rows is not None and of_packed:
+            is_old = self._schema == JOURNAL_SCHEMAS[0]
+            rows = None if is_old else rows_of(unpacker, [lines[number] for number in of_packed], of_packed)
+            if rows is not None:
+                found += rows
+        if rows is None or not self._can_take(found):
             self._take_singly(lines)
             return
-        first, good = self.number, len(readings)
+        self._take_among(
+            text, found, {number: lines[number] + b"\n" for number in others}, len(lines), unpacker, of_packed
+        )
+
+    def _take_among(
+        self,
+        text: bytes,
+        found: list[Rows],
+        others: Mapping[int, bytes],
+        count: int,
+        unpacker: Unpacker,
+        of_packed: list[int],
+    ) -> None:
+        """Takes readings that are sound, and the other lines among them one by one."""
+        before, self._unpacker = self._unpacker, unpacker
+        first, good, is_whole = self.number, count, True
         try:
-            for before, number in enumerate(others):
-                self.number = first + number
-                good = number - before  # readings before it
-                self._take_line(lines[number] + b"\n")
-            good = len(readings)
-            self.number = first + len(lines)
+            for number, line in others.items():
+                self.number, good = first + number + 1, number
+                try:
+                    entry = decoded(line, place=f"{self.place}: line {self.number}")
+                except BadInput:
+                    is_whole = False
+                    break
+                self.take(entry, self.number)
+            else:
+                self.number, good = first + count, count
         finally:
-            self._take_rows(found, good)
+            self._take_rows(found, good * IN_A_LINE)
+        if not is_whole:  # what follows may rest upon what is lost
+            self._unpacker = before
+            before.has_begun |= bool(of_packed) and of_packed[0] < good
+            self.number = first + good
+            self._take_singly(text[:-1].split(b"\n")[good:])
 
     def _take_line(self, line: bytes) -> None:
         self.number += 1
-        self.take(decoded(line, place=f"{self.place}: line {self.number}"), self.number)
+        try:
+            entry = decoded(line, place=f"{self.place}: line {self.number}")
+        except BadInput as error:
+            if not self._goes_on_behind(line):
+                raise
+            self._lose(error.message)
+        else:
+            self.take(entry, self.number)
+
+    def _goes_on_behind(self, line: bytes) -> bool:
+        """Whether reading goes on behind a line that is damaged: where all is told anew once a minute, and no session may have begun in it."""
+        return (
+            self._unpacker.has_begun
+            and line.endswith(b"\n")
+            and len(line) <= LONGEST_LINE
+            and not any(said in line for said in _OF_HEADERS)
+        )
+
+    def _lose(self, reason: str) -> None:
+        """A line is lost. What rests upon it is passed over; windows that are open may have ended in it."""
+        if self.lost_at is None:
+            self.lost_at = f"line {self.number}: {reason}"
+        self._has_lost = True
+        self._unpacker.lose()
+        self._windows.lose(self._last_s)
+
+    def _can_take(self, found: list[Rows]) -> bool:
+        """Whether ``_take_rows`` may take them: in the order of time also where channels are in several of them."""
+        return all(map(self._can_follow, found)) and (are_apart(found) or are_in_time(found))
 
     def _can_follow(self, rows: Rows) -> bool:
         """Whether these readings are of channels that there are, in the order of time, and none of their numbers is beyond all measure.
@@ -499,8 +561,7 @@ class _Reading:
 
     def _take_rows(self, found: list[Rows], good: int) -> None:
         """Takes the first so many readings. Those of channels of which some are in several rows, in the order of their lines."""
-        names = [name for rows in found for name in rows.channels]
-        for rows in found if len(names) == len(set(names)) else in_order(found):
+        for rows in found if are_apart(found) else in_order(found):
             numbers = rows.numbers[: int(rows.places.searchsorted(good))]
             if not len(numbers):
                 continue
@@ -534,7 +595,18 @@ class _Reading:
             raise BadInput("the file does not begin with a journal's header", place=place)
         try:
             if kind == "t":
+                missing = None
+                if "n" in entry and self._schema != JOURNAL_SCHEMAS[0]:
+                    try:
+                        self._unpacker.begin(entry)
+                    except LineMissing as error:  # it is told in full itself
+                        missing = error
                 self._reading(entry)
+                if missing is not None:
+                    raise missing
+            elif kind == "d" and self._schema != JOURNAL_SCHEMAS[0]:
+                for reading in list(self._unpacker.readings(entry["d"])):
+                    self._reading(reading)
             elif kind == "schema":
                 self._session(entry, place)
             elif kind == "open":
@@ -543,6 +615,8 @@ class _Reading:
                 self._windows.count(_whole(entry["count"]), _work(entry["work"]), self._time(entry["t"]))
             elif kind == "close":
                 key = _whole(entry["close"])
+                if self._has_lost and not self._windows.knows(key):
+                    return  # it was opened in a line that is lost
                 start, end = self._windows.opened(key), self._time(entry["t"])
                 if end < start:
                     raise ValueError(f"closed at {end} s, before it was opened at {start} s")
@@ -580,6 +654,9 @@ class _Reading:
                 self._ended = True
             else:
                 raise BadInput(f"{kind[:80]!r} is no kind of line", place=place)
+        except LineMissing as error:
+            if not self._unpacker.is_lost:
+                self._lose(error.message)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, BadInput):
                 raise
@@ -601,13 +678,19 @@ class _Reading:
 
     def _time(self, value: object) -> float:
         time = _finite(value)
+        self._refuse_another_session(time)
         self._last_s = max(self._last_s, time)
         return time
+
+    def _refuse_another_session(self, time: float) -> None:
+        if self._has_lost and time < self._last_s - MOST_BACKWARDS_S:
+            raise ValueError("another session began in a line that is lost")
 
     def _reading(self, entry: dict[str, Any]) -> None:
         start, took = _finite(entry["t"]), _finite(entry["dt"])
         if took < 0:
             raise ValueError("a reading cannot end before it began")
+        self._refuse_another_session(start)
         end = _finite(start + took)
         readings = {channel_id: _finite(value) for channel_id, value in entry["r"].items()}
         channels = tuple(readings)
@@ -700,7 +783,7 @@ class _Reading:
             )
         )
 
-    def journal(self, *, sha256: str, damage: str | None) -> Journal:
+    def journal(self, *, sha256: str, damage: str | None, reads_on: bool = False) -> Journal:
         assert self.header is not None
         self._close_session()
         place = f"{self.place}: line 1"
@@ -716,6 +799,7 @@ class _Reading:
             sha256=sha256,
             files=_files(header.get("files", {}), place),
             damage=damage,
+            reads_on=reads_on,
             schema=max((session.schema for session in self._sessions), key=JOURNAL_SCHEMAS.index),
             origin=said.origin,
             place=said.place,

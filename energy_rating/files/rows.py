@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 BEHIND = len('01234567"}\n')
 
+# Readings of one line stand in their order: so many are fewer than fit a line of the longest.
+IN_A_LINE = 1 << 20
+
 # Of a journal with more sets of channels than this, the lines of the others are taken one by one.
 MOST_FRAMES = 256
 
@@ -108,16 +111,37 @@ def _channels_of(frame: bytes, line: bytes) -> tuple[str, ...] | None:
     return tuple(readings)
 
 
-def not_readings(text: bytes) -> list[int]:
-    """Which of some whole lines are no readings."""
+def begins_with(
+    letters: NDArray[numpy.uint8], starts: NDArray[numpy.intp], word: bytes
+) -> NDArray[numpy.bool_]:
+    """Which lines, that start there, begin with a word."""
+    import numpy
+
+    found: NDArray[numpy.bool_] = numpy.ones(len(starts), numpy.bool_)
+    for place, letter in enumerate(word):
+        found &= letters[numpy.minimum(starts + place, len(letters) - 1)] == letter
+    return found
+
+
+class Kinds(NamedTuple):
+    """Whole lines: where each begins, and which of them are readings, plain, with what packed ones rest upon, or packed."""
+
+    starts: NDArray[numpy.intp]
+    are_readings: NDArray[numpy.bool_]
+    are_packed: NDArray[numpy.bool_]
+
+
+def kinds_of(text: bytes) -> Kinds:
+    """What kinds of line there are in a text of whole lines."""
     import numpy
 
     letters = numpy.frombuffer(text, numpy.uint8)
     starts = numpy.concatenate(([0], numpy.flatnonzero(letters == ord("\n"))[:-1] + 1))
-    own: NDArray[numpy.bool_] = numpy.ones(len(starts), numpy.bool_)
-    for place, letter in enumerate(b'{"t":'):
-        own &= letters[numpy.minimum(starts + place, len(letters) - 1)] == letter
-    return numpy.flatnonzero(~own).tolist()
+    readings = begins_with(letters, starts, b'{"t":')
+    packed: NDArray[numpy.bool_] = numpy.zeros(len(starts), numpy.bool_)
+    if b'{"d":"' in text:
+        packed = begins_with(letters, starts, b'{"d":"')
+    return Kinds(starts, readings, packed)
 
 
 def checksums_hold(text: bytes, letters: NDArray[numpy.uint8], ends: NDArray[numpy.intp]) -> bool:
@@ -218,6 +242,27 @@ def _by_kind(
         places = numpy.flatnonzero(kind_of == kind)
         rows.append(Rows(some, places, values[starts[places][:, None] + numpy.arange(2 + len(some))]))
     return rows
+
+
+def at_lines(found: list[Rows], numbers: NDArray[numpy.intp]) -> list[Rows]:
+    """Readings, each on a line of its own, with the places of these lines among others."""
+    places = numbers * IN_A_LINE
+    return [Rows(rows.channels, places[rows.places], rows.numbers) for rows in found]
+
+
+def are_apart(found: list[Rows]) -> bool:
+    """Whether no channel is in two of them."""
+    names = [name for rows in found for name in rows.channels]
+    return len(names) == len(set(names))
+
+
+def are_in_time(found: list[Rows]) -> bool:
+    """Whether all of them, in the order of their places, are in the order of time."""
+    import numpy
+
+    places = numpy.concatenate([rows.places for rows in found])
+    starts = numpy.concatenate([rows.numbers[:, 0] for rows in found])[places.argsort()]
+    return bool((starts[1:] >= starts[:-1]).all())
 
 
 def in_order(found: list[Rows]) -> Iterator[Rows]:

@@ -194,6 +194,9 @@ class Windows:
         self._kind_of, self._starts, self._ends = Column(), Column(), Column()
         self._places, self._amounts, self._keys = Column(), Column(), Column()
         self._open: dict[int, tuple[int, str, float, Work]] = {}
+        self._broken: dict[
+            int, float
+        ] = {}  # those whose end may be among lines that were lost, and since when
         self._latest = -math.inf, -1
         self._in_order = True
         self._counts: dict[int, _Counts] = {}
@@ -208,6 +211,7 @@ class Windows:
         self._latest = start_s, key
         self._open[key] = len(self._starts), name, start_s, Work()
         self._counts.pop(key, None)
+        self._broken.pop(key, None)
         self._kind_of.append(self._NEVER)
         self._starts.append(start_s)
         self._ends.append(start_s)
@@ -264,6 +268,16 @@ class Windows:
         """When a window was opened that is open now."""
         return self._open[key][2]
 
+    def knows(self, key: int) -> bool:
+        """Whether a window is open now."""
+        return key in self._open
+
+    def lose(self, last_s: float) -> None:
+        """Lines were lost behind this time: whatever is open may have ended there. The run, window 0, goes on."""
+        for key in self._open:
+            if key:
+                self._broken.setdefault(key, last_s)
+
     def close(self, key: int, end_s: float, work: Work) -> None:
         row, name, _, _ = self._open.pop(key)
         counts = self._counts.pop(key, None)
@@ -291,8 +305,9 @@ class Windows:
 
     def spans(self, last_s: float) -> Spans:
         """All of them; those that are open end where the session does."""
-        for row, name, start_s, work in self._open.values():
-            self._fill(row, name, max(start_s, last_s), work, closed=False)
+        for key, (row, name, start_s, work) in self._open.items():
+            end_s = self._broken.get(key, last_s)
+            self._fill(row, name, max(start_s, end_s), work, closed=False)
         columns = tuple(
             one.values() for one in (self._kind_of, self._starts, self._ends, self._places, self._amounts)
         )

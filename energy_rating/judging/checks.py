@@ -698,11 +698,16 @@ def still_running(at_s: float) -> Finding:
     )
 
 
-def damaged(what: str) -> Finding:
-    """The journal could only be read in part."""
+def damaged(what: str, *, reads_on: bool = False) -> Finding:
+    """The journal could only be read in part: up to the damage, or without the readings that rest upon what is lost."""
+    rest = (
+        "readings from there to the next that are told in full are missing"
+        if reads_on
+        else "it was read up to there"
+    )
     return Finding.of(
         "journal-damaged",
-        f"the journal is damaged at {what}; it was read up to there",
+        f"the journal is damaged at {what}; {rest}",
         severity="degrades",
     )
 

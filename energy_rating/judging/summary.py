@@ -177,7 +177,7 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
     sums = _added_up(journal, parts, losses)
     findings += _interrupted(parts, going_on=going_on)
     if journal.damage is not None:
-        findings.append(checks.damaged(journal.damage))
+        findings.append(checks.damaged(journal.damage, reads_on=journal.reads_on))
     idle_w = _idle_w(parts)
     measurements = []
     for name, added in sums.items():

@@ -182,6 +182,7 @@ class JournalRun(Ranked):
             period_s=self.settings.period_s,
             hint=_remembered_s,
             beside=self._reads_aside(),
+            lost=lambda: self._journal_file.lost,
         )
         sampler.tick = self._tick
         self._tally = EnergySoFar()
@@ -327,6 +328,11 @@ class JournalRun(Ranked):
                 f"{what} {why or f'could not be made ({type(error).__name__}: {error})'}",
                 f"The journal is in {self._journal_file.path or 'memory'}",
             ) from error
+
+    def _write_what_waits(self) -> None:
+        """Readings that wait for others to share a line of the journal with."""
+        if self._sampler is not None and self._state is State.OPEN:
+            self._sampler.flush()
 
     def ended_as(self, outcome: Outcome) -> None:
         """Says how a program ended that is measured from outside; what is raised in a ``with`` block says it by itself."""
@@ -494,5 +500,6 @@ class JournalRun(Ranked):
 
     @property
     def journal(self) -> Path | None:
-        """The journal's file; None while there is none, or when it is only in memory."""
+        """The journal's file, with all that was read by now; None while there is none, or when it is only in memory."""
+        self._write_what_waits()
         return self._journal_file.path if self._state in (State.OPEN, State.STOPPED) else None

@@ -3,6 +3,7 @@
 EnergyRatingError
 ├── BadInput                a file, an option or an argument is wrong; says where
 │   ├── CutShort            a line of a journal that ends before it is over
+│   ├── LineMissing         a line of a journal that rests upon one that is not there
 │   └── UnpacksTooFar       a packed file that grows as no journal does
 ├── NotMeasured             a figure was asked for that the record does not hold
 ├── NoRoom                  neither a disk nor memory has room for what is kept while a long journal is read
@@ -73,6 +74,10 @@ class BadInput(EnergyRatingError, ValueError):
 
 class CutShort(BadInput):
     """A line of a journal that ends before it is over, as a killed process leaves its last one."""
+
+
+class LineMissing(BadInput):
+    """A line of a journal rests upon one that is not there."""
 
 
 class UnpacksTooFar(BadInput):

@@ -539,7 +539,7 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
         ),
         "journal-damaged": FindingKind(
             ("degrades", "disqualifies"),
-            "The journal is damaged, and could be read only up to there; or what another rank wrote beside it is missing.",
+            "The journal is damaged: it was read up to there, or without a minute of readings; or what another rank wrote is missing.",
             "Take the figures for a part of the run",
             "degrades: in a record; disqualifies: where a published run is checked, or a rank's file is missing",
         ),

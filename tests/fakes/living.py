@@ -113,7 +113,7 @@ def happen(what: str, run: Any) -> object:
 
 def main(what: str, folder: Path) -> None:
     if what == "journal at the limit of file sizes":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1200, 1200))
     if what == "stdout and stderr closed":
         os.close(1)
         os.close(2)

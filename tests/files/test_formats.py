@@ -10,6 +10,7 @@ import zlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from in_full import in_full
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, measure, summarise
@@ -129,7 +130,21 @@ def test_a_journal_cut_at_any_byte_is_read_up_to_the_cut(journal_bytes, tmp_path
         assert any(finding.code == "interrupted" for finding in record.findings)
 
 
-def test_a_journal_damaged_in_the_middle_is_read_up_to_the_damage_and_says_so(journal_bytes, tmp_path):
+def test_a_plain_journal_damaged_in_the_middle_is_read_up_to_the_damage_and_says_so(journal_bytes, tmp_path):
+    broken = bytearray(b"".join(map(encoded, in_full(journal_bytes.splitlines(keepends=True)))))
+    broken[len(broken) // 2] ^= 0x55
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(broken)
+    record = summarise(path)
+    finding = next(f for f in record.findings if f.code == "journal-damaged")
+    assert "line " in finding.message
+    assert "read up to there" in finding.message
+    assert 0 < record["run"].duration_s < 6
+
+
+def test_a_packed_journal_damaged_in_the_middle_is_read_on_where_readings_are_told_in_full_and_says_so(
+    journal_bytes, tmp_path
+):
     broken = bytearray(journal_bytes)
     broken[len(broken) // 2] ^= 0x55
     path = tmp_path / "journal.jsonl"
@@ -137,7 +152,11 @@ def test_a_journal_damaged_in_the_middle_is_read_up_to_the_damage_and_says_so(jo
     record = summarise(path)
     finding = next(f for f in record.findings if f.code == "journal-damaged")
     assert "line " in finding.message
-    assert 0 < record["run"].duration_s < 6
+    assert "are missing" in finding.message
+    assert record["run"].validity != "valid"
+    # The last readings of a counter are told in full, and bridge what is lost.
+    assert record["run"].duration_s == 6
+    assert record["run"].energy_j["gpu"].value == pytest.approx(1800, rel=0.01)
 
 
 def test_a_compressed_journal_gives_the_same_record(folder, journal_bytes, tmp_path):

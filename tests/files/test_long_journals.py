@@ -17,7 +17,7 @@ from energy_rating.files.journal import JOURNAL_SCHEMA, JournalFile, decoded, en
 from energy_rating.files.reading import read_journal_from
 from energy_rating.files.windows import Span, Windows
 from energy_rating.judging.integration.gaps import Gaps, covered_s
-from energy_rating.judging.integration.ticks import Kept
+from energy_rating.judging.integration.ticks import Kept, Tick, Ticks, slope
 from energy_rating.judging.plausibility import SLACK_S, _inside
 from energy_rating.nouns.records import Channel, plain
 
@@ -242,3 +242,23 @@ def test_what_a_running_journal_tells_is_read_piece_by_piece_and_is_that_of_the_
         assert told.read().endswith(encoded({"end": 1000.0}))
     assert not list(tmp_path.glob("journal.jsonl"))
     journal.close()
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0.0, 0.3), st.floats(0.0, 0.1), st.floats(0.0, 100.0)), min_size=1, max_size=40
+    ),
+    st.sampled_from([1, 5]),
+    st.sampled_from([3, 7, 100]),
+)
+def test_the_highest_power_of_many_ticks_is_that_of_them_one_by_one(steps, reach, at_once):
+    ticks, since_s, energy_j = Ticks(at_once), 0.0, 0.0
+    for later_s, width_s, more_j in steps:
+        since_s, energy_j = since_s + later_s, energy_j + more_j
+        ticks.append(Tick(since_s, since_s + width_s, energy_j))
+    slopes = [
+        slope(a, b)
+        for a, b in zip(ticks, list(ticks)[reach:], strict=False)
+        if b.time_s - a.time_s > 4 * max(a.width_s, b.width_s)
+    ]
+    assert ticks.highest_w(reach, 4) == max(slopes, default=-math.inf)

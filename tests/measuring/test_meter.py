@@ -711,7 +711,10 @@ def test_the_journal_says_what_the_contract_says(clock, tmp_path):
     assert header["schema"] == "energy-rating/journal/2"
     assert set(header) >= {"run_id", "stage", "model", "task", "channels", "environment", "started"}
     readings = [line for line in lines if "r" in line]
-    assert all(set(line) == {"t", "dt", "r", "crc"} for line in readings)
+    assert all(set(line) - {"n"} == {"t", "dt", "r", "crc"} for line in readings)
+    packed = [line for line in lines if "d" in line]
+    assert packed
+    assert all(list(line) == ["d", "crc"] for line in packed)
     assert {"open": 1, "name": "w", "t": 1.0}.items() <= next(
         line for line in lines if line.get("open") == 1
     ).items()

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from in_full import in_full
 
 from energy_rating import measure
 from energy_rating.measuring.sensors import SensorFailed
@@ -80,9 +81,8 @@ def test_a_program_whose_threads_are_tasks_is_read_while_it_computes(
     assert run.record["work"].work == {"step": 1}
     assert _system_thread() not in gpu.read_by, "a driver that hangs would hang the program"
     assert gpu.read_by
-    during = [
-        line for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines() if '"r":' in line
-    ]
+    lines = in_full((tmp_path / "run" / "journal.jsonl").read_bytes().splitlines(keepends=True))
+    during = [line for line in lines if "r" in line]
     assert len(during) > 5
     assert replaced == []
 

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from forked import energy_rating
+from in_full import in_full
 from virtual import FakeDevice, VirtualClock, square, steps
 
 from energy_rating import BadInput, load, measure, rate, summarise, verify
@@ -116,7 +117,7 @@ def edited(folder: Path, name: str, change: Callable[[Any], Any]) -> None:
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:
     content = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
-    return [decoded(line, place="x") for line in content]
+    return in_full(content)
 
 
 def forged(folder: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]] | None]) -> None:

@@ -109,6 +109,19 @@ def steady(
     return Steady(count, earliest, latest, energies)
 
 
+def steepest_w(earliest: Array, latest: Array, energy: Array, reach: int, times_wider: float) -> float:
+    """The highest slope from a tick to the one so many on, of those further apart than so many times the wider bracket; minus infinity without one."""
+    import numpy
+
+    if len(energy) <= reach:
+        return -math.inf
+    times, widths = (earliest + latest) / 2, latest - earliest
+    apart = times[reach:] - times[:-reach]
+    clear = apart > times_wider * numpy.maximum(widths[reach:], widths[:-reach])
+    slopes = (energy[reach:] - energy[:-reach])[clear] / apart[clear]
+    return float(slopes.max()) if len(slopes) else -math.inf
+
+
 def learned_period_s(
     start_s: Sequence[float], end_s: Sequence[float], values: Sequence[float]
 ) -> float | None:

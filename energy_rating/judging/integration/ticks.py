@@ -121,6 +121,17 @@ class Ticks:
             many.extend(times, (earliest + latest) / 2)
         return times
 
+    def highest_w(self, reach: int, times_wider: float) -> float:
+        """The highest power between two ticks so many apart; minus infinity where no two are known well enough (see ``many.steepest_w``)."""
+        highest = -math.inf
+        for first in range(0, len(self), self._at_once):
+            places = slice(first, first + self._at_once + reach)
+            earliest, latest, energies = many.arrays(
+                self._earliest[places], self._latest[places], self._energies[places]
+            )
+            highest = max(highest, many.steepest_w(earliest, latest, energies, reach, times_wider))
+        return highest
+
     def energies_j(self) -> Sequence[float]:
         """What the counter had reached at each of them."""
         return self._energies.values()

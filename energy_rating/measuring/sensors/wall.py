@@ -33,6 +33,7 @@ from pathlib import Path
 
 from energy_rating.files.journal import JOURNAL_NAMES, decoded, encoded, rank_files
 from energy_rating.files.opening import opened, read_whole
+from energy_rating.files.packed import Unpacker
 from energy_rating.measuring.sensors import Detection, Reading
 from energy_rating.nouns.entries import Channel, Component, Device, Finding, plain
 from energy_rating.nouns.errors import BadInput, HardwareAbsent, SensorFailed, SensorLost, SensorUnavailable
@@ -375,6 +376,7 @@ def added_afterwards(journal: Path, meter: Path, folder: Path) -> Path:
 def _with_meter(held: bytes, source: _Afterwards, journal: Path) -> Iterator[bytes]:
     started: float | None = None
     last_s = 0.0
+    unpacker = Unpacker()
     for number, line in enumerate(held.splitlines(keepends=True), start=1):
         try:
             entry = decoded(line, place=f"{journal}: line {number}")
@@ -392,6 +394,10 @@ def _with_meter(held: bytes, source: _Afterwards, journal: Path) -> Iterator[byt
             started, last_s = unix_s(str(entry["started"])), 0.0
         elif isinstance(entry.get("t"), int | float):
             last_s = max(last_s, entry["t"])
+        try:
+            last_s = max((last_s, *(reading["t"] for reading in unpacker.of_entry(entry))))
+        except (ValueError, TypeError, KeyError):
+            break
         yield line
     if started is not None:
         yield from source.lines(started, last_s)
