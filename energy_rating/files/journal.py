@@ -91,6 +91,8 @@ def encoded(entry: Mapping[str, Any]) -> bytes:
     Raises:
         ValueError: a number in it is not finite.
     """
+    if len(entry) == 1 and type(entry.get("d")) is str:  # packed: letters and digits
+        return _checked(f'{{"d":{_quoted(entry["d"])}}}')
     values = entry.get("r")
     if type(values) is dict and len(entry) == 3 and all(type(one) is float for one in values.values()):
         # A reading, as most lines are, in a quarter of the time.
@@ -277,16 +279,14 @@ class JournalFile:
 
     def block(self, *entries: Mapping[str, Any]) -> _WrittenAtOnce:
         """The entries as they will be written: this is the gate that every text of a record goes through."""
-        if len(entries) == 1 and "r" in entries[0]:
-            return _WrittenAtOnce(encoded(entries[0]), only_readings=True)
+        if all("r" in entry or "d" in entry for entry in entries):
+            # They hold numbers alone, also those that look like letters. They may be thinned out where there is no room;
+            # windows, findings and the end may not.
+            return _WrittenAtOnce(b"".join(map(encoded, entries)), only_readings=True)
         from energy_rating.files.withheld import kept  # here: importing ``measure`` is not to wait for it
 
-        lines = (encoded(entry if "r" in entry else kept(entry)) for entry in entries)
-        return _WrittenAtOnce(
-            b"".join(lines),
-            # Readings may be thinned out where there is no room; windows, findings and the end may not.
-            all("r" in entry or "d" in entry for entry in entries),
-        )
+        lines = (encoded(entry if "r" in entry or "d" in entry else kept(entry)) for entry in entries)
+        return _WrittenAtOnce(b"".join(lines), only_readings=False)
 
     def opening(self, key: int, name: str, t: float) -> _WrittenAtOnce:
         """The block of a window that opens. It comes at every edge, as does the next, so that both are put together at once."""

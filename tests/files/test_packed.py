@@ -15,7 +15,7 @@ from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import measure
 from energy_rating.files import reading
-from energy_rating.files.journal import JOURNAL_SCHEMA, JOURNAL_SCHEMAS, decoded, encoded
+from energy_rating.files.journal import JOURNAL_SCHEMA, JOURNAL_SCHEMAS, JournalFile, decoded, encoded
 from energy_rating.files.packed import WAITS_S, Packer, packed, unpacked
 from energy_rating.files.reading import read_journal_from
 from energy_rating.nouns.errors import BadInput
@@ -396,3 +396,17 @@ def test_lines_that_are_no_readings_are_lost_among_packed_ones_alike_one_by_one_
         lines[place] = lines[place].replace(b'"t":', b'"s":')
     content = b"".join(lines)
     assert everything(content, 10**9) == everything(content, 1)
+
+
+def test_packed_numbers_are_no_secret_whatever_they_look_like(tmp_path):
+    """Letters at random look like a path, or like a token, now and then."""
+    journal = JournalFile(None, None)
+    for text in (
+        "sk/abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKL",
+        "hf+AbCdEfGhIjKlMnOpQrStUvWxYz0123456789",
+        "/home/someone/x",
+    ):
+        entries = [{"d": text}, {"open": 1, "name": "w", "t": 0.0}]
+        for some in (entries[:1], entries):
+            line = journal.block(*some).content.splitlines(keepends=True)[0]
+            assert decoded(line, place="line") == {"d": text}
