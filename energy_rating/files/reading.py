@@ -85,6 +85,10 @@ BLOCK_BYTES = 1 << 18
 # Lines are taken together where there are so many bytes of them: for fewer numpy is not worth loading.
 TOGETHER_FROM = 1 << 16
 _CHANGING = b'{"schema":', b'{"channels":'
+_OTHERS = tuple(
+    f'{{"{kind}":'.encode()
+    for kind in ("open", "close", "count", "finding", "quality", "condition", "checkpoint", "resumed", "end")
+)
 _OF_HEADERS = b'"schema"', b'"run_id"', b"energy-rating/journal"
 
 # The readings of one channel stand in their order. A little disorder does little harm; more is no trace of one run.
@@ -485,6 +489,11 @@ class _Reading:
         of_packed: list[int],
     ) -> None:
         """Takes readings that are sound, and the other lines among them one by one."""
+        if not all(line.startswith(_OTHERS) for line in others.values()):
+            self._take_singly(
+                text[:-1].split(b"\n")
+            )  # a reading that is written in another way would not stand in its place
+            return
         before, self._unpacker = self._unpacker, unpacker
         first, good, is_whole = self.number, count, True
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import random
+import zlib
 from collections import Counter
 
 import pytest
@@ -410,3 +412,19 @@ def test_packed_numbers_are_no_secret_whatever_they_look_like(tmp_path):
         for some in (entries[:1], entries):
             line = journal.block(*some).content.splitlines(keepends=True)[0]
             assert decoded(line, place="line") == {"d": text}
+
+
+@pytest.mark.parametrize("seed", range(1, 12, 2))
+def test_readings_that_somebody_else_wrote_in_another_way_stand_in_their_place(seed):
+    """JSON allows blanks, and more."""
+    chance = random.Random(seed)
+    lines = random_journals.lines_of(seed, is_packed=seed % 3 != 0)
+    for place in chance.sample(range(1, len(lines)), 5):
+        entry = decoded(lines[place], place="line")
+        text = (
+            json.dumps(entry) if chance.random() < 0.5 else json.dumps(entry).replace("{", "{ ", 1)
+        ).encode()
+        lines[place] = text[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(text)
+    content = b"".join(lines)
+    assert everything(content, 10**9)[0][0] is None
+    assert everything(content, 10**9) == everything(content, 1)
