@@ -74,10 +74,8 @@ ENOUGH_SPACINGS = 1000
 TWICE_S = 0.35
 
 # The highest power is looked for between neighbouring ticks and between those so many apart, whose times matter less.
-MOST_REACH = 5
-
-# Of two ticks so many times further apart than their brackets are wide the times are known well beside what lies between.
-CLEARLY = 4
+# Two are well apart that lie so many times further from each other than their brackets are wide.
+MOST_REACH, CLEARLY = 5, 4
 
 # The power of a time that nobody read may have been so many times the highest that was seen. Our choice: with loads that change every 8 to
 # 40 s at random, 99 % of the 95 % intervals beside holes of 3 to 20 s then hold the truth; it is the rare higher load that they are for.
@@ -191,6 +189,7 @@ class Counter:
         self._unrests: Kept[int, float] = Kept()
         self._edges: Kept[tuple[float, bool], tuple[float, float] | None] = Kept()
         self._hidden: Kept[int, float | None] = Kept()
+        self._latest_steps = -1, 0.0
         self._latest_around: tuple[int, tuple[list[float], list[float], list[float]]] = -1, ([], [], [])
         self._highest_w: float | None = None
 
@@ -802,6 +801,11 @@ class Counter:
 
         Where ticks were seen so badly that a single one tells no power, it is taken over several.
         """
+        if self._latest_steps[0] != index:  # many windows may lie within one tick
+            self._latest_steps = index, self._steps_at(index)
+        return self._latest_steps[1]
+
+    def _steps_at(self, index: int) -> float:
         around = self._around(index)
         for stride in (1, STRIDE):
             moved, blurred, count = 0.0, 0.0, 0
