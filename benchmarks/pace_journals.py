@@ -245,10 +245,10 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         name="windows",
-        what="10⁶ windows, run and record, per window",
+        what="10⁵ windows, run and record, per window",
         before=MACHINE,
         code=WINDOWS,
-        prepare=machines(1_000_000),
+        prepare=machines(100_000),
         unit="µs",
         most=40,
         turns=2,

@@ -73,8 +73,7 @@ ENOUGH_SPACINGS = 1000
 # Over a time as long as this between two ticks, longer than any usual spacing of them, lines that do not meet tell of more than one change.
 TWICE_S = 0.35
 
-# The highest power is looked for between neighbouring ticks and between those so many apart, whose times matter less.
-# Two are well apart that lie so many times further from each other than their brackets are wide.
+# The highest power is looked for between neighbouring ticks and those so many apart, and clearly further than their brackets are wide.
 MOST_REACH, CLEARLY = 5, 4
 
 # The power of a time that nobody read may have been so many times the highest that was seen. Our choice: with loads that change every 8 to
@@ -711,7 +710,6 @@ class Counter:
             ticks = self.ticks
             if isinstance(ticks, Ticks) and len(ticks) >= many.MANY:
                 highest = max(ticks.highest_w(reach, CLEARLY) for reach in (1, MOST_REACH))
-                self._highest_w = math.inf if highest == -math.inf else highest
             else:
                 slopes = (
                     slope(a, b)
@@ -719,7 +717,8 @@ class Counter:
                     for a, b in zip(ticks, islice(ticks, reach, None), strict=False)
                     if b.time_s - a.time_s > CLEARLY * max(a.width_s, b.width_s)
                 )
-                self._highest_w = max(slopes, default=math.inf)
+                highest = max(slopes, default=-math.inf)
+            self._highest_w = math.inf if highest == -math.inf else highest
         return self._highest_w
 
     def _power_beside(self, index: int, direction: int) -> Power | None:
@@ -806,10 +805,9 @@ class Counter:
         return self._latest_steps[1]
 
     def _steps_at(self, index: int) -> float:
-        around = self._around(index)
         for stride in (1, STRIDE):
             moved, blurred, count = 0.0, 0.0, 0
-            times_s, widths_s, energies_j = (one[::stride] for one in around)
+            times_s, widths_s, energies_j = (one[::stride] for one in self._around(index))
             for a_s, b_s, c_s, a_width, b_width, c_width, a_j, b_j, c_j in zip(
                 *(times_s, times_s[1:], times_s[2:], widths_s, widths_s[1:], widths_s[2:]),
                 *(energies_j, energies_j[1:], energies_j[2:]),
@@ -826,8 +824,8 @@ class Counter:
         return 0.0
 
     def _unrest_at(self, index: int, ticks_around: int = 5) -> float:
-        ticks = self.ticks[max(0, index - ticks_around) : index + ticks_around]
-        slopes = [slope(a, b) for a, b in pairwise(ticks) if b.time_s > a.time_s]
+        near = pairwise(self.ticks[max(0, index - ticks_around) : index + ticks_around])
+        slopes = [slope(a, b) for a, b in near if b.time_s > a.time_s]
         if len(slopes) < 3:
             return 0.0
         # The median keeps one step (which the two lines already follow) from counting as unrest.
