@@ -107,12 +107,16 @@ class Foreign:
     def rows(self) -> Iterator[tuple[int, Row]]:
         """The rows of a table with a head, and the line of each. A row that is cut short has no more cells than it has.
 
+        Tables that were joined (``cat``) hold the head of each, and each head names the columns of the rows below it: other versions of
+        a tool have other columns, or the same in another order.
+
         Raises:
             BadInput: it is too large, or no table.
         """
+        head: list[str] = []
         for line, cells in self.table():
-            if line == 1:
-                head = [cell.strip() for cell in cells]
+            if line == 1 or _is_head(cells, head):
+                head = [cell.strip().removeprefix(_MARK) for cell in cells]
                 if len(set(head)) < len(head):
                     raise BadInput(
                         "has a column twice", "Name the file as the tool wrote it", place=self.path
@@ -176,6 +180,16 @@ class Foreign:
             if same_file(path) not in seen and path.is_file():
                 seen.add(same_file(path))
                 yield Foreign(path)
+
+
+# What stands at the beginning of each of several files that spreadsheets wrote (the byte order mark of UTF-8).
+_MARK = "\ufeff"
+
+
+def _is_head(cells: Sequence[str], head: Sequence[str]) -> bool:
+    """Whether a row names columns: at least two, and half as many as the shorter of both rows has, are names of the head above it."""
+    names = sum(cell.strip().removeprefix(_MARK) in head for cell in cells if cell.strip())
+    return names >= 2 and 2 * names >= min(len(cells), len(head))
 
 
 def same_file(path: Path) -> str:

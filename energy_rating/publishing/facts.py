@@ -457,9 +457,7 @@ def one_line(record: Record | Facts, where: str = "") -> str:
     parts: list[str] = []
     if run.lead is not None:
         energies = [f"{part.component} {_energy(part.energy_j)} ({part.origin})" for part in run.parts]
-        power = run.lead.energy_j.times(1 / duration_s if duration_s > 0 else 0.0)
-        told = with_doubt(power, "W") if reaches_zero(power) else scaled(power.value, "W")
-        parts.append(f"{', '.join(energies)} in {duration(duration_s)}, {run.lead.component} {told}")
+        parts.append(f"{', '.join(energies)} {_in_time(run.lead, duration_s)}")
     else:
         parts.append(f"no energy was measured in {duration(duration_s)}")
     shown = facts.shown
@@ -489,6 +487,15 @@ def one_line(record: Record | Facts, where: str = "") -> str:
     if where:
         parts.append(where)
     return " · ".join(parts)
+
+
+def _in_time(lead: Part, duration_s: float) -> str:
+    """How long it took and at which power; others' files may tell an energy and no time, and then there is no power."""
+    if duration_s <= 0:
+        return "in a time that is not told"
+    power = lead.energy_j.times(1 / duration_s)
+    told = with_doubt(power, "W") if reaches_zero(power) else scaled(power.value, "W")
+    return f"in {duration(duration_s)}, {lead.component} {told}"
 
 
 def _code_and_whose(record: Record, finding: Finding, lead: str | None) -> str:

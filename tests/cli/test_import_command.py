@@ -67,6 +67,19 @@ def test_a_file_that_grew_replaces_its_run_and_a_run_of_ours_is_kept(tmp_path: P
     assert (ours / "record.json").read_bytes() == before
 
 
+def test_of_a_file_and_an_older_copy_of_it_the_later_one_counts_in_any_order(tmp_path: Path) -> None:
+    header, *rows = FLUSH.read_text().splitlines()
+    older = tmp_path / "older.csv"
+    older.write_text("\n".join([header, rows[0]]))
+    for name, files in {"a": (older, FLUSH), "b": (FLUSH, older)}.items():
+        assert cli("import", *files, "-o", tmp_path / name)[0] == 0
+    code, out, _ = cli("import", older, "-o", tmp_path / "a", "--json")
+    assert (code, json.loads(out)[0]["state"]) == (0, "later")
+    for name in "ab":
+        (record,) = (tmp_path / name).iterdir()
+        assert load(record)["run"].duration_s > 7
+
+
 def test_a_log_that_belongs_to_a_result_is_no_second_run(tmp_path: Path) -> None:
     folder = DATA / "made-up" / "vllm-0.11.0"
     code, out, _ = cli("import", *folder.iterdir(), "-o", tmp_path)

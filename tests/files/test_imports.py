@@ -17,6 +17,7 @@ from energy_rating.files.imports import format_of, formats, imported, recognised
 from energy_rating.files.record import record_from_json, record_to_json
 from energy_rating.nouns.records import Record
 from energy_rating.publishing.exports.csv import table
+from energy_rating.publishing.facts import one_line
 
 DATA = Path(__file__).parents[1] / "data" / "imports"
 MADE_UP = DATA / "made-up"
@@ -254,6 +255,57 @@ def test_an_energy_that_is_none_is_left_out(tmp_path: Path) -> None:
     for wrong in ("nan", "-1", "inf", "1e400", "", "=1+1"):
         record = load(emissions(tmp_path, cpu_energy=wrong))
         assert "cpu" not in record["run"].energy_j
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_tables_of_several_versions_one_below_the_other_are_read_by_their_own_heads(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    versions = ("1.2.0", "2.8.4", "3.3.2")
+    alone = {
+        record.run_id: record["run"].energy_j
+        for version in versions
+        for record in imported(DATA / "codecarbon" / version / "emissions.csv")
+    }
+    path = tmp_path / "all.csv"
+    path.write_bytes(
+        b"".join((DATA / "codecarbon" / versions[one] / "emissions.csv").read_bytes() for one in order)
+    )
+    assert {record.run_id: record["run"].energy_j for record in imported(path)} == alone
+
+
+def test_logs_of_zeus_of_different_gpus_are_not_read_as_one(tmp_path: Path) -> None:
+    text = (DATA / "zeus" / "0.16.0" / "zeus.csv").read_text()
+    path = tmp_path / "zeus.csv"
+    path.write_text(text + text.replace("gpu0_energy", "gpu7_energy"))
+    with pytest.raises(BadInput, match="different GPUs"):
+        imported(path)
+
+
+@pytest.mark.parametrize("wrong", ["nan", "-1", "0,000666", "1e400"])
+def test_an_energy_of_a_gpu_that_is_none_is_not_called_nothing(tmp_path: Path, wrong: str) -> None:
+    record = load(emissions(tmp_path, gpu_energy=wrong))
+    assert "gpu" not in record["run"].energy_j
+    assert "gpu_energy is no energy" in message(record, "imported-incomplete")
+    assert "0 kWh" not in message(record, "gpu-not-measured")
+    assert record["run"].validity == "degraded"
+
+
+def test_parts_that_do_not_add_up_to_the_files_total_are_said(tmp_path: Path) -> None:
+    record = load(emissions(tmp_path, energy_consumed="5.0"))
+    assert "add up" in message(record, "imported-incomplete")
+
+
+@pytest.mark.parametrize("wrong", ["1,5", "0.5", "", "-1", "nan"])
+def test_a_pue_that_is_none_leaves_open_whether_one_is_in_the_energy(tmp_path: Path, wrong: str) -> None:
+    record = load(emissions(tmp_path, pue=wrong))
+    assert "is no PUE" in message(record, "imported-incomplete")
+
+
+def test_a_time_that_the_file_does_not_tell_gives_no_power(tmp_path: Path) -> None:
+    line = one_line(load(emissions(tmp_path, duration="0")))
+    assert "in a time that is not told" in line
+    assert " W" not in line
 
 
 def test_a_row_that_was_cut_short_does_not_take_the_run_with_it(tmp_path: Path) -> None:

@@ -75,7 +75,9 @@ def import_(
             continue  # it belongs to another of these, with which it was read
         if isinstance(result, ReadFile):
             for record in result.records:
-                found.setdefault(record.run_id, _said(record, model, stage, zone))
+                other = found.get(record.run_id)
+                if other is None or _is_later(record, other):
+                    found[record.run_id] = _said(record, model, stage, zone)
         elif recognised(path) is None and any(isinstance(other, ReadFile) for other in read.values()):
             tell(f"left out: {result}")
         else:
@@ -113,8 +115,18 @@ _STATES = {
     "new": "new",
     "same": "there already, counted once",
     "replaced": "there already, with other figures: replaced",
+    "later": "there already from a later moment of the run, which was kept",
     "kept": "there already as a run of ours, which was kept",
 }
+
+
+def _is_later(record: Record, other: Record) -> bool:
+    """Of two files of one run, such as a copy and what it grew to: totals only grow, and the longer one was written later."""
+    return _duration(record) > _duration(other)
+
+
+def _duration(record: Record) -> float:
+    return record.measurements[0].duration_s if record.measurements else 0.0
 
 
 def _each_once(files: Sequence[Path]) -> Iterator[Path]:
@@ -169,4 +181,6 @@ def _state(path: Path, record: Record) -> str:
         return "replaced"
     if there.origin != "imported":
         return "kept"
+    if _is_later(there, record):
+        return "later"
     return "same" if record_to_json(there) == record_to_json(replace(record, checked=None)) else "replaced"

@@ -9,7 +9,7 @@ was in g/s until 2.1.4. Nothing tells RAPL from a constant. Written by this pack
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -46,6 +46,9 @@ WRITER = "+energy.rating."
 # of processor and memory the file tells neither RAPL from a constant nor a reading from a guess.
 _PARTS: Mapping[str, Component] = {"gpu": "gpu", "cpu": "cpu", "ram": "dram"}
 
+# How far its total may be from the sum of its parts, relative: all are doubles, and a table that went through a spreadsheet was rounded.
+TOTAL_STRAYS = 0.02
+
 # Where it says that it is when nobody answers: the province of its authors.
 _NOWHERE = ("CAN", "quebec")
 
@@ -72,11 +75,9 @@ def _bases(file: Foreign) -> Iterator[Foreign]:
 
 
 def _by_run(file: Foreign) -> dict[str, list[Row]]:
-    """The rows of each run, in their order. A header that stands in the middle, as ``cat`` leaves it, is none."""
+    """The rows of each run, in their order."""
     runs: dict[str, list[Row]] = {}
     for _, row in file.rows():
-        if row.get("timestamp") == "timestamp":
-            continue
         # Until 2.0 the run had no name but that of its experiment, which since 3 is the same for everybody.
         name = row.get("run_id" if "run_id" in row else "experiment_id") or id_of(sorted(row.items()))
         of_run = runs.setdefault(name.strip(), [])
@@ -92,7 +93,7 @@ def _run(name: str, rows: list[Row], tasks: list[Row] | tuple[Row, ...]) -> Impo
     if not whole:
         raise BadInput(f"the run {name[:60]!r} has no row with an energy and a duration", "Look at the file")
     row = whole[-1]
-    says = list(_of_rows(rows, whole))
+    says = [*_of_rows(rows, whole), *_of_figures([row, *tasks]), *_of_pue(row), *_of_total(row)]
     pue = _pue(row)
     if pue != 1:
         says.append(
@@ -141,6 +142,50 @@ def _of_rows(rows: list[Row], whole: list[Row]) -> Iterator[Finding]:
         )
 
 
+def _of_figures(rows: Sequence[Row]) -> Iterator[Finding]:
+    """Energies that are none: they are left out, and nobody shall take that for nothing that was drawn."""
+    for theirs in _PARTS:
+        wrong = [cell for row in rows if _is_wrong(cell := row.get(f"{theirs}_energy"))]
+        if wrong:
+            yield of_import(
+                "imported-incomplete",
+                f"the file's {theirs}_energy is no energy (such as {(text(wrong[0], 30) or '')!r}) and was left out",
+                "Look at the file: a comma for the decimal point, or a value that was edited",
+                severity="degrades",
+            )
+
+
+def _is_wrong(cell: str | None) -> bool:
+    return cell is not None and bool(cell.strip()) and joules(cell) is None
+
+
+def _of_total(row: Row) -> Iterator[Finding]:
+    """Its total is the sum of its parts, in every version that tells the parts. Where it is not, somebody else wrote in the file."""
+    parts = [joules(row.get(f"{theirs}_energy")) for theirs in _PARTS]
+    told = joules(row.get("energy_consumed")) or 0.0
+    if any(cell is None for cell in (row.get(f"{theirs}_energy") for theirs in _PARTS)):
+        return
+    total = math.fsum(part or 0.0 for part in parts)
+    if abs(total - told) > TOTAL_STRAYS * max(total, told):
+        yield of_import(
+            "imported-incomplete",
+            f"the parts add up to {total:.4g} kWh, and the file's total (energy_consumed) is {told:.4g} kWh: the parts are taken",
+            "Look at the file: CodeCarbon's total is the sum of its parts",
+            severity="degrades",
+        )
+
+
+def _of_pue(row: Row) -> Iterator[Finding]:
+    told = (row.get("pue") or "").strip()
+    if "pue" in row and _told_pue(row) is None:
+        yield of_import(
+            "imported-incomplete",
+            f"the file's pue ({text(told, 30) or 'empty'}) is no PUE: whether the energies hold one is not known, and nothing was taken out",
+            "Look at the file: a PUE is a number of at least 1, with a decimal point",
+            severity="degrades",
+        )
+
+
 def _of_tasks(file: Foreign) -> Iterator[Import]:
     """Of a file of tasks alone: what the row of the run says of it is looked for beside it."""
     beside = {}
@@ -152,12 +197,13 @@ def _of_tasks(file: Foreign) -> Iterator[Import]:
             yield _run(name, beside[name], rows)
             continue
         says = [
+            *_of_figures(rows),
             of_import(
                 "imported-incomplete",
                 "the row of this run (emissions.csv) is not beside its tasks: whether the energies hold a PUE is not known, nor the place",
                 "Name both files, or keep them in one folder",
                 severity="degrades",
-            )
+            ),
         ]
         yield _import(name, rows[-1], list(_tasks(rows, 1.0)), says)
 
@@ -181,9 +227,13 @@ def _tasks(rows: list[Row] | tuple[Row, ...], pue: float) -> Iterator[ForeignPar
     yield from (task for task in tasks if task.name != RUN)
 
 
-def _pue(row: Row) -> float:
+def _told_pue(row: Row) -> float | None:
     pue = amount(row.get("pue"), 100.0)
-    return pue if pue is not None and pue >= 1 else 1.0
+    return pue if pue is not None and pue >= 1 else None
+
+
+def _pue(row: Row) -> float:
+    return _told_pue(row) or 1.0
 
 
 def _energies(row: Row, pue: float) -> tuple[ForeignEnergy, ...]:
@@ -214,7 +264,12 @@ def _import(name: str, row: Row, parts: list[ForeignPart], says: list[Finding]) 
         devices.append(Device(id="gpu, as a whole", name=_together(gpu_model)))
     if cpu := text(row.get("cpu_model")):
         devices.append(Device(id="cpu, as a whole", name=cpu))
-    says = [*says, *_missing(parts, gpus, gpu_model), *_left_out(row), *_scope(row)]
+    says = [
+        *says,
+        *_missing(parts, gpus, gpu_model, wrong=_is_wrong(row.get("gpu_energy"))),
+        *_left_out(row),
+        *_scope(row),
+    ]
     duration = seconds(row.get("duration")) or 0.0
     return Import(
         tool="energy-rating" if ours else NAME,
@@ -252,10 +307,19 @@ def _start(timestamp: str | None, duration_s: float, *, utc: bool) -> str | None
     return start.isoformat() + ("Z" if utc and start.tzinfo is None else "")
 
 
-def _missing(parts: list[ForeignPart], gpus: int | None, gpu_model: str | None) -> Iterator[Finding]:
+def _missing(
+    parts: list[ForeignPart], gpus: int | None, gpu_model: str | None, *, wrong: bool
+) -> Iterator[Finding]:
     if any(energy.component in ("gpu", "host") for part in parts for energy in part.energies):
         return
-    if gpus or gpu_model:
+    if wrong:
+        yield of_import(
+            "gpu-not-measured",
+            "the file's energy of the GPU is none that can be read: what it drew is not known",
+            "Measure it with energy-rating",
+            severity="degrades",
+        )
+    elif gpus or gpu_model:
         yield of_import(
             "gpu-not-measured",
             f"{gpu_model or f'{gpus} GPUs'} stood in the machine, and the file tells 0 kWh of it: CodeCarbon did not see it",

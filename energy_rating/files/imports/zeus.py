@@ -91,6 +91,11 @@ def _windows(file: Foreign) -> Iterator[_ZeusWindow]:
     for number, (_, row) in enumerate(file.rows()):
         if number >= MOST_WINDOWS:
             raise BadInput(f"must tell of at most {MOST_WINDOWS:,} windows; there are more", "Split it")
+        if any(_GPU.fullmatch(column) and column not in gpus for column in row):
+            raise BadInput(
+                "holds tables of different GPUs, one below the other",
+                "Name the files as Zeus wrote them, one by one",
+            )
         start, duration = seconds(row.get("start_time")), seconds(row.get("elapsed_time"))
         told = {gpu: joules(row.get(gpu)) for gpu in gpus}
         if start is None or duration is None or None in told.values():
