@@ -64,7 +64,8 @@ class PerRequest:
 class Life:
     """All runs of one model. ``component``: whose energy, the same in every run. ``notes``: what a reader of the figures has to know.
 
-    ``before_j``: all runs that are no inference. ``carbon_g`` and ``embodied_g`` are sums of the runs' footprints, where each has one.
+    ``before_j``: all runs that are no inference. ``carbon_g`` and ``embodied_g`` are sums of the runs' footprints, where each has one;
+    ``carbon_of`` names the components whose electricity that is: all that were measured, and not ``component`` alone.
     """
 
     model: str
@@ -81,6 +82,7 @@ class Life:
     carbon_g: Estimate | None
     embodied_g: Estimate | None
     zones: tuple[str, ...]
+    carbon_of: tuple[str, ...]
     notes: tuple[str, ...]
     # What the doubts of its energies are made of, for ratios in which they cancel: by device's name.
     gains: Mapping[str, tuple[Estimate, Estimate]] = field(default_factory=dict)
@@ -206,6 +208,7 @@ def life(
         carbon_g=_carbon(impacts),
         embodied_g=_embodied(impacts),
         zones=tuple(dict.fromkeys(impact.zone for impact in impacts or ())),
+        carbon_of=tuple(dict.fromkeys(name for impact in impacts or () for name in impact.components)),
         notes=tuple(_notes(records, before, inference, base, impacts)),
         gains=_gains(before, inference, chosen, unit),
     )
@@ -462,8 +465,19 @@ def _notes(
     protocols = {record.task.protocol for record in inference if record.task is not None}
     if len(protocols) > 1:
         yield "the inference is of several protocols, whose requests differ: see each apart"
+    yield from _of_carbon(impacts or ())
     if impacts is None:
         yield "no carbon: not every run says where it ran (or name one place for all: --zone FRA)"
+
+
+def _of_carbon(impacts: Sequence[Impact]) -> Iterable[str]:
+    """What makes the carbon of one run other than that of the next, so that nobody takes the sum for one thing."""
+    if len({impact.components for impact in impacts}) > 1:
+        yield "the carbon is of whatever each run measured, and not all measured the same"
+    tables = {impact.vintage: impact.factor.basis for impact in impacts if impact.vintage is not None}
+    if len(tables) > 1:
+        told = ", ".join(f"{name} ({tables[name]})" for name in sorted(tables))
+        yield f"the carbon rests on factors of several tables, which count differently: {told}"
 
 
 # ---------------------------------------------------------------------------------------------- what a choice costs

@@ -22,7 +22,7 @@ _DASHES = ("", "8 4", "2 4", "12 4 2 4", "4 2", "1 3")
 def told(found: Life) -> Iterator[str]:
     """A life in lines: what was summed, each stage and role, a request, and what is to be said of it."""
     name = for_plain_text(found.model, 80)
-    yield f"{name}{f' @ {for_plain_text(found.revision, 40)}' if found.revision else ''}: {len(found.runs)} runs, energy of {found.component}"
+    yield f"{name}{f' @ {for_plain_text(found.revision, 40)}' if found.revision else ''}: {_runs(len(found.runs))}, energy of {found.component}"
     if found.base_model is not None:
         relation = f" ({found.relation})" if found.relation is not None else ""
         yield f"made from {for_plain_text(found.base_model, 80)}{relation}; scope: incremental, its own runs alone"
@@ -43,7 +43,8 @@ def told(found: Life) -> Iterator[str]:
                 f"({with_doubt(use.amortised_j, 'J')} of it)"
             )
     if found.carbon_g is not None:
-        yield f"carbon of the electricity: {grams(found.carbon_g)} CO2e, location-based ({', '.join(found.zones)})"
+        of = f" of {', '.join(found.carbon_of)}" if found.carbon_of != (found.component,) else ""
+        yield f"carbon of the electricity{of}: {grams(found.carbon_g)} CO2e, location-based ({', '.join(found.zones)})"
     if found.embodied_g is not None:
         yield f"making the hardware, by share of its life: {grams(found.embodied_g)} CO2e"
     for note in found.notes:
@@ -53,8 +54,11 @@ def told(found: Life) -> Iterator[str]:
 def _portion(portion: Portion) -> str:
     share, half = 100 * portion.share.value, 100 * portion.share.half_width()
     told_share = f"{share:.3g} %" + (f" ± {half:.2g}" if half >= 0.005 * max(share, 1) else "")
-    runs = f"{portion.runs} run" + ("s" if portion.runs != 1 else "")
-    return f"  {portion.name:<14} {with_doubt(portion.energy_j, 'J')}, {told_share}, {runs}"
+    return f"  {portion.name:<14} {with_doubt(portion.energy_j, 'J')}, {told_share}, {_runs(portion.runs)}"
+
+
+def _runs(number: int) -> str:
+    return f"{number} run" + ("s" if number != 1 else "")
 
 
 def break_even_told(found: BreakEven) -> str:

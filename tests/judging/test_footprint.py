@@ -6,6 +6,7 @@ import csv
 import json
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -265,6 +266,50 @@ def test_a_file_of_electricity_maps_is_a_series(tmp_path):
         "2026-01-01 00:00:00,France,France,FR,10.1,30.5\n2026-01-01 01:00:00,France,France,FR,10.2,31.5\n"
     )
     assert read_series(path).g_per_kwh == (30.5, 31.5)
+
+
+@pytest.mark.parametrize(
+    ("grid", "zone", "elsewhere"),
+    [
+        ("DE", "FRA", True),
+        ("FR", "FRA", False),
+        ("FR", "aws:eu-west-3", False),
+        ("DE", "aws:eu-west-3", True),
+        ("US-CAL-CISO", "US-CA", False),
+        ("US-CAL-CISO", "CAN", True),
+        ("SE-SE1", "SE3", True),
+        ("SE-SE3", "SE3", False),
+        ("SE-SE3", "SWE", False),
+        ("nowhere", "FRA", False),
+    ],
+)
+def test_a_series_of_another_place_than_that_of_the_run_is_refused(
+    hourly_run, tmp_path, grid, zone, elsewhere
+):
+    record, journal = hourly_run
+    start = started_s(journal.sessions[0]) // 3600 * 3600
+    path = tmp_path / "grid.csv"
+    path.write_text(
+        "time,zone id,g_per_kwh\n"
+        + "".join(
+            f"{datetime.fromtimestamp(start + 3600 * hour, UTC).isoformat()},{grid},50\n"
+            for hour in range(-1, 9)
+        )
+    )
+    if not elsewhere:
+        assert footprint(record, zone=zone, series=path, journal=journal).granularity == "hourly"
+        return
+    with pytest.raises(BadInput, match=f"the series is of the zone '{grid}', and the run was in {zone}"):
+        footprint(record, zone=zone, series=path, journal=journal)
+
+
+def test_a_series_of_several_zones_is_refused(tmp_path):
+    path = tmp_path / "grid.csv"
+    path.write_text(
+        "time,zone,g_per_kwh\n2026-01-01T00:00Z,FR,50\n2026-01-01T01:00Z,FR,50\n2026-01-01T02:00Z,DE,400\n"
+    )
+    with pytest.raises(BadInput, match="line 4: the series is of several zones, 'FR' and 'DE'"):
+        read_series(path)
 
 
 def test_a_series_needs_the_trace(hourly_run):

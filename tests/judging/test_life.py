@@ -352,3 +352,27 @@ def test_large_numbers_are_told_in_words():
     assert [shown.number(one) for one in (0.5, 42.4, 12_345.0, 1.5e6, 2e9, math.pi * 1e12)] == [
         *("0.5", "42.4", "12,345", "1.50 million", "2.00 billion", "3.14 trillion"),
     ]
+
+
+def test_carbon_of_places_whose_tables_count_differently_says_so():
+    """France's figure is of the life cycle, California's of combustion alone."""
+    there = a_run(KWH, place=Place(zone="FRA"))
+    alike = life([there, a_run(KWH, place=Place(zone="DEU"))])
+    assert not any("several tables" in note for note in alike.notes)
+    mixed = life([there, a_run(KWH, place=Place(zone="US-CA"))])
+    (note,) = (note for note in mixed.notes if "several tables" in note)
+    assert "codecarbon-3.3" in note
+    assert "egrid-2023 (production of the state, combustion only)" in note
+
+
+def test_whose_electricity_the_carbon_is_of_is_said_where_it_is_not_the_energy_above():
+    alone = a_run(KWH, place=Place(zone="FRA"))
+    (line,) = (line for line in shown.told(life([alone])) if line.startswith("carbon"))
+    assert line.startswith("carbon of the electricity: ")
+    both = replace(alone["run"], energy_j={"gpu": Estimate(value=KWH), "cpu": Estimate(value=KWH)})
+    found = life([replace(alone, measurements=(both,))])
+    assert found.carbon_g.value == pytest.approx(2 * 56.039)
+    (line,) = (line for line in shown.told(found) if line.startswith("carbon"))
+    assert line.startswith("carbon of the electricity of gpu, cpu: ")
+    mixed = life([replace(alone, measurements=(both,)), a_run(KWH, place=Place(zone="FRA"))])
+    assert any("not all measured the same" in note for note in mixed.notes)

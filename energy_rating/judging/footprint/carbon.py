@@ -202,6 +202,12 @@ def _factor(
             "Name the folder of the run, with its journal",
             place=told.source,
         )
+    if said is not None and told.zone is not None and factors.is_elsewhere(told.zone, said):
+        raise BadInput(
+            f"the series is of the zone {told.zone[:40]!r}, and the run was in {said}",
+            "Give that of the place where it ran, or name its zone: --zone",
+            place=told.source,
+        )
     mean, _ = matched(journal, measurement, components, told)
     return GridFactor(
         zone=zone, name=name, asked=zone, intensity_g_per_kwh=mean, lowest=mean, highest=mean, year=None, vintage=None,

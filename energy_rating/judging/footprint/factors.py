@@ -411,6 +411,29 @@ def country_of(zone: str) -> tuple[str, str] | None:
     return None
 
 
+def is_elsewhere(grid: str, zone: str) -> bool:
+    """Whether a grid, as Electricity Maps calls it (``DE``, ``US-CAL-CISO``), cannot be that of a zone.
+
+    It cannot where the countries differ, or where both are parts of one that it tells apart (two zones of Sweden). A state of the USA is
+    none of its grids, so that one of the same country may be the grid in which it lies. A name that is not known is left alone.
+    """
+    region = region_of(zone)
+    theirs = _written(grid)
+    there, here = country_of(THREE_OF_TWO.get(theirs, theirs)), country_of(zone)
+    if there is None or here is None:
+        return False
+    if there[0] != here[0]:
+        return True
+    ours = _written(zone) if region is None else region.grid or region.zone
+    known = [
+        name
+        for one in _vintages("share-alike")
+        for name in (ours, theirs)
+        if name in one.rows and "-" in name
+    ]
+    return ours != theirs and ours in known and theirs in known
+
+
 def countries() -> Mapping[str, str]:
     """The countries that have a factor, by their three letters: what they are called."""
     return {zone: row.name for zone, row in vintage(FIRST).rows.items()}

@@ -31,6 +31,7 @@ LONGEST_STEP_S = 31 * 86400.0
 MOST_STEPS = 1.5
 
 _TIMES = ("time", "datetime", "timestamp", "start", "datetime (utc)", "from")
+_ZONES = ("zone id", "zone_id", "zone", "zone_key", "zonekey")
 _VALUES = ("g_per_kwh", "intensity", "carbon_intensity", "carbonintensity", "carbon intensity", "value")
 
 
@@ -46,6 +47,7 @@ class Series:
     g_per_kwh: tuple[float, ...]
     source: str
     alone_s: float | None = None  # how long the one value of a series of one holds
+    zone: str | None = None  # whose grid it is, as Electricity Maps calls it, where the file says so
 
     def __post_init__(self) -> None:
         least = 2 if self.alone_s is None else 1
@@ -111,6 +113,8 @@ def read_series(path: Path) -> Series:
         rows = csv.reader(io.StringIO(text.decode("utf-8-sig")))
         header = [cell.strip().casefold() for cell in next(rows, [])]
         when, column = _column(header, _TIMES, path), _column(header, _VALUES, path)
+        where = next((number for number, cell in enumerate(header) if cell in _ZONES), None)
+        zone: str | None = None
         times: list[float] = []
         values: list[float] = []
         for cells in rows:
@@ -119,6 +123,14 @@ def read_series(path: Path) -> Series:
             place = f"{path}: line {rows.line_num}"
             if len(cells) != len(header):
                 raise BadInput("the line has more or fewer cells than the first one", place=place)
+            if where is not None and (here := cells[where].strip()):
+                if zone is not None and here != zone:
+                    raise BadInput(
+                        f"the series is of several zones, {zone[:40]!r} and {here[:40]!r}",
+                        "Give the lines of one",
+                        place=place,
+                    )
+                zone = here
             times.append(_time(cells[when], "utc" in header[when], place))
             values.append(_value(cells[column], place))
     except UnicodeDecodeError as error:
@@ -126,7 +138,7 @@ def read_series(path: Path) -> Series:
     except csv.Error as error:
         raise BadInput(f"is not CSV: {error}", place=path) from error
     try:
-        return Series(times_s=tuple(times), g_per_kwh=tuple(values), source=path.name)
+        return Series(times_s=tuple(times), g_per_kwh=tuple(values), source=path.name, zone=zone)
     except ValueError as error:
         raise BadInput(str(error), place=path) from None
 
