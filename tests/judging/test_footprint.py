@@ -312,6 +312,24 @@ def test_a_series_of_several_zones_is_refused(tmp_path):
         read_series(path)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"price": "1e400EUR"},
+        {"price": "1e308EUR"},
+        {"offsets": ("1e308t@registry",)},
+        {"captures": ("1e400kg@registry",)},
+        {"certificates": ("1e400kWh@registry",)},
+        {"server": "1e300t@maker"},
+        {"zone": 5},
+    ],
+)
+def test_what_nobody_can_have_meant_is_refused_in_one_line(asked):
+    with pytest.raises(BadInput) as refused:
+        footprint(a_record(3.6e6, 3600.0), **{"zone": "FRA", **asked})
+    assert "\n" not in str(refused.value)
+
+
 def test_a_series_needs_the_trace(hourly_run):
     record, _ = hourly_run
     series = Series(times_s=(0.0, 3600.0), g_per_kwh=(1.0, 1.0), source="grid.csv")
@@ -629,6 +647,13 @@ def test_market_based_figures_and_offsets_are_in_no_score():
         a_record(), zone="FRA", per="request", because="x", market="0@contract", offsets=("1t@registry",)
     ).per_unit
     assert bought.carbon_g == bare.carbon_g
+    assert bare.name == sci.SCI
+    # A contract's zero is not the grid's, by whichever option it comes in.
+    laundered = footprint(
+        a_record(), intensity="0@our supplier", per="request", because="x", counting="gross"
+    ).per_unit
+    assert laundered.name == "operational and embodied carbon per request"
+    assert not next(one for one in laundered.conditions if "location-based" in one.what).held
 
 
 def test_the_worked_examples_of_sci_for_ai_come_out_right():

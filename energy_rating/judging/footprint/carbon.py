@@ -148,6 +148,9 @@ def _wanted(choices: Choices | None, zone: str | None, asked: dict[str, Any]) ->
     for name in ("offsets", "captures", "certificates"):
         if isinstance(getattr(found, name), str):
             raise BadInput("must be a list of amounts", f'Such as {name}=("1.2kg@source",)', place=name)
+    said = zone if zone is not None else found.zone
+    if said is not None and not isinstance(said, str):
+        raise BadInput(f"must be text; got {type(said).__name__}", "Such as FRA", place="zone")
     if zone is not None:
         return Choices(**{**{item.name: getattr(found, item.name) for item in fields(found)}, "zone": zone})
     return found
@@ -559,6 +562,7 @@ class _Reckoning:
             components=self.components,
             missing=lacking,
             has_pue=has_pue,
+            intensity_g_per_kwh=self.factor.intensity_g_per_kwh,
             rationale=wanted.because,
             counting=wanted.counting,
         )

@@ -18,6 +18,9 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 _GRAMS = {"g": 1.0, "kg": 1e3, "t": 1e6}
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
+# No amount, price or factor of this world is larger, in any of the units that are taken.
+MOST = 1e15
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Given:
@@ -59,7 +62,7 @@ def figure(
     *,
     place: str,
     least: float = 0.0,
-    most: float = float("inf"),
+    most: float = MOST,
     what: str,
     sourced: bool = False,
 ) -> Given:
@@ -78,7 +81,9 @@ def figure(
         raise BadInput(f"must be {what}; got {type(text).__name__}", "Such as 53@source", place=place)
     for value in (found.value, found.lowest, found.highest):
         if value is not None and not least <= value <= most:
-            bounds = f"at least {least:g}" if most == float("inf") else f"from {least:g} to {most:g}"
+            bounds = (
+                f"at least {least:g}" if most == MOST and value < least else f"from {least:g} to {most:g}"
+            )
             raise BadInput(f"{what} must be {bounds}; got {value:g}", place=place)
     if found.lowest is not None and found.highest is not None and found.lowest > found.highest:
         raise BadInput(f"a range must begin with its lower end; got {text}", place=place)

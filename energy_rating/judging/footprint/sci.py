@@ -38,12 +38,14 @@ def sci(
     components: Sequence[str],
     missing: Sequence[str],
     has_pue: bool,
+    intensity_g_per_kwh: float | None = None,
     rationale: str | None = None,
     counting: Counting | None = None,
 ) -> PerUnit:
     """Grams of CO2e for each unit of work, with the name that they may bear.
 
-    ``operational_g`` is location-based; market-based figures and offsets have no way in.
+    ``operational_g`` is location-based; market-based figures and offsets have no way in. An intensity of 0 g/kWh, which the user gave as
+    that of the grid, is a contract's: no grid has it, since life cycles are in it, and the standard's name is not for it.
 
     Raises:
         BadInput: no such unit was counted, or ``counting`` is no word of the standard.
@@ -63,7 +65,11 @@ def sci(
             else "no figure of making this hardware is published",
         ),
         Demand(
-            what="the grid's intensity is location-based", held=True, why="market-based figures stand apart"
+            what="the grid's intensity is location-based",
+            held=intensity_g_per_kwh != 0,
+            why="market-based figures stand apart"
+            if intensity_g_per_kwh != 0
+            else "no grid's mean is 0 g/kWh: the figure of a contract is --market",
         ),
         Demand(
             what="all that draws much is inside its boundary",
