@@ -143,6 +143,8 @@ class AttachedTrainer:
         self._uncounted = Uncounted()
         self._units: set[str] = set()  # that were counted
         self._begun = False  # the Trainer's loop has begun
+        self._awaits_model = False  # train() was called, and will make the model
+        self._resumes = False
         self._evaluations = 0  # one inside another, where there are several data sets
         self._evaluated_from: dict[str, float] = {}
         self._evaluated_s = 0.0
@@ -163,6 +165,7 @@ class AttachedTrainer:
         setattr(self._trainer, _OURS, self)
         for name, around in (
             ("train", self._train),
+            ("call_model_init", self._call_model_init),
             ("evaluate", self._evaluate),
             ("compute_loss", self._compute_loss),
             ("log", self._log),
@@ -209,6 +212,12 @@ class AttachedTrainer:
         self.train_ended(None)
         return outcome
 
+    def _call_model_init(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        model = original(*args, **kwargs)
+        if self._awaits_model:
+            self.model_is_there(model)
+        return model
+
     def _evaluate(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self.evaluation_begins()
         try:
@@ -253,27 +262,43 @@ class AttachedTrainer:
     @hook
     def train_begins(self, resume_from: object) -> None:
         """``train()`` was called."""
-        model = self._trainer.model
-        facts = model_of(model)
-        inner = unwrapped(model)
+        self._begun, self._resumes = False, bool(resume_from)
+        self._units, self._uncounted, self._halves = set(), Uncounted(), None
+        # A search for hyperparameters makes the model of each trial in train(): until then there is that of the trial before, or none.
+        self._awaits_model = getattr(self._trainer, "model_init", None) is not None
+        if not self._awaits_model:
+            self.model_is_there(self._trainer.model)
+
+    @hook
+    def model_is_there(self, model: Any) -> None:
+        """The model that is trained is known. Whatever cannot be said of it, what it draws is measured."""
+        self._awaits_model = False
+        facts, found = self.guard.call("facts_of", self.facts_of, model) or (None, {})
         # torchrun starts a job's processes again in the same folder, whether there is a checkpoint yet or not.
         again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
-        found: dict[str, Any] = {"resume": bool(resume_from) or again, "task": self._task or _task_of(inner)}
+        wanted = {"task": self._task, **found, **self.energy.given("lineage", "task")}
+        self.energy.begin(model=facts, resume=self._resumes or again, **wanted)
+
+    def facts_of(self, model: Any) -> tuple[Model, dict[str, Any]]:
+        """The model, and what else is said of it, as its training begins."""
+        facts = model_of(model)
+        inner = unwrapped(model)
+        found: dict[str, Any] = {"task": self._task or _task_of(inner)}
         base = facts.id if facts.id != type(inner).__name__ else None
         published = getattr(self._trainer.args, "hub_model_id", None)
         if base is not None and self.energy.settings["stage"] == "fine-tuning":
             found["lineage"] = Lineage(base_model=base, relation=_relation_of(model))
         if isinstance(published, str) and published:
             facts = replace(facts, id=published, revision=None)
-        self._begun = False
-        self._units, self._uncounted = set(), Uncounted()
         config = getattr(inner, "config", None)
         self._halves = halves_of(inner) if getattr(config, "is_encoder_decoder", False) else None
-        self.energy.begin(model=facts, **{**found, **self.energy.given("lineage", "task")})
+        return facts, found
 
     @hook
     def on_train_begin(self, state: Any) -> None:
         """The loop begins, perhaps behind a checkpoint; a second time where the batch did not fit into memory (``auto_find_batch_size``)."""
+        if self._awaits_model:
+            self.model_is_there(self._trainer.model)
         if self._begun:
             self.count_all()
             self.energy.begin_again()
@@ -287,6 +312,7 @@ class AttachedTrainer:
     @hook
     def train_ended(self, raised: BaseException | None) -> None:
         """``train()`` returned or raised."""
+        self._awaits_model = False
         self.count_all()
         self.tell_of_work()
         self.energy.end(raised)
@@ -321,10 +347,11 @@ class AttachedTrainer:
         self.energy.open(STEP)
 
     @hook
-    def on_step_end(self, _state: object) -> None:
-        """The optimiser has taken its step. Where the Trainer does not look at each loss, nobody waits for a device here."""
-        waits = not getattr(self._trainer.args, "logging_nan_inf_filter", True)
-        work = self._uncounted.read(older=waits)
+    def on_step_end(self, state: object, control: object = None) -> None:
+        """The optimiser has taken its step. Where the Trainer does not look at each loss, nobody waits for a device here, but where it
+        waits itself in a moment: so the last step before an evaluation, a checkpoint and an epoch's end has its own work."""
+        runs_ahead = not getattr(self._trainer.args, "logging_nan_inf_filter", True)
+        work = self._uncounted.read(older=runs_ahead and not _waits_next(state, control))
         self._units.update(work)
         self.energy.close(STEP, **work)
 
@@ -451,11 +478,22 @@ def _callback_of(attached: AttachedTrainer) -> Any:
     return type("EnergyCallback", (TrainerCallback,), {hear.__name__: _heard(hear) for hear in hooks})()
 
 
-def _heard(hear: Callable[[Any], object]) -> Callable[..., None]:
-    def event(_callback: object, _args: object, state: object, *_control: object, **_more: object) -> None:
-        hear(state)
+def _heard(hear: Callable[..., object]) -> Callable[..., None]:
+    with_control = hear.__name__ == "on_step_end"
+
+    def event(_callback: object, _args: object, state: object, *control: object, **_more: object) -> None:
+        hear(state, *control[:1]) if with_control else hear(state)
 
     return event
+
+
+def _waits_next(state: Any, control: Any) -> bool:
+    """Whether the Trainer waits for its device after this step, as other callbacks and the place in the epoch have it."""
+    asked = ("should_log", "should_save", "should_evaluate", "should_training_stop", "should_epoch_stop")
+    epoch = getattr(state, "epoch", None)
+    return any(getattr(control, name, False) for name in asked) or (
+        isinstance(epoch, int | float) and float(epoch).is_integer()
+    )
 
 
 def _task_of(inner: Any) -> str | None:

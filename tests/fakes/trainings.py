@@ -187,6 +187,22 @@ def trainer(folder, asked, truth):
     )
 
 
+def searched(folder, asked, truth):
+    """A search for hyperparameters: each trial makes its own model, of its own size, in train()."""
+    from transformers import Trainer, TrainingArguments
+
+    sizes = iter((32, 64))
+    made = Trainer(
+        model_init=lambda: slower(llama(hidden_size=next(sizes)), asked["pause_s"]),
+        args=arguments(TrainingArguments, folder, asked),
+        train_dataset=rows(asked["rows"], 1),
+        data_collator=Padded(truth),
+    )
+    if asked.get("forgotten"):  # as a search in other processes leaves it
+        made.model = made.model_wrapped = None
+    return made
+
+
 def adapted(folder, asked, truth):
     from transformers import Trainer, TrainingArguments
 
@@ -400,7 +416,9 @@ def sentences(folder, asked, truth):
     return made
 
 
-KINDS = {one.__name__: one for one in (trainer, adapted, seq2seq, images, sft, dpo, grpo, sentences)}
+KINDS = {
+    one.__name__: one for one in (trainer, searched, adapted, seq2seq, images, sft, dpo, grpo, sentences)
+}
 
 
 # ----------------------------------------------------------------------------------------------------------- the program
@@ -485,6 +503,8 @@ def main(kind, folder, given):
 
         if asked["failing"]:
             failing(ours.AttachedTrainer)
+        if asked.get("undescribed"):
+            ours.model_of = lambda _: 1 / 0
         attached = ours.attach(made, folder / "run", **asked["settings"])
     truth.told["begin"] = time.monotonic()
     raised = None

@@ -171,6 +171,27 @@ def test_the_model_is_described_by_itself(once):
     assert done.record.stage == "fine-tuning"
 
 
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_a_model_that_is_made_for_its_trial_is_the_one_that_is_described(tmp_path, forgotten):
+    done = train("searched", tmp_path, epochs=1, forgotten=forgotten)
+    assert done.record.model.parameters == done.truth["parameters"]
+    assert done.record["run"].work == {"token": done.truth["tokens"]}
+    assert "hook-failed" not in done.codes()
+
+
+def test_a_model_of_which_nothing_can_be_said_is_measured_all_the_same(tmp_path):
+    done = train("trainer", tmp_path, epochs=1, undescribed=True, settings={"model": "somebody/tiny"})
+    assert done.record.model.id == "somebody/tiny"
+    assert done.record["step"].work == done.record["run"].work == {"token": done.truth["tokens"]}
+    assert "hook-failed" in done.codes()
+
+
+@pytest.mark.parametrize("asked", [{"accumulation": 2}, {"save_steps": 2}, {"evaluation": "epoch"}])
+def test_where_nobody_waits_for_a_loss_all_steps_still_have_their_tokens(tmp_path, asked):
+    done = train("trainer", tmp_path, arguments={"logging_nan_inf_filter": False}, **asked)
+    assert done.record["step"].work == done.record["run"].work == {"token": done.truth["tokens"]}
+
+
 def test_joules_stand_in_the_logs_and_in_no_metric_that_the_trainer_returns(once):
     """A search for hyperparameters adds up what an evaluation returns."""
     done = usual(once)
