@@ -82,6 +82,7 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         self.async_safe = not steps
         self._steps = steps
         self._reached = 0  # batches of this epoch
+        self._longest = 0  # batches of an epoch, of data that do not know their length
         self._counted = 0  # of them
         self._iterations = 0  # of the optimiser, when the epoch began
         self._counting = threads.lock()
@@ -115,7 +116,7 @@ class EnergyCallback(Callback):  # type: ignore[misc]
     @hook
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         self._end(BaseException())  # of a training before, which was broken off without a word
-        self._first_epoch = None
+        self._first_epoch, self._longest = None, 0
         self.energy.begin(model=self._described())
         self._watched = _OneFit(self.model, self._broken_off)
         if self._may_overshoot():
@@ -152,7 +153,8 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         if self._may_overshoot():
             self.guard.call("the optimiser's iterations", self._hold_against_the_optimiser)
         self._count()
-        self.energy.close(EPOCH, **self._work)
+        # Who sets model.stop_training, as for a loss that is no number, ends an epoch before its end, and Keras tells of it as of any.
+        self.energy.close(EPOCH, **self._work_of_epoch())
         self._reached = self._counted = 0
         if self.energy.run is not None and self.energy.is_going_on:
             self.energy.run.checkpoint(step=epoch + 1)
@@ -181,10 +183,27 @@ class EnergyCallback(Callback):  # type: ignore[misc]
             self._reached = now - before
 
     def _count(self) -> None:
-        with self._counting:
-            new, self._counted = self._reached - self._counted, self._reached
+        new = self._uncounted()
         if new > 0:
             self.energy.count(batch=new)
+
+    def _uncounted(self) -> int:
+        """Batches of this epoch that are in no figure yet; they are taken as counted."""
+        with self._counting:
+            new, self._counted = self._reached - self._counted, self._reached
+        return max(0, new)
+
+    def _work_of_epoch(self, *, broken_off: bool = False) -> dict[str, Number]:
+        """What is given for each epoch, or its share of one that did not come to its end. Of data that do not know their length the
+        longest epoch so far was a whole one; of the first of them, if it was broken off, nothing is known."""
+        known = (self.params or {}).get("steps")
+        if known is None and not broken_off:
+            self._longest = max(self._longest, self._reached)
+        whole = int(known or self._longest)
+        if not whole or not self._reached:
+            return {} if broken_off else dict(self._work)
+        share = min(1.0, self._reached / whole)
+        return {unit: work if share == 1 else _part(work, share) for unit, work in self._work.items()}
 
     def _close_step(self) -> None:
         if self._steps:
@@ -201,11 +220,10 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         try:
             if self.energy.is_going_on and self.energy.is_open(EPOCH):
                 self._close_step()
-                self._count()
-                known = (self.params or {}).get("steps")
-                if known and self._reached:
-                    share = self._reached / int(known)
-                    self.energy.count(**{unit: _part(work, share) for unit, work in self._work.items()})
+                # Into the window itself: this may be the thread that looked, which has none of its own.
+                new = self._uncounted()
+                work = self._work_of_epoch(broken_off=True) if self._reached else {}
+                self.energy.close(EPOCH, **({"batch": new} if new else {}), **work)
         finally:
             self.energy.end(raised)
 

@@ -331,3 +331,30 @@ for attempt, fails_at in enumerate((50, None)):
     assert record["run"].work == {"batch": 80}
     assert record["lost"].work == {"batch": 10}
     assert record.outcome.exception is None
+
+
+STOPPED = """
+class Stops(Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.stop_training = batch == 4
+
+fit(model_of_ours(), EnergyCallback("stopped", sample=80), Slow(), Stops())
+
+raising = EnergyCallback("raising", sample=80)
+try:
+    fit(model_of_ours(), raising, Slow(fails_at=30))
+except ValueError:
+    time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_epoch_that_is_left_before_its_end_has_its_share_of_the_work(keras_runs, tmp_path, backend):
+    keras_runs(backend, STOPPED)
+    stopped = load(tmp_path / "stopped")
+    assert stopped["epoch"].work == stopped["run"].work == {"batch": 5, "sample": 20}
+    raising = load(tmp_path / "raising")
+    # Counted by a thread that looks, and yet in the epoch whose joules these are.
+    assert raising["epoch"].n == 2
+    assert raising["epoch"].work == raising["run"].work == {"batch": 30, "sample": 120}
+    assert "counted-into-the-run" not in {finding.code for finding in raising.findings}
