@@ -85,17 +85,19 @@ def _joined(session: Session, parts: Mapping[str, Session]) -> Session:
     found = _WorkOfAll(session)
     works: dict[str, Work] = {}
     points: list[dict[str, Checkpoint]] = [{} for _ in session.checkpoints]
+    said = _findings(session, parts)
     for name, part in parts.items():
         added = found.add(part)
         works[name] = added.of_run
+        said += ((one, session.last_s) for one in _of_unmeasured(part, added))
         for place, checkpoint in enumerate(session.checkpoints):
             points[place][name] = added.by(checkpoint, session)
     return replace(
         session,
         spans=found.spans(),
         of_others=works,
-        findings=(*session.findings, *(one for one, _ in _findings(session, parts))),
-        found_s=(*session.found_s, *(at_s for _, at_s in _findings(session, parts))),
+        findings=(*session.findings, *(one for one, _ in said)),
+        found_s=(*session.found_s, *(at_s for _, at_s in said)),
         quality=tuple(
             dict.fromkeys((*session.quality, *(one for part in parts.values() for one in part.quality)))
         ),
@@ -174,6 +176,8 @@ class _Added:
 
     part: Session
     of_run: Work
+    before: Work = field(default_factory=Work)  # what it had done before anything was measured
+    unmeasured: Work = field(default_factory=Work)  # and with that also what it did afterwards
     windows: dict[_Key, _Key] = field(
         default_factory=dict
     )  # its windows at checkpoints, and those beside them
@@ -188,7 +192,7 @@ class _Added:
         own = self._own(checkpoint)
         if own is not None:
             windows = {self.windows.get(key, key): work for key, work in own.windows.items() if key[0] != RUN}
-            run = {(RUN, 0.0): own.of_run}
+            run = {(RUN, 0.0): _less(own.of_run, self.before)}
             return replace(own, at_s=checkpoint.at_s, windows={**windows, **run})
         place = session.checkpoints.index(checkpoint)
         done: dict[str, Number] = {}
@@ -220,6 +224,50 @@ class _Added:
         same = [one for one in self.part.checkpoints if one.step == checkpoint.step]
         offset_s = _offset_s(self.part)
         return min(same, key=lambda one: abs(one.at_s + offset_s - checkpoint.at_s), default=None)
+
+
+def _outside(part: Session, since_s: float, until_s: float) -> tuple[Work, Work]:
+    """What a rank did in windows that had ended before these times of its own, and in those that began after them: of that no energy is known.
+
+    A unit is looked for in the windows of one name that hold all that was counted of it, the shortest of these, so that what is
+    counted in an epoch and its steps is seen at the steps. What was counted in no window has no time, and a window that reaches into the
+    measured time counts whole, as the steps of ranks that wait for each other do.
+    """
+    whole = Work.total(span.work for span in named(part.spans, RUN))
+    sums: dict[str, dict[str, Number]] = {}
+    early: dict[str, dict[str, Number]] = {}
+    late: dict[str, dict[str, Number]] = {}
+    numbers: dict[str, int] = {}
+    for span in part.spans:
+        if span.name == RUN:
+            continue
+        numbers[span.name] = numbers.get(span.name, 0) + 1
+        into = [sums]
+        if span.end_s < since_s:
+            into.append(early)
+        elif span.start_s >= until_s:
+            into.append(late)
+        for totals in into:
+            of = totals.setdefault(span.name, {})
+            for unit, amount in span.work.items():
+                of[unit] = of.get(unit, 0) + amount
+    before: dict[str, Number] = {}
+    after: dict[str, Number] = {}
+    for unit, total in whole.items():
+        holding = [name for name, of in sums.items() if abs(of.get(unit, 0) - total) <= ALIKE * total]
+        if holding:
+            finest = max(holding, key=lambda name: numbers[name])
+            for found, side in ((before, early), (after, late)):
+                if amount := side.get(finest, {}).get(unit, 0):
+                    found[unit] = amount
+    return Work(before), Work(after)
+
+
+def _less(work: Work, taken: Mapping[str, Number]) -> Work:
+    """What is left of it; never less than nothing."""
+    if not taken:
+        return work
+    return Work({unit: max(0, amount - taken.get(unit, 0)) for unit, amount in work.items()})
 
 
 def _part(amount: Number, done: Number, whole: Number) -> Number:
@@ -256,11 +304,14 @@ class _WorkOfAll:
         offset_s = _offset_s(part)
         added = _Added(part=part, of_run=Work())
         marked = {key for checkpoint in part.checkpoints for key in checkpoint.windows}
+        before, after = _outside(part, -offset_s, self._end_s - offset_s)
+        added.before, added.unmeasured = before, before + after
         for span in part.spans:
             start_s, end_s = span.start_s + offset_s, span.end_s + offset_s
             if span.name == RUN:
-                added.of_run = added.of_run + span.work
-                self._put(self._places.get(RUN, [None])[0], span.work)
+                measured = _less(_less(span.work, before), after)
+                added.of_run = added.of_run + measured
+                self._put(self._places.get(RUN, [None])[0], measured)
                 continue
             if start_s >= self._end_s or end_s < 0:
                 continue  # of what was done then nothing was measured
@@ -415,6 +466,22 @@ def _of_unfinished(journal: Journal) -> Iterator[Finding]:
             "rank-unfinished",
             f"{'rank' if len(late) == 1 else 'ranks'} {', '.join(map(str, late))} had not ended when the run did: what was counted there "
             f"in the last {COUNTED_EVERY_S:.0f} s may be missing",
+            severity="note" if few else "degrades",
+            measurement=RUN,
+        )
+
+
+def _of_unmeasured(part: Session, added: _Added) -> Iterator[Finding]:
+    """Work that a rank did while the one that measures had not begun yet, or had ended."""
+    left_out = {unit: amount for unit, amount in added.unmeasured.items() if amount}
+    if left_out and part.rank is not None:
+        whole = added.of_run + added.unmeasured
+        few = all(amount <= UNCOUNTED * whole[unit] for unit, amount in left_out.items())
+        amounts = ", ".join(f"{amount:,} {unit}" for unit, amount in left_out.items())
+        yield Finding.of(
+            "rank-unmeasured",
+            f"rank {part.rank.number} did {amounts} before the first process of its host began to measure, or after that had ended: no "
+            "energy is known of it, and it is in no figure",
             severity="note" if few else "degrades",
             measurement=RUN,
         )

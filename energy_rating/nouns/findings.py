@@ -584,6 +584,12 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "End the run in all processes together",
             "note: what may be missing is less than 1 % of the time; degrades: more",
         ),
+        "rank-unmeasured": FindingKind(
+            NOTE_OR_DEGRADES,
+            "Another process of the job worked while the one that measures had not begun yet, or had ended.",
+            "Begin and end the run in all processes together",
+            "note: it was less than 1 % of its work; degrades: more",
+        ),
     },
     "The state of the device": {
         "shared-gpu": FindingKind(

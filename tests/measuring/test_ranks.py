@@ -293,8 +293,52 @@ def test_what_a_rank_counted_before_it_found_the_run_is_there(job):
     first = job.begin(0)
     job.step([first, late], (100, 200))
     record = job.end([first, late])
-    # Of the step before the run began nothing was measured; what was counted in it was counted.
-    assert record["step"].work == {"token": 300}
+    # Of the step before the run began nothing was measured: the joules are not divided by what was done in it.
+    assert record["step"].work == record["run"].work == {"token": 300}
+    (told,) = of(record, "rank-unmeasured")
+    assert "rank 1 did 7 token " in told.message
+    assert told.severity == "degrades"
+    assert verify(job.folder).agrees
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "after the end"])
+def test_joules_are_divided_by_what_was_done_while_they_were_measured(job, late):
+    first, other = job.all()
+    epoch = other.window("epoch").open()
+    for _ in range(3):
+        job.step([first, other])
+    epoch.close()
+    if late:
+        # The first one ends, and waits a moment, in which the other one goes on.
+        first._await_others = lambda *_: (job.clock.sleep(0.1), job.step([other], (7000,)), other.stop())
+    else:
+        other.stop()
+    first.stop()
+    record = first.record
+    assert record["run"].work == record["step"].work == {"token": 900}
+    assert bool(of(record, "rank-unmeasured")) == late
+    assert record["run"].validity == ("degraded" if late else "valid")
+    assert verify(job.folder).agrees
+
+
+def test_what_was_counted_before_the_measuring_began_is_not_lost_at_a_checkpoint(job):
+    late = job.begin(1)
+    job.step([late], (7,))
+    runs = [job.begin(0), late]
+    job.step(runs)
+    for run in runs:
+        run.checkpoint(step=1)
+    job.step(runs)
+    for run in runs:
+        killed(run)
+    job.other_processes()
+    again = job.all(resume=True)
+    for run in again:
+        run.resumed_from(step=1)
+    job.step(again)
+    record = job.end(again)
+    assert record["run"].work == {"token": 600}
+    assert record["lost"].work == {"token": 300}
 
 
 def test_a_stale_invitation_of_a_killed_run_is_passed_over(job):
