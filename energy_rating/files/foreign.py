@@ -208,6 +208,12 @@ def at(entry: object, *keys: str) -> Any:
     return entry
 
 
+def under(entry: object, *keys: str) -> list[Any]:
+    """The values of the object that stands under these keys; none where there is no object, whatever else a stranger put there."""
+    found = at(entry, *keys)
+    return list(found.values()) if isinstance(found, Mapping) else []
+
+
 def number_in(cell: str | None) -> float | None:
     """A number as tables write it, a unit behind it left out (``412.34 W``); None for ``[N/A]``, an empty cell, or what is no number."""
     if cell is None:

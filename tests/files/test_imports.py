@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
 import re
 import shutil
 from pathlib import Path
@@ -255,6 +256,45 @@ def test_an_energy_that_is_none_is_left_out(tmp_path: Path) -> None:
     for wrong in ("nan", "-1", "inf", "1e400", "", "=1+1"):
         record = load(emissions(tmp_path, cpu_energy=wrong))
         assert "cpu" not in record["run"].energy_j
+
+
+def places(value: object, *, way: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The way to everything in a JSON object; of a list its first two."""
+    inner = (
+        value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    )
+    found = [way] if way else []
+    for key, one in inner:
+        found += places(one, way=(*way, key))
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", [one for one in ALL if one.suffix == ".json"], ids=lambda path: str(path.relative_to(DATA))
+)
+def test_whatever_stands_where_in_a_file_it_is_read_or_refused_in_one_line(
+    path: Path, tmp_path: Path
+) -> None:
+    ways = places(json.loads(path.read_text()))
+    wrong = [None, 5, -1, "x", [], {}, True, 1e308, ["x"], {"x": 5}]
+    chosen = random.Random(18).sample(
+        [(way, one) for way in ways for one in wrong], k=min(len(ways) * 10, 250)
+    )
+    # What holds all else is always tried, the outermost first: there are few of these.
+    holders = [way[:-1] for way in ways if len(way) > 1]
+    chosen += [(way, one) for way in sorted(dict.fromkeys(holders), key=len)[:150] for one in (5, "x")]
+    for way, one in chosen:
+        content = json.loads(path.read_text())
+        at = content
+        for key in way[:-1]:
+            at = at[key]
+        at[way[-1]] = one
+        file = tmp_path / path.name
+        file.write_text(json.dumps(content))
+        try:
+            imported(file)
+        except BadInput as error:
+            assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])

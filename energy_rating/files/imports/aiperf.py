@@ -15,7 +15,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from energy_rating.files.foreign import Foreign, at
+from energy_rating.files.foreign import Foreign, at, under
 from energy_rating.files.imported import (
     ForeignEnergy,
     ForeignPart,
@@ -209,8 +209,8 @@ def _energies(
     )
     names = {
         str(at(gpu, "gpu_name"))
-        for endpoint in (at(entry, "telemetry_data", "endpoints") or {}).values()
-        for gpu in (at(endpoint, "gpus") or {}).values()
+        for endpoint in under(entry, "telemetry_data", "endpoints")
+        for gpu in under(endpoint, "gpus")
     }
     devices = (Device(id="gpu, as a whole", name=", ".join(sorted(names))[:120]),) if names else ()
     return (ForeignEnergy(component="gpu", joules=told, had="sensor"),), devices
