@@ -24,8 +24,8 @@ def started(folder, stage="fine-tuning"):
 
 
 def killed(run):
-    """As by SIGKILL: the journal stops, and nobody holds it any more."""
-    run.settings.clock.sleep(0.5)
+    """As by SIGKILL: the journal stops, and nobody holds it any more. A reading waits up to 50 ms for its line: that of 0.5 s is told."""
+    run.settings.clock.sleep(0.56)
     run._journal.close()
 
 

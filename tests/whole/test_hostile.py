@@ -52,6 +52,7 @@ NAMES = (
     "record",
     "journal",
     "journal.gz",
+    "packed",
     "profile",
     "scheme",
     "task",
