@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -27,6 +28,10 @@ T = TypeVar("T")
 
 # Names under which nobody logs a loss, or a total: those of what is counted.
 UNITS = ("token", "sample", "image")
+
+
+# Between accelerator.log and a tracker's: the guards of ours, and decorators.
+_CALLERS = 8
 
 
 class EnergyTracker(GeneralTracker):  # type: ignore[misc]
@@ -64,6 +69,7 @@ class EnergyTracker(GeneralTracker):  # type: ignore[misc]
         self.units = tuple(units)
         # Where accelerate calls no tracker: its windows and counts do nothing, and say nothing.
         self._elsewhere = measure(report=None)
+        self._call = 0  # of those that one call of accelerator.log makes
         super().__init__()
 
     @property
@@ -82,6 +88,7 @@ class EnergyTracker(GeneralTracker):  # type: ignore[misc]
 
     @hook
     def start(self) -> None:
+        self._call = 0
         self.energy.begin()
 
     @hook
@@ -90,13 +97,30 @@ class EnergyTracker(GeneralTracker):  # type: ignore[misc]
 
     @hook
     def log(self, values: Mapping[str, Any], step: int | None = None, **kwargs: Any) -> None:  # noqa: ARG002
+        # A second init_trackers of one accelerator enters its trackers again and keeps those of before: what is logged then comes twice.
+        self._call = (self._call + 1) % max(1, self._entries())
         work = {unit: _plain(values[unit]) for unit in self.units if unit in values}
-        if work:
+        if work and self._call == 0:
             self.energy.count(**work)
 
     @hook
     def finish(self) -> None:
         self.energy.end()
+
+    def _entries(self) -> int:
+        """How many times the accelerator that logs has this tracker; 1 where the program calls it by itself."""
+        frame = sys._getframe(1)
+        for _ in range(_CALLERS):
+            if frame.f_back is None:
+                break
+            frame = frame.f_back
+            if (
+                frame.f_code.co_name == "log"
+                and frame.f_globals.get("__name__", "").partition(".")[0] == "accelerate"
+            ):
+                trackers = getattr(frame.f_locals.get("self"), "trackers", ())
+                return sum(one is self for one in trackers)
+        return 1
 
     def window(self, name: str, sync: bool | None = None) -> Any:
         """A window of the run, as ``run.window``."""

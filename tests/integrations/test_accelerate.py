@@ -180,3 +180,24 @@ def test_an_argument_that_is_none_is_refused_at_once():
 
     with pytest.raises(BadInput, match="plac"):
         EnergyTracker("run", plac="FRA")
+
+
+TWICE = """
+energy = EnergyTracker("run")
+accelerator = Accelerator(cpu=True, log_with=energy)
+for number in range(3):
+    accelerator.init_trackers("project")
+    for _ in energy.steps(range(4)):
+        time.sleep(0.05)
+        accelerator.log({"sample": 10})
+        energy.log({"sample": 1})  # by the program itself
+    accelerator.end_training()
+told["trackers"] = len(accelerator.trackers)
+"""
+
+
+def test_an_accelerator_that_begins_again_counts_once_although_it_logs_more_often(training, tmp_path):
+    (told,), *_ = training(TWICE)
+    assert told["trackers"] == 3  # accelerate 1.15 keeps those of before
+    for folder in ("run", "run-2", "run-3"):
+        assert load(tmp_path / folder)["run"].work == {"sample": 44}
