@@ -20,7 +20,7 @@ from energy_rating import BadInput, measure
 from energy_rating.cli import cli
 from energy_rating.files.reading import read_journal
 from energy_rating.files.record import read_record, write_record
-from energy_rating.judging.footprint import factors, live, sci
+from energy_rating.judging.footprint import factors, sci
 from energy_rating.judging.footprint.carbon import Choices, footprint
 from energy_rating.judging.footprint.countries import THREE_OF_TWO
 from energy_rating.judging.footprint.embodied import SECONDS_PER_YEAR
@@ -28,6 +28,7 @@ from energy_rating.judging.footprint.series import Series, read_series, span_of,
 from energy_rating.nouns.entries import Channel, Device, Environment, Finding, Model
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import Measurement, Place, Provenance, Record, plain
+from energy_rating.publishing import grid_service as asking
 from energy_rating.publishing.footprint import gaps_in_words, rows
 from energy_rating.publishing.terminal import records
 
@@ -727,7 +728,7 @@ def grid_service():
     server = ThreadingHTTPServer(("127.0.0.1", 0), GridService)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield {live.ADDRESS: f"http://127.0.0.1:{server.server_port}", live.TOKEN: "canary-token"}
+    yield {asking.ADDRESS: f"http://127.0.0.1:{server.server_port}", asking.TOKEN: "canary-token"}
     server.shutdown()
     server.server_close()
     thread.join()
@@ -735,7 +736,7 @@ def grid_service():
 
 def test_a_service_is_asked_for_the_hours_of_the_run_and_the_result_says_so(hourly_run, grid_service):
     record, journal = hourly_run
-    series, answer = live.asked("FRA", *span_of(journal, "run"), environ=grid_service)
+    series, answer = asking.asked("FRA", *span_of(journal, "run"), environ=grid_service)
     assert answer.answered
     found = footprint(record, zone="FRA", series=series, journal=journal, live=answer)
     assert (found.intensity_g_per_kwh, found.granularity, found.source) == (80, "hourly", "Electricity Maps")
@@ -762,7 +763,7 @@ def test_where_the_service_tells_nothing_the_stored_figure_stands_in_and_says_so
 ):
     record, journal = hourly_run
     GridService.broken = broken
-    series, answer = live.asked("FRA", *span_of(journal, "run"), environ=grid_service, wait_s=0.5)
+    series, answer = asking.asked("FRA", *span_of(journal, "run"), environ=grid_service, wait_s=0.5)
     assert series is None
     assert not answer.answered
     assert why in answer.why
@@ -774,14 +775,16 @@ def test_where_the_service_tells_nothing_the_stored_figure_stands_in_and_says_so
 def test_nobody_is_asked_without_a_token_or_of_a_zone_that_it_may_not_know(hourly_run):
     _, journal = hourly_run
     span = span_of(journal, "run")
-    assert "is not set" in live.asked("FRA", *span, environ={})[1].why
+    assert "is not set" in asking.asked("FRA", *span, environ={})[1].why
     assert (
         "could not be reached"
-        in live.asked("FRA", *span, environ={live.TOKEN: "t", live.ADDRESS: "http://127.0.0.1:9"})[1].why
+        in asking.asked("FRA", *span, environ={asking.TOKEN: "t", asking.ADDRESS: "http://127.0.0.1:9"})[
+            1
+        ].why
     )
-    assert live.zone_for("aws:us-west-1") == "US-CAL-CISO"
-    assert live.zone_for("CA-QC") == "CA-QC"
-    assert live.zone_for("gcp:us-east2") is None
+    assert asking.zone_for("aws:us-west-1") == "US-CAL-CISO"
+    assert asking.zone_for("CA-QC") == "CA-QC"
+    assert asking.zone_for("gcp:us-east2") is None
 
 
 # ------------------------------------------------------------------------------------------------------- commands

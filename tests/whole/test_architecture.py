@@ -209,6 +209,17 @@ def test_a_library_is_known_in_one_place_only(name):
             assert any(f"{name}.".startswith(f"{place}.") for place in allowed), f"{name} imports {library}"
 
 
+# urllib.parse only takes addresses apart.
+NETWORK = ("http", "socket", "ssl", "urllib.request", "requests", "httpx", "ftplib", "smtplib", "asyncio")
+
+
+@pytest.mark.parametrize("name", sorted(one for one in ALL if wing(one) in ("nouns", "judging", "storage")))
+def test_what_judges_asks_nobody(name):
+    """The same figures on any machine: what comes from a network is asked for by a command, and handed over."""
+    for dotted in imported(ALL[name]):
+        assert not any(f"{dotted}.".startswith(f"{one}.") for one in NETWORK), f"{name} imports {dotted}"
+
+
 def ran(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stderr

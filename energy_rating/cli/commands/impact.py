@@ -82,16 +82,16 @@ def impact(
 
 def _asked(record: Record, journal: Journal | None, zone: str, measurement: str) -> tuple[Any, Any]:
     """What a service says of the hours of a run, and what came of asking it."""
-    from energy_rating.judging.footprint import live
     from energy_rating.judging.footprint.factors import factor_of
     from energy_rating.judging.footprint.impact import Live
     from energy_rating.judging.footprint.series import span_of
+    from energy_rating.publishing import grid_service
 
     asked = factor_of(
         zone
     ).asked  # before anybody is asked: a zone that there is not is an error here as anywhere
     if journal is None:
         why = "the hours of a run stand in its journal, and the record is alone"
-        return None, Live(service=live.SERVICE, zone=zone, answered=False, why=why)
+        return None, Live(service=grid_service.SERVICE, zone=zone, answered=False, why=why)
     record[measurement]  # says which there are, where there is none of that name
-    return live.asked(asked, *span_of(journal, measurement))
+    return grid_service.asked(asked, *span_of(journal, measurement))

@@ -1,7 +1,7 @@
 """Asks Electricity Maps for a grid's carbon intensity at the hours of a run: only where the user says so (``--live``).
 
-The one place of a footprint that talks to a network. It waits a few seconds at most; where nothing usable comes, the stored figure is
-taken, and the result says so. The token comes from the environment and is written nowhere.
+Nothing else of a footprint talks to a network, and nothing that judges does. It waits a few seconds at most; where nothing usable
+comes, the stored figure is taken, and the result says so. The token comes from the environment and is written nowhere.
 """
 
 from __future__ import annotations
