@@ -119,7 +119,13 @@ class Foreign:
                 head = [cell.strip().removeprefix(_MARK) for cell in cells]
                 if len(set(head)) < len(head):
                     raise BadInput(
-                        "has a column twice", "Name the file as the tool wrote it", place=self.path
+                        "has a column twice"
+                        if line == 1
+                        else "holds the head of a table and something else in one line",
+                        "Name the file as the tool wrote it"
+                        if line == 1
+                        else "Where tables are joined, each must end with a line break",
+                        place=self.path if line == 1 else f"{self.path}: line {line:,}",
                     )
                 continue
             if not any(cell.strip() for cell in cells):

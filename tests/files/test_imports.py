@@ -314,6 +314,16 @@ def test_tables_of_several_versions_one_below_the_other_are_read_by_their_own_he
     assert {record.run_id: record["run"].energy_j for record in imported(path)} == alone
 
 
+def test_tables_that_were_joined_without_a_line_break_are_refused_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    parts = [
+        (DATA / "codecarbon" / one / "emissions.csv").read_bytes().rstrip() for one in ("2.8.4", "3.3.2")
+    ]
+    path.write_bytes(b"".join(parts))
+    with pytest.raises(BadInput, match="line 2: holds the head of a table and something else in one line"):
+        imported(path)
+
+
 def test_logs_of_zeus_of_different_gpus_are_not_read_as_one(tmp_path: Path) -> None:
     text = (DATA / "zeus" / "0.16.0" / "zeus.csv").read_text()
     path = tmp_path / "zeus.csv"

@@ -331,6 +331,12 @@ def test_what_nobody_can_have_meant_is_refused_in_one_line(asked):
     assert "\n" not in str(refused.value)
 
 
+def test_the_document_tells_how_many_figures_of_the_first_table_are_of_2022():
+    rows = factors.vintage(factors.FIRST).rows.values()
+    text = (Path(__file__).parents[2] / "docs" / "footprint.md").read_text()
+    assert f"{sum(row.year == 2022 for row in rows)} of {len(rows)} are of 2022" in text
+
+
 def test_a_series_needs_the_trace(hourly_run):
     record, _ = hourly_run
     series = Series(times_s=(0.0, 3600.0), g_per_kwh=(1.0, 1.0), source="grid.csv")
