@@ -11,6 +11,7 @@ Lightning calls ``on_exception`` and nothing more where a training is broken off
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import os
 import sys
@@ -275,6 +276,14 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         if self.energy.run is not None and self.energy.is_going_on:
             self._count_what_waits()
             self.energy.run.checkpoint(step=int(trainer.global_step))
+
+    @property
+    def state_key(self) -> str:
+        """Under which a checkpoint has our state. Lightning refuses a trainer with two callbacks of one key; a folder's path is nobody's business."""
+        if self._output_dir is None:
+            return type(self).__qualname__
+        folder = hashlib.sha256(os.fsencode(self._output_dir)).hexdigest()[:8]
+        return f"{type(self).__qualname__}-{folder}"
 
     @hook
     def state_dict(self) -> dict[str, Any]:

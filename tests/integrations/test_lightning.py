@@ -223,7 +223,11 @@ def test_a_training_that_goes_on_from_a_checkpoint_counts_what_was_trained_once(
         trained(EnergyCallback(tmp_path / "run"), save, model=Tiny(fails_at=13), enable_checkpointing=True)
     path = tmp_path / "step=10.ckpt"
     # Without this package it can be read as well, also by whoever lets in nothing but plain values.
-    state = torch.load(path, weights_only=True)["callbacks"]["EnergyCallback"]
+    (state,) = (
+        kept
+        for key, kept in torch.load(path, weights_only=True)["callbacks"].items()
+        if key.startswith("EnergyCallback")
+    )
     assert state["step"] == 10
     lightning.seed_everything(0, verbose=False)
     trainer_of(EnergyCallback(tmp_path / "run")).fit(Tiny(), data(40), data(16), ckpt_path=path)
@@ -231,6 +235,14 @@ def test_a_training_that_goes_on_from_a_checkpoint_counts_what_was_trained_once(
     assert record["run"].work == {"batch": 20, "sample": 80, "step": 20}
     assert record["lost"].work["batch"] == 3
     trainer_of().fit(Tiny(), data(40), data(16), ckpt_path=path)
+
+
+def test_two_callbacks_of_two_folders_measure_the_same_training(gpu, tmp_path):
+    one, other = EnergyCallback(tmp_path / "one"), EnergyCallback(tmp_path / "other")
+    trained(one, other, items=8, max_epochs=1)
+    assert one.record["run"].work == other.record["run"].work == {"step": 2, "batch": 2, "sample": 8}
+    assert str(tmp_path) not in one.state_key
+    assert one.state_key == EnergyCallback(tmp_path / "one").state_key
 
 
 def test_test_and_predict_are_runs_of_their_own(gpu, tmp_path):
