@@ -70,13 +70,26 @@ def test_export_csv_has_a_row_for_each_run_and_with_windows_for_each_measurement
     assert code == 0
     rows = list(csv.DictReader(io.StringIO(out)))
     assert [row["measurement"] for row in rows] == ["run", "request"]
-    code, out, _ = run_cli("export", folder, folder, "--format", "csv")
+    other = tmp_path / "other.json"
+    other.write_text(
+        json.dumps(json.loads((folder / "record.json").read_text()) | {"run_id": "20261130T120000Z-beef"})
+    )
+    code, out, _ = run_cli("export", folder, other, "--format", "csv")
     assert [row["measurement"] for row in csv.DictReader(io.StringIO(out))] == ["run", "run"]
-    code, bare, _ = run_cli("export", folder, "--format", "csv", "--no-header")
-    assert out == out.splitlines()[0] + "\n" + bare + bare
+    bare = "".join(run_cli("export", one, "--format", "csv", "--no-header")[1] for one in (folder, other))
+    assert out == out.splitlines()[0] + "\n" + bare
     code, out, _ = run_cli("export", folder, "--format", "csv")
     assert run_cli("export", folder / "record.json", "--format", "csv", "-o", tmp_path / "out.csv")[0] == 0
     assert (tmp_path / "out.csv").read_text() == out
+
+
+def test_export_csv_has_no_run_twice(run_cli, folder, tmp_path):
+    code, out, err = run_cli(
+        "export", folder, folder / "record.json", "--format", "csv", "-o", tmp_path / "out.csv"
+    )
+    assert (code, out) == (1, "")
+    assert "is there twice. Name each run once" in err
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_trace_draws_a_picture(run_cli, folder, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,10 @@ def export(
     if form == "csv":
         from energy_rating.publishing.exports.csv import table
 
+        # Whoever adds up a column would count it twice.
+        runs = Counter(record.run_id for record in found)
+        if twice := next((run for run, times in runs.items() if times > 1), None):
+            raise BadInput(f"the run {twice} is there twice", "Name each run once", place="RECORDS")
         content = table(found, windows=windows, only=only, zone=zone, header=not no_header)
     else:
         if wrong := [name for name, given in asked.items() if given]:
