@@ -18,6 +18,7 @@ from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, measure
 from energy_rating.cli import cli
+from energy_rating.files.imports import imported
 from energy_rating.files.reading import read_journal
 from energy_rating.files.record import read_record, write_record
 from energy_rating.judging.footprint import factors, sci
@@ -335,6 +336,21 @@ def test_the_document_tells_how_many_figures_of_the_first_table_are_of_2022():
     rows = factors.vintage(factors.FIRST).rows.values()
     text = (Path(__file__).parents[2] / "docs" / "footprint.md").read_text()
     assert f"{sum(row.year == 2022 for row in rows)} of {len(rows)} are of 2022" in text
+
+
+def test_an_imported_energy_that_may_hold_a_pue_is_not_multiplied_by_one(tmp_path):
+    """Tasks of CodeCarbon without their run, whose row would tell the PUE (1.5 in this file)."""
+    folder = Path(__file__).parents[1] / "data" / "imports" / "codecarbon" / "3.3.2-puetasks"
+    (tasks,) = folder.glob("emissions_base_*.csv")
+    path = tmp_path / tasks.name
+    path.write_bytes(tasks.read_bytes())
+    (record,) = imported(path)
+    bare, asked = footprint(record, zone="FRA"), footprint(record, zone="FRA", pue="1.2@operator")
+    assert asked.carbon_g == bare.carbon_g
+    assert asked.pue is None
+    assert any("or may hold it" in one.reason for one in asked.absent if one.figure == "pue")
+    (whole,) = imported(folder / "emissions.csv")  # of which it is known, and was taken out
+    assert footprint(whole, zone="FRA", pue="1.2@operator").pue == 1.2
 
 
 def test_a_series_needs_the_trace(hourly_run):

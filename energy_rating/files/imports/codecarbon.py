@@ -46,6 +46,9 @@ WRITER = "+energy.rating."
 # of processor and memory the file tells neither RAPL from a constant nor a reading from a guess.
 _PARTS: Mapping[str, Component] = {"gpu": "gpu", "cpu": "cpu", "ram": "dram"}
 
+# By this a footprint knows that it must not multiply by a PUE (judging/footprint/pue.py).
+PUE_NOT_KNOWN = {"pue": "not known"}
+
 # How far its total may be from the sum of its parts, relative: all are doubles, and a table that went through a spreadsheet was rounded.
 TOTAL_STRAYS = 0.02
 
@@ -183,6 +186,7 @@ def _of_pue(row: Row) -> Iterator[Finding]:
             f"the file's pue ({text(told, 30) or 'empty'}) is no PUE: whether the energies hold one is not known, and nothing was taken out",
             "Look at the file: a PUE is a number of at least 1, with a decimal point",
             severity="degrades",
+            data=PUE_NOT_KNOWN,
         )
 
 
@@ -203,6 +207,7 @@ def _of_tasks(file: Foreign) -> Iterator[Import]:
                 "the row of this run (emissions.csv) is not beside its tasks: whether the energies hold a PUE is not known, nor the place",
                 "Name both files, or keep them in one folder",
                 severity="degrades",
+                data=PUE_NOT_KNOWN,
             ),
         ]
         yield _import(name, rows[-1], list(_tasks(rows, 1.0)), says)

@@ -17,6 +17,9 @@ from energy_rating.nouns.records import Record
 
 HOLDS_PUE = "energy-holds-pue"  # the code of the finding, as of a wall meter behind which the cooling hangs
 PUBLISHED = "published"
+# What a finding of an import says of a PUE that may be in the energies (files/imports/codecarbon.py).
+NOT_KNOWN = "not known"
+
 MOST_PUE = 5.0  # 3 is what the worst sites of the surveys have; beyond that it is a slip
 MOST_WUE = 50.0  # L/kWh
 
@@ -38,6 +41,9 @@ def held(record: Record, measurement: str, said: str | None = None) -> HeldPue |
             pue = finding.data.get("pue")
             known = isinstance(pue, int | float) and not isinstance(pue, bool) and 1 <= pue <= MOST_PUE
             return HeldPue(why=finding.message, pue=float(pue) if known else None)  # type: ignore[arg-type]
+        if finding.data.get("pue") == NOT_KNOWN:
+            # Twice would be worse than not at all, and which of both it is, is said.
+            return HeldPue(why=f"or may hold it: {finding.message}", pue=None)
     return None
 
 
