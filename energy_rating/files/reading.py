@@ -168,6 +168,8 @@ def with_other_ranks(journal: Journal, folder: Path) -> Journal:
         if last.ended and name not in last.sealed:
             continue  # it came when the run had ended
         try:
+            if not (last.sealed[name] if name in last.sealed else path.stat().st_size):
+                continue  # nothing was written to it by then: the disk was full, or that rank was killed as it began
             with opened(path) as file:
                 packed = path.name != name and name in last.sealed
                 stream = cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file

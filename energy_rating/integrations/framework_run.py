@@ -153,8 +153,12 @@ class FrameworkRun:
             self.run.tell("hook-failed", message)
         else:
             self._untold.append(message)
-            if self._report is not None:
-                self._report(f"{message}; the training goes on")
+            self.say(f"{message}; the training goes on")
+
+    def say(self, message: str) -> None:
+        """Says it where a run says what it measured."""
+        if self._report is not None:
+            self._report(message)
 
     def joules(self) -> dict[str, float]:
         """Joules since the run began, by component; ``cpu_estimated`` where no sensor measures it. {} where nothing is known."""

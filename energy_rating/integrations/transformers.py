@@ -83,6 +83,11 @@ def attach(
     """
     before = vars(trainer).get(_OURS)
     if isinstance(before, AttachedTrainer):
+        kept = before.energy.settings["output_dir"]
+        if output_dir is not None and str(output_dir) != str(kept):
+            before.energy.say(
+                f"this trainer is attached already, to {kept or 'no folder of its own'}, and stays so: for {output_dir} detach it first"
+            )
         return before
     energy = FrameworkRun(output_dir, stage=stage, model=model, **settings)
     attached = AttachedTrainer(trainer, energy, task=task, records=records)

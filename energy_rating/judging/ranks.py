@@ -409,12 +409,18 @@ def _work_of(session: Session) -> Work:
 
 def _of_lost_files(journal: Journal) -> Iterator[Finding]:
     """Files of ranks that a session has seen at its end, and that are not there."""
-    for name in dict.fromkeys(name for session in journal.sessions for name in session.sealed):
+    sizes: dict[str, int] = {}
+    for session in journal.sessions:
+        for name, size in session.sealed.items():
+            sizes[name] = max(size, sizes.get(name, 0))
+    for name, size in sizes.items():
         if name not in journal.others:
             yield Finding.of(
                 "journal-damaged",
-                f"{name}, which was there when the run ended, is missing: what that rank counted, or measured, is in no figure",
-                "Put it back beside the journal",
+                f"{name}, which was there when the run ended, is missing: what that rank counted, or measured, is in no figure"
+                if size
+                else f"{name} was empty when the run ended, as on a disk that is full: what that rank counted, or measured, is in no figure",
+                "Put it back beside the journal" if size else "Make room, and measure again",
                 severity="disqualifies",
             )
 

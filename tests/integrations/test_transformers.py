@@ -186,6 +186,21 @@ def test_a_model_of_which_nothing_can_be_said_is_measured_all_the_same(tmp_path)
     assert "hook-failed" in done.codes()
 
 
+def test_a_trainer_that_is_attached_stays_so_and_who_asks_for_another_folder_is_told(tmp_path):
+    from types import SimpleNamespace
+
+    from energy_rating.integrations.transformers import attach
+
+    said = []
+    trainer = SimpleNamespace(add_callback=lambda _: None)
+    first = attach(trainer, tmp_path / "one", report=said.append)
+    assert attach(trainer) is attach(trainer, tmp_path / "one") is first
+    assert not said
+    assert attach(trainer, tmp_path / "two") is first
+    (line,) = said
+    assert str(tmp_path / "two") in line
+
+
 @pytest.mark.parametrize("asked", [{"accumulation": 2}, {"save_steps": 2}, {"evaluation": "epoch"}])
 def test_where_nobody_waits_for_a_loss_all_steps_still_have_their_tokens(tmp_path, asked):
     done = train("trainer", tmp_path, arguments={"logging_nan_inf_filter": False}, **asked)

@@ -422,6 +422,17 @@ def test_a_file_of_a_rank_that_is_gone_is_a_difference(job):
     assert summarise(job.folder)["run"].validity == "invalid"
 
 
+def test_a_file_of_a_rank_that_could_not_be_written_is_not_called_missing(job):
+    runs = job.all()
+    job.step(runs)
+    runs[1].stop()
+    (job.folder / "rank1.jsonl").write_bytes(b"")  # a disk that is full
+    runs[0].stop()
+    (told,) = [one for one in runs[0].record.findings if "rank1.jsonl" in one.message]
+    assert "was empty" in told.message
+    assert told.severity == "disqualifies"
+
+
 def test_a_wall_meter_that_is_added_afterwards_leaves_the_counts_of_all_ranks(job, tmp_path):
     from datetime import datetime, timedelta
 
