@@ -754,6 +754,9 @@ def test_there_is_nothing_to_ask_where_the_driver_s_library_is_not(monkeypatch: 
 
 # Our own binding of the calls that are made, held against NVIDIA's
 
+# A value's last kind, which NVIDIA's binding of driver 560 has no name for; all kinds lie in the same bytes.
+NOT_KNOWN_YET = {"usVal"} - {name for name, *_ in pynvml.c_nvmlValue_t._fields_}
+
 
 @pytest.mark.parametrize(
     ("own", "theirs"),
@@ -769,7 +772,8 @@ def test_a_structure_is_laid_out_as_nvidia_s_binding_has_it(own: Any, theirs: An
     def layout(kind: Any) -> list[tuple[str, int, int]]:
         return [(name, getattr(kind, name).offset, getattr(kind, name).size) for name, *_ in kind._fields_]
 
-    assert layout(own) == layout(theirs)
+    known = [one for one in layout(own) if one[0] not in NOT_KNOWN_YET]
+    assert known == layout(theirs)
     assert ctypes.sizeof(own) == ctypes.sizeof(theirs)
 
 
@@ -815,7 +819,8 @@ def plainly(answer: Any) -> Any:
     if isinstance(answer, ctypes.c_void_p | pynvml.c_nvmlDevice_t):
         return ctypes.cast(answer, ctypes.c_void_p).value
     if isinstance(answer, ctypes.Structure | ctypes.Union):
-        names = [name for name, *_ in answer._fields_ if name not in ("timestamp", "latencyUsec")]
+        unlike = {"timestamp", "latencyUsec"} | NOT_KNOWN_YET
+        names = [name for name, *_ in answer._fields_ if name not in unlike]
         return {name: plainly(getattr(answer, name)) for name in names}
     if hasattr(answer, "pid"):  # NVIDIA's binding makes something else of a process
         return {"pid": answer.pid}
