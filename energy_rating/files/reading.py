@@ -680,6 +680,7 @@ class _Reading:
             called = self._windows.called(int(key))
             if called is not None:  # one that is not open tells nothing new
                 windows[called] = _work(work)
+                self._windows.reached(int(key), windows[called])
         return Checkpoint(
             at_s=self._time(entry["t"]),
             step=_amount(entry["step"]) if "step" in entry else None,

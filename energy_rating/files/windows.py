@@ -231,12 +231,8 @@ class Windows:
         """
         if key not in self._open:
             return
-        row, name, start_s, _ = self._open[key]
-        self._open[key] = row, name, start_s, work
-        self._hold(key, name, work)
-        told = self._told.setdefault(key, {})
-        for unit, amount in work.items():
-            told[unit] = max(amount, told.get(unit, 0))
+        name = self._open[key][1]
+        self.reached(key, work)
         self._ended_together += 1
         if len(self._open) == 1:
             if self._ended_together == 1:
@@ -247,6 +243,17 @@ class Windows:
             least = max(inside.get(unit, 0), self._alone.get(unit, 0))
             if amount < least * (1 - SAME_SUM):
                 self._contradicted(name, unit, least, amount)
+
+    def reached(self, key: int, work: Work) -> None:
+        """What a window has counted by now, told with a checkpoint: so much it has at least, however the run ends."""
+        if key not in self._open:
+            return
+        row, name, start_s, _ = self._open[key]
+        self._open[key] = row, name, start_s, work
+        self._hold(key, name, work)
+        told = self._told.setdefault(key, {})
+        for unit, amount in work.items():
+            told[unit] = max(amount, told.get(unit, 0))
 
     def _hold(self, key: int, name: str, work: Mapping[str, Number]) -> None:
         """Work of a window against what was told of it before: that only grows."""

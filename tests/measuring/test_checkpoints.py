@@ -256,3 +256,15 @@ def test_the_line_at_the_end_tells_what_was_lost(tmp_path):
     train(run, range(6, 11))
     run.stop()
     assert "of which lost in a crash: 200 token, gpu 7" in one_line(run.record)
+
+
+def test_what_a_checkpoint_told_is_known_of_a_run_that_is_killed_at_once(tmp_path):
+    """Counts of open windows are told once a second only: of what was counted since, the checkpoint tells."""
+    run = started(tmp_path / "run")
+    epoch = run.window("epoch").open()
+    run.settings.clock.sleep(0.3)
+    epoch.count(token=TOKENS)
+    run.checkpoint(step=1)
+    run._journal.close()
+    record = summarise(tmp_path / "run")
+    assert record["run"].work == record["epoch"].work == {"token": TOKENS}

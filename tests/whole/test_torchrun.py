@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -31,6 +32,13 @@ except NoCompiler as error:
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("torchrun")]
 
 
+def free_port():
+    """One that nobody listens at now: two runs of these tests may go on side by side."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 class Training:
     """One job of PyTorch beside a machine with these GPUs."""
 
@@ -54,7 +62,7 @@ class Training:
         if ranks:
             command = [
                 *(sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}"),
-                *(("--standalone",) if standalone else ("--master-port", "29533")),
+                *(("--standalone",) if standalone else ("--master-port", str(free_port()))),
                 f"--max-restarts={restarts}",
                 *(
                     (
