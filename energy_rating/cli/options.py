@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from energy_rating.nouns.choices import COMPONENTS
 from energy_rating.nouns.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from energy_rating.benchmarking.options import Declared, Known
     from energy_rating.files.reading import Journal
@@ -41,6 +42,18 @@ def zone_option(text: str = WHERE_IT_RUNS) -> Callable[[F], F]:
     """A country; what it is for differs, what it looks like does not."""
     return click.option("--zone", metavar="FRA", help=text)
 
+
+# What commands that hold two records against each other take.
+_TWO_RECORDS = (
+    click.argument("a", type=click.Path(path_type=Path)),
+    click.argument("b", type=click.Path(path_type=Path)),
+    click.option("--unit", help="Unit of work to compare by. Default: the one that the task is rated by."),
+    click.option(
+        "--component",
+        type=click.Choice(COMPONENTS),
+        help="Whose energy. Default: the first that both measured.",
+    ),
+)
 
 # What a footprint can be asked for, beside the place: the names are those of ``judging.footprint.carbon.Choices``.
 _FOOTPRINT = (
@@ -103,8 +116,18 @@ _FOOTPRINT = (
 
 def footprint_options(function: F) -> F:
     """The figures that a user brings to a footprint, each with its source."""
-    for option in reversed(_FOOTPRINT):
-        function = option(function)
+    return _with(_FOOTPRINT, function)
+
+
+def two_records(function: F) -> F:
+    """Two records, and what of them is compared."""
+    return _with(_TWO_RECORDS, function)
+
+
+def _with(parameters: Sequence[Callable[[F], F]], function: F) -> F:
+    """As decorators one below the other, so that help tells them in this order."""
+    for parameter in reversed(parameters):
+        function = parameter(function)
     return function
 
 

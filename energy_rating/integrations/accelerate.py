@@ -9,7 +9,6 @@ the work is that of one process, which the record says; unless it was gathered b
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping
@@ -18,11 +17,10 @@ from typing import Any, Self, TypeVar
 
 from accelerate.tracking import GeneralTracker
 
-from energy_rating.integrations.framework_run import FrameworkRun
-from energy_rating.integrations.guard import Guard, hook
+from energy_rating.integrations.framework_run import OF_MEASURE, Conducted, FrameworkRun
+from energy_rating.integrations.guard import hook
 from energy_rating.meter import Run, measure
 from energy_rating.nouns.errors import BadInput
-from energy_rating.nouns.records import Record
 
 T = TypeVar("T")
 
@@ -34,7 +32,7 @@ UNITS = ("token", "sample", "image")
 _CALLERS = 8
 
 
-class EnergyTracker(GeneralTracker):  # type: ignore[misc]
+class EnergyTracker(Conducted, GeneralTracker):  # type: ignore[misc]
     """Measures from ``init_trackers`` to ``end_training``. ``record`` is there after that; ``tracker`` is the run.
 
     As a ``with`` block around the training it also tells what broke that off.
@@ -60,7 +58,7 @@ class EnergyTracker(GeneralTracker):  # type: ignore[misc]
         units: Collection[str] = UNITS,
         **settings: Any,
     ) -> None:
-        unknown = sorted(settings.keys() - inspect.signature(measure).parameters.keys())
+        unknown = sorted(settings.keys() - OF_MEASURE)
         if unknown:
             raise BadInput(
                 "must be an argument of measure", "See help(energy_rating.measure)", place=unknown[0]
@@ -73,18 +71,9 @@ class EnergyTracker(GeneralTracker):  # type: ignore[misc]
         super().__init__()
 
     @property
-    def guard(self) -> Guard:
-        return self.energy.guard
-
-    @property
     def tracker(self) -> Run:
         """The run; in other processes one that does nothing."""
         return self.energy.run or self._elsewhere
-
-    @property
-    def record(self) -> Record | None:
-        """The record: after the end; while it goes on, of what was measured so far. None where there is none."""
-        return self.energy.record()
 
     @hook
     def start(self) -> None:

@@ -6,6 +6,7 @@ called at any time: what is open already stays open, what is not open is not clo
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ from energy_rating.nouns.records import Record
 from energy_rating.publishing import readme as readmes
 
 STEP, EPOCH, EVALUATION = "step", "epoch", "evaluation"
+
+# What is no work: the arguments of measure.
+OF_MEASURE = frozenset(inspect.signature(measure).parameters)
 
 # While a training goes on, its record is made again from the journal for a card that is written meanwhile: up to this size that takes
 # about a second.
@@ -230,6 +234,21 @@ class FrameworkRun:
 
     def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
         self.end(raised)
+
+
+class Conducted:
+    """What a callback or a tracker of a framework has of its run: ``energy``, set by whoever is one."""
+
+    energy: FrameworkRun
+
+    @property
+    def guard(self) -> Guard:
+        return self.energy.guard
+
+    @property
+    def record(self) -> Record | None:
+        """The record: after the end; while it goes on, of what was measured so far. None where there is none."""
+        return self.energy.record()
 
 
 def _named(model: Model, given: object) -> Model:

@@ -10,7 +10,6 @@ looks now and then whether ``fit`` is still there, for all else (data, other cal
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 import threading
@@ -21,14 +20,19 @@ from typing import Any
 
 from keras.callbacks import Callback
 
-from energy_rating.integrations.framework_run import EPOCH, EVALUATION, STEP, FrameworkRun
-from energy_rating.integrations.guard import Guard, hook
+from energy_rating.integrations.framework_run import (
+    EPOCH,
+    EVALUATION,
+    OF_MEASURE,
+    STEP,
+    Conducted,
+    FrameworkRun,
+)
+from energy_rating.integrations.guard import hook
 from energy_rating.integrations.models import model_of
-from energy_rating.meter import measure
 from energy_rating.nouns import threads
 from energy_rating.nouns.entries import Number
 from energy_rating.nouns.errors import BadInput
-from energy_rating.nouns.records import Record
 
 # How often it is looked whether fit is still there. What is drawn until then is in the run, and in none of its windows that had ended.
 LOOK_S = 0.25
@@ -36,10 +40,8 @@ LOOK_S = 0.25
 # These end an epoch, of data that do not know their length; of TensorFlow it is its own.
 _END_OF_DATA = ("StopIteration", "OutOfRangeError")
 
-_OF_MEASURE = frozenset(inspect.signature(measure).parameters)
 
-
-class EnergyCallback(Callback):  # type: ignore[misc]
+class EnergyCallback(Conducted, Callback):  # type: ignore[misc]
     """Measures what a model does. ``record`` is there after the end of ``fit``.
 
     Args:
@@ -68,9 +70,9 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         self._work: dict[str, Number] = {
             name: settings.pop(name)
             for name, value in tuple(settings.items())
-            if name not in _OF_MEASURE and isinstance(value, int | float) and not isinstance(value, bool)
+            if name not in OF_MEASURE and isinstance(value, int | float) and not isinstance(value, bool)
         }
-        unknown = sorted(settings.keys() - _OF_MEASURE)
+        unknown = sorted(settings.keys() - OF_MEASURE)
         if unknown:
             raise BadInput(
                 "must be an argument of measure, or the work of an epoch as a number",
@@ -89,15 +91,6 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         self._alone = False  # evaluation or prediction by itself
         self._watched: _OneFit | None = None
         self._first_epoch: int | None = None
-
-    @property
-    def guard(self) -> Guard:
-        return self.energy.guard
-
-    @property
-    def record(self) -> Record | None:
-        """The record: after the end; while it goes on, of what was measured so far. None where there is none."""
-        return self.energy.record()
 
     def __getstate__(self) -> dict[str, Any]:
         """For a copy, which has not begun."""

@@ -12,7 +12,6 @@ Lightning calls ``on_exception`` and nothing more where a training is broken off
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -21,14 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from energy_rating.integrations.batches import work_of
-from energy_rating.integrations.framework_run import EPOCH, EVALUATION, STEP, FrameworkRun
-from energy_rating.integrations.guard import Guard, hook
+from energy_rating.integrations.framework_run import (
+    EPOCH,
+    EVALUATION,
+    OF_MEASURE,
+    STEP,
+    Conducted,
+    FrameworkRun,
+)
+from energy_rating.integrations.guard import hook
 from energy_rating.integrations.models import model_of
-from energy_rating.meter import measure
 from energy_rating.nouns.entries import Number
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.interruptions import pass_on
-from energy_rating.nouns.records import Record
 
 if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
     from pytorch_lightning.callbacks import Callback
@@ -40,13 +44,10 @@ else:
 
 SANITY_CHECK, SAMPLE, TOKEN = "sanity-check", "sample", "token"
 
-# What is no work: the arguments of measure.
-_OF_MEASURE = frozenset(inspect.signature(measure).parameters)
-
 Amount = Number | Callable[[Any], Any]
 
 
-class EnergyCallback(Callback):  # type: ignore[misc]
+class EnergyCallback(Conducted, Callback):  # type: ignore[misc]
     """Measures what a trainer does. ``record`` is there after its end.
 
     Args:
@@ -71,9 +72,9 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         self._work: dict[str, Amount] = {
             name: settings.pop(name)
             for name, value in tuple(settings.items())
-            if name not in _OF_MEASURE and (callable(value) or _is_number(value))
+            if name not in OF_MEASURE and (callable(value) or _is_number(value))
         }
-        unknown = sorted(settings.keys() - _OF_MEASURE)
+        unknown = sorted(settings.keys() - OF_MEASURE)
         if unknown:
             raise BadInput(
                 "must be an argument of measure, or work as a number or a function of the batch",
@@ -86,20 +87,15 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         self._resumed_step: int | None = None
         self._step_done = False
         self._waiting: dict[str, Any] = {}
-
-    @property
-    def guard(self) -> Guard:
-        return self.energy.guard
-
-    @property
-    def record(self) -> Record | None:
-        """The record: after the end; while it goes on, of what was measured so far. None where there is none."""
-        return self.energy.record()
+        self._not_sent: tuple[
+            str, ...
+        ] = ()  # work whose function stayed in the process that this is a copy of
 
     def __getstate__(self) -> dict[str, Any]:
         """For a copy, such as one that a launcher sends to its processes. What cannot be sent would end that: it is not counted there."""
         state = dict(vars(self))
         state["_work"] = {unit: amount for unit, amount in self._work.items() if _can_be_sent(amount)}
+        state["_not_sent"] = (*self._not_sent, *(unit for unit in self._work if unit not in state["_work"]))
         state["_waiting"] = {}
         return state
 
@@ -120,6 +116,8 @@ class EnergyCallback(Callback):  # type: ignore[misc]
 
     def _begin(self, pl_module: Any, **settings: Any) -> None:
         if not self.energy.is_going_on:
+            for unit in self._not_sent:
+                self.energy.failed(f"the count of {unit!r} could not be sent to this process, and is missing")
             self.energy.begin(model=self.guard.call("model_of", model_of, pl_module), **settings)
 
     def _begin_fit(self, trainer: Any, pl_module: Any) -> None:
@@ -195,8 +193,7 @@ class EnergyCallback(Callback):  # type: ignore[misc]
             self._global_step += steps
             self._step_done = True
             self.energy.count(step=steps)
-        for unit, amount in self._work.items() if self._work else _DEFAULT.items():
-            self.guard.call(f"the count of {unit!r}", self._count, unit, amount, batch)
+        self._count_work(batch)
         if steps > 0 and self._global_step % (getattr(trainer, "log_every_n_steps", 0) or 1) == 0:
             self.guard.call("logging", self._log, trainer)
 
@@ -264,10 +261,13 @@ class EnergyCallback(Callback):  # type: ignore[misc]
         if str(getattr(trainer.state.fn, "value", "fit")) != "fit":  # work of a training is what it trains on
             self._evaluated(batch)
 
-    def _evaluated(self, batch: Any) -> None:
-        self.energy.count(batch=1)
+    def _count_work(self, batch: Any) -> None:
         for unit, amount in self._work.items() if self._work else _DEFAULT.items():
             self.guard.call(f"the count of {unit!r}", self._count, unit, amount, batch)
+
+    def _evaluated(self, batch: Any) -> None:
+        self.energy.count(batch=1)
+        self._count_work(batch)
 
     # -- checkpoints
 

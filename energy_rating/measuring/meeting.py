@@ -45,22 +45,14 @@ class Invitation:
     """What the first rank of a host says to the others.
 
     ``run`` is whose record their counts will be in, ``session`` what is measured now, ``folder`` where, ``zero_s`` its time 0 on the
-    monotonic clock. ``asked`` is the folder that was asked for (empty: none), ``call`` which of its process's runs for that this is,
-    ``attempt`` how often the job was started again. ``devices``: the GPUs that it measures, or will for whoever uses them.
+    monotonic clock. ``by`` is who says it. ``devices``: the GPUs that it measures, or will for whoever uses them.
     """
 
     run: str
     session: str
     folder: str
     zero_s: float
-    asked: str
-    call: int
-    pid: int
-    chain: tuple[int, ...]
-    pids: str
-    boot: str
-    job: Mapping[str, str]
-    attempt: int
+    by: Caller
     devices: tuple[str, ...]
 
     @property
@@ -74,11 +66,11 @@ class Invitation:
             OSError: it cannot be written.
         """
         entry: dict[str, Any] = {"schema": SCHEMA}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            entry[item.name] = dict(value) if item.name == "job" else value
+        for part in (self, self.by):
+            entry |= {item.name: getattr(part, item.name) for item in fields(part) if item.name != "by"}
+        entry["job"] = dict(self.by.job)
         path = place / f"{PREFIX}{self.session}{SUFFIX}"
-        scratch = path.with_name(f"{path.name}.{self.pid}")
+        scratch = path.with_name(f"{path.name}.{self.by.pid}")
         scratch.write_bytes(encoded(entry))
         scratch.replace(path)
         return path
@@ -86,7 +78,11 @@ class Invitation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Who looks for an invitation, or writes one: a run of a process of a job."""
+    """Who looks for an invitation, or writes one: a run of a process of a job.
+
+    ``asked`` is the folder that was asked for (empty: none), ``call`` which of its process's runs for that this is, ``attempt`` how often
+    the job was started again.
+    """
 
     asked: str
     call: int
@@ -119,16 +115,16 @@ class Caller:
     def is_of(self, one: Invitation, *, again: bool = False) -> bool:
         """Whether an invitation is from this job, of this host, for this folder. ``again``: from before the launcher started it again,
         which may have taken another port."""
-        if one.boot != self.boot or one.asked != self.asked:
+        if one.by.boot != self.boot or one.by.asked != self.asked:
             return False
-        both = [key for key in self.job if key in one.job and not (again and key == PORT)]
-        if any(self.job[key] != one.job[key] for key in both):
+        both = [key for key in self.job if key in one.by.job and not (again and key == PORT)]
+        if any(self.job[key] != one.by.job[key] for key in both):
             return False
-        if both or one.pid in self.chain:
+        if both or one.by.pid in self.chain:
             return True
         # The first process of a container has started everything in it; as a parent it may be a launcher all the same.
-        shared = set(self.chain[1:]).intersection(one.chain[1:]) - {1}
-        return bool(shared) or self.chain[1:2] == one.chain[1:2] != ()
+        shared = set(self.chain[1:]).intersection(one.by.chain[1:]) - {1}
+        return bool(shared) or self.chain[1:2] == one.by.chain[1:2] != ()
 
 
 def _namespace(proc: Path) -> str:
@@ -153,11 +149,11 @@ def find(caller: Caller, places: Mapping[Path, None] | list[Path]) -> Invitation
         one
         for one in invitations(places)
         if caller.is_of(one)
-        and one.attempt == caller.attempt
-        and one.call >= caller.call
+        and one.by.attempt == caller.attempt
+        and one.by.call >= caller.call
         and is_alive(one, caller)
     ]
-    return min(found, key=lambda one: one.call, default=None)
+    return min(found, key=lambda one: one.by.call, default=None)
 
 
 def left_behind(caller: Caller, places: list[Path]) -> Invitation | None:
@@ -168,18 +164,18 @@ def left_behind(caller: Caller, places: list[Path]) -> Invitation | None:
         one
         for one in invitations(places)
         if caller.is_of(one, again=True)
-        and one.attempt < caller.attempt
-        and one.call == caller.call
+        and one.by.attempt < caller.attempt
+        and one.by.call == caller.call
         and not is_alive(one, caller)
     ]
-    return max(found, key=lambda one: one.attempt, default=None)
+    return max(found, key=lambda one: one.by.attempt, default=None)
 
 
 def clear(caller: Caller, place: Path, folder: Path) -> None:
     """Takes away what runs left that ended without doing so; also all that leads to this folder, which is one's own by now."""
     for path in _files(place):
         one = _read(path)
-        if one is None or one.asked != caller.asked or one.boot != caller.boot:
+        if one is None or one.by.asked != caller.asked or one.by.boot != caller.boot:
             continue
         if is_alive(one, caller) and Path(one.folder) != folder:
             continue
@@ -189,8 +185,8 @@ def clear(caller: Caller, place: Path, folder: Path) -> None:
 
 def is_alive(one: Invitation, caller: Caller) -> bool:
     """Whether the run still goes on: its process is there, as far as that can be seen from here, and holds the lock of its journal."""
-    seen = one.pids == caller.pids != ""
-    if seen and not (PROC / str(one.pid)).exists():
+    seen = one.by.pids == caller.pids != ""
+    if seen and not (PROC / str(one.by.pid)).exists():
         return False
     locked = is_locked(one.journal)
     return seen if locked is None else locked
@@ -221,14 +217,16 @@ def _read(path: Path) -> Invitation | None:
             session=_text(entry["session"]),
             folder=_text(entry["folder"]),
             zero_s=float(entry["zero_s"]),
-            asked=str(entry["asked"]),
-            call=int(entry["call"]),
-            pid=int(entry["pid"]),
-            chain=tuple(int(pid) for pid in entry["chain"]),
-            pids=str(entry["pids"]),
-            boot=str(entry["boot"]),
-            job={str(key): str(value) for key, value in entry["job"].items()},
-            attempt=int(entry["attempt"]),
+            by=Caller(
+                asked=str(entry["asked"]),
+                call=int(entry["call"]),
+                pid=int(entry["pid"]),
+                chain=tuple(int(pid) for pid in entry["chain"]),
+                pids=str(entry["pids"]),
+                boot=str(entry["boot"]),
+                job={str(key): str(value) for key, value in entry["job"].items()},
+                attempt=int(entry["attempt"]),
+            ),
             devices=tuple(_text(device) for device in entry["devices"]),
         )
     except (OSError, BadInput, KeyError, TypeError, ValueError, AttributeError, json.JSONDecodeError):

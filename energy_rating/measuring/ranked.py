@@ -80,7 +80,14 @@ class Ranked(Checkpointed):
             self._meet(now)
         except Exception as error:  # what ranks have to tell each other is no reason to end anything
             pass_on(error)
+            self._tell_unmet(error)
         self._note_counts(now)
+
+    def _tell_unmet(self, error: Exception) -> None:
+        self._tell_once(
+            "ranks-unmet",
+            f"what other processes of the job do could not be found out ({type(error).__name__}): their work or GPUs may be missing",
+        )
 
     def _meet(self, now: float) -> None:
         since_s = now - (self._zero if self._zero is not None else now)
@@ -159,14 +166,7 @@ class Ranked(Checkpointed):
                 session=self.run_id,
                 folder=str(self.folder),
                 zero_s=self._zero,
-                asked=caller.asked,
-                call=caller.call,
-                pid=caller.pid,
-                chain=caller.chain,
-                pids=caller.pids,
-                boot=caller.boot,
-                job=caller.job,
-                attempt=caller.attempt,
+                by=caller,
                 devices=(*_gpus(sampler.detection), *_gpus(aside)),
             )
             try:
@@ -199,6 +199,7 @@ class Ranked(Checkpointed):
                 waits = any(not _is_over(path) for path in self._others.values())
             except Exception as error:  # as above
                 pass_on(error)
+                self._tell_unmet(error)
                 return
             young = self._now() < YOUNG_S
             missing = self._rank is not None and self._rank.of is not None and self._expects_others()

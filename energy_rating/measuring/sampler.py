@@ -260,7 +260,11 @@ class Sampler:
         elif self._beside is not None and self.detection is not None:
             try:
                 aside = self._beside(self.detection)
-            except Exception:  # a driver's: what is measured for certain goes on
+            except Exception as error:  # a driver's: what is measured for certain goes on
+                self._tell(
+                    "ranks-unmet",
+                    f"GPUs that other processes may use could not be looked for ({type(error).__name__}): they may be missing",
+                )
                 aside = Detection()
             self._read_aside(aside)
             self._beside = None

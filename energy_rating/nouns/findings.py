@@ -578,6 +578,11 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             'Call measure() and count in every process, each its own work; or say measure(counts="all-ranks") where what is counted here '
             "is that of all",
         ),
+        "ranks-unmet": FindingKind(
+            DEGRADES,
+            "What other processes of the job do, or which GPUs they use, could not be found out.",
+            "Let all processes reach the run's folder, and measure again",
+        ),
         "rank-unfinished": FindingKind(
             NOTE_OR_DEGRADES,
             "Another process of the job was killed, or still counted, when the run ended.",

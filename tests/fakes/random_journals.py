@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from energy_rating.files.journal import JOURNAL_SCHEMAS, encoded
@@ -24,7 +24,7 @@ CHANNELS = [
 ]
 
 
-def header(schema: str, number: int = 0) -> dict[str, Any]:
+def header(schema: str, number: int = 0, channels: Sequence[Channel] = CHANNELS) -> dict[str, Any]:
     return {
         "schema": schema,
         "run_id": f"20260101T000000Z-{number:04x}",
@@ -32,7 +32,7 @@ def header(schema: str, number: int = 0) -> dict[str, Any]:
         "model": None,
         "task": None,
         "load": None,
-        "channels": [plain(channel) for channel in CHANNELS],
+        "channels": [plain(channel) for channel in channels],
         "environment": {"devices": [], "software": {}, "host": None},
         "started": "2026-01-01T00:00:00Z",
     }

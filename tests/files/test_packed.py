@@ -21,7 +21,7 @@ from energy_rating.files.journal import JOURNAL_SCHEMA, JOURNAL_SCHEMAS, Journal
 from energy_rating.files.packed import WAITS_S, Packer, packed, unpacked
 from energy_rating.files.reading import read_journal_from
 from energy_rating.nouns.errors import BadInput
-from energy_rating.nouns.records import Channel, plain
+from energy_rating.nouns.records import Channel
 
 CHANNELS = [
     Channel(
@@ -37,17 +37,7 @@ CHANNELS = [
 
 
 def header(schema=JOURNAL_SCHEMA, number=0):
-    return {
-        "schema": schema,
-        "run_id": f"20260101T000000Z-{number:04x}",
-        "stage": "other",
-        "model": None,
-        "task": None,
-        "load": None,
-        "channels": [plain(channel) for channel in CHANNELS],
-        "environment": {"devices": [], "software": {}, "host": None},
-        "started": "2026-01-01T00:00:00Z",
-    }
+    return random_journals.header(schema, number, CHANNELS)
 
 
 def some_readings(seed, count=400):
@@ -77,15 +67,21 @@ def lines_of(entries):
     return [*lines, *packer.flush()]
 
 
-def told(content, together_from=1):
+def read_together(content, together_from):
+    """The journal, read many lines at a time from so many bytes on."""
     before = reading.TOGETHER_FROM
     reading.TOGETHER_FROM = together_from
     try:
-        journal = read_journal_from(io.BytesIO(content), place="journal")
-    except BadInput as error:
-        return str(error)
+        return read_journal_from(io.BytesIO(content), place="journal")
     finally:
         reading.TOGETHER_FROM = before
+
+
+def told(content, together_from=1):
+    try:
+        journal = read_together(content, together_from)
+    except BadInput as error:
+        return str(error)
     return journal.damage, [
         {name: (list(s.start_s), list(s.end_s), list(s.values)) for name, s in session.samples.items()}
         for session in journal.sessions
@@ -178,14 +174,10 @@ def test_a_packer_that_was_broken_off_or_whose_lines_were_lost_tells_all_anew():
 
 def everything(content, together_from):
     """All that a journal says, read many lines at a time from so many bytes on."""
-    before = reading.TOGETHER_FROM
-    reading.TOGETHER_FROM = together_from
     try:
-        journal = read_journal_from(io.BytesIO(content), place="journal")
+        journal = read_together(content, together_from)
     except BadInput as error:
         return str(error)
-    finally:
-        reading.TOGETHER_FROM = before
     return (
         (journal.damage, journal.reads_on, journal.sha256),
         [

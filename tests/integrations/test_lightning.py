@@ -297,6 +297,16 @@ def test_a_copy_is_one_that_has_not_begun(gpu, tmp_path):
         assert again.energy.run is None
 
 
+def test_work_whose_function_could_not_be_sent_is_told_by_the_copy(gpu, tmp_path):
+    energy = EnergyCallback(tmp_path / "run", token=lambda batch: 1, image=1)
+    sent = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(energy))))
+    trained(sent, model=Tiny(seconds=0))
+    (told,) = [one for one in sent.record.findings if one.code == "hook-failed"]
+    assert "the count of 'token' could not be sent" in told.message
+    assert "image" in sent.record["run"].work
+    assert "token" not in sent.record["run"].work
+
+
 RANKS = """
 import sys, time, json, os
 import torch

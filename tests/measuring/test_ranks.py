@@ -9,7 +9,7 @@ import pytest
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, NotMeasured, measure, rate, summarise
-from energy_rating.measuring import ranks
+from energy_rating.measuring import ranked, ranks
 from energy_rating.measuring.ranks import LAUNCHERS, rank_of
 from energy_rating.nouns.reasons import codes as codes_of
 from energy_rating.nouns.records import Rank
@@ -339,6 +339,30 @@ def test_what_was_counted_before_the_measuring_began_is_not_lost_at_a_checkpoint
     record = job.end(again)
     assert record["run"].work == {"token": 600}
     assert record["lost"].work == {"token": 300}
+
+
+def test_where_other_processes_cannot_be_looked_for_the_record_says_so_once(job):
+    first, other = job.all()
+    first._others, first._sizes = {}, None  # a defect of ours: what others raise is theirs
+    for _ in range(3):
+        job.step([first, other])
+    record = job.end([first, other])
+    (told,) = of(record, "ranks-unmet")
+    assert "AttributeError" in told.message
+    assert record["run"].validity == "degraded"
+
+
+def test_where_hidden_gpus_cannot_be_looked_for_the_record_says_so(job, monkeypatch):
+    def broken(_):
+        raise RuntimeError("of a driver")
+
+    monkeypatch.setattr(ranked.Ranked, "_reads_aside", lambda _: broken)
+    run = job.begin(0)
+    job.step([run], (100,))
+    run.stop()
+    assert run.record["run"].energy_j["gpu"].value > 0
+    (told,) = of(run.record, "ranks-unmet")
+    assert "RuntimeError" in told.message
 
 
 def test_a_stale_invitation_of_a_killed_run_is_passed_over(job):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fake_nvml import Device, FakeNvml, NoCompiler, compiler
+from what_ranks_told import WhatRanksTold
 
 from energy_rating import summarise
 from energy_rating.measuring.ranks import LAUNCHERS
@@ -63,7 +63,7 @@ def launched(launcher, rank, of):
     }[launcher]
 
 
-class Job:
+class Job(WhatRanksTold):
     """Processes of one job, each beside a machine with these GPUs."""
 
     def __init__(self, folder, gpus=1):
@@ -94,16 +94,6 @@ class Job:
             )
             for own in variables
         ]
-
-    def of(self, rank, attempt=0):
-        return json.loads((self.told / f"{rank}.{attempt}.json").read_text())
-
-    def tokens(self, ranks, attempts=(0,)):
-        """What all ranks counted, each by itself; of a step that was done twice the later one."""
-        return sum(
-            sum(dict(step for attempt in attempts for step in self.of(rank, attempt)["counted"]).values())
-            for rank in range(ranks)
-        )
 
     def truth_j(self, start, end, gpus=None):
         return sum(self.fake.truth_j(gpu, start, end) for gpu in gpus or range(len(self.fake.devices)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -16,6 +15,7 @@ import pytest
 pytest.importorskip("torch", reason="the training needs PyTorch: make test-integrations")
 
 from fake_nvml import Device, FakeNvml, NoCompiler, compiler
+from what_ranks_told import WhatRanksTold
 
 from energy_rating import summarise
 from energy_rating.measuring.ranks import LAUNCHERS
@@ -39,7 +39,7 @@ def free_port():
         return free.getsockname()[1]
 
 
-class Training:
+class Training(WhatRanksTold):
     """One job of PyTorch beside a machine with these GPUs."""
 
     def __init__(self, folder, gpus=1):
@@ -80,16 +80,6 @@ class Training:
                 ),
             ]
         return subprocess.Popen(command, env=self.environ, stderr=subprocess.PIPE, text=True)
-
-    def of(self, rank, attempt=0):
-        return json.loads((self.told / f"{rank}.{attempt}.json").read_text())
-
-    def tokens(self, ranks, attempts=(0,)):
-        """What the ranks' own collators counted; of a step that was done twice once."""
-        return sum(
-            sum(dict(step for attempt in attempts for step in self.of(rank, attempt)["counted"]).values())
-            for rank in range(ranks)
-        )
 
     def truth_j(self, *attempts):
         return sum(

@@ -8,21 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from energy_rating.cli.commands.rate import print_unchecked
-from energy_rating.cli.options import journal_beside, json_option
+from energy_rating.cli.options import journal_beside, json_option, two_records
 from energy_rating.cli.output import as_json_text, say, tell
-from energy_rating.nouns.choices import COMPONENTS
 
 if TYPE_CHECKING:
     from energy_rating.nouns.records import Component
 
 
 @click.command()
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
-@click.option("--unit", help="Unit of work to compare by. Default: the one that the task is rated by.")
-@click.option(
-    "--component", type=click.Choice(COMPONENTS), help="Whose energy. Default: the first that both measured."
-)
+@two_records
 @click.option(
     "--plot",
     "output",
