@@ -33,11 +33,11 @@ HEAVY = pytest.mark.heavy  # each takes trainings of its own
 PROGRAM = Path(__file__).parents[1] / "fakes" / "trainings.py"
 TOP = Path(__file__).parents[2]
 NEEDS = {
-    "adapted": "peft",
-    "sft": "trl",
-    "dpo": "trl",
-    "grpo": "trl",
-    "sentences": "sentence_transformers",
+    "adapted": ["peft"],
+    "sft": ["trl"],
+    "dpo": ["trl"],
+    "grpo": ["trl"],
+    "sentences": ["sentence_transformers", "datasets"],
 }
 
 
@@ -84,7 +84,8 @@ def run_with_all_its_children(command, env):
 
 
 def train(kind, folder, *, launcher=(), succeeds=True, power="square:100,400,0.7,0.4", environ=None, **asked):
-    pytest.importorskip(NEEDS.get(kind, "transformers"), reason="make test-frameworks installs it")
+    for library in NEEDS.get(kind, []):
+        pytest.importorskip(library, reason="make test-frameworks installs it")
     folder.mkdir(exist_ok=True)
     try:
         nvml = FakeNvml(devices=(Device(power=power),))
