@@ -12,6 +12,7 @@ import shutil
 import signal
 import tempfile
 
+import browser
 import forked
 import pytest
 from hypothesis import HealthCheck, settings
@@ -65,6 +66,25 @@ def pydantic_of_the_schemas():
 
     if tuple(int(part) for part in pydantic.VERSION.split(".")[:2]) < (2, 13):
         pytest.skip(f"pydantic {pydantic.VERSION} words the published schemas otherwise")
+
+
+@pytest.fixture(scope="session")
+def running_browser():
+    """One browser for all tests of pages, which stand in one group so that no other worker starts a second."""
+    if browser.path() is None:
+        if browser.REQUIRED:
+            pytest.fail("there is no browser. Install Debian's: apt-get install chromium")
+        pytest.skip("there is no browser: apt-get install chromium")
+    found = browser.Browser()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def page(running_browser):
+    """An empty page of a real browser (``tests/fakes/browser.py``). Tests that use it are marked ``xdist_group("browser")``."""
+    with running_browser.page() as found:
+        yield found
 
 
 _numbers = itertools.count()
