@@ -43,7 +43,7 @@ from energy_rating.nouns.records import (
     Validity,
     validity,
 )
-from energy_rating.publishing import data, splice, trainings, words
+from energy_rating.publishing import data, runs, splice, trainings, words
 from energy_rating.publishing import label as labels
 from energy_rating.publishing.facts import Facts, Remark, facts_of
 from energy_rating.publishing.footprint import rows as footprint_rows
@@ -133,26 +133,29 @@ def parts(
     location: str | None,
     links: Links,
     footprints: Sequence[Footprinted | None] = (),
+    beside: Sequence[Mapping[str, int]] | None = None,
 ) -> list[str]:
     """The section in parts, between which an empty line stands, and in none of which there is one.
 
     That is: the heading; the picture, if there is one; for each record its name (of several), its table, that of its footprint, if it
-    has one, and how to check it; of several trainings their sum; what holds of all; and the data. See ``section`` for the rest.
+    has one, and how to check it; of several trainings their sum; what holds of all; and the data. ``beside``: of each training how many other runs of its model there are,
+    by role; by default those among the records. See ``section`` for the rest.
     """
     if not records:
         raise BadInput("there is no record to write a section from", "Name at least one record")
     given = _given([record for record, _ in records], impact, emissions_g)
     several = _several([record for record, _ in records], given)
     one_impact = next((one for one in given.values() if isinstance(one, Impact)), None)
+    besides = [_beside(record, records) for record, _ in records] if beside is None else list(beside)
     found = [heading]
     if label is not None:
-        found.append(_picture(*records[0], label))
+        found.append(_picture(*records[0], label, besides[0]))
     for number, (record, rating) in enumerate(records):
         told = footprints[number] if number < len(footprints) else None
         facts = facts_of(record, rating)
         if len(records) > 1:
             found.append(title(record, heading))
-        rows = _rows(facts, given.get(number), location)
+        rows = _rows(facts, given.get(number), location, besides[number])
         found.append("\n".join([*TABLE, *(f"| {name} | {text} |" for name, text in rows)]))
         if told is not None:
             found.append(_footprint(told.impact))
@@ -170,9 +173,23 @@ def parts(
             emissions_g=emissions_g if given and one_impact is None else None,
             footprints=tuple(None if one is None else one.asked for one in footprints),
             trainings=several,
+            beside=tuple(besides),
         )
     )
     return found
+
+
+def _beside(record: Record, records: Sequence[tuple[Record, Rating | None]]) -> dict[str, int]:
+    """The runs in one section that went before a training without being it: of the same model, by role."""
+    if record.stage not in TRAINING or record.model is None:
+        return {}
+    return runs.development(
+        [
+            other
+            for other, _ in records
+            if other.run_id != record.run_id and other.model is not None and other.model.id == record.model.id
+        ]
+    )
 
 
 def _several(
@@ -257,9 +274,9 @@ def _footprint(impact: Impact) -> str:
 TABLE = ("| What | Value |", "|---|---|")
 
 
-def _picture(record: Record, rating: Rating | None, label: str) -> str:
+def _picture(record: Record, rating: Rating | None, label: str, beside: Mapping[str, int]) -> str:
     # References mean the same in an attribute, and nothing to Markdown.
-    alt = for_markdown(labels.alt(record, rating), 1000).replace('"', "&#34;")
+    alt = for_markdown(labels.alt(record, rating, beside), 1000).replace('"', "&#34;")
     return f'<img src="{html.escape(_link(label))}" width="{PICTURE_PX}" alt="{alt}">'
 
 
@@ -282,7 +299,9 @@ def _model(record: Record) -> str:
     return for_markdown(name) if _MODEL_ID.fullmatch(name) else f"<code>{for_markdown(name)}</code>"
 
 
-def _rows(facts: Facts, emissions: Impact | float | None, location: str | None) -> Iterator[tuple[str, str]]:
+def _rows(
+    facts: Facts, emissions: Impact | float | None, location: str | None, beside: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
     record, rating = facts.record, facts.rating
     if facts.example:
         yield "**Example**", "this device does not exist, and this is no rating of anything real"
@@ -293,8 +312,8 @@ def _rows(facts: Facts, emissions: Impact | float | None, location: str | None) 
     if record.role is not None:
         yield "Role of this run", for_markdown(record.role)
     yield "Task", _about_task(record)
-    if record.stage in TRAINING:
-        yield "Runs", _runs(record)
+    if (which := runs.in_full(record, beside)) is not None:
+        yield "Runs", for_markdown(which)
     yield "Rating", _stars(facts)
     if rating is not None:
         yield from _rests_on(rating)
@@ -334,14 +353,6 @@ def _rows(facts: Facts, emissions: Impact | float | None, location: str | None) 
         yield f"Quality, {for_markdown(quality.metric)}", text
     yield "Date", for_markdown(record.created)
     yield "Run", f"{for_markdown(record.run_id)}, energy-rating {for_markdown(record.provenance.version)}"
-
-
-def _runs(record: Record) -> str:
-    """What one record of a training is not: what went into the model beside it is mostly more."""
-    named = {None: "this run", "final": "the final run"}.get(
-        record.role, f"a run for {for_markdown(record.role or '')}"
-    )
-    return f"{named} only; searches, ablations and failed runs of the model are not in it"
 
 
 def _about_model(record: Record) -> str:

@@ -63,7 +63,7 @@ def _check_label_of(checking: Checking, name: str, published: str) -> None:
     told = _told(checking, name, made_with.run)
     if not told:
         return
-    drawn = [label.svg(record, rating, made_with.links) for record, rating in told]
+    drawn = [label.svg(record, rating, made_with.links, made_with.beside) for record, rating in told]
     expected = published if published in drawn else drawn[0]
     _note_links(checking, made_with)
     if made_with.form == FORM:
@@ -144,7 +144,7 @@ def _check_picture_of(checking: Checking, name: str, content: bytes) -> None:
         checking.checked.remove(name)
         checking.not_checked.append(f"{name}, which an earlier version drew")
         return
-    drawn = [label.svg(record, rating, made_with.links) for record, rating in told]
+    drawn = [label.svg(record, rating, made_with.links, made_with.beside) for record, rating in told]
     alike = [svg for svg in drawn if data_of(svg) == texts.get(picture.DATA)]
     again = picture.drawn(
         next((svg for svg in alike if words_of(svg) == texts.get(picture.WORDS)), drawn[0]), width_px=width
@@ -296,6 +296,7 @@ def _check_run_of(checking: Checking, name: str, text: str, made_with: SectionDa
                 location=made_with.location,
                 links=made_with.links,
                 footprints=(told_again,),
+                beside=(made_with.beside_of(number),),
             )
             found.append((record, again))
     except EnergyRatingError as error:

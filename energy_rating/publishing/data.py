@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from energy_rating.judging.footprint.carbon import Impact
 from energy_rating.nouns.records import Rating, Record
+from energy_rating.publishing import runs, words
 from energy_rating.publishing import trainings as trained
-from energy_rating.publishing import words
 from energy_rating.publishing.links import NO_LINKS, Links
 from energy_rating.publishing.strangers import for_plain_text
 
@@ -47,18 +47,20 @@ class RunData:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelData:
-    """What a label was made with."""
+    """What a label was made with. ``beside``: how many runs of which role its model's training had beside the one that is rated."""
 
     form: int
     run: RunData
     links: Links
+    beside: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SectionData:
     """What a section was made with. ``zone``: the place whose factor made the carbon, of the vintage ``factors``; ``emissions_g``: grams that
     were given. ``footprints``: of each run what its footprint was asked for, with the measurement that it is of; None where it has none.
-    ``trainings``: where there are several, what each of them emitted, of which the sum is told.
+    ``trainings``: where there are several, what each of them emitted, of which the sum is told. ``beside``: of each run how many others of
+    its model the section tells of, by role, where there are any.
     """
 
     form: int
@@ -71,6 +73,10 @@ class SectionData:
     factors: str | None = None
     footprints: tuple[Mapping[str, Any] | None, ...] = ()
     trainings: tuple[trained.TrainingData, ...] = ()
+    beside: tuple[Mapping[str, int], ...] = ()
+
+    def beside_of(self, number: int) -> Mapping[str, int]:
+        return self.beside[number] if number < len(self.beside) else {}
 
     def footprint_of(self, number: int) -> Mapping[str, Any] | None:
         return self.footprints[number] if number < len(self.footprints) else None
@@ -87,13 +93,14 @@ def of_run(record: Record, rating: Rating | None) -> RunData:
     )
 
 
-def of_label(record: Record, rating: Rating, links: Links) -> str:
+def of_label(record: Record, rating: Rating, links: Links, beside: Mapping[str, int] | None = None) -> str:
     return _written(
         {
             "schema": LABEL_SCHEMA,
             "form": FORM,
             **asdict(of_run(record, rating)),
             **_of_links(links),
+            **({"beside": dict(beside)} if beside else {}),
         }
     )
 
@@ -108,6 +115,7 @@ def of_section(
     emissions_g: float | None,
     footprints: tuple[Mapping[str, Any] | None, ...] = (),
     trainings: tuple[trained.TrainingData, ...] = (),
+    beside: tuple[Mapping[str, int], ...] = (),
 ) -> str:
     """The data of a section, as a comment of HTML."""
     told = impact is not None or emissions_g is not None or bool(trainings)
@@ -123,6 +131,7 @@ def of_section(
             factors=impact.vintage if impact is not None else None,
             footprints=footprints if any(footprints) else (),
             trainings=trainings,
+            beside=beside if any(beside) else (),
         )
     )
 
@@ -142,6 +151,7 @@ def written_again(section: SectionData) -> str:
             **({"factors": section.factors} if section.factors is not None else {}),
             **({"footprints": section.footprints} if section.footprints else {}),
             **({"trainings": trained.stored(section.trainings)} if section.trainings else {}),
+            **({"beside": [dict(one) for one in section.beside]} if section.beside else {}),
         }
     )
     return f"<!-- {COMMENT} {text} -->"
@@ -171,7 +181,12 @@ def label_data(text: str) -> LabelData | None:
     entry = _read(text, LABEL_SCHEMA)
     if entry is None:
         return None
-    return LabelData(form=_number(entry, "form"), run=_run(entry), links=_links(entry))
+    return LabelData(
+        form=_number(entry, "form"),
+        run=_run(entry),
+        links=_links(entry),
+        beside=runs.read(entry.get("beside", {})),
+    )
 
 
 def section_data(text: str) -> SectionData | None:
@@ -190,13 +205,16 @@ def section_data(text: str) -> SectionData | None:
     entry = _read(content, SECTION_SCHEMA)
     if entry is None:
         raise ValueError(f"its data must be {SECTION_SCHEMA}")
-    runs = entry.get("runs")
-    if not isinstance(runs, list) or not 0 < len(runs) <= MOST_RUNS:
+    of_runs = entry.get("runs")
+    if not isinstance(of_runs, list) or not 0 < len(of_runs) <= MOST_RUNS:
         raise ValueError(f"its data must name 1 to {MOST_RUNS} runs")
     emissions = entry.get("emissions_g")
     if emissions is not None and (isinstance(emissions, bool) or not isinstance(emissions, int | float)):
         raise ValueError("emissions_g must be a number")
-    named = tuple(_run(run) for run in runs)
+    named = tuple(_run(run) for run in of_runs)
+    beside = entry.get("beside", [])
+    if not isinstance(beside, list) or len(beside) not in (0, len(of_runs)):
+        raise ValueError("beside must be as many as there are runs")
     return SectionData(
         form=_number(entry, "form"),
         runs=named,
@@ -206,8 +224,9 @@ def section_data(text: str) -> SectionData | None:
         location=_maybe(entry, "location"),
         emissions_g=emissions,
         factors=_maybe(entry, "factors"),
-        footprints=_footprints(entry.get("footprints", []), len(runs)),
+        footprints=_footprints(entry.get("footprints", []), len(of_runs)),
         trainings=trained.read(entry.get("trainings", []), [run.run for run in named]),
+        beside=tuple(runs.read(one) for one in beside),
     )
 
 

@@ -1026,6 +1026,6 @@ def test_the_card_of_one_training_says_that_it_is_one_run_of_many(published):
     folder, readme = published
     CliRunner().invoke(cli, ["card", str(readme), str(folder)])
     assert (
-        "| Runs | this run only; searches, ablations and failed runs of the model are not in it |"
+        "| Runs | final run only, as far as is told; searches, ablations and failed runs of the model are not in it |"
         in readme.read_text()
     )

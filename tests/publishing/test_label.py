@@ -284,6 +284,20 @@ def test_a_training_shows_its_energy_in_all() -> None:
     assert "pWh" not in text
 
 
+def test_the_label_of_one_training_says_that_it_is_the_final_run_only_until_the_others_are_told() -> None:
+    run = replace(a_record().measurements[0], name="run", work={"token": 5_000_000})
+    record = a_record(stage="fine-tuning", measurements=(run,), role="final")
+    assert "final run only" in shown(record, a_rating())
+    assert "final run only" in label.alt(record, a_rating())
+    assert "searches, ablations and failed runs of the model are not in it" in label.svg(record, a_rating())
+    assert "final run only" in shown(replace(record, role=None), a_rating()), "nobody told of any other"
+    assert "a run of the role search only" in shown(replace(record, role="search"), a_rating())
+    told = label.svg(record, a_rating(), beside={"search": 2, "failed": 1})
+    assert "final run only" not in told
+    assert "beside it 2 search runs, 1 failed run" in told
+    assert "final run only" not in shown(a_record(), a_rating()), "a request is no run of a training"
+
+
 def test_who_cannot_see_it_is_told_the_same() -> None:
     tree = root(*CASES["in doubt"])
     assert tree.get("role") == "img"

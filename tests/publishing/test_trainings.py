@@ -7,10 +7,12 @@ import re
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from forked import energy_rating
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import BadInput, load, measure, verify
+from energy_rating.cli import cli as main
 from energy_rating.judging.footprint.carbon import footprint
 from energy_rating.judging.rating import rate
 from energy_rating.nouns.entries import Lineage
@@ -86,6 +88,56 @@ def test_sweeps_and_adapters_are_told_apart_and_each_run_has_its_role(runs):
     assert [one.get("Made from") for one in rows] == [None, None, None, "adapter of org/name"]
     assert all("CO2e" in one["Emissions of the training"] for one in rows)
     assert "\n### org/name, pre-training, search\n" in text
+
+
+def test_a_final_run_says_so_until_the_others_stand_in_the_same_card(runs):
+    alone, _ = written([runs["final"]])
+    assert (
+        "| Runs | final run only; searches, ablations and failed runs of the model are not in it |" in alone
+    )
+    together, _ = written(runs.values())
+    assert [one["Runs"] for one in tables_of(together) if "Run" in one] == [
+        "the final run; beside it 2 search runs, whose energy is not in this figure",
+        "a run of the role search only; searches, ablations and failed runs of the model are not in it",
+        "a run of the role search only; searches, ablations and failed runs of the model are not in it",
+        "final run only; searches, ablations and failed runs of the model are not in it",
+    ], "what was tried for another model is nothing to the adapter"
+
+
+def test_a_label_tells_of_other_runs_and_can_be_checked_with_its_own_folder(runs, tmp_path):
+    cli = CliRunner()
+    final = str(tmp_path / "final")
+    for kind in ("svg", "png"):
+        out = tmp_path / "final" / f"label.{kind}"
+        made = cli.invoke(
+            main,
+            [
+                "label",
+                final,
+                "-o",
+                str(out),
+                "--beside",
+                str(tmp_path / "try-1"),
+                "--beside",
+                str(tmp_path / "try-2"),
+            ],
+        )
+        assert made.exit_code == 0, made.output
+    text = (tmp_path / "final" / "label.svg").read_text()
+    assert "beside it 2 search runs" in text
+    assert "final run only" not in text
+    assert verify(tmp_path / "final").agrees
+    (tmp_path / "final" / "label.svg").write_text(text.replace("2 search runs", "9 search runs"))
+    assert not verify(tmp_path / "final").agrees
+    for others, told in (
+        (["adapter"], "must be of the same model as the label; it is of 'org/name-lora'"),
+        (["final"], "is there twice"),
+        (["try-1", "try-1"], "is there twice"),
+    ):
+        refused = cli.invoke(
+            main, ["label", final, *(part for one in others for part in ("--beside", str(tmp_path / one)))]
+        )
+        assert told in str(refused.exception or refused.output)
 
 
 def test_doubt_that_is_common_to_all_does_not_shrink_in_the_sum(runs):

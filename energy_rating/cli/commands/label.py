@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from energy_rating.cli.commands.rate import print_unchecked
 from energy_rating.cli.options import beside, link_options, provisional_option, scheme_option
 from energy_rating.cli.output import say
 from energy_rating.nouns.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @click.command()
@@ -20,12 +24,22 @@ from energy_rating.nouns.errors import BadInput
     type=click.Path(path_type=Path),
     help="label.svg or label.png. Default: label.svg beside the record.",
 )
+@click.option(
+    "--beside",
+    "others",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Another run of a training's model (failed, ablation, search, evaluation): without one the label says 'final run only'. May be "
+    "repeated.",
+)
 @link_options
 @scheme_option
 @provisional_option
 def label(
     record: Path,
     output: Path | None,
+    others: Sequence[Path],
     journal_url: str | None,
     meaning_url: str | None,
     scheme: str | None,
@@ -38,7 +52,7 @@ def label(
     from energy_rating.files.whole import write_whole
     from energy_rating.judging.evidence import load
     from energy_rating.judging.rating import rate as rated
-    from energy_rating.publishing import label
+    from energy_rating.publishing import label, runs
     from energy_rating.publishing.label import picture
     from energy_rating.publishing.links import Links
 
@@ -47,10 +61,11 @@ def label(
     if output.suffix not in (".svg", ".png"):
         raise BadInput("must end in .svg or .png", "Name the file label.svg or label.png", place=output)
     found = load(record)
+    beside_it = runs.beside(found, [load(path) for path in others])
     rating = rated(found, scheme=scheme, provisional=provisional)
     if output.suffix == ".svg":
-        write_whole(output, label.svg(found, rating, links).encode())
+        write_whole(output, label.svg(found, rating, links, beside_it).encode())
     else:
-        write_whole(output, picture.png(found, rating, links))
+        write_whole(output, picture.png(found, rating, links, beside_it))
     say(f"Label: {output}")
     print_unchecked(found)

@@ -7,6 +7,8 @@ form, not only in word; nothing is told by colour alone. Names are strangers' te
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from energy_rating.nouns.records import Rating, Record
 from energy_rating.publishing import data
 from energy_rating.publishing.facts import facts_of
@@ -15,11 +17,16 @@ from energy_rating.publishing.label.said import Said
 from energy_rating.publishing.links import NO_LINKS, Links
 
 
-def svg(record: Record, rating: Rating, links: Links = NO_LINKS) -> str:
-    """The label of a record under a rating, as an SVG document that needs nothing else."""
-    return draw(Said(facts=facts_of(record, rating), links=links), data.of_label(record, rating, links))
+def svg(
+    record: Record, rating: Rating, links: Links = NO_LINKS, beside: Mapping[str, int] | None = None
+) -> str:
+    """The label of a record under a rating, as an SVG document that needs nothing else. ``beside``: the other runs of a training's model,
+    by role."""
+    beside = beside or {}
+    said = Said(facts=facts_of(record, rating), links=links, beside=beside)
+    return draw(said, data.of_label(record, rating, links, beside))
 
 
-def alt(record: Record, rating: Rating | None) -> str:
+def alt(record: Record, rating: Rating | None, beside: Mapping[str, int] | None = None) -> str:
     """The label in one sentence of plain text: what stands in for the picture. To be escaped where it is put."""
-    return Said(facts=facts_of(record, rating)).sentence
+    return Said(facts=facts_of(record, rating), beside=beside or {}).sentence

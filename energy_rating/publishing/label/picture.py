@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree
 
 from energy_rating.nouns.errors import BadInput
@@ -22,13 +22,20 @@ WORDS, DATA = "Description", "energy-rating"
 LONGEST_TEXT = 1 << 20  # bytes of one text
 
 
-def png(record: Record, rating: Rating, links: Links = NO_LINKS, *, width_px: int = 2 * WIDTH_PX) -> bytes:
+def png(
+    record: Record,
+    rating: Rating,
+    links: Links = NO_LINKS,
+    beside: Mapping[str, int] | None = None,
+    *,
+    width_px: int = 2 * WIDTH_PX,
+) -> bytes:
     """The same label as a PNG of this width, in pixels; by default for a screen of double density. Its words are in it as text.
 
     Raises:
         BadInput: the width is not from 100 to 4000 pixels.
     """
-    return drawn(svg(record, rating, links), width_px=width_px)
+    return drawn(svg(record, rating, links, beside), width_px=width_px)
 
 
 def drawn(content: str, *, width_px: int = 2 * WIDTH_PX) -> bytes:

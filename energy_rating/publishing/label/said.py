@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from energy_rating.judging.schemes import MOST_STARS
 from energy_rating.nouns.quantities import (
@@ -17,7 +17,7 @@ from energy_rating.nouns.quantities import (
     with_doubt,
 )
 from energy_rating.nouns.records import MEASURED, RUN, Rating
-from energy_rating.publishing import words
+from energy_rating.publishing import runs, words
 from energy_rating.publishing.facts import Facts, RatedAs
 from energy_rating.publishing.links import MEANING, NO_LINKS, Links
 from energy_rating.publishing.strangers import for_picture
@@ -43,6 +43,7 @@ class Said:
 
     facts: Facts
     links: Links = NO_LINKS
+    beside: Mapping[str, int] = field(default_factory=dict)
 
     # -- what it is of
 
@@ -113,6 +114,8 @@ class Said:
             yield for_picture(words.imported(self.facts.record), most=400)
         if rating is None or rating.stars is None:
             return
+        if (which := runs.of_which(self.facts.record, self.beside)) is not None:
+            yield for_picture(which)
         if rating.conversion is not None:
             yield for_picture(words.converted(rating.conversion), most=400)
         elif rating.basis == "normalised":
@@ -215,6 +218,8 @@ class Said:
 
     def rows(self) -> Iterator[tuple[str, str]]:
         yield "Task", self.task
+        if (which := runs.in_full(self.facts.record, self.beside)) is not None:
+            yield "Runs", for_picture(which, most=400)
         yield self.facts.origin.capitalize(), self.holds
         yield "Left out", self.left_out
         yield "Hardware", self.hardware + (f", {self.power_limit}" if self.power_limit else "")
