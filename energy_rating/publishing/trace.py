@@ -1,8 +1,6 @@
 """A journal's readings as a table and as a picture: the power of every device over time.
 
-How readings become energy is ``integration``'s; here its ticks become power. A tick of a counter is known to lie in a bracket, and
-the brackets leave the power between two ticks open by a few per cent: noise of when it was looked, not of what was drawn. So of
-all the courses through the brackets the straightest is taken: power changes where the brackets say that it did, and nowhere else.
+How ticks become power is ``courses``'s.
 """
 
 from __future__ import annotations
@@ -10,19 +8,17 @@ from __future__ import annotations
 import io
 import itertools
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from energy_rating.files.reading import Journal, Session
-from energy_rating.judging.integration.counter import Counter
-from energy_rating.judging.integration.register import Register
-from energy_rating.judging.integration.ticks import Tick
-from energy_rating.judging.limits import limits_w, peak_w
+from energy_rating.files.reading import Journal
+from energy_rating.judging.integration import many
 from energy_rating.nouns.quantities import significant
 from energy_rating.nouns.records import COMPONENTS, METHODS, RUN, Channel, Component
+from energy_rating.publishing.courses import Bins, PowerCourse, added_up, of_channel, power_of_readings
 from energy_rating.publishing.names import NAMES, Origin, origin_of
 
 if TYPE_CHECKING:
@@ -31,12 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
 
 NAN = math.nan
-
-# A straight course is sought over so many ticks at once; longer ones only take longer to find.
-REACH = 64
-
-# The string is held by the tick that is known best among the first so many.
-HELD_WITHIN = 16
 
 
 def table(journal: Journal) -> pandas.DataFrame:
@@ -47,181 +37,27 @@ def table(journal: Journal) -> pandas.DataFrame:
     before; NaN where there is none yet or something is missing in between. Of a register it is the value; NaN where no device can
     draw that. A journal of several sessions has a column ``session`` more, counted from 1.
     """
+    import numpy
     import pandas
 
-    columns: dict[str, list[Any]] = {
-        name: []
-        for name in ("time_s", "channel", "component", "device", "method", "value", "power_w", "session")
-    }
+    words: dict[str, list[str]] = {name: [] for name in ("channel", "component", "device", "method")}
+    numbers: dict[str, list[many.Array]] = {name: [] for name in ("time_s", "value", "power_w", "session")}
     for number, session in enumerate(journal.sessions, start=1):
         for channel in session.channels:
             samples = session.samples[channel.id]
-            columns["time_s"] += [(a + b) / 2 for a, b in zip(samples.start_s, samples.end_s, strict=True)]
-            columns["value"] += samples.values
-            columns["power_w"] += _power_of_readings(session, channel)
+            start_s, end_s, values = many.arrays(samples.start_s, samples.end_s, samples.values)
+            numbers["time_s"].append((start_s + end_s) / 2)
+            numbers["value"].append(values)
+            numbers["power_w"].append(power_of_readings(session, channel))
+            numbers["session"].append(numpy.full(len(samples), number, numpy.float64))
+            words["channel"] += [channel.id] * len(samples)
             for name in ("component", "device", "method"):
-                columns[name] += [getattr(channel, name)] * len(samples)
-            columns["channel"] += [channel.id] * len(samples)
-            columns["session"] += [number] * len(samples)
-    frame = pandas.DataFrame(columns).astype(
-        {"time_s": "float64", "value": "float64", "power_w": "float64", "session": "int64"}
-    )
+                words[name] += [getattr(channel, name)] * len(samples)
+    together = {name: numpy.concatenate([numpy.empty(0), *parts]) for name, parts in numbers.items()}
+    frame = pandas.DataFrame({"time_s": together.pop("time_s"), **words, **together})
+    frame = frame.astype({"session": "int64"})
     frame = frame.sort_values(["session", "time_s"], kind="stable", ignore_index=True)
     return frame if len(journal.sessions) > 1 else frame.drop(columns="session")
-
-
-def _power_of_readings(session: Session, channel: Channel) -> list[float]:
-    samples, limit_w = session.samples[channel.id], _limit_w(session, channel)
-    if channel.method != "counter":
-        return [value if 0 <= value <= limit_w else NAN for value in samples.values]
-    counter = _counter(session, channel)
-    powers = [NAN, *(piece.watts for piece in _between_ticks(counter, limit_w))]
-    seen_s = [tick.latest_s for tick in counter.ticks]
-    # What a reading between two ticks says is told by the tick that comes; after the last tick it is not known.
-    indices = (bisect_left(seen_s, end) for end in samples.end_s)
-    return [powers[index] if index < len(seen_s) else NAN for index in indices]
-
-
-# ------------------------------------------------------------------------------------------------------ power over time
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A stretch of one power; NaN: it is not known."""
-
-    start_s: float
-    end_s: float
-    watts: float
-
-
-def _limit_w(session: Session, channel: Channel) -> float:
-    """The bound that the summary takes, so that both leave out the same readings."""
-    return peak_w(channel, limits_w(session))
-
-
-def _counter(session: Session, channel: Channel) -> Counter:
-    return Counter(
-        session.samples[channel.id],
-        accuracy=channel.accuracy,
-        period_s=channel.period_s,
-        wraps_at_j=channel.wraps_at_j,
-        limit_w=_limit_w(session, channel),
-        # What the rhythm says of a tick that was missed is likely, not sure: where it is wrong, power would jump that never did.
-        sharpened=False,
-    )
-
-
-def _pieces(session: Session, channel: Channel) -> list[_Piece]:
-    """The power of one channel over time, where it is known."""
-    limit_w = _limit_w(session, channel)
-    pieces: Iterable[_Piece]
-    if channel.method == "counter":
-        pieces = _between_ticks(_counter(session, channel), limit_w)
-    else:
-        samples = session.samples[channel.id]
-        pieces = _held(
-            Register(samples, accuracy=channel.accuracy, period_s=channel.period_s, limit_w=limit_w)
-        )
-    return [piece for piece in pieces if piece.end_s > piece.start_s and not math.isnan(piece.watts)]
-
-
-def _held(register: Register) -> Iterator[_Piece]:
-    """A register's reading holds until the next; before a gap and at the end for as long as it is refreshed."""
-    gaps = {since for since, _ in register.gaps}
-    times = [*register.times, math.inf]
-    for start, end, watts in zip(times, times[1:], register.watts, strict=False):
-        held = min(end, start + register.period_s) if start in gaps or end == math.inf else end
-        yield _Piece(start, held, watts)
-
-
-def _between_ticks(counter: Counter, limit_w: float) -> list[_Piece]:
-    """The power from each tick to the next. Over a gap, and where no device can draw that, it is not known."""
-    ticks = counter.ticks
-    cut = [_any_overlap(a.time_s, b.time_s, counter.gaps) for a, b in itertools.pairwise(ticks)]
-    pieces: list[_Piece] = []
-    first = 0
-    for last in range(len(ticks)):
-        if last < len(cut) and not cut[last]:
-            continue
-        part = ticks[first : last + 1]
-        times = _straightest(part)
-        for (a, b), (since, to) in zip(itertools.pairwise(part), itertools.pairwise(times), strict=True):
-            watts = (b.energy_j - a.energy_j) / (to - since) if to > since else NAN
-            pieces.append(_Piece(since, to, watts if watts <= limit_w else NAN))
-        if last < len(cut):
-            pieces.append(_Piece(ticks[last].time_s, ticks[last + 1].time_s, NAN))
-        first = last + 1
-    return pieces
-
-
-def _any_overlap(start_s: float, end_s: float, spans: Iterable[tuple[float, float]]) -> bool:
-    return any(since < end_s and to > start_s for since, to in spans)
-
-
-def _straightest(ticks: Sequence[Tick]) -> list[float]:
-    """When each tick was, within its bracket, so that the power changes as little as the brackets allow.
-
-    The taut string (Davies and Kovac, Annals of Statistics 29, 2001) of time over energy: from a tick, the steepest and the
-    flattest course through all brackets ahead are narrowed until a bracket lies outside; there the string bends, at the bracket that
-    it touches.
-    """
-    times = [tick.time_s for tick in ticks]
-    if len(ticks) < 3:
-        # The brackets of a counter's first readings are as wide as its period.
-        known = len(ticks) == 2 and times[1] - times[0] >= 2 * max(tick.width_s for tick in ticks)
-        return times if known else [NAN] * len(ticks)
-    # The first ticks may be known badly; the string is held by the best of them, and goes from there both ways.
-    held = min(range(1, min(len(ticks), HELD_WITHIN)), key=lambda index: ticks[index].width_s)
-    if ticks[1].width_s <= 2 * ticks[held].width_s:
-        held = 1
-    ahead, slope = _string(ticks[held:], None)
-    mirrored = [
-        Tick(earliest_s=-tick.latest_s, latest_s=-tick.earliest_s, energy_j=-tick.energy_j)
-        for tick in ticks[held::-1]
-    ]
-    behind, _ = _string(mirrored, slope)
-    return [*(-time for time in reversed(behind[1:])), *ahead]
-
-
-def _string(ticks: Sequence[Tick], slope: float | None) -> tuple[list[float], float | None]:
-    """The times on the string from the first tick on, and its slope there; ``slope``: that of what it goes on from."""
-    times = [tick.time_s for tick in ticks]
-    first_slope: float | None = None
-    at = 0
-    while at < len(ticks) - 1:
-        origin_s, origin_j = times[at], ticks[at].energy_j
-        low, high = -math.inf, math.inf
-        low_at = high_at = end = at
-        bent: float | None = None
-        for index in range(at + 1, min(at + 1 + REACH, len(ticks))):
-            joules = ticks[index].energy_j - origin_j
-            if joules <= 0:
-                break  # a reset bridged with nothing: the string starts again
-            earliest = (ticks[index].earliest_s - origin_s) / joules
-            latest = (ticks[index].latest_s - origin_s) / joules
-            if earliest > high:
-                bent, end = high, high_at
-                break
-            if latest < low:
-                bent, end = low, low_at
-                break
-            if earliest >= low:
-                low, low_at = earliest, index
-            if latest <= high:
-                high, high_at = latest, index
-            end = index
-        if end == at:
-            at, slope = at + 1, None
-            continue
-        if bent is None:
-            ahead = (times[end] - origin_s) / (ticks[end].energy_j - origin_j)
-            bent = min(max(ahead if slope is None else slope, low), high)
-        slope = bent
-        first_slope = slope if first_slope is None else first_slope
-        for index in range(at + 1, end + 1):
-            times[index] = origin_s + slope * (ticks[index].energy_j - origin_j)
-        at = end
-    return times, first_slope
 
 
 # --------------------------------------------------------------------------------------------------------- the picture
@@ -255,11 +91,11 @@ Place = Callable[[float], float]  # from seconds or watts to pixels
 
 @dataclass(frozen=True, slots=True)
 class _PowerLine:
-    """The power of one device over time, in one session; without pieces where nothing is known of it."""
+    """The power of one device over time, in one session; without a course where nothing is known of it."""
 
     kind: Kind
     session: int
-    pieces: Sequence[_Piece]
+    course: PowerCourse
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,29 +158,12 @@ def _lines(journal: Journal, starts_s: Sequence[float]) -> list[_PowerLine]:
         for channel in sorted(session.channels, key=lambda channel: METHODS.index(channel.method)):
             devices.setdefault((channel.component, channel.device), []).append(channel)
         for (component, _), channels in devices.items():
-            found = [(channel, _pieces(session, channel)) for channel in channels]
-            most_s = max(_known_s(pieces) for _, pieces in found)
-            channel, pieces = next(item for item in found if _known_s(item[1]) >= most_s / 2)
+            found = [(channel, of_channel(session, channel)) for channel in channels]
+            most_s = max(course.known_s for _, course in found)
+            channel, course = next(item for item in found if item[1].known_s >= most_s / 2)
             origin = origin_of(channel.method)
-            lines.append(_PowerLine((component, origin), number, _placed(pieces, start_s, session.last_s)))
+            lines.append(_PowerLine((component, origin), number, course.placed(start_s, session.last_s)))
     return lines
-
-
-def _known_s(pieces: Iterable[_Piece]) -> float:
-    return sum(piece.end_s - piece.start_s for piece in pieces)
-
-
-def _placed(pieces: Iterable[_Piece], start_s: float, last_s: float) -> list[_Piece]:
-    """The pieces inside their session, on the axis of all sessions; neighbours of one power become one."""
-    placed: list[_Piece] = []
-    for piece in pieces:
-        since, to = start_s + max(piece.start_s, 0.0), start_s + min(piece.end_s, last_s)
-        if to <= since:
-            continue
-        if placed and placed[-1].end_s == since and math.isclose(placed[-1].watts, piece.watts, rel_tol=1e-6):
-            since = placed.pop().start_s
-        placed.append(_Piece(since, to, piece.watts))
-    return placed
 
 
 def _groups(lines: Iterable[_PowerLine]) -> dict[Kind, list[_PowerLine]]:
@@ -352,7 +171,7 @@ def _groups(lines: Iterable[_PowerLine]) -> dict[Kind, list[_PowerLine]]:
     groups: dict[Kind, list[_PowerLine]] = {}
     for line in sorted(lines, key=lambda line: (COMPONENTS.index(line.kind[0]), line.kind[1] == "estimated")):
         groups.setdefault(line.kind, []).append(line)
-    return {kind: group for kind, group in groups.items() if any(line.pieces for line in group)}
+    return {kind: group for kind, group in groups.items() if any(len(line.course) for line in group)}
 
 
 def _by_session(group: Iterable[_PowerLine]) -> list[list[_PowerLine]]:
@@ -393,7 +212,7 @@ def _called(component: Component, lines: Sequence[_PowerLine]) -> str:
     """As the legend calls them: ``GPU``, ``GPU ×8 (one line each)``, ``GPU ×16 (sum)``; and how many of them are seen."""
     sessions = _by_session(lines)
     there = max(len(session) for session in sessions)
-    seen = max(sum(bool(line.pieces) for line in session) for session in sessions)
+    seen = max(sum(len(line.course) > 0 for line in session) for session in sessions)
     if there == 1:
         return NAMES[component]
     how = "sum" if there > MOST_LINES else "one line each"
@@ -470,27 +289,29 @@ def _draw_power(
 ) -> list[str]:
     """The lines and their axis. Returns what is to be said of them."""
     bin_s = end_s / BINS
-    courses: list[tuple[Kind, list[_Piece]]] = []
-    bands: list[tuple[Kind, list[_Bin | None]]] = []
+    courses: list[tuple[Kind, PowerCourse]] = []
+    bands: list[tuple[Kind, Bins]] = []
     dense = summed = False
     for kind, group in groups.items():
         sessions = _by_session(group)
         if max(len(session) for session in sessions) > MOST_LINES:
             summed = True
             for session in sessions:
-                courses.append((kind, _sum([_bins(line.pieces, bin_s) for line in session], bin_s)))
+                courses.append(
+                    (kind, added_up([Bins.of(line.course, bin_s, BINS) for line in session], bin_s))
+                )
             continue
         for line in group:
-            if len(line.pieces) <= MOST_PIECES:
-                courses.append((kind, list(line.pieces)))
+            if len(line.course) <= MOST_PIECES:
+                courses.append((kind, line.course))
                 continue
             dense = True
-            bins = _bins(line.pieces, bin_s)
-            courses.append((kind, _sum([bins], bin_s)))
+            bins = Bins.of(line.course, bin_s, BINS)
+            courses.append((kind, added_up([bins], bin_s)))
             if len(group) == 1:
                 bands.append((kind, bins))
-    highest = max((piece.watts for _, course in courses for piece in course), default=0.0)
-    highest = max(highest, max((one.high_w for _, bins in bands for one in bins if one), default=0.0)) or 1.0
+    drawn = [course.watts for _, course in courses] + [bins.highs_w[bins.known] for _, bins in bands]
+    highest = max((float(watts.max()) for watts in drawn if len(watts)), default=0.0) or 1.0
     room = (top - BOTTOM_PX) / (1.06 * highest)
 
     def y_px(watts: float) -> float:
@@ -502,10 +323,11 @@ def _draw_power(
         paper.text(LEFT_PX - 8, y, label, size=10, across="right")
     paper.text(24, (BOTTOM_PX + top) / 2, "Power (W)", size=11, across="center", upright=True)
     for (component, _), bins in bands:
-        for number, one in enumerate(bins):
-            if one is not None:
+        ranges = zip(bins.known.tolist(), bins.lows_w.tolist(), bins.highs_w.tolist(), strict=True)
+        for number, (is_known, low_w, high_w) in enumerate(ranges):
+            if is_known:
                 left, right = x_px(number * bin_s), x_px((number + 1) * bin_s)
-                paper.box(left, y_px(one.low_w), right, y_px(one.high_w), COLOURS[component], opacity=0.22)
+                paper.box(left, y_px(low_w), right, y_px(high_w), COLOURS[component], opacity=0.22)
     for (component, origin), course in courses:
         alone = len(groups[component, origin]) == 1 or summed
         points = [(x_px(time_s), y_px(watts)) for time_s, watts in _corners(course)]
@@ -521,52 +343,16 @@ def _draw_power(
     return [f"lines: means of {significant(bin_s, 2)} s{', bands: lowest to highest' if bands else ''}"]
 
 
-def _corners(course: Iterable[_Piece]) -> Iterator[tuple[float, float]]:
+def _corners(course: PowerCourse) -> Iterator[tuple[float, float]]:
     """The corners of the steps; a corner of NaN where the line is broken."""
     last_s: float | None = None
-    for piece in course:
-        if last_s is not None and piece.start_s > last_s:
+    columns = course.starts_s.tolist(), course.ends_s.tolist(), course.watts.tolist()
+    for start_s, end_s, watts in zip(*columns, strict=True):
+        if last_s is not None and start_s > last_s:
             yield NAN, NAN
-        yield piece.start_s, piece.watts
-        yield piece.end_s, piece.watts
-        last_s = piece.end_s
-
-
-@dataclass(slots=True)
-class _Bin:
-    """What is known of the power in one of the bins of the time axis."""
-
-    seen_s: float = 0.0
-    energy_j: float = 0.0
-    low_w: float = math.inf
-    high_w: float = 0.0
-
-
-def _bins(pieces: Iterable[_Piece], bin_s: float) -> list[_Bin | None]:
-    """The pieces shared out over the bins; None where less than half of a bin is known."""
-    bins = [_Bin() for _ in range(BINS)]
-    for piece in pieces:
-        for number in range(min(int(piece.start_s / bin_s), BINS - 1), BINS):
-            if number * bin_s >= piece.end_s:
-                break
-            seen_s = min(piece.end_s, (number + 1) * bin_s) - max(piece.start_s, number * bin_s)
-            if seen_s <= 0:
-                continue
-            one = bins[number]
-            one.seen_s += seen_s
-            one.energy_j += seen_s * piece.watts
-            one.low_w, one.high_w = min(one.low_w, piece.watts), max(one.high_w, piece.watts)
-    return [one if one.seen_s >= bin_s / 2 else None for one in bins]
-
-
-def _sum(devices: Sequence[Sequence[_Bin | None]], bin_s: float) -> list[_Piece]:
-    """The mean power of all devices together in each bin. Where one of them is not known, neither is the sum."""
-    pieces: list[_Piece] = []
-    for number, bins in enumerate(zip(*devices, strict=True)):
-        known = [one.energy_j / one.seen_s for one in bins if one is not None]
-        if len(known) == len(bins):
-            pieces.append(_Piece(number * bin_s, (number + 1) * bin_s, sum(known)))
-    return pieces
+        yield start_s, watts
+        yield end_s, watts
+        last_s = end_s
 
 
 def _draw_time(paper: _Paper, x_px: Place, end_s: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +12,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,11 +21,13 @@ from virtual import FakeDevice, VirtualClock, constant, steps
 
 from energy_rating.files.reading import Journal, Session, read_journal
 from energy_rating.files.windows import Span
-from energy_rating.judging.integration.ticks import Tick
+from energy_rating.judging.integration.ticks import Tick, in_arrays
 from energy_rating.meter import Run, measure
 from energy_rating.nouns.errors import SensorFailed
 from energy_rating.nouns.records import Channel, Environment, Model, Samples
-from energy_rating.publishing.trace import COLOURS, HEIGHT_PX, WIDTH_PX, _straightest, plot, table
+from energy_rating.publishing import courses
+from energy_rating.publishing.courses import Bins, PowerCourse, straightest
+from energy_rating.publishing.trace import COLOURS, HEIGHT_PX, WIDTH_PX, plot, table
 
 COLUMNS = ["time_s", "channel", "component", "device", "method", "value", "power_w"]
 
@@ -232,7 +236,7 @@ def test_every_tick_stays_in_its_bracket_and_the_order_is_kept(
     for gap, share, joules in gaps:
         ticks.append(Tick(earliest_s=now + gap * share, latest_s=now + gap, energy_j=energy))
         now, energy = now + gap, energy + joules
-    times = _straightest(ticks)
+    times = straightest(*in_arrays(ticks)).tolist()
     for tick, time in zip(ticks, times, strict=True):
         assert tick.earliest_s - 1e-6 <= time <= tick.latest_s + 1e-6
     assert times == sorted(times)
@@ -254,7 +258,7 @@ def test_ticks_that_one_power_explains_are_of_one_power(brackets: list[tuple[flo
         latest_s=ticks[1].energy_j / 300 + 0.001,
         energy_j=ticks[1].energy_j,
     )
-    times = _straightest(ticks)
+    times = straightest(*in_arrays(ticks)).tolist()
     powers = [
         (b.energy_j - a.energy_j) / (to - since)
         for (a, b), (since, to) in zip(pairwise(ticks[1:]), pairwise(times[1:]), strict=True)
@@ -264,6 +268,97 @@ def test_ticks_that_one_power_explains_are_of_one_power(brackets: list[tuple[flo
     true_s, open_s = (ticks[-1].energy_j - ticks[1].energy_j) / 300, ticks[-1].width_s + 0.001
     if open_s < true_s:
         assert 300 * true_s / (true_s + open_s) <= powers[0] <= 300 * true_s / (true_s - open_s)
+
+
+def string_by_definition(ticks: Sequence[Tick], slope: float | None) -> tuple[list[float], float | None]:
+    """The string as it is defined, tick by tick: what ``courses`` reckons in blocks and arrays."""
+    times = [tick.time_s for tick in ticks]
+    first_slope: float | None = None
+    at = 0
+    while at < len(ticks) - 1:
+        origin_s, origin_j = times[at], ticks[at].energy_j
+        bounds = [(-math.inf, at), (math.inf, at)]
+        end, bent = at, None
+        for index in range(at + 1, min(at + 1 + courses.REACH, len(ticks))):
+            joules = ticks[index].energy_j - origin_j
+            if joules <= 0:
+                break
+            flattest = (ticks[index].earliest_s - origin_s) / joules
+            steepest = (ticks[index].latest_s - origin_s) / joules
+            outside = [flattest > bounds[1][0], steepest < bounds[0][0]]
+            if any(outside):
+                bent, end = bounds[1 if outside[0] else 0]
+                break
+            bounds = [
+                (flattest, index) if flattest >= bounds[0][0] else bounds[0],
+                (steepest, index) if steepest <= bounds[1][0] else bounds[1],
+            ]
+            end = index
+        if end == at:
+            at, slope = at + 1, None
+            continue
+        if bent is None:
+            ahead = (times[end] - origin_s) / (ticks[end].energy_j - origin_j)
+            bent = min(max(ahead if slope is None else slope, bounds[0][0]), bounds[1][0])
+        slope = bent
+        first_slope = slope if first_slope is None else first_slope
+        for index in range(at + 1, end + 1):
+            times[index] = origin_s + slope * (ticks[index].energy_j - origin_j)
+        at = end
+    return times, first_slope
+
+
+def straightest_by_definition(ticks: Sequence[Tick]) -> list[float]:
+    held = min(range(1, min(len(ticks), courses.HELD_WITHIN)), key=lambda index: ticks[index].width_s)
+    if ticks[1].width_s <= 2 * ticks[held].width_s:
+        held = 1
+    ahead, slope = string_by_definition(ticks[held:], None)
+    mirrored = [
+        Tick(earliest_s=-tick.latest_s, latest_s=-tick.earliest_s, energy_j=-tick.energy_j)
+        for tick in ticks[held::-1]
+    ]
+    behind, _ = string_by_definition(mirrored, slope)
+    return [*(-time for time in reversed(behind[1:])), *ahead]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_string_is_the_same_however_many_ticks_are_looked_at_together(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    monkeypatch.setattr(courses, "AT_ONCE", chance.choice([1, 7, 64, 500, 1 << 15]))
+    ticks, now, energy, watts = [], 0.0, 0.0, 300.0
+    for _ in range(chance.choice([3, 20, 700])):
+        gap = 0.1 * chance.choice([1, 1, 1, 1, 2, 7])
+        watts = watts if chance.random() < 0.9 else chance.uniform(50, 600)
+        now, energy = now + gap, energy + (0.0 if chance.random() < 0.02 else watts * gap)
+        early, late = chance.uniform(0, 0.045), chance.uniform(0, 0.045)
+        ticks.append(Tick(earliest_s=now - early, latest_s=now + late, energy_j=energy))
+    assert straightest(*in_arrays(ticks)).tolist() == straightest_by_definition(ticks)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_course_is_shared_out_over_bins_as_it_is_piece_by_piece(seed: int) -> None:
+    chance = random.Random(seed)
+    pieces, now = [], 0.0
+    for _ in range(chance.choice([1, 50, 2000])):
+        since = now + chance.choice([0.0, 0.0, 0.0, chance.uniform(0, 3)])
+        now = since + chance.uniform(0.001, chance.choice([0.2, 5.0]))
+        pieces.append((since, now, chance.uniform(0, 700)))
+    bin_s, count = now / 40 * chance.choice([1.0, 0.7]), 40
+    bins = Bins.of(PowerCourse(*(numpy.array(column) for column in zip(*pieces, strict=True))), bin_s, count)
+    for number in range(count):
+        seen = [
+            (until - begin, watts)
+            for since, to, watts in pieces
+            if (until := min(to, (number + 1) * bin_s)) > (begin := max(since, number * bin_s))
+        ]
+        together_s = sum(seconds for seconds, _ in seen)
+        assert bins.known[number] == (together_s >= bin_s / 2)
+        if bins.known[number]:
+            assert bins.means_w[number] == pytest.approx(sum(s * w for s, w in seen) / together_s, rel=1e-12)
+            assert bins.lows_w[number] == min(watts for _, watts in seen)
+            assert bins.highs_w[number] == max(watts for _, watts in seen)
 
 
 # -------------------------------------------------------------------------------------------------------- the picture

@@ -121,6 +121,11 @@ class Ticks:
             many.extend(times, (earliest + latest) / 2)
         return times
 
+    def in_arrays(self) -> tuple[many.Array, many.Array, many.Array]:
+        """Their earliest and latest times and their energies."""
+        columns = self._earliest, self._latest, self._energies
+        return many.arrays(*(one.values() for one in columns))  # type: ignore[return-value]
+
     def highest_w(self, reach: int, times_wider: float) -> float:
         """The highest power between two ticks so many apart; minus infinity where no two are known well enough (see ``many.steepest_w``)."""
         highest = -math.inf
@@ -167,6 +172,14 @@ class Ticks:
             self._latest.put(first, array("d", found.latest.tobytes()))
             for place, tick in others:
                 self._earliest[first + place], self._latest[first + place] = tick.earliest_s, tick.latest_s
+
+
+def in_arrays(ticks: list[Tick] | Ticks) -> tuple[many.Array, many.Array, many.Array]:
+    """Their earliest and latest times and their energies."""
+    if isinstance(ticks, Ticks):
+        return ticks.in_arrays()
+    earliest, latest, energies = zip(*ticks, strict=True) if ticks else ((), (), ())
+    return many.arrays(earliest, latest, energies)  # type: ignore[return-value]
 
 
 class _SomeTicks(Sequence[Tick]):
