@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from energy_rating.judging.integration.counter import Counter
 from energy_rating.judging.integration.gaps import covered_s
+from energy_rating.judging.integration.periods import learned_period_s
 from energy_rating.judging.integration.register import Register
-from energy_rating.judging.integration.ticks import learned_period_s
 from energy_rating.nouns.records import Samples
 
 

@@ -29,14 +29,14 @@ from bisect import bisect_left, bisect_right
 from itertools import islice, pairwise
 from statistics import median
 
-from energy_rating.files import columns
 from energy_rating.files.columns import Column
 from energy_rating.judging.integration import many
 from energy_rating.judging.integration.edges import TwoLines
-from energy_rating.judging.integration.following import DIP_S, CounterState, Dip
-from energy_rating.judging.integration.gaps import Energy, Gaps, covered_s
+from energy_rating.judging.integration.following import Followed
+from energy_rating.judging.integration.gaps import Energy, covered_s
 from energy_rating.judging.integration.many import FEWEST_CLOSE
-from energy_rating.judging.integration.register import GAP_S, NEARBY_S, UNREAD_S, Register
+from energy_rating.judging.integration.periods import ASSUMED_PERIOD_S, bounded_period_s, learned_period_s
+from energy_rating.judging.integration.register import NEARBY_S, UNREAD_S, Register
 from energy_rating.judging.integration.ticks import (
     SAME_POWER,
     SQRT12,
@@ -44,7 +44,6 @@ from energy_rating.judging.integration.ticks import (
     Power,
     Tick,
     Ticks,
-    learned_period_s,
     meet,
     sharpened_ticks,
     slope,
@@ -52,23 +51,6 @@ from energy_rating.judging.integration.ticks import (
 )
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import Samples
-
-# A counter that has not ticked for so many periods (and so many seconds) while being read is stuck, not idle: no GPU or CPU
-# package draws nothing. AMD cards do this for real (ROCm/amdsmi#38, ROCm/rocm_smi_lib#180).
-STUCK_TICKS = 5
-STUCK_S = 0.5
-
-# So many ticks tell how often a counter ticks that keeps no rhythm.
-TICKS_TOLD = 64
-
-# Counters of GPUs refresh every 20 to 100 ms (Alumet and ML.ENERGY report so); where the samples do not tell, the longest.
-ASSUMED_PERIOD_S = 0.1
-
-# A counter ticks again at the latest after so many of its periods (203 ms for 100 on an A100, as above).
-LATEST_TICK = 2.0
-
-# So many spacings of a counter tell what is usual.
-ENOUGH_SPACINGS = 1000
 
 # Over a time as long as this between two ticks, longer than any usual spacing of them, lines that do not meet tell of more than one change.
 TWICE_S = 0.35
@@ -148,19 +130,14 @@ class Counter:
         self.accuracy_w = accuracy_w
         self._first_reckoning = first_reckoning
         self._limit_w = limit_w
-        self.resets: list[float] = []
-        self.told = False  # whether any step of it could be, so that there is a power to go on with
-        self.stuck: list[tuple[float, float]] = []
-        self.late: list[tuple[float, float]] = []  # where it stood still and then caught up
         self.period_s = period_s if period_s is not None else learned_period_s(samples)
         if self.period_s is None and not first_reckoning:
             self.period_s = bounded_period_s(samples)
         self.first_s = samples.start_s[0] if len(samples) else math.inf
         self.last_s = samples.end_s[-1] if len(samples) else -math.inf
-        self.gaps = Gaps()
-        few = len(samples) < min(columns.SPILLS_FROM, many.MANY)
-        self.ticks: list[Tick] | Ticks = [] if few else Ticks()
-        self._follow(samples, wraps_at_j, limit_w)
+        found = Followed(samples, period_s=self.period_s, wraps_at_j=wraps_at_j, limit_w=limit_w)
+        self.ticks, self.gaps, self.resets, self.told = found.ticks, found.gaps, found.resets, found.told
+        self.stuck, self.late = found.stuck, found.late
         if not sharpened:
             pass
         elif isinstance(self.ticks, list):
@@ -191,186 +168,6 @@ class Counter:
         self._latest_steps = -1, 0.0
         self._latest_around: tuple[int, tuple[list[float], list[float], list[float]]] = -1, ([], [], [])
         self._highest_w: float | None = None
-
-    def _follow(self, samples: Samples, wraps_at_j: float | None, limit_w: float) -> None:
-        """Finds the ticks; unwraps, bridges resets, and notes where the counter stood still."""
-        period = self.period_s if self.period_s is not None else ASSUMED_PERIOD_S
-        # What a counter shows may be one refresh old. A tick that is late (203 ms on an A100, 917 ms on a
-        # GeForce, in the logs of the SC24 paper) brings more, but after more time.
-        self._stale_for_s = self._stale_s(samples)
-        slack = limit_w * self._stale_for_s + 1.0
-        # A tick that comes after a hole in the readings came no longer than this before it was seen: they come all the time.
-        fresh_s = self.period_s if self.period_s is not None else LATEST_TICK * _usual_spacing_s(samples)
-        follow = CounterState(
-            wraps_at_j=wraps_at_j, limit_w=limit_w, period_s=period, fresh_s=fresh_s, slack_j=slack
-        )
-        place, count, size = 0, len(samples), many.LEAST_BLOCK
-        singly = 0  # so many are taken one by one before many are tried again
-        while place < count:
-            size = min(size, count - place)
-            if not singly and isinstance(self.ticks, Ticks) and follow.is_usual and size >= many.FEWEST:
-                taken = self._follow_many(samples, place, place + size, follow)
-                place += taken
-                size, singly = (
-                    (min(2 * size, many.BLOCK), 0)
-                    if taken == size
-                    else (many.LEAST_BLOCK, 1 if taken > many.LEAST_BLOCK // 8 else many.LEAST_BLOCK)
-                )
-                continue
-            self._follow_one(samples.start_s[place], samples.end_s[place], samples.values[place], follow)
-            place, singly = place + 1, max(0, singly - 1)
-        if follow.previous is not None:
-            self._note_stillness(follow.moved_s, follow.before_s, 0.0)
-
-    def _follow_many(self, samples: Samples, first: int, end: int, state: CounterState) -> int:
-        """Takes the samples in which the counter grew as usual, up to the first that is none of them; how many that were."""
-        assert isinstance(self.ticks, Ticks)
-        assert state.previous is not None
-        places = slice(first, end)
-        start_s, end_s, values = many.arrays(
-            samples.start_s[places], samples.end_s[places], samples.values[places]
-        )
-        found = many.steady(
-            start_s,
-            end_s,
-            values,
-            previous=state.previous,
-            before_s=state.before_s,
-            moved_s=state.moved_s,
-            energy=state.energy,
-            limit_w=state.limit_w,
-            slack_j=state.slack_j,
-            fresh_s=state.fresh_s,
-            still_s=self._still_s,
-            period_s=state.period_s,
-        )
-        if found.taken:
-            state.previous = float(values[found.taken - 1])
-            state.before_s = float(start_s[found.taken - 1])
-        if len(found.latest):
-            self.told = True
-            self.ticks.extend(found)
-            state.energy, state.moved_s = float(found.energies[-1]), float(found.latest[-1])
-            state.took_s = 0.0  # no longer than a period
-        return found.taken
-
-    def _follow_one(self, start: float, end: float, value: float, state: CounterState) -> None:
-        dip, previous = state.dip, state.previous
-        if dip is not None and previous is not None:
-            if start - dip.since_s > DIP_S:
-                state.dip = None
-            elif dip.is_over(value, previous, end, state.limit_w * (end - dip.before_s) + state.slack_j):
-                # It is back where it was: what it showed meanwhile was no energy of anybody.
-                previous, state.before_s, state.moved_s, state.energy = (
-                    dip.previous,
-                    dip.before_s,
-                    dip.moved_s,
-                    dip.energy_j,
-                )
-                del self.ticks[dip.ticks :], self.gaps[dip.gaps :]
-                state.dip = None
-        if previous is None:
-            # The first value may be as old as one period.
-            self.ticks.append(Tick(earliest_s=start - state.period_s, latest_s=end, energy_j=0.0))
-            state.previous, state.before_s, state.moved_s = value, start, end
-            return
-        step, elapsed = value - previous, end - min(state.before_s, self.ticks[-1].earliest_s)
-        most_j = state.limit_w * elapsed + state.slack_j
-        if step < 0 and state.wraps_at_j is not None and step + state.wraps_at_j <= most_j:
-            step += state.wraps_at_j
-        if step < 0 or step > most_j:
-            # Driver reload, GPU reset, or a value that cannot be: what was drawn since the last reading is not in the
-            # counter. If that was short, the power went on as before; if long, it is a gap.
-            self.resets.append(start)
-            if step < 0 and state.dip is None:
-                state.dip = Dip(
-                    since_s=start,
-                    previous=previous,
-                    before_s=state.before_s,
-                    moved_s=state.moved_s,
-                    energy_j=state.energy,
-                    power_w=self._latest_w(),
-                    ticks=len(self.ticks),
-                    gaps=len(self.gaps),
-                )
-            state.energy += self._bridged_j(state.before_s, start, end)
-            self.ticks.append(Tick(earliest_s=start, latest_s=end, energy_j=state.energy))
-            state.moved_s = end
-        elif step > 0:
-            self._note_stillness(state.moved_s, state.before_s, step)
-            self.told = True
-            state.energy += step
-            since = min(max(state.before_s, start - state.fresh_s), end)
-            self.ticks.append(Tick(earliest_s=since, latest_s=end, energy_j=state.energy))
-            state.moved_s, state.took_s = end, end - start
-        elif state.took_s > state.period_s:
-            # A call that hung, and this one does not: it tells when in that time the value was read.
-            self._narrow_last_tick(start - max(state.fresh_s, LATEST_TICK * (self.period_s or 0.0)))
-            state.took_s = 0.0
-        state.previous, state.before_s = value, start
-
-    def _bridged_j(self, before_s: float, start: float, end: float) -> float:
-        """What is taken to have been drawn until a reset that was read from ``start`` to ``end``; 0 where a gap says that nobody knows."""
-        if not self.told:
-            # Nobody knows any power yet: what was drawn until now is not nothing, it is unknown.
-            since_s = self.ticks[-1].earliest_s
-            if self.gaps and self.gaps[-1][1] >= since_s:
-                since_s = self.gaps.pop()[0]
-            self.gaps.append((since_s, start))
-        elif start - before_s > GAP_S:
-            self.gaps.append((before_s, start))
-        else:
-            return self._latest_w() * (end - self.ticks[-1].time_s)
-        return 0.0
-
-    def _narrow_last_tick(self, since_s: float) -> None:
-        """The last tick came no earlier than that."""
-        tick = self.ticks[-1]
-        if tick.earliest_s < since_s < tick.latest_s:
-            del self.ticks[len(self.ticks) - 1 :]
-            self.ticks.append(tick._replace(earliest_s=since_s))
-
-    def _stale_s(self, samples: Samples) -> float:
-        """How old what the counter shows may be: its period or, where that is not known, the usual time between its ticks.
-
-        One that ticked less than twice in all the time that it was read may be as old as that.
-        """
-        if self.period_s is not None:
-            return max(self.period_s, 0.0)
-        spacings_s: list[float] = []
-        changed_s: float | None = None
-        previous: float | None = None
-        for start, value in zip(samples.start_s, samples.values, strict=True):
-            if previous is not None and value != previous:
-                if changed_s is not None:
-                    spacings_s.append(start - changed_s)
-                changed_s = start
-            previous = value
-            if len(spacings_s) >= TICKS_TOLD:
-                break
-        usual_s = median(spacings_s) if spacings_s else self.last_s - self.first_s
-        return max(usual_s, ASSUMED_PERIOD_S)
-
-    def _note_stillness(self, since_s: float, until_s: float, step_j: float) -> None:
-        still_s = until_s - since_s
-        if still_s <= self._still_s:
-            return
-        if step_j < 0.5 * self._latest_w() * still_s or step_j == 0:
-            # It did not catch up: what was drawn meanwhile was never counted.
-            self.stuck.append((since_s, until_s))
-            self.gaps.append((since_s, until_s))
-        elif still_s > max(UNREAD_S, STUCK_TICKS * self._stale_for_s):
-            self.late.append((since_s, until_s))
-
-    @property
-    def _still_s(self) -> float:
-        """It does not tick for so long, as a rule."""
-        return max(STUCK_S, STUCK_TICKS * (self.period_s or ASSUMED_PERIOD_S))
-
-    def _latest_w(self) -> float:
-        if len(self.ticks) < 2:
-            return 0.0
-        return slope(self.ticks[max(0, len(self.ticks) - 4)], self.ticks[-1])
 
     def has_gap(self, start_s: float, end_s: float) -> bool:
         """Whether a time that it tells nothing about reaches into that one."""
@@ -834,66 +631,3 @@ class Counter:
 
 def _time_s(tick: Tick) -> float:
     return tick.time_s
-
-
-def _usual_spacing_s(samples: Samples) -> float:
-    """How far two ticks lie apart at most, as a rule, where too few were seen closely to learn a period; infinite without any.
-
-    Of two values that follow each other, from the last reading before the first to the first reading of the second.
-    """
-    spacings: list[float] = []
-    start_s, value, last_s = math.nan, math.nan, math.nan
-    for next_start_s, end_s, next_value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
-        if value != next_value and not math.isnan(start_s):
-            if not math.isnan(last_s):
-                spacings.append(end_s - last_s)
-            last_s = start_s
-        start_s, value = next_start_s, next_value
-        if len(spacings) >= ENOUGH_SPACINGS:
-            break
-    return median(spacings) if spacings else math.inf
-
-
-# A period is told by its bounds where they lie within this factor of each other: readings that come late leave no more.
-CLOSE_BOUNDS = 2.0
-
-# A tick that came early and one that came late are so much of a period nearer or further (95 to 104 ms for 100; SC24 data).
-UNEVEN = 0.1
-
-
-def bounded_period_s(samples: Samples) -> float | None:
-    """How often a counter ticks, where its readings came too late to see its ticks closely: what none of them contradicts.
-
-    Between two readings of one value no tick came, and the period is longer; two ticks that were seen one after the other are a period apart
-    or several. Ticks between those bounds are counted, and the time is divided by their number; where nobody can tell how many there were,
-    the longest period possible. None if even the bounds are far apart.
-    """
-    ticks: list[tuple[float, float]] = []
-    least_s, most_s = 0.0, math.inf
-    held_since_s = before_s = (
-        math.nan
-    )  # the end of the first, and the start of the last reading of this value
-    previous = math.nan
-    for start_s, end_s, value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
-        if value == previous:
-            least_s = max(least_s, start_s - held_since_s)
-        else:
-            if previous == previous:
-                if ticks:
-                    most_s = min(most_s, end_s - ticks[-1][0])
-                ticks.append((before_s, end_s))
-            previous, held_since_s = value, end_s
-        before_s = start_s
-    least_s, most_s = least_s / (1 + UNEVEN), most_s * (1 + UNEVEN)
-    if len(ticks) < FEWEST_CLOSE or not 0 < least_s <= most_s <= CLOSE_BOUNDS * least_s:
-        return None
-    middle_s = math.sqrt(least_s * most_s)
-    # The spacings of ticks that were seen well enough to tell how many periods they are.
-    close = [(since + until) / 2 for since, until in ticks if until - since < middle_s / 2]
-    spacings = [(b - a, round((b - a) / middle_s)) for a, b in pairwise(close)]
-    known = [(spacing_s, count) for spacing_s, count in spacings if 1 <= count <= 2]
-    if len(known) >= FEWEST_CLOSE:
-        found_s = sum(spacing_s for spacing_s, _ in known) / sum(count for _, count in known)
-        if least_s <= found_s <= most_s:
-            return found_s
-    return most_s

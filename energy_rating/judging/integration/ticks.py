@@ -11,7 +11,6 @@ from typing import NamedTuple, TypeVar, overload
 from energy_rating.files.columns import Column
 from energy_rating.judging.integration import many
 from energy_rating.judging.integration.many import FAST, FEWEST_CLOSE, MISSED, MOST_MISSED
-from energy_rating.nouns.records import Samples
 
 # Powers that differ by no more are one power, where readings are seconds apart (a slope of five ticks is known so well).
 SAME_POWER = 0.01
@@ -124,7 +123,7 @@ class Ticks:
     def in_arrays(self) -> tuple[many.Array, many.Array, many.Array]:
         """Their earliest and latest times and their energies."""
         columns = self._earliest, self._latest, self._energies
-        return many.arrays(*(one.values() for one in columns))  # type: ignore[return-value]
+        return many.arrays(*(one.values() for one in columns))
 
     def highest_w(self, reach: int, times_wider: float) -> float:
         """The highest power between two ticks so many apart; minus infinity where no two are known well enough (see ``many.steepest_w``)."""
@@ -179,7 +178,7 @@ def in_arrays(ticks: list[Tick] | Ticks) -> tuple[many.Array, many.Array, many.A
     if isinstance(ticks, Ticks):
         return ticks.in_arrays()
     earliest, latest, energies = zip(*ticks, strict=True) if ticks else ((), (), ())
-    return many.arrays(earliest, latest, energies)  # type: ignore[return-value]
+    return many.arrays(earliest, latest, energies)
 
 
 class _SomeTicks(Sequence[Tick]):
@@ -380,40 +379,3 @@ def slope_near(ticks: list[Tick] | Ticks, index: int, direction: int, first_reck
         elif wider_open < open_s:
             power, open_s = Power(wider, width_s=width, far_s=far_width), wider_open
     return power
-
-
-def learned_period_s(samples: Samples) -> float | None:
-    """How often a counter ticks, from the readings themselves: the longest row of ticks that were seen closely, end to end.
-
-    A row is at least six ticks, each known to better than 0.6 of their spacing. None if there is no such row.
-    """
-    if len(samples) >= many.MANY:
-        return many.learned_period_s(samples.start_s, samples.end_s, samples.values)
-    best: tuple[int, float] | None = None
-    first = last = (0.0, 0.0)  # of the row
-    length = 0
-
-    def close_row() -> None:
-        nonlocal best
-        count = length - 1
-        if count >= 5 and (best is None or count > best[0]):
-            best = count, (sum(last) - sum(first)) / 2 / count
-
-    start_s, value = math.nan, math.nan
-    for next_start_s, end_s, next_value in zip(samples.start_s, samples.end_s, samples.values, strict=True):
-        tick, same = (start_s, end_s), value == next_value or start_s != start_s
-        start_s, value = next_start_s, next_value
-        if same:
-            continue
-        if length:
-            spacing = ((tick[0] + tick[1]) - (last[0] + last[1])) / 2
-            typical = (
-                ((last[0] + last[1]) - (first[0] + first[1])) / 2 / (length - 1) if length > 1 else spacing
-            )
-            if tick[1] - tick[0] < 0.6 * spacing and abs(spacing - typical) < 0.5 * typical:
-                last, length = tick, length + 1
-                continue
-            close_row()
-        first, last, length = tick, tick, 1
-    close_row()
-    return best[1] if best is not None else None
