@@ -13,6 +13,8 @@ EnergyRatingError
 │   └── SensorLost          a device is gone and will not come back in this run
 ├── DriverRefused           a device's driver did not do what it was asked to; says what it returned
 ├── DatasetFailed           a data set could not be fetched or read
+├── HubFailed               a hub of models did not answer, not in time, or not as it should
+│   └── HubChanged          what is on it was changed by somebody else meanwhile
 ├── WorkloadFailed          what was to be measured broke off
 │   ├── ModelFailed         a model could not be loaded or broke off, or its process did
 │   │   ├── PipelineFailed  a pipeline of diffusers
@@ -118,6 +120,14 @@ class DriverRefused(EnergyRatingError):
 
 class DatasetFailed(EnergyRatingError):
     """The data set could not be fetched or read."""
+
+
+class HubFailed(EnergyRatingError):
+    """A hub of models did not answer, not in time, or not as it should; or it refused what was asked of it."""
+
+
+class HubChanged(HubFailed):
+    """What is on the hub was changed by somebody else since it was read. Nothing was sent."""
 
 
 class WorkloadFailed(EnergyRatingError):

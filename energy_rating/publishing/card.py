@@ -25,9 +25,7 @@ from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import (
     CONFIDENCE,
     JOULES_PER_WH,
-    Estimate,
     duration,
-    reaches_zero,
     rounded,
     significant,
     with_doubt,
@@ -36,19 +34,19 @@ from energy_rating.nouns.records import (
     MEASURED,
     RUN,
     TRAINING,
-    Device,
     Place,
     Rating,
     Record,
     Validity,
     validity,
 )
-from energy_rating.publishing import data, runs, splice, trainings, words
+from energy_rating.publishing import data, overview, runs, splice, trainings, words
 from energy_rating.publishing import label as labels
 from energy_rating.publishing.facts import Facts, Remark, facts_of
 from energy_rating.publishing.footprint import rows as footprint_rows
 from energy_rating.publishing.links import MEANING, NO_LINKS, Links
 from energy_rating.publishing.names import Origin
+from energy_rating.publishing.overview import hardware as hardware
 from energy_rating.publishing.strangers import for_markdown, for_plain_text
 from energy_rating.publishing.words import NAMES, TO_95, grams
 
@@ -68,9 +66,6 @@ _VALIDITY: Mapping[Validity, str] = {
 }
 _PLURALS = {"request": "requests", "token": "tokens", "image": "images", "item": "items", "step": "steps"}
 
-# A name as the Hub allows it, with or without its owner; anything else is shown as code.
-_MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?", re.ASCII)
-
 # The picture is 400 pixels wide and two to three times as high: at full size it would fill the screen before the first word.
 PICTURE_PX = 300
 
@@ -88,6 +83,7 @@ def section(
     location: str | None = None,
     links: Links = NO_LINKS,
     footprints: Sequence[Footprinted | None] = (),
+    section_only: bool = False,
 ) -> str:
     """The section in Markdown, without its markers. The same records give the same text.
 
@@ -95,13 +91,14 @@ def section(
         records: each with its rating, if it has one.
         label: where the label's picture lies, as the card is to link it: a relative path or an https address. It is
             described as the first record's.
-        heading: the line that the section begins with; those within it are one level deeper.
+        heading: the line that the section begins with.
         emissions_g: grams of CO2e of the one training run among the records; shown with it.
         impact: the same, worked out by ``footprint``; shown with its doubt, its factor and what is in it. Of several training runs one of
             each, in the order of the records: their sum is shown with what each was for.
         location: where that was.
         links: where the journal lies, and where it is told what the stars mean.
         footprints: as many as records, or none: what each comes to, told as a table of its own.
+        section_only: it stands in a file without metadata.
 
     Raises:
         BadInput: there is no record, the label is no such path, or the emissions are of no one training run.
@@ -117,6 +114,7 @@ def section(
                 location=location,
                 links=links,
                 footprints=footprints,
+                section_only=section_only,
             )
         )
         + "\n"
@@ -134,12 +132,14 @@ def parts(
     links: Links,
     footprints: Sequence[Footprinted | None] = (),
     beside: Sequence[Mapping[str, int]] | None = None,
+    section_only: bool = False,
 ) -> list[str]:
     """The section in parts, between which an empty line stands, and in none of which there is one.
 
-    That is: the heading; the picture, if there is one; for each record its name (of several), its table, that of its footprint, if it
-    has one, and how to check it; of several trainings their sum; what holds of all; and the data. ``beside``: of each training how many other runs of its model there are,
-    by role; by default those among the records. See ``section`` for the rest.
+    That is: the heading; the picture, if there is one; of several records a table of all, and of several trainings their sums; for each
+    record its table, that of its footprint, if it has one, and how to check it, which of several are behind a sentence; what holds of
+    all; and the data. ``beside``: of each training how many other runs of its model there are, by role; by default those among the
+    records. See ``section`` for the rest.
     """
     if not records:
         raise BadInput("there is no record to write a section from", "Name at least one record")
@@ -147,21 +147,28 @@ def parts(
     several = _several([record for record, _ in records], given)
     one_impact = next((one for one in given.values() if isinstance(one, Impact)), None)
     besides = [_beside(record, records) for record, _ in records] if beside is None else list(beside)
+    told_of = [facts_of(record, rating) for record, rating in records]
+    energies = overview.energies_of(told_of)
     found = [heading]
     if label is not None:
         found.append(_picture(*records[0], label, besides[0]))
-    for number, (record, rating) in enumerate(records):
+    if len(records) > 1:
+        found.append(overview.table(told_of))
+    if energies:
+        found.append(overview.sum_table(energies))
+    if several:
+        found.append(trainings.table(several))
+    for number, facts in enumerate(told_of):
         told = footprints[number] if number < len(footprints) else None
-        facts = facts_of(record, rating)
         if len(records) > 1:
-            found.append(title(record, heading))
+            found.append(overview.opening(number + 1, facts))
         rows = _rows(facts, given.get(number), location, besides[number])
         found.append("\n".join([*TABLE, *(f"| {name} | {text} |" for name, text in rows)]))
         if told is not None:
             found.append(_footprint(told.impact))
         found.append(_check(facts, links))
-    if several:
-        found.append(trainings.table(several))
+        if len(records) > 1:
+            found.append(overview.CLOSING)
     found.append(_foot(links, imported=all(record.origin == "imported" for record, _ in records)))
     found.append(
         data.of_section(
@@ -174,6 +181,8 @@ def parts(
             footprints=tuple(None if one is None else one.asked for one in footprints),
             trainings=several,
             beside=tuple(besides),
+            energies=energies,
+            section_only=section_only,
         )
     )
     return found
@@ -280,25 +289,6 @@ def _picture(record: Record, rating: Rating | None, label: str, beside: Mapping[
     return f'<img src="{html.escape(_link(label))}" width="{PICTURE_PX}" alt="{alt}">'
 
 
-def title(record: Record, heading: str) -> str:
-    """The heading of one record of several, a level below that of the section."""
-    deeper = "#" * min(len(heading) - len(heading.lstrip("#")) + 1, 6)
-    about = [
-        _model(record),
-        record.stage,
-        for_markdown(record.task.name) if record.task else None,
-        for_markdown(record.role) if record.role else None,
-    ]
-    return f"{deeper} {', '.join(part for part in about if part)}"
-
-
-def _model(record: Record) -> str:
-    if record.model is None:
-        return "model not named"
-    name = for_plain_text(record.model.id)
-    return for_markdown(name) if _MODEL_ID.fullmatch(name) else f"<code>{for_markdown(name)}</code>"
-
-
 def _rows(
     facts: Facts, emissions: Impact | float | None, location: str | None, beside: Mapping[str, int]
 ) -> Iterator[tuple[str, str]]:
@@ -322,7 +312,7 @@ def _rows(
     for part in facts.total:
         yield (
             f"Total energy, {part.name}",
-            _energy(part.energy_j.times(1 / JOULES_PER_WH), "Wh", part.origin),
+            overview.with_origin(part.energy_j.times(1 / JOULES_PER_WH), "Wh", part.origin),
         )
     yield from _energies(facts)
     if facts.total_s is not None:
@@ -357,7 +347,7 @@ def _rows(
 
 def _about_model(record: Record) -> str:
     model = record.model
-    told = [_model(record)]
+    told = [overview.model(record)]
     if model is not None:
         told.append(f"revision {for_markdown(model.revision)}" if model.revision else "revision not recorded")
         if model.parameters:
@@ -462,15 +452,9 @@ def _energies(facts: Facts) -> Iterator[tuple[str, str]]:
             thousand = each.times(1000 / JOULES_PER_WH)
             many = _PLURALS.get(unit, f"× {for_markdown(unit)}")
             name = f"Energy per {for_markdown(unit)}, {part.name}{window}"
-            text = _energy(each, "J", part.origin)
+            text = overview.with_origin(each, "J", part.origin)
             # Both figures are one estimate: it is marked once.
             yield name, f"{text}; {with_doubt(thousand, 'Wh')} per 1,000 {many}"
-
-
-def _energy(energy: Estimate, unit: str, origin: Origin) -> str:
-    mark = "" if origin == "measured" else f"**{origin}** "
-    mark += "≈ " if origin == "estimated" and not reaches_zero(energy) else ""
-    return f"{mark}{with_doubt(energy, unit)}"
 
 
 def _ratio(rating: Rating) -> str:
@@ -573,18 +557,6 @@ def _foot(links: Links, *, imported: bool) -> str:
     )
 
 
-def hardware(devices: Sequence[Device]) -> str:
-    """The devices, alike ones together: ``8 × NVIDIA H100 80GB HBM3 (power limit 700 W)``. Not escaped."""
-    counts: dict[tuple[str, float | None], int] = {}
-    for device in devices:
-        kind = (for_plain_text(device.name), device.power_limit_w)
-        counts[kind] = counts.get(kind, 0) + 1
-    return ", ".join(
-        f"{count} × {name}" + (f" (power limit {splice.decimal(limit)} W)" if limit is not None else "")
-        for (name, limit), count in counts.items()
-    )
-
-
 def _link(path: str) -> str:
     parts = urlsplit(path)
     if not path or parts.scheme not in ("", "https", "http"):
@@ -676,6 +648,7 @@ def update_card(
     links: Links = NO_LINKS,
     overwrite: bool = False,
     footprints: Sequence[Footprinted | None] = (),
+    section_only: bool = False,
 ) -> AnyStr:
     """The card with our section, and for training runs our metadata, written or refreshed; all else byte for byte.
 
@@ -692,6 +665,7 @@ def update_card(
         links: where the journal lies, and where it is told what the stars mean.
         overwrite: replace a ``co2_eq_emissions`` that somebody else wrote; ``remove_card`` restores it.
         footprints: as many as records, or none (``footprinted``): what each comes to, told as a table of its own.
+        section_only: leave the metadata alone, as in a README of GitHub, which shows them as a table before the first word.
 
     Raises:
         BadInput: the card cannot be changed without touching anything else, or an argument is wrong.
@@ -710,7 +684,9 @@ def update_card(
     elif given:
         number, emissions = next(iter(given.items()))
         value = metadata(records[number], emissions, location)
-    if value is None:
+    if section_only:
+        pass
+    elif value is None:
         text = splice.remove_key(text, KEY)
     else:
         text = splice.put_key(text, KEY, value, overwrite=overwrite)
@@ -723,6 +699,7 @@ def update_card(
         location=location,
         links=links,
         footprints=footprints,
+        section_only=section_only,
     )
     return _like(readme, splice.put_section(text, content))
 
@@ -734,6 +711,30 @@ def remove_card(readme: AnyStr) -> AnyStr:
         BadInput: what is ours cannot be told from the rest.
     """
     return _like(readme, splice.remove_section(splice.remove_key(_text(readme), KEY)))
+
+
+def put_back(readme: AnyStr, earlier: AnyStr) -> AnyStr:
+    """The card with the section and the metadata that an earlier copy of it held, as after a framework has written it anew.
+
+    A ``co2_eq_emissions`` that somebody else has written since stays.
+
+    Raises:
+        BadInput: the earlier copy holds no section, or the card cannot be changed without touching anything else.
+    """
+    text, before = _text(readme), _text(earlier)
+    kept = splice.section_of(before)
+    if kept is None:
+        raise BadInput(
+            f"holds no section between {splice.START} and {splice.END}",
+            "Name a copy of the card that holds one",
+        )
+    value = splice.value_of(before, KEY)
+    if value is not None and splice.source_is_ours(value.get("source", "")):
+        if not splice.is_of_others(text, KEY):
+            text = splice.put_key(text, KEY, {**value, "emissions": float(value["emissions"])})
+    else:
+        text = splice.remove_key(text, KEY)
+    return _like(readme, splice.put_section(text, kept.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def _given(
@@ -776,10 +777,10 @@ def _like(readme: AnyStr, text: str) -> AnyStr:
     return text if isinstance(readme, str) else text.encode()
 
 
-def emissions_of_others(path: str | Path) -> bool:
+def emissions_of_others(readme: Path | bytes) -> bool:
     """Whether a card holds emissions that somebody else has written; False also where it cannot be told."""
     try:
-        return splice.is_of_others(_text(_read(Path(path))), KEY)
+        return splice.is_of_others(_text(readme if isinstance(readme, bytes) else content_of(readme)), KEY)
     except BadInput:
         return False
 
@@ -796,6 +797,7 @@ def update_card_file(
     links: Links = NO_LINKS,
     overwrite: bool = False,
     footprints: Sequence[Footprinted | None] = (),
+    section_only: bool = False,
 ) -> bool:
     """``update_card`` on a file, written whole or not at all. Says whether anything changed.
 
@@ -803,7 +805,7 @@ def update_card_file(
         BadInput: as ``update_card``, or the file cannot be read or written; it is then as it was.
     """
     path = Path(path)
-    before = _read(path)
+    before = content_of(path)
     try:
         after = update_card(
             before,
@@ -816,6 +818,7 @@ def update_card_file(
             links=links,
             overwrite=overwrite,
             footprints=footprints,
+            section_only=section_only,
         )
     except BadInput as error:
         raise _in_file(path, error) from error
@@ -829,9 +832,29 @@ def remove_card_file(path: str | Path) -> bool:
         BadInput: as ``remove_card``, or the file cannot be read or written; it is then as it was.
     """
     path = Path(path)
-    before = _read(path)
+    before = content_of(path)
     try:
         after = remove_card(before)
+    except BadInput as error:
+        raise _in_file(path, error) from error
+    return _write(path, before, after)
+
+
+def put_back_in_file(path: str | Path, earlier: str | Path) -> bool:
+    """``put_back`` on files; the card is written whole or not at all. Says whether anything changed.
+
+    Raises:
+        BadInput: as ``put_back``, or a file cannot be read or written; the card is then as it was.
+    """
+    path, earlier = Path(path), Path(earlier)
+    before, copy = content_of(path), content_of(earlier)
+    try:
+        if splice.section_of(_text(copy)) is None:
+            put_back(b"", copy)  # says so
+    except BadInput as error:
+        raise _in_file(earlier, error) from error
+    try:
+        after = put_back(before, copy)
     except BadInput as error:
         raise _in_file(path, error) from error
     return _write(path, before, after)
@@ -841,7 +864,12 @@ def _in_file(path: Path, error: BadInput) -> BadInput:
     return BadInput(error.message, error.remedy, place=f"{path}: {error.place}" if error.place else path)
 
 
-def _read(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """What stands in a file, at most a byte more than a card may have.
+
+    Raises:
+        BadInput: it is a link, no file, or cannot be read.
+    """
     try:
         kind = path.lstat().st_mode
         if stat.S_ISLNK(kind):

@@ -22,9 +22,10 @@ from energy_rating.judging.footprint.factors import FIRST
 from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import TRAINING, Checked, Rating, Record
-from energy_rating.publishing import card, data, first_release, label, splice, trainings
+from energy_rating.publishing import card, data, first_release, label, overview, splice, trainings
 from energy_rating.publishing.checking import LARGEST_FILE, MOST_TOLD, Checking, kind_of
 from energy_rating.publishing.data import FIRST_FORM, FORM, LabelData, RunData, SectionData
+from energy_rating.publishing.facts import Facts, facts_of
 from energy_rating.publishing.first_release import card as first_card
 from energy_rating.publishing.first_release import words as first_words
 from energy_rating.publishing.label import picture
@@ -281,7 +282,7 @@ def _check_run_of(checking: Checking, name: str, text: str, made_with: SectionDa
     told = _told(checking, name, run)
     if not told:
         return
-    found: list[tuple[Record, list[str]]] = []
+    found: list[tuple[Facts, list[str]]] = []
     try:
         for record, rating in told:
             asked = made_with.footprint_of(number)
@@ -297,8 +298,9 @@ def _check_run_of(checking: Checking, name: str, text: str, made_with: SectionDa
                 links=made_with.links,
                 footprints=(told_again,),
                 beside=(made_with.beside_of(number),),
+                section_only=made_with.section_only,
             )
-            found.append((record, again))
+            found.append((facts_of(record, None if run.scheme is None else rating), again))
     except EnergyRatingError as error:
         made_of = "what the section was made with"
         checking.differs(name, "data", f"what no section is made with ({error})", made_of)
@@ -307,7 +309,7 @@ def _check_run_of(checking: Checking, name: str, text: str, made_with: SectionDa
     pairs = [(theirs, ours) for _, ours in found]
     if len(made_with.runs) > 1:
         several = [
-            _of_several(checking, name, theirs, ours, made_with, number, record) for record, ours in found
+            _of_several(checking, name, theirs, ours, made_with, number, facts) for facts, ours in found
         ]
         pairs = [pair for pair in several if pair is not None]
         if not pairs:
@@ -359,30 +361,61 @@ def _of_several(
     ours: list[str],
     made_with: SectionData,
     number: int,
-    record: Record,
+    facts: Facts,
 ) -> tuple[list[str], list[str]] | None:
     """Of a section of several runs what is this one's, and what holds of all; None, and said, where it has not the parts of one."""
     before = 1 + (made_with.label is not None)
-    sizes = [3 + (made_with.footprint_of(one) is not None) for one in range(len(made_with.runs))]
-    parts = before + sum(sizes) + bool(made_with.trainings) + 2
+    sums = before + 1  # after the table of all runs
+    first = sums + bool(made_with.energies) + bool(made_with.trainings)
+    # Of each run what opens it, its table, its footprint, how to check it, and what closes it.
+    sizes = [4 + (made_with.footprint_of(one) is not None) for one in range(len(made_with.runs))]
+    parts = first + sum(sizes) + 2
     if len(theirs) != parts:
         checking.differs(name, "text", f"{len(theirs)} parts", f"{parts} parts")
         return None
     checking.not_checked.append(f"the other runs that {name} tells of: verify each with its own folder")
-    start = before + sum(sizes[:number])
+    start = first + sum(sizes[:number])
     # The picture is the first run's. The data hold for all runs; of this one they are compared.
     shown = before if number == 0 else 1
-    run, own = made_with.runs[number], data.of_run(record, None)
+    run, own = made_with.runs[number], data.of_run(facts.record, None)
     if run.journal_sha256 != own.journal_sha256:
         checking.differs(name, "data", run.journal_sha256, own.journal_sha256)
-    if made_with.trainings and made_with.form == FORM and theirs[-3] != trainings.table(made_with.trainings):
-        checking.differs(name, "Trainings", "more than, or other than, the sum of the trainings", "their sum")
-    if made_with.form == FORM and theirs[-1] != data.written_again(made_with):
-        checking.differs(name, "data", "more than, or other than, the data", "a comment with the data")
+    if made_with.form == FORM:
+        _check_sums(checking, name, theirs[sums:first], made_with, facts)
+        if theirs[-1] != data.written_again(made_with):
+            checking.differs(name, "data", "more than, or other than, the data", "a comment with the data")
+        lines = theirs[before].split("\n")
+        whole = lines[:2] == list(overview.TABLE) and len(lines) == 2 + len(made_with.runs)
+        told = lines[2 + number] if whole else "another table"
+        if told != (own_row := overview.row(number + 1, facts)):
+            checking.differs(name, "table of all runs", told, own_row)
     return (
         [*theirs[:shown], *theirs[start : start + sizes[number]], theirs[-2]],
-        [*ours[:shown], card.title(record, ours[0]), *ours[before:-2], ours[-2]],
+        [
+            *ours[:shown],
+            overview.opening(number + 1, facts),
+            *ours[before:-2],
+            overview.CLOSING,
+            ours[-2],
+        ],
     )
+
+
+def _check_sums(
+    checking: Checking, name: str, theirs: list[str], made_with: SectionData, facts: Facts
+) -> None:
+    """The sums over trainings, made again from the data; what of these is of this run is held against it."""
+    again = []
+    if made_with.energies:
+        again.append(overview.sum_table(made_with.energies))
+    if made_with.trainings:
+        again.append(trainings.table(made_with.trainings))
+    if theirs != again:
+        checking.differs(name, "Trainings", "more than, or other than, the sum of the trainings", "their sum")
+    run_id = for_plain_text(facts.record.run_id)
+    of_this = next((one for one in made_with.energies if one.run == run_id), None)
+    if of_this is not None and of_this != (own := overview.energy_of(facts)):
+        checking.differs(name, "data.energies", str(of_this), str(own))
 
 
 def _rows_apart(theirs: list[str], ours: list[str]) -> Iterator[tuple[str, str | None, str | None]]:
@@ -442,6 +475,8 @@ def _check_metadata(checking: Checking, name: str, text: str, section: str) -> N
             return
         if splice.is_of_others(text, card.KEY):
             checking.not_checked.append(f"{card.KEY} of {name}, which somebody else wrote")
+            return
+        if made_with.section_only:
             return
         record = checking.record
         told = splice.value_of(text, card.KEY)

@@ -12,7 +12,7 @@ from typing import Any
 
 from energy_rating.judging.footprint.carbon import Impact
 from energy_rating.nouns.records import Rating, Record
-from energy_rating.publishing import runs, words
+from energy_rating.publishing import overview, runs, words
 from energy_rating.publishing import trainings as trained
 from energy_rating.publishing.links import NO_LINKS, Links
 from energy_rating.publishing.strangers import for_plain_text
@@ -25,7 +25,8 @@ COMMENT = "energy-rating:data"
 # `make shown`): what is of another form was made by another version, and its words are not compared. 0.1.0's was the first, without data.
 FORM = 2
 FIRST_FORM = 2  # of those that hold data
-LONGEST = 64 << 10  # characters of the data of one label or section
+# Characters of the data of one label or section: a training among the most runs takes some 900.
+LONGEST = 1 << 20
 MOST_RUNS = 1000
 
 
@@ -59,8 +60,9 @@ class LabelData:
 class SectionData:
     """What a section was made with. ``zone``: the place whose factor made the carbon, of the vintage ``factors``; ``emissions_g``: grams that
     were given. ``footprints``: of each run what its footprint was asked for, with the measurement that it is of; None where it has none.
-    ``trainings``: where there are several, what each of them emitted, of which the sum is told. ``beside``: of each run how many others of
-    its model the section tells of, by role, where there are any.
+    ``trainings``: where there are several, what each of them emitted, of which the sum is told; ``energies``: what each of them drew.
+    ``beside``: of each run how many others of its model the section tells of, by role, where there are any. ``section_only``: the file
+    has no metadata of ours.
     """
 
     form: int
@@ -74,6 +76,8 @@ class SectionData:
     footprints: tuple[Mapping[str, Any] | None, ...] = ()
     trainings: tuple[trained.TrainingData, ...] = ()
     beside: tuple[Mapping[str, int], ...] = ()
+    energies: tuple[overview.TrainingEnergy, ...] = ()
+    section_only: bool = False
 
     def beside_of(self, number: int) -> Mapping[str, int]:
         return self.beside[number] if number < len(self.beside) else {}
@@ -116,6 +120,8 @@ def of_section(
     footprints: tuple[Mapping[str, Any] | None, ...] = (),
     trainings: tuple[trained.TrainingData, ...] = (),
     beside: tuple[Mapping[str, int], ...] = (),
+    energies: tuple[overview.TrainingEnergy, ...] = (),
+    section_only: bool = False,
 ) -> str:
     """The data of a section, as a comment of HTML."""
     told = impact is not None or emissions_g is not None or bool(trainings)
@@ -132,6 +138,8 @@ def of_section(
             footprints=footprints if any(footprints) else (),
             trainings=trainings,
             beside=beside if any(beside) else (),
+            energies=energies,
+            section_only=section_only,
         )
     )
 
@@ -152,6 +160,8 @@ def written_again(section: SectionData) -> str:
             **({"footprints": section.footprints} if section.footprints else {}),
             **({"trainings": trained.stored(section.trainings)} if section.trainings else {}),
             **({"beside": [dict(one) for one in section.beside]} if section.beside else {}),
+            **({"energies": overview.stored(section.energies)} if section.energies else {}),
+            **({"section_only": True} if section.section_only else {}),
         }
     )
     return f"<!-- {COMMENT} {text} -->"
@@ -227,6 +237,8 @@ def section_data(text: str) -> SectionData | None:
         footprints=_footprints(entry.get("footprints", []), len(of_runs)),
         trainings=trained.read(entry.get("trainings", []), [run.run for run in named]),
         beside=tuple(runs.read(one) for one in beside),
+        energies=overview.read(entry.get("energies", []), [run.run for run in named]),
+        section_only=entry.get("section_only") is True,
     )
 
 

@@ -30,10 +30,9 @@ def put(path: Path, records: Sequence[Record], *, before: str | None = None) -> 
         return False
     if splice.section_of(text) is not None:
         return True
-    kept = splice.section_of(before) if before is not None else None
-    if kept is None:
+    if before is None or splice.section_of(before) is None:
         return False
-    write_whole(path, splice.put_section(text, kept).encode())
+    write_whole(path, card.put_back(text, before).encode())
     return True
 
 

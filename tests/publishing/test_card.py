@@ -7,11 +7,13 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from test_splice import CARDS, HUB, REFUSED, cards, is_insertion, strings
 
 from energy_rating.judging.footprint.carbon import footprint
@@ -34,7 +36,7 @@ from energy_rating.nouns.records import (
     Yardstick,
 )
 from energy_rating.nouns.work import Work
-from energy_rating.publishing import card, label, strangers
+from energy_rating.publishing import card, data, label, strangers
 from energy_rating.publishing.card import metadata, remove_card, section, update_card
 from energy_rating.publishing.splice import END, START
 
@@ -119,10 +121,14 @@ TRAINING = record(stage="fine-tuning")
 def rows(text: str) -> dict[str, str]:
     """The table, as a reader of GitHub's Markdown cuts it into cells."""
     found: dict[str, str] = {}
+    columns = None  # of the table that is open
     for line in text.splitlines():
-        if line.startswith("|") and not line.startswith("|--"):
+        if not line.startswith("|"):
+            columns = None
+        elif not line.startswith("|--"):
             cells = re.split(r"(?<!\\)\|", line)
-            assert len(cells) == 4, line
+            columns = columns or len(cells)
+            assert len(cells) == columns, line
             found[html.unescape(cells[1].strip())] = html.unescape(cells[2].strip())
     return found
 
@@ -298,10 +304,99 @@ def test_a_record_of_nothing_is_still_told():
     assert rows(section([(record(measurements=(none,)), None)], label=None))["Measured"] == "nothing"
 
 
-def test_several_records_stand_under_their_own_headings():
-    text = section([(TRAINING, None), (record(), rating())], label=None)
-    assert "\n### org/name, fine-tuning, text-generation\n" in text
-    assert "\n### org/name, inference, text-generation\n" in text
+def as_html(text: str) -> ElementTree.Element:
+    """As GitHub and the Hub render it."""
+    rendered = MarkdownIt("commonmark").enable("table").render(text)
+    rendered = re.sub(r"<(img|br|hr)([^>]*?)/?>", r"<\1\2/>", re.sub("<!--.*?-->", "", rendered, flags=re.S))
+    return ElementTree.fromstring(f"<body>{rendered}</body>")
+
+
+def test_several_records_stand_side_by_side_and_the_details_behind_a_sentence_each():
+    text = section([(TRAINING, None), (record(run_id="second"), rating())], label=None)
+    tree = as_html(text)
+    first, *_ = tree.findall("table")
+    assert ["".join(cell.itertext()) for cell in first.iter("th")] == [
+        *("No.", "Run", "Hardware", "Energy", "Rating")
+    ]
+    lines = [["".join(cell.itertext()) for cell in row] for row in first.find("tbody")]
+    hardware = "2 × NVIDIA H100 80GB HBM3 (power limit 700 W), 1 × AMD EPYC 9654"
+    assert lines == [
+        [
+            *("1", "org/name, fine-tuning, text-generation", hardware),
+            *("4.20 ± 0.33 Wh, GPU, measured, degraded", "not rated"),
+        ],
+        [
+            *("2", "org/name, inference, text-generation", hardware),
+            *("15.1 ± 1.2 J per request, GPU, measured, degraded", "4 of 5 stars, could be 3–4"),
+        ],
+    ]
+    details = tree.findall("details")
+    assert ["".join(one.find("summary").itertext()) for one in details] == [
+        f"{number}. {title} on {hardware}: {energy}; {stars}."
+        for number, title, hardware, energy, stars in lines
+    ]
+    for one in details:  # what is in it is Markdown that was understood, and closed with it
+        assert one.find("table/tbody") is not None
+        assert "energy-rating verify" in "".join(one.itertext())
+        assert one.get("open") is None
+    assert "★" not in text
+
+
+def test_a_single_record_is_told_as_before():
+    assert "<details>" not in section([(record(), rating())], label=None)
+
+
+def test_the_energy_of_trainings_is_summed_and_its_doubt_with_it():
+    bare = measurement(
+        energy_by_channel_j={"gpu0.energy": GPU},
+        energy_j={"gpu": GPU},
+        coverage={"gpu": 1.0},
+        methods={"gpu": "counter"},
+    )
+    broken = Finding(code="sampler-stopped", message="it stopped", severity="disqualifies", measurement="run")
+    runs = [
+        TRAINING,
+        record(stage="fine-tuning", run_id="b", measurements=(bare,)),
+        record(stage="pre-training", run_id="c", findings=(broken,)),
+        record(run_id="d"),  # no training
+    ]
+    text = section([(one, None) for one in runs], label=None)
+    told = text.split("\n\n")[2].splitlines()
+    assert told[0] == "| Energy of all trainings | Amount | Of which runs |"
+    # Twice 15120 J; of the 605 J of systematic doubt twice as much, since the sensors are of one kind.
+    assert told[2] == "| GPU | 8.40 ± 0.66 Wh | 2 of 3; 1 is invalid and left out |"
+    assert told[3].startswith(
+        "| CPU | **estimated** ≈ 0.42 ± 0.41 Wh | 1 of 3; not measured in others; 1 is invalid"
+    )
+    again = data.section_data(text)
+    assert [one.run for one in again.energies] == [TRAINING.run_id, "b", "c"]
+    assert data.written_again(again) == text.rstrip().split("\n\n")[-1]
+    # One of several names is no sum; a run that is named twice is counted once.
+    assert "Energy of all trainings" not in section([(TRAINING, None), (TRAINING, None)], label=None)
+
+
+def test_names_of_strangers_open_and_close_nothing_beside_other_runs():
+    bad = "x</summary></details><script>alert(1)</script>|**`[a](b)"
+    hostile = record(
+        run_id="h",
+        model=Model(id=bad),
+        task=Task(name=bad, unit=bad),
+        role=bad,
+        environment=Environment(devices=(Device(id="GPU-1", name=bad),)),
+    )
+    tree = as_html(section([(hostile, None), (record(), rating())], label="l.png"))
+    assert len(tree.findall("details")) == 2
+    assert not list(tree.iter("script"))
+    assert not list(tree.iter("a"))
+    summary = "".join(tree.find("details/summary").itertext())
+    assert bad in summary
+    assert {len(row) for row in tree.find("table/tbody")} == {5}
+
+
+def test_a_section_of_many_runs_is_read_again_whole():
+    many = [record(run_id=f"run-{number}", stage="fine-tuning") for number in range(300)]
+    text = section([(one, None) for one in many], label=None)
+    assert len(data.section_data(text).energies) == 300
 
 
 def test_our_words_claim_no_more_than_they_may():
@@ -396,7 +491,10 @@ def check_harmless(text: str) -> None:
     inner, _, comment = mine.split("\n", 1)[1].rsplit("\n", 2)[0].partition("<!--")
     (picture,) = re.findall(r"<img [^>]*>", inner)
     assert re.fullmatch(r'<img src="l\.svg" width="300" alt="[^"]*">', picture)
-    assert set(re.findall(r"<[^>]*>", inner)) <= {"<code>", "</code>", picture}
+    pairs = ("code", "details", "summary")
+    ours = {picture, *(f"<{tag}>" for tag in pairs), *(f"</{tag}>" for tag in pairs)}
+    assert set(re.findall(r"<[^>]*>", inner)) <= ours
+    assert inner.count("<details>") == inner.count("</summary>") == inner.count("</details>") == 2
     assert len(re.findall("`", inner)) == 6
     assert not re.findall(r"[\[\]]", inner)
     assert re.fullmatch(r" energy-rating:data \{[^<>`|*$\n]*\} -->\n?", comment)
@@ -681,3 +779,23 @@ def test_huggingface_hub_reads_what_it_read_before_and_ours(text):
         after = hub.ModelCard(put).data.to_dict()
     assert after.pop("co2_eq_emissions")["emissions"] == 0.000015
     assert after == before
+
+
+# ------------------------------------------------------------------------------- after somebody else has written the card
+
+
+def test_what_a_framework_has_thrown_away_is_put_back_from_an_earlier_copy():
+    ours = update_card("---\nlicense: mit\n---\n# Mine\n", [TRAINING], emissions_g=1.5, label="label.png")
+    anew = "---\r\nlibrary_name: peft\r\n---\r\n\r\n# Made by a framework\r\n"
+    put = card.put_back(anew, ours)
+    assert card.remove_card(put) == anew
+    assert put == update_card(anew, [TRAINING], emissions_g=1.5, label="label.png")
+    assert card.put_back(put, ours) == put
+    assert card.put_back(anew.encode(), ours.encode()) == put.encode()
+    # Emissions that the framework wrote stay; the section comes back all the same.
+    theirs = "---\nco2_eq_emissions: 7\n---\n# Mine\n"
+    assert remove_card(card.put_back(theirs, ours)) == theirs
+    # A copy without emissions takes out those of a later run, which its section does not tell of.
+    assert card.put_back(put, update_card("# Mine\n", [TRAINING])) == update_card(anew, [TRAINING])
+    with pytest.raises(BadInput, match="holds no section"):
+        card.put_back(anew, "# Mine\n")

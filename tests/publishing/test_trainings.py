@@ -87,7 +87,7 @@ def test_sweeps_and_adapters_are_told_apart_and_each_run_has_its_role(runs):
     assert [one["Role of this run"] for one in rows] == ["final", "search", "search", "final"]
     assert [one.get("Made from") for one in rows] == [None, None, None, "adapter of org/name"]
     assert all("CO2e" in one["Emissions of the training"] for one in rows)
-    assert "\n### org/name, pre-training, search\n" in text
+    assert "<summary>2. org/name, pre-training, search" in text
 
 
 def test_a_final_run_says_so_until_the_others_stand_in_the_same_card(runs):
@@ -191,6 +191,19 @@ def test_whoever_has_one_of_the_folders_can_check_its_part_and_the_sum(runs, tmp
             re.sub(r"\*\*All\*\* \| \| 4 runs \| \*\*[\d.]+", "**All** | | 4 runs | **0.01", text)
         )
         assert not verify(tmp_path / name, card=readme).agrees
+        for wrong in (
+            re.sub(r"\| GPU \| [\d.]+", "| GPU | 0.1", text),  # the sum of the energy
+            text.replace("| all 4 |", "| 3 of 4 |"),
+            re.sub(
+                rf'("run": "{runs[name].run_id}", "sound": true, "drawn": .*?"joules": )[\d.]+',
+                r"\g<1>1.0",
+                text,
+            ),
+            re.sub(rf"(\| {list(runs).index(name) + 1} \| .*?\| )[\d.]+ ±", r"\g<1>0.01 ±", text),  # its row
+        ):
+            assert wrong != text
+            readme.write_text(wrong)
+            assert not verify(tmp_path / name, card=readme).agrees
         readme.write_text(re.sub(r"emissions: [\d.]+", "emissions: 0.01", text))
         assert [one.path for one in verify(tmp_path / name, card=readme).differences] == ["co2_eq_emissions"]
         if runs[name].role == "search":  # a sweep that is passed off as the model
