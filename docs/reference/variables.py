@@ -59,7 +59,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Sensors": ("Channel",),
     "Devices and surroundings": ("Device", "Environment", "Condition"),
     "What ran, and how": ("Model", "Task", "Load", "Quality"),
-    "The run": ("Record", "Outcome", "Place", "Lineage", "Finding", "Provenance"),
+    "The run": ("Record", "Outcome", "Place", "Lineage", "Job", "Finding", "Provenance"),
     "Rating": ("Rating",),
     "Normalisation": ("Normalised",),
     "Carbon": ("Impact",),

@@ -11,7 +11,7 @@ The kinds of line, told apart by their first key:
 
 =============  =====================================================================================================
 ``schema``     the first line of a session: run, stage, model, task, load, channels, environment, start in UTC, and what
-               else was said of the run (origin, place, role, lineage, ranks, nodes, operating point)
+               else was said of the run (origin, place, role, lineage, ranks, nodes, job, operating point)
 ``t``          a reading: seconds since the session's start, the span it took, joules or watts by channel
 ``d``          readings, told by how much they differ from those before (see ``packed``)
 ``open``       a window was entered: its number and name

@@ -57,6 +57,7 @@ from energy_rating.nouns.records import (
     Device,
     Environment,
     Finding,
+    Job,
     Lineage,
     Load,
     Model,
@@ -107,6 +108,7 @@ class _HeaderExtras:
     lineage: Lineage | None = None
     ranks: int | None = None
     nodes: int | None = None
+    job: Job | None = None
     operating_point: Mapping[str, Setting] = field(default_factory=dict)
     rank: Rank | None = None
     counts: Counts = "each-rank"
@@ -819,6 +821,7 @@ class _Reading:
             lineage=said.lineage,
             ranks=said.ranks,
             nodes=said.nodes,
+            job=said.job,
             operating_point=said.operating_point,
         )
 

@@ -13,6 +13,7 @@ from energy_rating.nouns.records import (
     Counts,
     Environment,
     Finding,
+    Job,
     Lineage,
     Load,
     Model,
@@ -88,6 +89,7 @@ class Journal:
     lineage: Lineage | None = None
     ranks: int | None = None
     nodes: int | None = None
+    job: Job | None = None
     operating_point: Mapping[str, Setting] = field(default_factory=dict)
     # What the other ranks of its host wrote beside it, by the names of their files.
     others: Mapping[str, Journal] = field(default_factory=dict)

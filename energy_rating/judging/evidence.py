@@ -30,6 +30,7 @@ from typing import IO, Any, cast
 from energy_rating.files import reading
 from energy_rating.files import record as files_record
 from energy_rating.files.journal import JOURNAL_NAMES
+from energy_rating.files.nodes import NODES, has_nodes, node_folders
 from energy_rating.files.opening import opened, read_beginning
 from energy_rating.files.reading import Journal
 from energy_rating.files.record import RECORD_NAME
@@ -144,11 +145,38 @@ def load(path: str | Path) -> Record:
         return record
     record = files_record.load(path)
     file = path / RECORD_NAME if path.is_dir() else path
+    if record.origin == "merged":
+        return _held_against_hosts(record, file)
     beside = (file.with_name(name) for name in JOURNAL_NAMES)
     journal = next((one for one in beside if one.is_file()), None)
     if journal is None:
         return replace(record, checked="no-journal")
     return held_against(record, file, journal)
+
+
+def _held_against_hosts(record: Record, file: Path) -> Record:
+    """A record that was merged, held against the folders of its hosts where they lie beside it and are few.
+
+    Raises:
+        BadInput: it does not follow from them.
+    """
+    from energy_rating.judging.merging import folders  # it makes records again with what stands here
+
+    place = file.parent
+    if file.name != RECORD_NAME or not has_nodes(place):
+        return replace(record, checked="no-journal")
+    journals = [
+        one / name for one in node_folders(place).values() for name in JOURNAL_NAMES if (one / name).is_file()
+    ]
+    if sum(one.stat().st_size for one in journals) > LARGEST_CHECKED:
+        return replace(record, checked="too-long")
+    again = folders.merged(
+        place, lambda one: folders.record_in(one) if not (one / RECORD_NAME).is_file() else load(one)
+    )
+    found = compared(record, again, None)
+    if found.differences:
+        raise _does_not_follow(file, place / NODES, found.differences[0])
+    return replace(as_loaded(record, again), checked="journal")
 
 
 def _is_ours(path: Path) -> bool:
@@ -463,7 +491,9 @@ def _hashed(path: Path, most: int) -> str | None:
 # ------------------------------------------------------------------------------------------------------ the comparison
 
 
-def compared(published: Record, again: Record, journal: Journal, *, tolerance: float = 0.0) -> Following:
+def compared(
+    published: Record, again: Record, journal: Journal | None, *, tolerance: float = 0.0
+) -> Following:
     """A record beside the one that its journal gives today.
 
     Args:
@@ -482,7 +512,8 @@ def compared(published: Record, again: Record, journal: Journal, *, tolerance: f
         for measurement in entry["measurements"].values():
             del measurement["validity"]
     comparing.compare("", *entries)
-    noted = {finding.code for session in journal.sessions for finding in session.findings}
+    sessions = journal.sessions if journal is not None else ()
+    noted = {finding.code for session in sessions for finding in session.findings}
     comparing.findings(published, again, noted)
     for measurement in published.measurements:
         if measurement.validity != validity(published.findings_on(measurement.name)):

@@ -30,6 +30,7 @@ from energy_rating.nouns.records import (
     Channel,
     Component,
     Finding,
+    Job,
     Measurement,
     Outcome,
     Provenance,
@@ -222,6 +223,7 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
         lineage=journal.lineage,
         ranks=journal.ranks or beside.ranks,
         nodes=journal.nodes,
+        job=_job(journal),
         operating_point=journal.operating_point,
     )
 
@@ -343,6 +345,13 @@ def _counted_in_windows_alone(journal: Journal) -> set[str]:
             of_windows = {unit for span in session.spans for unit, amount in span.work.items() if amount}
             units |= of_windows - of_run
     return units
+
+
+def _job(journal: Journal) -> Job | None:
+    """What the run is a part of; whose work is counted in it every session says."""
+    if journal.job is None:
+        return None
+    return replace(journal.job, counts=journal.sessions[-1].counts)
 
 
 def _outcome(journal: Journal, *, going_on: bool) -> Outcome | None:

@@ -22,17 +22,8 @@ from typing import Any
 from energy_rating.files.journal import JOURNAL_NAMES, decoded, encoded, is_locked
 from energy_rating.files.opening import read_beginning
 from energy_rating.measuring.processes import PROC, chain_of
-from energy_rating.measuring.ranks import restarts
+from energy_rating.measuring.ranks import PORT, restarts, told_of_job
 from energy_rating.nouns.errors import BadInput
-
-PORT = "MASTER_PORT"
-
-# What launchers tell jobs apart by. torchrun's own name for a job is "none" where nobody gave one.
-JOB_VARIABLES = (
-    *("TORCHELASTIC_RUN_ID", PORT, "SLURM_JOB_ID", "SLURM_STEP_ID", "PMIX_NAMESPACE"),
-    *("OMPI_MCA_ess_base_jobid", "PALS_APID", "FLUX_JOB_ID", "LSB_JOBID", "PBS_JOBID", "JOB_ID"),
-)
-NO_NAME = "none"
 
 BOOT = PROC / "sys/kernel/random/boot_id"
 PREFIX, SUFFIX = ".ranks-", ".json"
@@ -104,11 +95,7 @@ class Caller:
             chain=tuple(chain),
             pids=_namespace(proc),
             boot=boot_id(),
-            job={
-                key: environ[key]
-                for key in JOB_VARIABLES
-                if environ.get(key) and not (key == "TORCHELASTIC_RUN_ID" and environ[key] == NO_NAME)
-            },
+            job=told_of_job(environ),
             attempt=restarts(environ),
         )
 

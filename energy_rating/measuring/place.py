@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from energy_rating.files.journal import JOURNAL_NAMES, JournalFile, claim, first_run_id, state_folder
+from energy_rating.files.nodes import node_folder
 from energy_rating.measuring.ranks import nth_run, restarts
 from energy_rating.measuring.sampler import Models
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.measuring.settings import RunSettings
-from energy_rating.nouns.entries import Finding, Rank, Severity, plain
+from energy_rating.nouns.entries import Finding, Job, Rank, Severity, plain
 from energy_rating.nouns.errors import LONGEST_QUOTE, EnergyRatingError
 from energy_rating.nouns.interruptions import is_interruption, pass_on
 
@@ -45,6 +46,7 @@ class Placed:
         self._zero: float | None = None
         self._journal: JournalFile | None = None
         self._rank: Rank | None = None  # as it was when the run began
+        self._job: Job | None = None  # where it runs on several hosts
         self._record_id = ""  # the run_id of its record: that of the first session, where it was resumed
         # Which of its process's runs for which folder this is, and where the ranks of its host look for each other.
         self._asked: Path | None = None
@@ -73,9 +75,15 @@ class Placed:
             in_turn = InTurn()
         return in_turn.measuring, in_turn
 
+    @property
+    def _wanted(self) -> Path | None:
+        """The folder that was asked for; of a job on several hosts, which may share a disk, this host's in it."""
+        asked = self.settings.output_dir
+        return asked if asked is None or self._job is None else node_folder(asked, self._job.place)
+
     def _meet_where(self) -> None:
         """Where the ranks of a host look for each other: in the folder that was asked for, and in that of runs that name none."""
-        asked = self.settings.output_dir
+        asked = self._wanted
         try:
             self._asked = None if asked is None else asked.resolve()
             self._places = [] if self._asked is None else [self._asked]
@@ -102,7 +110,7 @@ class Placed:
         if self._rank is not None and not self._rank.measures:
             # What it counts goes beside the journal of the one that measures, once that is found.
             return JournalFile(None, None, self.settings.lines_in_memory), findings
-        wanted = self.settings.output_dir
+        wanted = self._wanted
         places: list[Path] = [] if wanted is None else [wanted]
         try:
             places.append(state_folder(self.settings.environ) / self.run_id)

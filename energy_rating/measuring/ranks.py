@@ -11,13 +11,27 @@ that a job of Slurm's that starts torchrun is torchrun's. What none of them tell
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from energy_rating.nouns import threads
-from energy_rating.nouns.entries import MOST_RANKS, Rank
+from energy_rating.nouns.entries import MOST_RANKS, Job, Rank
+
+PORT = "MASTER_PORT"
+
+# What launchers tell jobs apart by. torchrun's own name for a job is "none" where nobody gave one.
+JOB_VARIABLES = (
+    *("TORCHELASTIC_RUN_ID", PORT, "SLURM_JOB_ID", "SLURM_STEP_ID", "PMIX_NAMESPACE"),
+    *("OMPI_MCA_ess_base_jobid", "PALS_APID", "FLUX_JOB_ID", "LSB_JOBID", "PBS_JOBID", "JOB_ID"),
+)
+NO_NAME = "none"
+
+# Where all hosts of a job of torch.distributed meet: with the port it tells jobs of one user apart, where nothing else does.
+MEETING = "MASTER_ADDR"
+ID_DIGITS = 16
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -93,6 +107,48 @@ def rank_of(environ: Mapping[str, str] = os.environ) -> Rank | None:
         if found is not None:
             return found
     return None
+
+
+def told_of_job(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the launcher tells this job apart from others by."""
+    return {
+        key: environ[key]
+        for key in JOB_VARIABLES
+        if environ.get(key) and not (key == "TORCHELASTIC_RUN_ID" and environ[key] == NO_NAME)
+    }
+
+
+def job_of(environ: Mapping[str, str] = os.environ) -> Job | None:
+    """The job on several hosts that this process is a part of; None where its launcher tells of no other host."""
+    rank = rank_of(environ)
+    launcher = next((one for one in LAUNCHERS if _is_of(one, environ)), None)
+    if rank is None or launcher is None:
+        return None
+    node, of = _number(environ, launcher.host), _number(environ, launcher.hosts)
+    size = _number(environ, launcher.size)
+    if of is None and size is not None and rank.of is not None:
+        of = -(-size // rank.of)
+    if of is None or of < 2:
+        return None
+    if node is not None and node >= of:
+        node = None
+    told = told_of_job(environ)
+    if told and environ.get(MEETING):
+        told[MEETING] = environ[MEETING]
+    text = "\n".join(f"{key}={value}" for key, value in sorted(told.items()))
+    return Job(
+        id=hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:ID_DIGITS] if told else None,
+        node=node,
+        of=of,
+        rank=max(0, rank.number - rank.local),
+    )
+
+
+def _is_of(launcher: _Launcher, environ: Mapping[str, str]) -> bool:
+    """Whether that launcher started this process, as ``rank_of`` sees it."""
+    if launcher.local[0] == "SLURM_LOCALID" and _is_batch_script(environ):
+        return False
+    return _told(launcher, environ) is not None
 
 
 # How many runs this process has begun, by what folder they asked for, and as which of its host's ranks.

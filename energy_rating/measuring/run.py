@@ -24,7 +24,7 @@ from energy_rating.measuring.clock import Ticker
 from energy_rating.measuring.errands import Errand
 from energy_rating.measuring.outcomes import outcome_of
 from energy_rating.measuring.ranked import OTHERS_PATIENCE_S, Ranked, sizes_of
-from energy_rating.measuring.ranks import rank_of
+from energy_rating.measuring.ranks import job_of, rank_of
 from energy_rating.measuring.sampler import Sampler
 from energy_rating.measuring.settings import RunSettings
 from energy_rating.measuring.windows import BEGUN, QUEUES, State
@@ -169,6 +169,7 @@ class JournalRun(Ranked):
         started = time.gmtime()
         self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', started)}-{os.urandom(2).hex()}"
         self._rank = rank_of(self.settings.environ)
+        self._job = job_of(self.settings.environ)
         self._meet_where()
         self._journal, findings = self._open_journal()
         if self.folder is not None:
@@ -219,6 +220,7 @@ class JournalRun(Ranked):
             **({"place": plain(self.settings.place)} if self.settings.place is not None else {}),
             **({"role": self.settings.role} if self.settings.role is not None else {}),
             **({"lineage": plain(self.settings.lineage)} if self.settings.lineage is not None else {}),
+            **({"job": plain(self._job)} if self._job is not None else {}),
             **({"rank": plain(self._rank)} if self._rank is not None else {}),
             **({"counts": self.settings.counts} if self.settings.counts != "each-rank" else {}),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", started),

@@ -407,6 +407,48 @@ class Rank:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What a run is a part of, where a job runs on several hosts: ``id`` is the same on all of them (a hash of what launchers tell jobs
+    apart by; None: nothing was told), ``node`` this host's place from 0 (None: not told), ``of`` how many hosts there are (None: not known).
+
+    ``rank`` is the place among all of the process that measures here; ``counts``: whether the work is that of this host alone.
+
+    Raises:
+        ValueError: a place is below zero or not below how many there are, or the id is no short word.
+    """
+
+    __pydantic_config__ = STRICT
+
+    id: str | None = None
+    node: int | None = None
+    of: int | None = None
+    rank: int = 0
+    counts: Counts = "each-rank"
+
+    def __post_init__(self) -> None:
+        if self.id is not None:
+            refuse_unless_word("job.id", self.id)
+        for name, place in (("node", self.node), ("rank", self.rank)):
+            if place is not None and not 0 <= place < MOST_RANKS:
+                raise ValueError(f"job.{name} must be from 0 to {MOST_RANKS - 1}; got {str(place)[:40]}")
+        if self.of is not None and not (self.node or 0) < self.of <= MOST_RANKS:
+            raise ValueError(f"job.of must be above job.node ({self.node}); got {str(self.of)[:40]}")
+
+    @property
+    def place(self) -> int:
+        """What tells this host from the others of the job: its place, or that of its first process among all."""
+        return self.rank if self.node is None else self.node
+
+    def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """As it stands in a file: what is known."""
+        return {
+            key: value
+            for key, value in entry.items()
+            if value is not None and (key, value) != ("counts", "each-rank")
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """How the program that was measured ended; of several sessions, the last one.
 

@@ -596,6 +596,35 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "note: it was less than 1 % of its work; degrades: more",
         ),
     },
+    "Several hosts": {
+        "hosts-missing": FindingKind(
+            DISQUALIFIES,
+            "Hosts of the job have no record among those that were merged: the sum is not that of the job.",
+            "Name the folders of all hosts, or make their records with: energy-rating summarise",
+        ),
+        "host-cut-short": FindingKind(
+            DEGRADES,
+            "A host of the job was killed, or failed, before the others ended.",
+            "The coverage tells how much of the time is missing",
+        ),
+        "on-some-hosts": FindingKind(
+            NOTE_OR_DEGRADES,
+            "A component was measured on some hosts of the job only, or a window was open on some of them only.",
+            SEE,
+            "note: a processor or memory; degrades: a GPU, a module or a whole machine",
+        ),
+        "measured-twice": FindingKind(NOTE, "Several hosts measured one device; it counts once."),
+        "hosts-differ": FindingKind(
+            NOTE_OR_DEGRADES,
+            "The hosts of a job tell different things of what should be one.",
+            "",
+            "note: versions or places; degrades: the model's parameters, or what was counted",
+        ),
+        "clocks-compared": FindingKind(
+            NOTE, "How far the clock of this host was before that of the first one."
+        ),
+        "clocks-differ": FindingKind(NOTE, "The clocks of the hosts differ; no energy changes by it."),
+    },
     "The state of the device": {
         "shared-gpu": FindingKind(
             DISQUALIFIES,

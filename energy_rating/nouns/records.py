@@ -29,6 +29,7 @@ from energy_rating.nouns.entries import (
     Device as Device,
     Environment as Environment,
     Finding as Finding,
+    Job as Job,
     Lineage as Lineage,
     Load as Load,
     Method as Method,
@@ -60,7 +61,7 @@ from energy_rating.nouns.work import Work as Work
 RECORD_SCHEMA = "energy-rating/record/2"
 RECORD_SCHEMAS = ("energy-rating/record/1", RECORD_SCHEMA)  # those that can be read, the oldest first
 # What a record says that was not in the schema before, and is stored only where there is something to say.
-SINCE_2 = ("origin", "outcome", "place", "role", "lineage", "ranks", "nodes", "operating_point")
+SINCE_2 = ("origin", "outcome", "place", "role", "lineage", "ranks", "nodes", "job", "operating_point")
 # The share of the time that has to be seen for a figure to be its window's: what a rating asks for. Below it, a figure is said to be that
 # part's.
 FULL_COVERAGE = 0.99
@@ -208,7 +209,8 @@ class Record:
 
     ``origin`` is whether it was measured, imported from somebody else's file, or merged from several records. ``outcome``: how the
     program ended (None: a journal of before tells nothing of it). ``place`` and ``role`` (what the run was for, such as ``final`` or
-    ``search``) are as the user said them. ``ranks`` and ``nodes``: how many processes and machines are in it. ``operating_point``:
+    ``search``) are as the user said them. ``ranks`` and ``nodes``: how many processes and machines are in it. ``job``: what it is a part of,
+    where its launcher runs on several hosts. ``operating_point``:
     the settings that make it one point of a curve.
 
     Raises:
@@ -237,6 +239,7 @@ class Record:
     lineage: Lineage | None = None
     ranks: int | None = None
     nodes: int | None = None
+    job: Job | None = None
     operating_point: Mapping[str, Setting] = field(default_factory=dict)
     # How far it was held against its journal when it was read from a file. No part of the record, and not stored.
     checked: Checked | None = field(default=None, compare=False)
@@ -320,7 +323,7 @@ class Record:
                 "task",
                 "load",
             ),
-            *("operating_point", "place", "ranks", "nodes"),
+            *("operating_point", "place", "ranks", "nodes", "job"),
         )
         entry = {key: entry.pop(key) for key in order if key in entry} | entry
         for key in ("measurements", "findings", "quality", "provenance"):

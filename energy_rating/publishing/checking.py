@@ -67,7 +67,7 @@ class Checking:
 
     folder: Path
     present: Mapping[str, str]
-    journal: Journal
+    journal: Journal | None  # None: the record was merged from those of several hosts
     record: Record
     tolerance: float
     calibration: Path | None

@@ -8,13 +8,14 @@ at all (``plausibility``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from energy_rating.files import reading
 from energy_rating.files.journal import JOURNAL_NAMES, rank_files
+from energy_rating.files.nodes import NODES, has_nodes, node_folders
 from energy_rating.files.record import RECORD_NAME, refuse_imported, refuse_journal_alone, which_run
 from energy_rating.judging.evidence import MOST_DIFFERENCES, Difference, by_todays_rules, made_again
 from energy_rating.judging.items import apart_from, cannot_be_checked
@@ -120,6 +121,10 @@ def verify(
         raise _no_run(folder)
     present = {name: kind_of(folder / name) for name in sorted(path.name for path in folder.iterdir())}
     journal_name = next((name for name in JOURNAL_NAMES if name in present), None)
+    if journal_name is None and has_nodes(folder):
+        return _verify_job(
+            folder, present, strict=strict, tolerance=tolerance, calibration=calibration, card=card
+        )
     if journal_name is None:
         refuse_imported(folder)
         shown = (
@@ -145,9 +150,7 @@ def verify(
             raise BadInput(f"cannot be checked: {error.message}", error.remedy, place=error.place) from None
     journal = reading.read_journal(folder / journal_name)
     gains = None if calibration is None else Path(calibration)
-    readme = None if card is None else Path(card)
-    if readme is not None and not readme.is_file():
-        raise BadInput("is not a file", "Name the README.md that holds the section", place=readme)
+    readme = _readme(card)
     checking = Checking(folder, present, journal, made_again(journal, gains), tolerance, gains)
     _check_all(checking, readme)
     if items is not None and not checking.cannot:
@@ -163,11 +166,86 @@ def verify(
         # What keeps a run from being used by today's rules does so whatever the version of the record that lacks it; it may be made up.
         barred = [one for one in checking.added if one.severity == "disqualifies" and one not in findings]
         findings = (*findings, *barred)
+    return _verification(
+        checking,
+        sha256=journal.sha256,
+        strict=strict,
+        findings=findings,
+        not_checked=_not_checked(checking, journal_name, items_given=items is not None),
+    )
+
+
+def _readme(card: str | Path | None) -> Path | None:
+    readme = None if card is None else Path(card)
+    if readme is not None and not readme.is_file():
+        raise BadInput("is not a file", "Name the README.md that holds the section", place=readme)
+    return readme
+
+
+def _verify_job(
+    folder: Path,
+    present: Mapping[str, str],
+    *,
+    strict: bool,
+    tolerance: float,
+    calibration: str | Path | None,
+    card: str | Path | None,
+) -> Verification:
+    """The folder of a job: each of its hosts by itself, and the whole from what their journals give.
+
+    Raises:
+        BadInput: nothing was made of it yet, or what was made of a host's journal cannot be checked.
+    """
+    from energy_rating.judging.merging import merge
+
+    if calibration is not None:
+        raise BadInput("gains are of single hosts", "Verify these each by itself", place=folder)
+    if RECORD_NAME not in present:
+        raise BadInput(
+            "cannot be checked: no record of the whole is there",
+            f"Make it with: energy-rating merge {folder}",
+            place=folder,
+        )
+    hosts = node_folders(folder)
+    again = [(made_again(reading.read_journal(place)), str(place)) for place in hosts.values()]
+    whole = merge(again)
+    checking = Checking(folder, present, None, whole, tolerance, None)
+    _check_all(checking, _readme(card))
+    findings: list[Finding] = []
+    for place in hosts.values():
+        name = f"{NODES}/{place.name}"
+        if not (place / RECORD_NAME).is_file():
+            checking.notes.append(f"{name} has a journal only: the host was killed before it had a record")
+            continue
+        found = verify(place, strict=strict, tolerance=tolerance)
+        checking.checked.append(f"{name} ({', '.join(found.checked)})")
+        checking.differences += [replace(one, file=f"{name}/{one.file}") for one in found.differences]
+        checking.notes += [f"{name}: {one}" for one in found.notes]
+        findings += [replace(one, message=f"{name}: {one.message}") for one in found.findings]
+        if found.cannot and not checking.cannot:
+            checking.cannot = f"{name}: {found.cannot}"
+    return _verification(
+        checking,
+        sha256=whole.provenance.journal_sha256,
+        strict=strict,
+        findings=tuple(findings),
+        not_checked=_not_checked(checking, NODES, items_given=False),
+    )
+
+
+def _verification(
+    checking: Checking,
+    *,
+    sha256: str,
+    strict: bool,
+    findings: tuple[Finding, ...],
+    not_checked: Iterator[str],
+) -> Verification:
     return Verification(
-        folder=str(folder),
+        folder=str(checking.folder),
         made_by=checking.made_by,
         recomputed_by=__version__,
-        journal_sha256=journal.sha256,
+        journal_sha256=sha256,
         checked=tuple(checking.checked),
         differences=tuple(checking.differences[:MOST_DIFFERENCES]),
         notes=tuple(dict.fromkeys(checking.notes)),
@@ -176,7 +254,7 @@ def verify(
         added=checking.added,
         dropped=checking.dropped,
         stricter=tuple(_stricter(checking.record, checking.added)),
-        not_checked=tuple(dict.fromkeys(_not_checked(checking, items_given=items is not None))),
+        not_checked=tuple(dict.fromkeys(not_checked)),
         cannot=checking.cannot,
         damaged=tuple(one.message for one in checking.record.findings if one.code in NOT_WHOLE),
     )
@@ -211,22 +289,26 @@ def _stricter(record: Record, added: Sequence[Finding]) -> Iterator[str]:
             yield f"{was.name!r}: {was.validity} as published, {now.validity} by today's rules"
 
 
-def _not_checked(checking: Checking, *, items_given: bool) -> Iterator[str]:
-    journal_name = next(
-        name for name in JOURNAL_NAMES if name in checking.present
-    )  # of two, the one that was read
+def _not_checked(checking: Checking, journal_name: str, *, items_given: bool) -> Iterator[str]:
+    """``journal_name``: of two journals, the one that was read; of a job the folder of its hosts."""
     # What other ranks counted is part of what the record was made again from.
+    journal = checking.journal
     ranks = {
         path.name
         for name, path in rank_files(Path(checking.folder)).items()
-        if name in checking.journal.others
+        if journal is not None and name in journal.others
     }
     known = {journal_name, RECORD_NAME, RATING_NAME, LABEL_NAME, PICTURE_NAME, CARD_NAME, README_NAME, *ranks}
     others = [name for name in checking.present if name not in known and not name.startswith(".")]
     if others and not checking.cannot:
         yield ", ".join(others[:MOST_TOLD]) + (", …" if len(others) > MOST_TOLD else "")
     yield from checking.not_checked
-    if not checking.cannot and not items_given and (told := cannot_be_checked(checking.journal)):
+    if (
+        journal is not None
+        and not checking.cannot
+        and not items_given
+        and (told := cannot_be_checked(journal))
+    ):
         yield told
     yield from ("who made it", "whether the measurement took place")
 

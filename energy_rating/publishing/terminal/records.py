@@ -28,6 +28,7 @@ def record(value: Record) -> str:
     facts = facts_of(value)
     lines = [*textwrap.wrap(one_line(facts), WIDTH), ""]
     about = [value.stage, value.model.id if value.model else None, value.task.name if value.task else None]
+    about += [f"{value.nodes:,} host{'s' if value.nodes > 1 else ''}" if value.nodes else None]
     lines += [*textwrap.wrap(f"{value.run_id}  {' · '.join(part for part in about if part)}", WIDTH), ""]
     if facts.rows:
         lines += _table(facts.rows)
