@@ -90,7 +90,7 @@ class Whole:
                 if key not in doubts or size > doubts[key][0]:
                     doubts[key] = (size, doubt)
             seen.add(part, one, self._wanted_s(part, one, duration_s), left_out, number)
-        self._lacking[name] = seen.lacking(self._of, set(self._hosts), duration_s)
+        self._lacking[name] = seen.lacking(self._of, set(self._hosts))
         energy_j: dict[str, Estimate] = {
             component: total((card.estimate for card in cards[component].values()), same_sensor=False)
             for component in COMPONENTS
@@ -221,7 +221,6 @@ class _Covered:
     def __init__(self) -> None:
         self._covered_s: dict[Component, float] = {}
         self._wanted_s: dict[Component, float] = {}
-        self._devices: dict[Component, int] = {}
         self._places: dict[Component, set[int]] = {}
 
     def add(
@@ -239,18 +238,16 @@ class _Covered:
                 self._covered_s.get(component, 0.0) + len(names) * share * one.duration_s
             )
             self._wanted_s[component] = self._wanted_s.get(component, 0.0) + len(names) * max(wanted_s, 1e-9)
-            self._devices[component] = self._devices.get(component, 0) + len(names)
             self._places.setdefault(component, set()).add(part.place)
 
-    def lacking(self, of: int, hosts: set[int], duration_s: float) -> dict[Component, list[int]]:
+    def lacking(self, of: int, hosts: set[int]) -> dict[Component, list[int]]:
         """Which hosts lack which component; they, and those that are missing, count as hosts like the others that were not seen."""
         found: dict[Component, list[int]] = {}
         for component in COMPONENTS:
             places = self._places.get(component)
             if not places:
                 continue
-            each = self._devices[component] / len(places)
-            self._wanted_s[component] += (of - len(places)) * each * duration_s
+            self._wanted_s[component] *= of / len(places)
             if lacking := sorted(hosts - places):
                 found[component] = lacking
         return found
