@@ -24,7 +24,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from energy_rating.judging.normalisation import LEAST_USE, MOST_USE, emulates
+from energy_rating.judging.normalisation import LEAST_USE, MOST_USE
+from energy_rating.judging.roads import emulates
 
 DATA = Path(__file__).parents[2] / "shared" / "reference-data"
 START, END = "<!-- benchmarks/normalisation.py:start -->", "<!-- benchmarks/normalisation.py:end -->"

@@ -9,6 +9,7 @@ from energy_rating.files.whole import write_whole
 from energy_rating.judging.profiles import profile_schema
 from energy_rating.judging.rating import rating_schema
 from energy_rating.judging.schemes import scheme_schema
+from energy_rating.judging.vintages import vintage_schema
 
 folder = Path(__file__).parent
 for name, schema in (
@@ -16,6 +17,7 @@ for name, schema in (
     ("condition", condition_schema()),
     ("profile", profile_schema()),
     ("scheme", scheme_schema()),
+    ("normalisation", vintage_schema()),
     ("rating", rating_schema()),
     ("task", task_schema()),
 ):

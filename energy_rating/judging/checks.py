@@ -14,11 +14,13 @@ from statistics import mean, stdev
 from typing import NamedTuple
 
 from energy_rating.files.columns import Column
+from energy_rating.files.journal import JOURNAL_SCHEMAS
 from energy_rating.files.reading import Session
 from energy_rating.files.windows import Span
 from energy_rating.judging.agreement import COMPARED_FROM_S, DISAGREES, DISAGREES_BADLY, Disagreement
 from energy_rating.judging.integration.counter import Counter
 from energy_rating.judging.integration.register import Register
+from energy_rating.judging.profiles import is_same_limit, shipped_profile
 from energy_rating.nouns.findings import NOT_MEASURED
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import (
@@ -363,8 +365,11 @@ def of_conditions(session: Session) -> Iterator[Finding]:
     for channel in session.channels:
         by_device.setdefault(channel.device, channel.id)
     devices = [(by_device[name], told) for name, told in session.conditions.items() if name in by_device]
+    telling = MEASURED if MEASURED in windows else RUN
     for name in tuple(windows):
         those = windows.pop(name)
+        if name == telling:
+            yield from _of_free_limits(session, name, those, devices)
         for judge in _JUDGES:
             said = [
                 (channel_id, one)
@@ -428,6 +433,34 @@ def _capped(name: str, windows: _WindowTimes, told: _Conditions) -> _DeviceRemar
     return _DeviceRemark(
         "throttled", f"its power limit held the clocks down for {share:.0%} of {name!r}", share, "note", ""
     )
+
+
+def _of_free_limits(
+    session: Session, name: str, windows: _WindowTimes, devices: Sequence[tuple[str, _Conditions]]
+) -> Iterator[Finding]:
+    """That a power limit which is not the one of its device's data sheet held nothing, where all devices tell what held their clocks.
+
+    Journals of the first format say no such thing in their records.
+    """
+    if session.schema == JOURNAL_SCHEMAS[0] or not devices or len(devices) < len(session.conditions):
+        return
+    looks = [_at_work(told, windows) for _, told in devices]
+    if not all(looks) or any(_share_of_time(held, POWER_CAP)[0] for held in looks):
+        return
+    for device in session.environment.devices:
+        profile = shipped_profile(device.name, device.memory_gb)
+        sheet = profile.figures.power_limit_w if profile is not None else None
+        limit_w = device.power_limit_w
+        if device.id not in session.conditions or sheet is None or limit_w is None:
+            continue
+        if not is_same_limit(limit_w, sheet.value):
+            yield Finding.of(
+                "power-limit-held-nothing",
+                f"{device.name}: its power limit of {limit_w:.0f} W (by its data sheet {sheet.value:.0f} W) held no clocks down in "
+                f"{name!r}",
+                measurement=name,
+            )
+            return
 
 
 def _heated(name: str, windows: _WindowTimes, told: _Conditions) -> _DeviceRemark | None:

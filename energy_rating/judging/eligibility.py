@@ -226,7 +226,8 @@ def of_devices(
         elif profile is None or profile.key != scheme.reference_device:
             elsewhere.append(device)
         else:
-            reasons += _of_reference(device, profile)
+            is_free = scheme.limit_must_bind and limit_held_nothing(record, measurement)
+            reasons += _of_reference(device, profile, is_free=is_free)
     return reasons, elsewhere, basis
 
 
@@ -239,7 +240,20 @@ def of_unknown_devices(names: Sequence[str], every: int) -> Iterator[Reason]:
         )
 
 
-def _of_reference(device: Device, profile: Profile) -> Iterator[Reason]:
+# What a finding says of another power limit than the profile's that held no clocks down.
+HELD_NOTHING, HELD_DOWN = "power-limit-held-nothing", "throttled"
+
+
+def limit_held_nothing(record: Record, measurement: Measurement) -> bool:
+    """Whether it is known that no power limit held clocks down while this was measured: such a limit changes nothing.
+
+    An RTX 4090 drew the same 246 W at the same speed under every limit from 280 to 530 W (noonghunna/club-3090, issues 697 and 698).
+    """
+    found = {finding.code for finding in record.findings_on(measurement.name)}
+    return HELD_NOTHING in found and HELD_DOWN not in found
+
+
+def _of_reference(device: Device, profile: Profile, *, is_free: bool) -> Iterator[Reason]:
     """What keeps a device that is called like the reference from being the reference."""
     if device.mig:
         yield Reason.of(
@@ -253,7 +267,7 @@ def _of_reference(device: Device, profile: Profile) -> Iterator[Reason]:
     limit = profile.figures.power_limit_w
     if device.power_limit_w is None or limit is None:
         return
-    if not is_same_limit(device.power_limit_w, limit.value):
+    if not is_free and not is_same_limit(device.power_limit_w, limit.value):
         yield Reason.of(
             "power-limit",
             f"the power limit of {device.name} must be that of the reference, {significant(limit.value, 3)} W; "

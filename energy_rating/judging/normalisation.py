@@ -35,13 +35,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
-from energy_rating.judging.eligibility import of_origin, of_unknown_devices
+from energy_rating.judging.eligibility import limit_held_nothing, of_origin, of_unknown_devices
+from energy_rating.judging.operating_point import spread_over, weight_bits
 from energy_rating.judging.profiles import (
     Factor,
     Profile,
@@ -52,6 +52,25 @@ from energy_rating.judging.profiles import (
     profile_for,
 )
 from energy_rating.judging.profiles import profiles as all_profiles
+from energy_rating.judging.roads import (
+    ARCHITECTURES,
+    TIERS,
+    Converted,
+    Step,
+    Tier,
+    emulates,
+    find_road,
+    formats_in,
+    hardware_interval,
+    measured_in_format,
+)
+from energy_rating.judging.vintages import (
+    FIRST,
+    ConversionVintage,
+    MeasuredFactor,
+    load_vintage,
+    vintage_version,
+)
 from energy_rating.nouns import records
 from energy_rating.nouns.quantities import Estimate, significant
 from energy_rating.nouns.reasons import Reason, codes
@@ -66,20 +85,16 @@ from energy_rating.nouns.records import (
     worst_method,
 )
 
-Tier = Literal["M", "1", "2", "3", "4"]
-TIERS: tuple[Tier, ...] = get_args(Tier)  # worst last
+if TYPE_CHECKING:
+    from energy_rating.judging.schemes import Scheme
+
 ASSUMED: tuple[Tier, ...] = ("3", "4")  # no model was measured on both devices
 
 INTERVAL = 0.90
 Z_90 = NormalDist().inv_cdf(0.5 + INTERVAL / 2)  # 1.645
 
-# The tiers' 90 % intervals, ×/÷, from the errors on models that were left out of the fit (docs/normalisation.md). Those of tier 1
-# stand in the profiles, with their factors.
+# The intervals and bounds of the first vintage (``vintages``); what calibrates a device keeps to them.
 CALIBRATED, CALIBRATED_SERVING = 1.3, 1.5
-ALIKE, ALIKE_SERVING = 1.25, 1.5
-BY_BANDWIDTH = 1.5
-
-# What the pairs of the public data were used at. Below, the host holds the GPU up, and a factor between GPUs says nothing.
 LEAST_USE, MOST_USE = 0.15, 0.99
 
 # Requests at once from which on the weights are read for many of them.
@@ -87,25 +102,6 @@ SERVING_FROM = 8
 
 # Beyond these a file was made up, or its sensor was broken; and numbers overflow.
 LEAST_J, MOST_J, MOST_DOUBT = 1e-100, 1e100, 100.0
-
-# In which architectures the matrix units compute in a format; in the others it is emulated, which costs up to 8 times the energy.
-# NVIDIA, Transformer Engine, "Datatype and hardware support matrix", https://nvidia.github.io/TransformerEngine/support_matrix.html,
-# and TensorRT-RTX, "Support Matrix", https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/getting-started/support-matrix.html,
-# both read 2026-11-22. Formats that are not here (float32, float16, integers, weights that are only stored in few bits) run as
-# themselves on all of these.
-_BLACKWELL = ("Blackwell", "Blackwell Ultra")
-NATIVE_IN: Mapping[str, tuple[str, ...]] = {
-    "bf16": ("Ampere", "Ada Lovelace", "Hopper", *_BLACKWELL),
-    "fp8": ("Ada Lovelace", "Hopper", *_BLACKWELL),
-    "fp4": _BLACKWELL,
-}
-_SPELLINGS = (
-    ("fp8", r"fp8|float8|e4m3|e5m2"),
-    ("fp4", r"fp4|float4|e2m1"),
-    ("bf16", r"bf16|bfloat16"),
-)
-ARCHITECTURES = ("Volta", "Turing", *NATIVE_IN["bf16"])
-AMPERE_OR_LATER = NATIVE_IN["bf16"]
 
 # What a task asks of a device, by its name on the Hub or in the ML.ENERGY benchmark. What generates text is told by its load.
 LANGUAGE = (
@@ -140,26 +136,14 @@ CLASS_OF: Mapping[str, WorkloadClass] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """One step from a device to another: its factor, ×/÷ its interval, what it rests on, and the exponent of the use (0: none)."""
-
-    origin: str
-    target: str
-    factor: float
-    interval: float
-    tier: Tier
-    why: str
-    exponent: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Normalised:
     """What a record's energy would be on another device, or every reason why that cannot be told.
 
     ``reference`` is the key of the profile normalised to. ``energy_per_unit_j`` is joules per ``unit`` there, ``interval_90`` its
     90 % interval, ``factor`` that over the measured figure; None where it is refused, and ``reasons`` says why.
     ``measured_per_unit_j`` is the figure as measured, on ``device``; ``use`` the mean power over the power limit. ``steps`` is the
-    way there; ``versions`` are the profiles on it, each with a hash of what it says.
+    way there; ``versions`` are the profiles on it, each with a hash of what it says, and ``vintage`` is whose rules and factors these
+    are.
     """
 
     energy_per_unit_j: Estimate | None
@@ -175,6 +159,7 @@ class Normalised:
     use: float | None = None
     steps: tuple[Step, ...] = ()
     versions: Mapping[str, str]
+    vintage: str = FIRST
     why_not: tuple[Reason, ...] = ()
 
     def interval(self, confidence: float) -> tuple[float, float]:
@@ -195,6 +180,7 @@ def normalise(
     unit: str | None = None,
     profiles: Sequence[Profile] | None = None,
     calibration: Sequence[Factor] = (),
+    vintage: str | ConversionVintage | None = None,
 ) -> Normalised:
     """What a record's GPU energy per unit of work would be on another device, or every reason why that cannot be told.
 
@@ -204,39 +190,53 @@ def normalise(
         unit: the unit of work. Default: the task's; without a task, the only one that was counted.
         profiles: the devices that are known. Default: those that ship.
         calibration: factors measured with this very device, on models whose energy on the factor's reference is published.
+        vintage: by which rules and factors. Default: those of the newest scheme.
 
     Raises:
-        BadInput: there is no such profile, or one cannot be read.
+        BadInput: there is no such profile or vintage, or one cannot be read.
     """
+    by = (
+        vintage
+        if isinstance(vintage, ConversionVintage)
+        else load_vintage(vintage or _newest().normalisation)
+    )
     known = tuple(all_profiles() if profiles is None else profiles)
     target = to if isinstance(to, Profile) else _target(to, known)
     if others := tuple(of_origin(record)):
-        return _concluded(target, _Basis(unit=unit), None, (), others, known)
-    found = _measured(record, unit, known)
+        return _concluded(target, _Basis(unit=unit), None, (), others, known, by)
+    found = _measured(record, unit, known, by)
     reasons = [*_of_stage(record), *found.reasons]
     workload, why_no_class = _workload_class(record, found.unit)
     steps: Sequence[Step] = ()
     # Its own device at its own limit is the identity: nothing more has to be known.
-    if found.origin is None or found.origin.key != target.key or _other_limit(found.device, found.origin):
+    if found.origin is None or found.origin.key != target.key or found.other_limit:
         reasons += why_no_class
-        wrong, steps = _way_to(record, target, found, workload, known, calibration)
+        wrong, steps = _way_to(record, target, found, workload, known, calibration, by)
         reasons += wrong
-    return _concluded(target, found, workload, steps, reasons, known)
+    return _concluded(target, found, workload, steps, reasons, known, by)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Basis:
-    """What a figure is converted from: joules per unit as measured, on which device, how far that was used; or why it is not known."""
+    """What a figure is converted from: joules per unit as measured, on which device, how far that was used; or why it is not known.
+
+    ``other_limit``: the device was held at another power limit than its profile's. ``free_limit``: it has another, which held nothing.
+    """
 
     unit: str | None = None
     measured: Estimate | None = None
     device: Device | None = None
     origin: Profile | None = None
     use: float | None = None
+    devices: int = 1
+    other_limit: bool = False
+    free_limit: bool = False
     reasons: tuple[Reason, ...] = ()
 
 
-def _measured(record: Record, unit: str | None, known: Sequence[Profile]) -> _Basis:
+def _measured(
+    record: Record, unit: str | None, known: Sequence[Profile], vintage: ConversionVintage
+) -> _Basis:
     """The energy per unit of the GPU as measured, and the profile of the device that it was measured on."""
     name = MEASURED if MEASURED in record else RUN
     if name not in record:
@@ -259,12 +259,19 @@ def _measured(record: Record, unit: str | None, known: Sequence[Profile]) -> _Ba
     origin = profile_for(device.name, device.memory_gb, among=known)
     if origin is None:
         reasons.append(_unknown(device, known))
+    is_other = origin is not None and _other_limit(device, origin)
+    is_free = is_other and vintage.rules.limit_must_bind and limit_held_nothing(record, measurement)
+    sheet = origin.figures.power_limit_w if origin is not None else None
     return _Basis(
         unit=unit,
         measured=measured,
         device=device,
         origin=origin,
-        use=_use(measurement, devices),
+        # The factors were measured at the limit of the profile.
+        use=_use(measurement, devices, sheet.value if is_free and sheet is not None else None),
+        devices=len(devices),
+        other_limit=is_other and not is_free,
+        free_limit=is_free,
         reasons=tuple(reasons),
     )
 
@@ -284,16 +291,74 @@ def _way_to(
     workload: WorkloadClass | None,
     known: Sequence[Profile],
     calibration: Sequence[Factor],
+    vintage: ConversionVintage,
 ) -> tuple[list[Reason], Sequence[Step]]:
     """The steps to another device, and what speaks against taking them."""
     origin, device = found.origin, found.device
     if origin is None or device is None:
         return [], ()
-    reasons = [*_of_use(device, found.use), *_of_format(record, (origin, target))]
+    in_format = _in_format(record, origin, target, found, workload, vintage)
+    reasons = [*_of_use(device, found.use, vintage)]
+    if in_format is None:
+        reasons += _of_format(record, (origin, target))
+    spread = spread_over(record.load, found.devices)
+    reasons += _of_memory(record, (origin, target), workload, spread, vintage)
     if workload is None or found.use is None:
         return reasons, ()
-    road = _road(origin, target, workload, device, found.use, known, calibration)
+    asked = Converted(
+        name=workload,
+        use=found.use,
+        device=device,
+        limit_w=None if found.free_limit else device.power_limit_w,
+        spread_over=spread,
+        is_video=found.unit == "video",
+        in_format=in_format,
+        other_limit=found.other_limit,
+    )
+    road = find_road(origin, target, asked, vintage, known, calibration)
     return ([*reasons, road], ()) if isinstance(road, Reason) else (reasons, road)
+
+
+def _in_format(
+    record: Record,
+    origin: Profile,
+    target: Profile,
+    found: _Basis,
+    workload: WorkloadClass | None,
+    vintage: ConversionVintage,
+) -> tuple[MeasuredFactor, bool] | None:
+    """The factor of the record's number format, where one of the devices has no units for that."""
+    dtype = record.model.dtype if record.model is not None else None
+    if workload is None or found.other_limit:
+        return None
+    for name in formats_in(dtype):
+        if any(_is_emulated(item, dtype) for item in (origin, target)):
+            return measured_in_format(origin, target, workload, name, vintage)
+    return None
+
+
+def _of_memory(
+    record: Record,
+    profiles: Sequence[Profile],
+    workload: WorkloadClass | None,
+    spread: int,
+    vintage: ConversionVintage,
+) -> Iterator[Reason]:
+    """Where the weights fill one of the devices and not the other, fewer requests run at once on it than were asked for."""
+    model, most = record.model, vintage.rules.most_filled
+    bits = weight_bits(model.dtype) if model is not None else None
+    if most is None or workload != "llm-serving" or model is None or not model.parameters or bits is None:
+        return
+    weights_gb = model.parameters * bits / 8 / 1e9
+    memories = [item.figures.memory_gb for item in profiles]
+    filled = [weights_gb / (memory.value * spread) for memory in memories if memory is not None]
+    if len(filled) == len(memories) and min(filled) <= most < max(filled):
+        full = profiles[filled.index(max(filled))]
+        yield Reason.of(
+            "memory-filled",
+            f"the weights take {_percent(max(filled))} of the memory of {full.name} (× {spread}) and {_percent(min(filled))} of the "
+            f"other's; above {_percent(most)} fewer requests run at once than are asked for",
+        )
 
 
 def _concluded(
@@ -303,9 +368,12 @@ def _concluded(
     steps: Sequence[Step],
     reasons: Sequence[Reason],
     known: Sequence[Profile],
+    vintage: ConversionVintage,
 ) -> Normalised:
     """The figure on the other device with what the steps leave open, where nothing speaks against it."""
     versions = {profile.key: version(profile) for profile in _on_the_way(found.origin, target, steps, known)}
+    if vintage.factors_of == "vintage":
+        versions[f"vintage {vintage.name}"] = vintage_version(vintage.name)
     plain: dict[str, Any] = {
         "unit": found.unit,
         "workload_class": workload,
@@ -314,6 +382,7 @@ def _concluded(
         "device": found.device.name if found.device is not None else None,
         "use": found.use,
         "versions": versions,
+        "vintage": vintage.name,
     }
     if reasons or found.measured is None:
         why_not = tuple(dict.fromkeys(reasons))
@@ -340,8 +409,8 @@ def _concluded(
 
 
 def normalised_to_json(value: Normalised) -> dict[str, Any]:
-    """What ``normalise --json`` prints."""
-    return {
+    """What ``normalise --json`` prints. The first vintage is not named: what was printed under it stays what it was."""
+    entry = {
         "energy_per_unit_j": records.plain(value.energy_per_unit_j),
         "unit": value.unit,
         "factor": value.factor,
@@ -352,24 +421,13 @@ def normalised_to_json(value: Normalised) -> dict[str, Any]:
         "reasons": list(value.reasons),
         "reason_codes": list(codes(value.why_not)),
     }
-
-
-def hardware_interval(steps: Sequence[Step]) -> float:
-    """f of the 90 % interval ×/÷ f of all steps together, without the measurement's doubt; 1 for no step."""
-    return math.exp(math.hypot(*(math.log(step.interval) for step in steps)))
+    return entry if value.vintage == FIRST else entry | {"vintage": value.vintage}
 
 
 def version(profile: Profile) -> str:
     """Eight digits that change with anything that a profile says."""
     text = json.dumps(records.plain(profile), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def emulates(architecture: str, dtype: str | None) -> bool:
-    """Whether a device of this architecture has no matrix units for a format and computes it by a detour."""
-    return architecture in ARCHITECTURES and any(
-        architecture not in NATIVE_IN[name] for name in _formats(dtype)
-    )
 
 
 # ------------------------------------------------------------------------------------------------------------ doubt
@@ -402,12 +460,15 @@ def _interval(energy: Estimate, tier: Tier | None, confidence: float) -> tuple[f
 # ------------------------------------------------------------------------------------------------- what was measured
 
 
-def _target(key: str | None, known: Sequence[Profile]) -> Profile:
-    if key is None:
-        from energy_rating.judging.schemes import load_scheme  # it may ask this module for normalised figures
+def _newest() -> Scheme:
+    from energy_rating.judging.schemes import load_scheme  # it may ask this module for normalised figures
 
-        key = load_scheme().reference_device
-    return next((profile for profile in known if profile.key == key), None) or load_profile(key)
+    return load_scheme()
+
+
+def _target(key: str | None, known: Sequence[Profile]) -> Profile:
+    wanted = _newest().reference_device if key is None else key
+    return next((profile for profile in known if profile.key == wanted), None) or load_profile(wanted)
 
 
 def _of_energy(record: Record, measurement: Measurement) -> Iterator[Reason]:
@@ -486,9 +547,9 @@ def _devices(record: Record, measurement: Measurement) -> tuple[list[Device], li
     return list(by_id.values()), reasons
 
 
-def _use(measurement: Measurement, devices: Sequence[Device]) -> float | None:
-    """Mean power over the enforced power limit, of all devices together, while their sensors saw them."""
-    limits = [device.power_limit_w for device in devices]
+def _use(measurement: Measurement, devices: Sequence[Device], limit_w: float | None) -> float | None:
+    """Mean power over the enforced power limit, or over this one, of all devices together, while their sensors saw them."""
+    limits = [device.power_limit_w if limit_w is None else limit_w for device in devices]
     energy = measurement.energy_j.get("gpu")
     seen_s = measurement.duration_s * measurement.coverage.get("gpu", 1.0)
     if energy is None or seen_s <= 0:
@@ -499,7 +560,8 @@ def _use(measurement: Measurement, devices: Sequence[Device]) -> float | None:
     return energy.value / seen_s / total_w
 
 
-def _of_use(device: Device, use: float | None) -> Iterator[Reason]:
+def _of_use(device: Device, use: float | None, vintage: ConversionVintage) -> Iterator[Reason]:
+    least, most = vintage.rules.least_use, vintage.rules.most_use
     if device.power_limit_w is None:
         yield Reason.of(
             "limit-unknown",
@@ -507,16 +569,16 @@ def _of_use(device: Device, use: float | None) -> Iterator[Reason]:
         )
     elif use is None:
         yield Reason.of("power-unknown", "the mean power is not known: no time was seen by the GPU's sensors")
-    elif use < LEAST_USE:
+    elif use < least:
         yield Reason.of(
             "used-too-little",
-            f"the GPU must draw {_percent(LEAST_USE)} to {_percent(MOST_USE)} of its power limit; got {_percent(use)}, at which the "
+            f"the GPU must draw {_percent(least)} to {_percent(most)} of its power limit; got {_percent(use)}, at which the "
             "host sets the pace",
         )
-    elif use > MOST_USE:
+    elif use > most:
         yield Reason.of(
             "used-too-much",
-            f"the GPU must draw {_percent(LEAST_USE)} to {_percent(MOST_USE)} of its power limit; got {_percent(use)}",
+            f"the GPU must draw {_percent(least)} to {_percent(most)} of its power limit; got {_percent(use)}",
         )
 
 
@@ -553,21 +615,6 @@ def _other_limit(device: Device | None, profile: Profile) -> bool:
     return not is_same_limit(device.power_limit_w, limit.value)
 
 
-def _at_limit(profile: Profile, limit_w: float | None = None) -> tuple[Factor, ...]:
-    """A profile's factors that hold at a power limit; None: that of the profile.
-
-    What a calibration found holds at the limit that it was run at, all others at the profile's.
-    """
-    own = profile.figures.power_limit_w
-    at_w = limit_w if limit_w is not None else own.value if own is not None else None
-    held = []
-    for factor in profile.factors:
-        measured_w = factor.power_limit_w or (own.value if own is not None else None)
-        if at_w is None or measured_w is None or is_same_limit(at_w, measured_w):
-            held.append(factor)
-    return tuple(held)
-
-
 def _of_format(record: Record, profiles: Sequence[Profile]) -> Iterator[Reason]:
     dtype = record.model.dtype if record.model is not None else None
     for profile in profiles:
@@ -587,13 +634,8 @@ def _is_emulated(profile: Profile, dtype: str | None) -> bool:
     """By the formats that the profile names as native; what it does not tell, by its architecture."""
     return any(
         emulates(profile.architecture, name) if (native := profile.is_native(name)) is None else not native
-        for name in _formats(dtype)
+        for name in formats_in(dtype)
     )
-
-
-def _formats(dtype: str | None) -> list[str]:
-    """Those of the formats above that a name names: fp8 of ``float8_e4m3fn``, fp4 of ``mxfp4``."""
-    return [name for name, spelling in _SPELLINGS if re.search(spelling, (dtype or "").lower())]
 
 
 def _workload_class(record: Record, unit: str | None) -> tuple[WorkloadClass | None, list[Reason]]:
@@ -621,177 +663,6 @@ def _workload_class(record: Record, unit: str | None) -> tuple[WorkloadClass | N
             )
         ]
     return ("llm-serving" if at_once >= SERVING_FROM else "llm-small-batch"), []
-
-
-# --------------------------------------------------------------------------------------------------------- the road
-
-
-def _road(
-    origin: Profile,
-    target: Profile,
-    workload: WorkloadClass,
-    device: Device,
-    use: float,
-    known: Sequence[Profile],
-    calibration: Sequence[Factor],
-) -> list[Step] | Reason:
-    """The steps from a device to another, or why there are none."""
-    if _other_limit(device, origin):
-        # Of the profile's factors only those hold that a calibration found at this very limit.
-        if origin.key == target.key:
-            return [
-                _step(origin, target, 1.0, _alike(workload), "3", "the same device at another power limit")
-            ]
-        calibration = ()
-    up = _way(origin, workload, known, (*_at_limit(origin, device.power_limit_w), *calibration))
-    down = _way(target, workload, known, _at_limit(target))
-    keys_up, keys_down = [item.key for item in up.profiles], [item.key for item in down.profiles]
-    steps: list[Step] = []
-    meets = next((key for key in keys_up if key in keys_down), None)
-    last = keys_up.index(meets) if meets is not None else len(keys_up) - 1
-    for place in range(last):
-        steps.append(_forth(up, place, use if not steps else None))
-    if meets is None:
-        bridge = _bridge(up.profiles[-1], down.profiles[-1], workload, device if last == 0 else None)
-        if isinstance(bridge, Reason):
-            return bridge
-        steps.append(bridge)
-    first = keys_down.index(meets) if meets is not None else len(keys_down) - 1
-    for place in range(first - 1, -1, -1):
-        steps.append(_back(down, place, use if not steps else None))
-    return steps
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Way:
-    """From a device along its factor to the factor's reference, and on: each factor leads from its profile to the next."""
-
-    profiles: tuple[Profile, ...]
-    factors: tuple[Factor, ...]
-
-
-def _way(
-    start: Profile,
-    workload: WorkloadClass,
-    known: Sequence[Profile],
-    own: Sequence[Factor],
-) -> _Way:
-    profiles: list[Profile] = [start]
-    factors: list[Factor] = []
-    while True:
-        fitting = [factor for factor in own if factor.workload_class == workload]
-        factor = min(fitting, key=lambda item: TIERS.index(item.tier), default=None)
-        following = next(
-            (item for item in known if factor is not None and item.key == factor.reference), None
-        )
-        if factor is None or following is None or following in profiles:
-            return _Way(profiles=tuple(profiles), factors=tuple(factors))
-        profiles.append(following)
-        factors.append(factor)
-        own = _at_limit(following)
-
-
-def _forth(way: _Way, place: int, use: float | None) -> Step:
-    """Along a factor. The use is known of the measured device only."""
-    factor = way.factors[place]
-    value, exponent = factor.value, 0.0
-    if use is not None and factor.value_at_full_use is not None and factor.use_exponent is not None:
-        exponent = factor.use_exponent
-        value = factor.value_at_full_use * use**exponent
-    return _step(
-        way.profiles[place],
-        way.profiles[place + 1],
-        value,
-        _of_tier(factor),
-        factor.tier,
-        _rests_on(factor),
-        exponent,
-    )
-
-
-def _back(way: _Way, place: int, use: float | None) -> Step:
-    """Against a factor, with the use of its reference where that is the measured device."""
-    factor = way.factors[place]
-    value, exponent = factor.value, 0.0
-    if use is not None and factor.value_at_full_reference_use is not None and factor.use_exponent is not None:
-        exponent = -factor.use_exponent
-        value = factor.value_at_full_reference_use * use**factor.use_exponent
-    return _step(
-        way.profiles[place + 1],
-        way.profiles[place],
-        1 / value,
-        _of_tier(factor),
-        factor.tier,
-        _rests_on(factor),
-        exponent,
-    )
-
-
-def _of_tier(factor: Factor) -> float:
-    if factor.tier == "1":
-        return factor.interval
-    return max(factor.interval, CALIBRATED_SERVING if factor.workload_class == "llm-serving" else CALIBRATED)
-
-
-def _rests_on(factor: Factor) -> str:
-    return f"{factor.models} model{'s' if factor.models > 1 else ''}, {factor.rows} pairs"
-
-
-def _bridge(
-    origin: Profile, target: Profile, workload: WorkloadClass, device: Device | None
-) -> Step | Reason:
-    """Between two devices of which nothing was measured. ``device``: the measured one, where the origin is it."""
-    if origin.example or target.example:
-        return Reason.of(
-            "example-device", "a device that does not exist has no factor; this record is an example"
-        )
-    both = (origin, target)
-    if all(item.has_hbm and item.architecture in AMPERE_OR_LATER for item in both):
-        return _step(origin, target, 1.0, _alike(workload), "3", "no data; both HBM, Ampere or later")
-    for item in both:
-        # Memory beside the chip: what shares the processor's is a module, and was never in the data.
-        if item.architecture not in ARCHITECTURES or not item.memory_kind.startswith(("HBM", "GDDR")):
-            return Reason.of(
-                "no-data",
-                f"there are no data between {origin.name} and {target.name}, and {item.name} ({item.architecture}, "
-                f"{item.memory_kind}) is like no device that there are data of",
-            )
-    rates = []
-    for item in both:
-        bandwidth, limit = item.figures.bandwidth_gb_s, item.figures.power_limit_w
-        limit_w = device.power_limit_w if item is origin and device is not None else limit and limit.value
-        if bandwidth is None or not limit_w:
-            return Reason.of(
-                "profile-incomplete", f"the profile of {item.name} does not know its bandwidth or power limit"
-            )
-        rates.append(bandwidth.value / limit_w)
-    return _step(
-        origin, target, rates[0] / rates[1], BY_BANDWIDTH, "4", "no data; by bandwidth per watt, never rated"
-    )
-
-
-def _alike(workload: WorkloadClass) -> float:
-    return ALIKE_SERVING if workload == "llm-serving" else ALIKE
-
-
-def _step(
-    origin: Profile,
-    target: Profile,
-    factor: float,
-    interval: float,
-    tier: Tier,
-    why: str,
-    exponent: float = 0.0,
-) -> Step:
-    return Step(
-        origin=origin.key,
-        target=target.key,
-        factor=factor,
-        interval=interval,
-        tier=tier,
-        why=why,
-        exponent=exponent,
-    )
 
 
 def _on_the_way(

@@ -34,6 +34,20 @@ def requests_in_flight(load: Load) -> int | None:
     return load.at_once if load.request_rate is None else None
 
 
+# How engines call the number of devices that one copy of the model is spread over.
+SPREAD_BY = ("tensor_parallel", "tensor_parallel_size", "option.tensor_parallel_size")
+
+
+def spread_over(load: Load | None, devices: int) -> int:
+    """The devices that one copy of the model is spread over: as many as the engine was told, or else all that were measured."""
+    told = load.settings if load is not None else {}
+    for name in SPREAD_BY:
+        value = told.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= devices:
+            return int(value)
+    return devices
+
+
 def of_operating_point(record: Record, rated: RatingClass) -> Iterator[Reason]:
     load = record.load or Load()
     found = {

@@ -29,7 +29,7 @@ from energy_rating.judging.eligibility import (
     of_work,
     protocol_of,
 )
-from energy_rating.judging.normalisation import ASSUMED, Normalised, hardware_interval, normalise
+from energy_rating.judging.normalisation import ASSUMED, Normalised, normalise
 from energy_rating.judging.operating_point import of_operating_point, of_settings
 from energy_rating.judging.profiles import (
     EXAMPLE_DEVICE,
@@ -40,6 +40,7 @@ from energy_rating.judging.profiles import (
     read_profile,
 )
 from energy_rating.judging.profiles import profiles as all_profiles
+from energy_rating.judging.roads import hardware_interval
 from energy_rating.judging.schemes import MOST_STARS, RatingClass, Scheme, TrainingClass, load_scheme
 from energy_rating.judging.training import TrainingWork, of_training_devices, training_flop
 from energy_rating.nouns import records
@@ -507,7 +508,9 @@ def _normalised(
 ) -> tuple[list[Reason], Normalised | None]:
     """The figure on the reference device, or why there is none."""
     try:
-        found = normalise(record, to=scheme.reference_device, unit=unit, profiles=known)
+        found = normalise(
+            record, to=scheme.reference_device, unit=unit, profiles=known, vintage=scheme.normalisation
+        )
     except EnergyRatingError as error:
         reasons = [Reason.of("not-converted", error.message, error.remedy)]
     else:

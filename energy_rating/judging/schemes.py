@@ -11,6 +11,7 @@ from typing import Any
 
 from energy_rating.files import strict
 from energy_rating.files.opening import read_whole
+from energy_rating.judging.vintages import FIRST
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import ROUNDING, STRICT
 from energy_rating.nouns.records import TRAINING, Component, Stage, Status
@@ -173,7 +174,9 @@ class Unrated:
 class Scheme:
     """One vintage of the rating, as its file says. ``ladder``: the highest index of 5, 4, 3 and 2 stars.
 
-    ``normalised_tiers``: of a record from another device than the reference, the tiers of normalisation that are rated.
+    ``normalised_tiers``: of a record from another device than the reference, the tiers of normalisation that are rated, by the rules
+    and factors of the vintage ``normalisation``. ``limit_must_bind``: whether another power limit of the reference device counts only
+    where it held the clocks down.
     """
 
     __pydantic_config__ = STRICT
@@ -192,6 +195,8 @@ class Scheme:
     unrated: tuple[Unrated, ...] = ()
     training: tuple[TrainingClass, ...] = ()
     normalised_tiers: tuple[str, ...] = ()
+    normalisation: str = FIRST
+    limit_must_bind: bool = False
 
     def __post_init__(self) -> None:
         if self.ladder[0] <= 0 or list(self.ladder) != sorted(set(self.ladder)):

@@ -637,6 +637,11 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "See to its cooling and its power supply, and measure again",
             "note: by its power limit, which belongs to the device; degrades: by heat or the hardware",
         ),
+        "power-limit-held-nothing": FindingKind(
+            NOTE,
+            "The power limit is not that of the device's data sheet, and never held its clocks down: it changed nothing.",
+            "Nothing is to be done",
+        ),
         "power-limit-changed": FindingKind(
             DEGRADES,
             "The power limit of the device was changed during the run.",

@@ -232,6 +232,10 @@ REASON_SUBJECTS: Mapping[str, Mapping[str, ReasonKind]] = {
             "One of the devices has no units for the number format and emulates it.",
             "Measure in a format that both devices compute in",
         ),
+        "memory-filled": ReasonKind(
+            "The weights fill the memory of one of the two devices and not of the other, so that other numbers of requests run at once.",
+            "Measure with a model that leaves a fifth of the memory free, or over more devices",
+        ),
         "task-unknown": ReasonKind(
             "The task belongs to no class of workloads, so that no factor can be chosen.",
             "Measure with --task",

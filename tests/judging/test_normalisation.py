@@ -25,12 +25,11 @@ from energy_rating.judging.normalisation import (
     LEAST_USE,
     MOST_USE,
     Normalised,
-    emulates,
-    hardware_interval,
     normalise,
     version,
 )
 from energy_rating.judging.profiles import Driver, Factor, Profile, Source, load_profile, profiles
+from energy_rating.judging.roads import emulates, hardware_interval
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.reasons import REASONS

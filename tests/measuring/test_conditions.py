@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from virtual import FakeDevice, VirtualClock, constant
 from energy_rating import load, measure
 from energy_rating.files.reading import read_journal
 from energy_rating.files.record import condition_schema
+from energy_rating.judging.checks import of_conditions
 from energy_rating.measuring.processes import FIRST_NAMESPACE, declare, foreign
-from energy_rating.nouns.entries import Channel
+from energy_rating.nouns.entries import Channel, Device
 
 AT_EASE = {"temperature_c": 60.0, "sm_clock_mhz": 1980.0, "power_limit_w": 700.0, "throttled_by": []}
 
@@ -336,3 +338,30 @@ def test_a_server_that_is_declared_is_the_runs_own(tmp_path, monkeypatch):
 def test_a_first_process_that_measures_does_not_own_everything(tmp_path):
     proc = a_machine(tmp_path, {1: 0, 50: 1})
     assert foreign([50], proc=proc, pid=1, environ={}) == 1
+
+
+@pytest.mark.parametrize(
+    ("limit_w", "held_by", "told"),
+    [
+        (650.0, lambda t: [], True),
+        (700.0, lambda t: [], False),  # that of its data sheet: nothing is to be said
+        (650.0, lambda t: ["sw-power-cap"] if t > 75 else [], False),
+        (650.0, lambda t: None, False),  # nobody knows
+        (650.0, lambda t: ["sw-power-cap"] if t < 30 else [], True),  # not while it was measured
+    ],
+)
+def test_another_power_limit_that_held_no_clocks_down_is_told(tmp_path, limit_w, held_by, told):
+    clock = VirtualClock()
+    gpu = a_gpu(clock, lambda t: {"throttled_by": held_by(t), "power_limit_w": limit_w})
+    with measure(output_dir=tmp_path / "run", sensors=[gpu], clock=clock, report=None) as run:
+        with run.window("warm-up"):
+            clock.sleep(40)
+        with run.window("measured"):
+            clock.sleep(60)
+    session = read_journal(run.journal).sessions[0]
+    device = Device(id="GPU-fake", name="NVIDIA H100 80GB HBM3", power_limit_w=limit_w, memory_gb=85.5)
+    session = replace(session, environment=replace(session.environment, devices=(device,)))
+    found = [one for one in of_conditions(session) if one.code == "power-limit-held-nothing"]
+    assert [one.measurement for one in found] == (["measured"] if told else [])
+    first = replace(session, schema="energy-rating/journal/1")
+    assert "power-limit-held-nothing" not in {one.code for one in of_conditions(first)}

@@ -6,8 +6,9 @@ import math
 import textwrap
 
 from energy_rating.judging.comparison import OF_GAIN, Comparison
-from energy_rating.judging.normalisation import Normalised, hardware_interval
+from energy_rating.judging.normalisation import Normalised
 from energy_rating.judging.rating import Judgement, next_star_j
+from energy_rating.judging.roads import hardware_interval
 from energy_rating.nouns.quantities import (
     CONFIDENCE,
     Estimate,
