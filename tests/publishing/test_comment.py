@@ -64,7 +64,7 @@ def test_a_change_that_needs_more_says_so_first():
             *("1", "org/name, inference, text-generation", "10.00 ± 0.39 J per request, GPU"),
             *(
                 "13.00 ± 0.51 J per request, GPU",
-                "30 % more energy (95 % interval: 30 % more)",
+                "30 % more energy (95 % interval: 24 to 36 % more)",
                 "more energy",
             ),
         ]
