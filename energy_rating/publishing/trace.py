@@ -5,26 +5,23 @@ How ticks become power is ``courses``'s.
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from energy_rating.files.reading import Journal
 from energy_rating.judging.integration import many
-from energy_rating.nouns.quantities import significant
+from energy_rating.nouns.quantities import duration, significant
 from energy_rating.nouns.records import COMPONENTS, METHODS, RUN, Channel, Component
 from energy_rating.publishing.courses import Bins, PowerCourse, added_up, of_channel, power_of_readings
 from energy_rating.publishing.names import NAMES, Origin, origin_of
+from energy_rating.publishing.paper import COLOURS, LANE, QUIET_INK, RULE, SHADES, Form, Paper
+from energy_rating.publishing.strangers import for_plain_text
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.artist import Artist
-    from matplotlib.font_manager import FontProperties
 
 NAN = math.nan
 
@@ -63,25 +60,12 @@ def table(journal: Journal) -> pandas.DataFrame:
 # --------------------------------------------------------------------------------------------------------- the picture
 
 # Positions are in pixels from the lower left corner.
-WIDTH_PX, HEIGHT_PX, DPI = 1200, 600, 100
+WIDTH_PX, HEIGHT_PX = 1200, 600
 LEFT_PX, RIGHT_PX, BOTTOM_PX, TITLE_PX = 84, 1176, 98, 50
 LEGEND_PX, LANE_PX, LANE_GAP_PX, WIDE_PX = 28, 20, 3, 4
 
-# Okabe and Ito, Color Universal Design, 2008 (jfly.uni-koeln.de/color): told apart with any colour vision.
-COLOURS: Mapping[Component, str] = {
-    "gpu": "#0072B2",
-    "cpu": "#D55E00",
-    "dram": "#009E73",
-    "module": "#CC79A7",
-    "host": "#E69F00",
-    "wall": "#000000",
-}
-INK, QUIET_INK, RULE, LANE = "#1f2328", "#57606a", "#d3d9e0", "#c9d3df"
-SHADES = ("#f1f4f8", "#e5eaf1", "#d9e0ea", "#cdd6e3")  # by how many windows of different names are open
-
 MOST_LINES = 8  # of one component; more devices are drawn as their sum
 MOST_LANES = 5
-LONGEST_TEXT = 300  # characters; no sheet is so wide
 MOST_PIECES = 1500  # of one line; what is too dense to be seen apart is drawn as means and ranges
 BINS = (RIGHT_PX - LEFT_PX) // 2
 
@@ -113,18 +97,29 @@ def plot(journal: Journal, *, title: str | None = None) -> bytes:
     stand one after another. The same journal gives the same bytes under one version of matplotlib; nothing of the user's own
     matplotlib figures is touched.
     """
+    return _drawn(journal, title, "png")[0].png()
+
+
+def svg(journal: Journal, *, title: str | None = None) -> str:
+    """The same picture as an SVG that stands in a page; what is seen on it is in its words."""
+    paper, words = _drawn(journal, title, "svg")
+    return paper.svg(title=title or "Power over time", words=words)
+
+
+def _drawn(journal: Journal, title: str | None, form: Form) -> tuple[Paper, str]:
     starts_s = list(itertools.accumulate((session.last_s for session in journal.sessions), initial=0.0))
     end_s = starts_s.pop() or 1.0
     lines = _lines(journal, starts_s)
     groups = _groups(lines)
-    paper = _Paper()
+    paper = Paper(WIDTH_PX, HEIGHT_PX, form)
 
     def x_px(time_s: float) -> float:
         return LEFT_PX + (RIGHT_PX - LEFT_PX) * min(max(time_s / end_s, 0.0), 1.0)
 
     paper.text(LEFT_PX, HEIGHT_PX - 34, title or "Power over time", size=14, bold=True)
     top = _draw_legend(paper, groups, HEIGHT_PX - TITLE_PX)
-    top, unnamed = _draw_windows(paper, _names(journal, starts_s), x_px, top)
+    names = _names(journal, starts_s)
+    top, unnamed = _draw_windows(paper, names, x_px, top)
     notes = _draw_power(paper, groups, x_px, top, end_s)
     _draw_time(paper, x_px, end_s)
     for start_s in starts_s[1:]:
@@ -147,7 +142,31 @@ def plot(journal: Journal, *, title: str | None = None) -> bytes:
     facts = " · ".join([f"run {journal.run_id}", journal.stage, *model])
     paper.text(LEFT_PX, 32, facts, size=9, colour=QUIET_INK)
     paper.text(LEFT_PX, 14, " · ".join(notes), size=9, colour=QUIET_INK)
-    return paper.png()
+    return paper, _in_words(groups, names, end_s, notes)
+
+
+def _in_words(
+    groups: Mapping[Kind, Sequence[_PowerLine]], names: Sequence[_Name], end_s: float, notes: Sequence[str]
+) -> str:
+    """What is seen, for who does not see it: the highest and the mean power of each kind of device, and which windows there are."""
+    told: list[str] = []
+    for (component, origin), lines in groups.items():
+        courses = [line.course for line in lines if len(line.course)]
+        known_s = sum(course.known_s for course in courses) / max(map(len, _by_session(lines)))
+        joules = sum(float((course.watts * (course.ends_s - course.starts_s)).sum()) for course in courses)
+        highest = max(float(course.watts.max()) for course in courses)
+        told.append(
+            f"{_called(component, lines)}, {origin}: {significant(joules / known_s, 3)} W on average, "
+            f"{'of all together' if len(lines) > 1 else f'at most {significant(highest, 3)} W'}"
+        )
+    windows = [
+        for_plain_text(item.name, 60) + (f" ({len(item.spans):,})" if len(item.spans) > 1 else "")
+        for item in names[:MOST_LANES]
+    ]
+    told.append(f"{duration(end_s)} in all")
+    if windows:
+        told.append(f"windows: {', '.join(windows)}")
+    return "; ".join([*told, *notes])
 
 
 def _lines(journal: Journal, starts_s: Sequence[float]) -> list[_PowerLine]:
@@ -192,7 +211,7 @@ def _names(journal: Journal, starts_s: Sequence[float]) -> list[_Name]:
     return sorted(names, key=lambda item: (item.spans[0][0], -item.spans[0][1], item.name))
 
 
-def _draw_legend(paper: _Paper, groups: Mapping[Kind, Sequence[_PowerLine]], top: float) -> float:
+def _draw_legend(paper: Paper, groups: Mapping[Kind, Sequence[_PowerLine]], top: float) -> float:
     """A row, or more where one is too short. Returns what is left below."""
     if not groups:
         return top - LEGEND_PX / 2
@@ -219,7 +238,7 @@ def _called(component: Component, lines: Sequence[_PowerLine]) -> str:
     return f"{NAMES[component]} ×{there} ({how}{f', {there - seen} unseen' if seen < there else ''})"
 
 
-def _draw_windows(paper: _Paper, names: Sequence[_Name], x_px: Place, top: float) -> tuple[float, int]:
+def _draw_windows(paper: Paper, names: Sequence[_Name], x_px: Place, top: float) -> tuple[float, int]:
     """Shades all windows and gives each name a bar in a lane above, so that no two labels meet.
 
     Returns what is left below, and how many names found no lane.
@@ -258,14 +277,22 @@ def _draw_windows(paper: _Paper, names: Sequence[_Name], x_px: Place, top: float
             paper.box(across[0], BOTTOM_PX, across[-1] + 1, bottom, SHADES[open_windows - 1])
     for lane, item, runs, _, _ in bars:
         high = top - (LANE_PX + LANE_GAP_PX) * lane
-        for since, to in runs:
-            paper.box(since, high - LANE_PX, to, high, LANE)
-        for start_s, end_s in item.spans:
-            # Windows that touch are told apart where they are wide enough.
-            column = round(x_px(start_s))
-            if x_px(end_s) - column > WIDE_PX:
-                paper.box(column, high - LANE_PX, column + 1, high, "white")
-                paper.box(column, BOTTOM_PX, column + 1, bottom, "white")
+        paper.boxes(((since, high - LANE_PX, to, high) for since, to in runs), LANE)
+        starts = [round(x_px(start_s)) for start_s, _ in item.spans]
+        # Windows that touch are told apart where they are wide enough.
+        wide = [
+            column
+            for column, (_, end_s) in zip(starts, item.spans, strict=True)
+            if x_px(end_s) - column > WIDE_PX
+        ]
+        paper.boxes(
+            (
+                (column, low, column + 1, up)
+                for column in wide
+                for low, up in ((high - LANE_PX, high), (BOTTOM_PX, bottom))
+            ),
+            "white",
+        )
     for lane, _, _, x, label in bars:
         paper.text(x, top - (LANE_PX + LANE_GAP_PX) * lane - LANE_PX / 2, label, size=10)
     return bottom, len(names) - len(bars)
@@ -285,7 +312,7 @@ def _pixel_runs(spans: Iterable[tuple[float, float]], x_px: Place) -> list[tuple
 
 
 def _draw_power(
-    paper: _Paper, groups: Mapping[Kind, Sequence[_PowerLine]], x_px: Place, top: float, end_s: float
+    paper: Paper, groups: Mapping[Kind, Sequence[_PowerLine]], x_px: Place, top: float, end_s: float
 ) -> list[str]:
     """The lines and their axis. Returns what is to be said of them."""
     bin_s = end_s / BINS
@@ -324,10 +351,15 @@ def _draw_power(
     paper.text(24, (BOTTOM_PX + top) / 2, "Power (W)", size=11, across="center", upright=True)
     for (component, _), bins in bands:
         ranges = zip(bins.known.tolist(), bins.lows_w.tolist(), bins.highs_w.tolist(), strict=True)
-        for number, (is_known, low_w, high_w) in enumerate(ranges):
-            if is_known:
-                left, right = x_px(number * bin_s), x_px((number + 1) * bin_s)
-                paper.box(left, y_px(low_w), right, y_px(high_w), COLOURS[component], opacity=0.22)
+        paper.boxes(
+            (
+                (x_px(number * bin_s), y_px(low_w), x_px((number + 1) * bin_s), y_px(high_w))
+                for number, (is_known, low_w, high_w) in enumerate(ranges)
+                if is_known
+            ),
+            COLOURS[component],
+            opacity=0.22,
+        )
     for (component, origin), course in courses:
         alone = len(groups[component, origin]) == 1 or summed
         points = [(x_px(time_s), y_px(watts)) for time_s, watts in _corners(course)]
@@ -355,7 +387,7 @@ def _corners(course: PowerCourse) -> Iterator[tuple[float, float]]:
         last_s = end_s
 
 
-def _draw_time(paper: _Paper, x_px: Place, end_s: float) -> None:
+def _draw_time(paper: Paper, x_px: Place, end_s: float) -> None:
     unit_s, unit = next(item for item in _UNITS if end_s <= item[0] * 200 or item == _UNITS[-1])
     for time, label in _ticks(end_s / unit_s, most=11):
         x = x_px(time * unit_s)
@@ -373,150 +405,3 @@ def _ticks(highest: float, *, most: int) -> Iterator[tuple[float, str]]:
     step = next(step for step in (scale, 2 * scale, 5 * scale, 10 * scale) if step * most >= highest)
     for number in range(math.floor(highest / step + 1e-9) + 1):
         yield number * step, f"{number * step:.10g}"
-
-
-class _Paper:
-    """A sheet to draw on. All that can be seen is set here, so that the user's matplotlib settings do not show.
-
-    Drawn without a figure of matplotlib's, whose axes and projections take longer to load than a trace to be drawn.
-    """
-
-    def __init__(self) -> None:
-        import matplotlib
-        from matplotlib.backends.backend_agg import RendererAgg
-        from matplotlib.font_manager import FontProperties
-
-        self._renderer = RendererAgg(WIDTH_PX, HEIGHT_PX, DPI)  # type: ignore[no-untyped-call]
-        self._artists: list[Artist] = []
-        # The fonts that come with matplotlib are the same everywhere.
-        folder = Path(matplotlib.get_data_path()) / "fonts/ttf"
-        self._fonts = [
-            FontProperties(fname=str(folder / name)) for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
-        ]
-
-    def text(
-        self,
-        x: float,
-        y: float,
-        text: str,
-        *,
-        size: int,
-        colour: str = INK,
-        bold: bool = False,
-        across: Literal["left", "center", "right"] = "left",
-        upright: bool = False,
-    ) -> None:
-        """Text as it is written, without markup, about the height ``y``; cut where it would leave the sheet."""
-        from matplotlib.text import Text
-        from matplotlib.transforms import IdentityTransform
-
-        artist = Text(
-            x,
-            y,
-            self.fitting(text, size=size, room=WIDTH_PX - x, bold=bold) if across == "left" else text,
-            color=colour,
-            fontproperties=self._font(size, bold),
-            horizontalalignment=across,
-            verticalalignment="center_baseline",
-            rotation=90 if upright else 0,
-            rotation_mode="anchor",
-            parse_math=False,
-            usetex=False,
-            antialiased=True,
-        )
-        artist.set_figure(_Resolution())  # type: ignore[arg-type]
-        artist.set_transform(IdentityTransform())
-        self._artists.append(artist)
-
-    def line(
-        self,
-        points: Sequence[tuple[float, float]],
-        colour: str,
-        *,
-        width: float,
-        dashed: bool = False,
-        opacity: float = 1.0,
-    ) -> None:
-        from matplotlib.lines import Line2D
-        from matplotlib.transforms import IdentityTransform
-
-        artist = Line2D(
-            [x for x, _ in points],
-            [y for _, y in points],
-            color=colour,
-            linewidth=width,
-            linestyle=(0, (4 / width, 2.5 / width)) if dashed else "-",
-            alpha=opacity,
-            antialiased=True,
-            marker="none",
-            solid_capstyle="projecting",
-            solid_joinstyle="miter",
-            dash_capstyle="butt",
-            dash_joinstyle="miter",
-        )
-        artist.set_transform(IdentityTransform())
-        self._artists.append(artist)
-
-    def box(
-        self, left: float, bottom: float, right: float, top: float, colour: str, *, opacity: float = 1.0
-    ) -> None:
-        from matplotlib.patches import Rectangle
-        from matplotlib.transforms import IdentityTransform
-
-        artist = Rectangle(
-            (left, bottom), right - left, top - bottom, facecolor=colour, linewidth=0, alpha=opacity
-        )
-        artist.set_transform(IdentityTransform())
-        self._artists.append(artist)
-
-    def width(self, text: str, *, size: int, bold: bool = False) -> float:
-        font = self._font(size, bold)
-        extent = self._renderer.get_text_width_height_descent(text, font, ismath=False)  # type: ignore[no-untyped-call]
-        return float(extent[0])
-
-    def fitting(self, text: str, *, size: int, room: float, bold: bool = False) -> str:
-        """The text in one line, cut to the room, with a box for what the font does not have."""
-        text = "".join(self._drawable(character, bold) for character in text[:LONGEST_TEXT])
-        if self.width(text, size=size, bold=bold) <= room:
-            return text
-        cut = bisect_right(
-            range(len(text)), room, key=lambda count: self.width(f"{text[:count]}…", size=size, bold=bold)
-        )
-        return f"{text[: max(cut - 1, 0)]}…"
-
-    def _drawable(self, character: str, bold: bool) -> str:
-        from matplotlib.font_manager import get_font
-
-        if not character.isprintable():
-            return " "
-        return (
-            character if get_font(str(self._fonts[bold].get_file())).get_char_index(ord(character)) else "□"
-        )
-
-    def _font(self, size: int, bold: bool) -> FontProperties:
-        font = self._fonts[bold].copy()
-        font.set_size(size)
-        return font
-
-    def png(self) -> bytes:
-        """What was drawn, on white; text over lines over boxes, as matplotlib's own figures have it."""
-        from matplotlib.patches import Rectangle
-        from PIL import Image, PngImagePlugin
-
-        paper = Rectangle((0, 0), WIDTH_PX, HEIGHT_PX, facecolor="white", linewidth=0, antialiased=False)
-        for artist in (paper, *sorted(self._artists, key=lambda one: one.get_zorder())):
-            artist.draw(self._renderer)
-        pixels = self._renderer.buffer_rgba()  # type: ignore[no-untyped-call]
-        picture = Image.frombuffer("RGBA", (WIDTH_PX, HEIGHT_PX), pixels, "raw", "RGBA", 0, 1)
-        file = io.BytesIO()
-        picture.save(file, format="png", pnginfo=PngImagePlugin.PngInfo(), dpi=(DPI, DPI))
-        return file.getvalue()
-
-
-class _Resolution:
-    """What text asks its figure for, where there is none."""
-
-    dpi = DPI
-
-    def get_figure(self, root: bool | None = None) -> _Resolution:  # noqa: ARG002
-        return self
