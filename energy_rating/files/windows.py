@@ -83,6 +83,14 @@ class Spans(Sequence[Span]):
         kind_of = self._kind_of
         return [self._span(row) for row in self._order if kind_of[row] in wanted] if wanted else []
 
+    def times(self) -> Iterator[tuple[str, float, float, bool]]:
+        """Name, start, end of each window, and whether it was closed: without its work, which takes longest to make."""
+        names = [(kind.name, kind.closed) for kind in self._kinds]
+        kind_of, starts, ends = self._kind_of, self._starts, self._ends
+        for row in self._order:
+            name, closed = names[int(kind_of[row])]
+            yield name, starts[row], ends[row], closed
+
     def _span(self, row: int) -> Span:
         kind = self._kinds[int(self._kind_of[row])]
         work = kind.work
@@ -105,6 +113,13 @@ def named(spans: Sequence[Span], *names: str) -> list[Span]:
     if isinstance(spans, Spans):
         return spans.named(*names)
     return [span for span in spans if span.name in names]
+
+
+def times(spans: Sequence[Span]) -> Iterator[tuple[str, float, float, bool]]:
+    """Name, start, end of each window, and whether it was closed."""
+    if isinstance(spans, Spans):
+        return spans.times()
+    return ((span.name, span.start_s, span.end_s, span.closed) for span in spans)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from energy_rating.files.reading import Journal
+from energy_rating.files.windows import times
 from energy_rating.judging.integration import many
 from energy_rating.nouns.quantities import duration, significant
 from energy_rating.nouns.records import COMPONENTS, METHODS, RUN, Channel, Component
@@ -204,9 +205,9 @@ def _names(journal: Journal, starts_s: Sequence[float]) -> list[_Name]:
     """The windows by name, what begins first before what it holds; without the run itself."""
     spans: dict[str, list[tuple[float, float]]] = {}
     for session, start_s in zip(journal.sessions, starts_s, strict=True):
-        for span in session.spans:
-            if span.name != RUN:
-                spans.setdefault(span.name, []).append((start_s + span.start_s, start_s + span.end_s))
+        for name, since, to, _ in times(session.spans):
+            if name != RUN:
+                spans.setdefault(name, []).append((start_s + since, start_s + to))
     names = [_Name(name, sorted(found)) for name, found in spans.items()]
     return sorted(names, key=lambda item: (item.spans[0][0], -item.spans[0][1], item.name))
 
@@ -301,9 +302,11 @@ def _draw_windows(paper: Paper, names: Sequence[_Name], x_px: Place, top: float)
 def _pixel_runs(spans: Iterable[tuple[float, float]], x_px: Place) -> list[tuple[int, int]]:
     """The columns of pixels that the spans cover, each at least one, as runs."""
     runs: list[tuple[int, int]] = []
-    for start_s, end_s in spans:
-        since = min(round(x_px(start_s)), RIGHT_PX - 1)
-        to = max(round(x_px(end_s)), since + 1)
+    # Of windows that are narrower than a pixel, most cover the same ones.
+    columns = dict.fromkeys((round(x_px(start_s)), round(x_px(end_s))) for start_s, end_s in spans)
+    for first, last in columns:
+        since = min(first, RIGHT_PX - 1)
+        to = max(last, since + 1)
         if runs and since <= runs[-1][1]:
             runs[-1] = runs[-1][0], max(to, runs[-1][1])
         else:
