@@ -18,7 +18,7 @@ Every command and every option, as `energy-rating COMMAND --help` tells them. `p
 >   [`benchmark`](#energy-rating-benchmark).
 > - To judge: [`summarise`](#energy-rating-summarise), [`rate`](#energy-rating-rate), [`compare`](#energy-rating-compare), [`explain`](#energy-rating-explain),
 >   [`normalise`](#energy-rating-normalise), [`impact`](#energy-rating-impact), [`life`](#energy-rating-life).
-> - To publish: [`label`](#energy-rating-label), [`card`](#energy-rating-card), [`trace`](#energy-rating-trace),
+> - To publish: [`report`](#energy-rating-report), [`label`](#energy-rating-label), [`badge`](#energy-rating-badge), [`card`](#energy-rating-card), [`trace`](#energy-rating-trace),
 >   [`export`](#energy-rating-export). To check what others published: [`verify`](#energy-rating-verify).
 > - The same as functions of Python: [the Python interface](api.md). Words: [glossary](glossary.md).
 

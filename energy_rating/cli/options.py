@@ -168,6 +168,15 @@ def _option(one: Known) -> Callable[[F], F]:
     return click.option(one.flag, one.name, type=kind, metavar=bounds.metavar, help=bounds.help)
 
 
+look_option = click.option(
+    "--look",
+    type=click.Choice(("light", "dark", "print")),
+    default="light",
+    show_default=True,
+    help="For a light or a dark page, or for print in black alone.",
+)
+
+
 def link_options(function: F) -> F:
     """The addresses that whoever publishes a label or a card gives with it. None is made up."""
     for name, text in (

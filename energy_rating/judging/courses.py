@@ -24,7 +24,7 @@ BLOCKS = 400  # as many as a picture has room for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Block:
+class WindowBlock:
     """Some windows that follow one another: from ``first`` to ``last`` (counted from 1), joules of the lowest, the mean and the highest."""
 
     first: int
@@ -35,7 +35,7 @@ class Block:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Course:
+class WindowCourse:
     """The windows of one name in their order. ``n``: how many there were; ``unseen``: of so many the sensors saw too little.
 
     ``exact``: each window was worked out as the record's figures are.
@@ -46,13 +46,13 @@ class Course:
     n: int
     unseen: int
     exact: bool
-    blocks: tuple[Block, ...]
+    blocks: tuple[WindowBlock, ...]
 
 
-def courses(journal: Journal, record: Record, component: Component) -> tuple[Course, ...]:
+def courses(journal: Journal, record: Record, component: Component) -> tuple[WindowCourse, ...]:
     """The course of each name of which there are at least two windows with an energy; those that last longest first."""
     curves = [Curves(session, number) for number, session in enumerate(journal.sessions, start=1)]
-    found: list[tuple[float, Course]] = []
+    found: list[tuple[float, WindowCourse]] = []
     for measurement in record:
         if measurement.name == RUN or measurement.n < 2 or component not in measurement.energy_j:
             continue
@@ -63,7 +63,7 @@ def courses(journal: Journal, record: Record, component: Component) -> tuple[Cou
     return tuple(course for _, course in sorted(found, key=lambda item: (-item[0], item[1].name)))
 
 
-def _course(curves: Sequence[Curves], name: str, component: Component, used: set[str]) -> Course | None:
+def _course(curves: Sequence[Curves], name: str, component: Component, used: set[str]) -> WindowCourse | None:
     spans = [
         [(since, to) for called, since, to, closed in times(part.session.spans) if called == name and closed]
         for part in curves
@@ -81,7 +81,7 @@ def _course(curves: Sequence[Curves], name: str, component: Component, used: set
     blocks = tuple(_blocks(energies))
     if sum(energy is not None for energy in energies) < 2:
         return None
-    return Course(
+    return WindowCourse(
         name=name,
         component=component,
         n=number,
@@ -157,13 +157,13 @@ def _energy_at(
     return energy_at, gaps
 
 
-def _blocks(energies: Sequence[float | None]) -> Iterator[Block]:
+def _blocks(energies: Sequence[float | None]) -> Iterator[WindowBlock]:
     """Windows one by one, or as many blocks as there is room for; a block of which nothing is known is left out."""
     size = max(1, math.ceil(len(energies) / BLOCKS))
     for first in range(0, len(energies), size):
         known = [energy for energy in energies[first : first + size] if energy is not None]
         if known:
-            yield Block(
+            yield WindowBlock(
                 first=first + 1,
                 last=min(first + size, len(energies)),
                 low_j=min(known),

@@ -64,7 +64,7 @@ def _check_label_of(checking: Checking, name: str, published: str) -> None:
     told = _told(checking, name, made_with.run)
     if not told:
         return
-    drawn = [label.svg(record, rating, made_with.links, made_with.beside) for record, rating in told]
+    drawn = list(_drawn_again(told, made_with))
     expected = published if published in drawn else drawn[0]
     _note_links(checking, made_with)
     if made_with.form == FORM:
@@ -72,6 +72,18 @@ def _check_label_of(checking: Checking, name: str, published: str) -> None:
         return
     checking.not_checked.append(_of_other_form(name))
     _compare_claims(checking, name, _told_words(tree), _told_words(_tree(expected)))
+
+
+def _drawn_again(told: Sequence[tuple[Record, Rating]], made_with: LabelData) -> Iterator[str]:
+    for record, rating in told:
+        yield label.svg(
+            record,
+            rating,
+            made_with.links,
+            made_with.beside,
+            look=made_with.look,
+            size=made_with.size,
+        )
 
 
 def _compare_label(checking: Checking, name: str, published: str, texts: list[str], expected: str) -> None:
@@ -145,7 +157,7 @@ def _check_picture_of(checking: Checking, name: str, content: bytes) -> None:
         checking.checked.remove(name)
         checking.not_checked.append(f"{name}, which an earlier version drew")
         return
-    drawn = [label.svg(record, rating, made_with.links, made_with.beside) for record, rating in told]
+    drawn = list(_drawn_again(told, made_with))
     alike = [svg for svg in drawn if data_of(svg) == texts.get(picture.DATA)]
     again = picture.drawn(
         next((svg for svg in alike if words_of(svg) == texts.get(picture.WORDS)), drawn[0]), width_px=width

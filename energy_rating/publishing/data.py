@@ -15,6 +15,7 @@ from energy_rating.nouns.records import Rating, Record
 from energy_rating.publishing import overview, runs, words
 from energy_rating.publishing import trainings as trained
 from energy_rating.publishing.links import NO_LINKS, Links
+from energy_rating.publishing.names import LOOK_NAMES, SIZES, LookName, Size
 from energy_rating.publishing.strangers import for_plain_text
 
 LABEL_SCHEMA = "energy-rating/label/1"
@@ -48,12 +49,15 @@ class RunData:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelData:
-    """What a label was made with. ``beside``: how many runs of which role its model's training had beside the one that is rated."""
+    """What a label was made with. ``beside``: how many runs of which role its model's training had beside the one that is rated; ``look`` and
+    ``size``: which of its forms it is."""
 
     form: int
     run: RunData
     links: Links
     beside: Mapping[str, int] = field(default_factory=dict)
+    look: LookName = "light"
+    size: Size = "full"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +101,15 @@ def of_run(record: Record, rating: Rating | None) -> RunData:
     )
 
 
-def of_label(record: Record, rating: Rating, links: Links, beside: Mapping[str, int] | None = None) -> str:
+def of_label(
+    record: Record,
+    rating: Rating,
+    links: Links,
+    beside: Mapping[str, int] | None = None,
+    *,
+    look: LookName = "light",
+    size: Size = "full",
+) -> str:
     return _written(
         {
             "schema": LABEL_SCHEMA,
@@ -105,6 +117,9 @@ def of_label(record: Record, rating: Rating, links: Links, beside: Mapping[str, 
             **asdict(of_run(record, rating)),
             **_of_links(links),
             **({"beside": dict(beside)} if beside else {}),
+            # Only what is not usual.
+            **({"look": look} if look != "light" else {}),
+            **({"size": size} if size != "full" else {}),
         }
     )
 
@@ -191,11 +206,18 @@ def label_data(text: str) -> LabelData | None:
     entry = _read(text, LABEL_SCHEMA)
     if entry is None:
         return None
+    looks: dict[str, LookName] = {name: name for name in LOOK_NAMES}
+    sizes: dict[str, Size] = {name: name for name in SIZES}
+    look, size = _maybe(entry, "look") or "light", _maybe(entry, "size") or "full"
+    if look not in looks or size not in sizes:
+        raise ValueError(f"look and size must be of a label; got {look[:40]!r}, {size[:40]!r}")
     return LabelData(
         form=_number(entry, "form"),
         run=_run(entry),
         links=_links(entry),
         beside=runs.read(entry.get("beside", {})),
+        look=looks[look],
+        size=sizes[size],
     )
 
 

@@ -437,6 +437,49 @@ def _by_right_answer(record: Record, shown: Row | None) -> Iterator[tuple[Qualit
             )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoubtShare:
+    """A part of a figure's doubt: what it comes from, and its share (0 to 1) of the whole, as squares, in which parts add up."""
+
+    name: str
+    share: float
+
+
+_LASTING = {
+    "model": "how far the model may be off",
+    "part-time sampling": "the sensor's gain, and the time that it does not see",
+}
+_PASSING = {
+    "repeats": "repeats that differ, edges and noise",
+    "edges": "edges of the windows, and noise",
+}
+
+
+def doubts_of(facts: Facts) -> tuple[DoubtShare, ...]:
+    """What the doubt of the figure that stands for a record comes from: what no repetition mends, and what more of them would make smaller."""
+    figure = facts.figure
+    if figure is None or not figure.energy_j.sigma:
+        return ()
+    row = next((one for one in facts.rows if one.measurement.name == figure.window), None)
+    mostly = row.measurement.doubt_from.get(figure.component, "") if row is not None else ""
+    lasting = (
+        "how far the model may be off"
+        if figure.part.estimated
+        else "how far the sensor may be off (its gain)"
+    )
+    whole = figure.energy_j.sigma**2
+    return (
+        DoubtShare(
+            name=f"{_LASTING.get(mostly, lasting)}: no repetition makes it smaller",
+            share=figure.energy_j.systematic**2 / whole,
+        ),
+        DoubtShare(
+            name=f"{_PASSING.get(mostly, 'edges, repeats and noise')}: longer or more runs make it smaller",
+            share=figure.energy_j.random**2 / whole,
+        ),
+    )
+
+
 def lead(measurement: Measurement) -> Component | None:
     """The component that is told first: the GPU; without one, what else did the work."""
     return next((component for component in LEADING if component in measurement.energy_j), None)

@@ -11,6 +11,12 @@ from energy_rating.nouns.choices import Method
 Origin = Literal["measured", "estimated", "imported"]
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
 
+# A label is drawn for a light or a dark page, or for print in black alone; with all that it rests on, or only with what is legible at 100 pixels.
+LookName = Literal["light", "dark", "print"]
+Size = Literal["full", "small"]
+LOOK_NAMES: tuple[LookName, ...] = get_args(LookName)
+SIZES: tuple[Size, ...] = get_args(Size)
+
 NAMES: Mapping[str, str] = {
     "gpu": "GPU",
     "cpu": "CPU",

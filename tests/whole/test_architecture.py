@@ -79,6 +79,7 @@ KNOWN_IN = {
     "orjson": ("files.rows",),
     "yaml": ("files.imports.dia", "publishing.splice", "publishing.card"),
     "resvg_py": ("publishing.label.picture",),
+    "jinja2": ("publishing",),
     "xllamacpp": ("benchmarking.workloads",),
     "diffusers": ("benchmarking.workloads",),
     "tokenizers": ("benchmarking.workloads",),

@@ -197,7 +197,7 @@ def test_the_measuring_half_needs_nothing_but_the_standard_library_and_pynvml(tm
 import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"pydantic", "codecarbon", "pandas", "numpy", "matplotlib", "click", "yaml", "resvg_py"}:
+        if name.split(".")[0] in {"pydantic", "codecarbon", "pandas", "numpy", "matplotlib", "click", "yaml", "resvg_py", "jinja2"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Blocked())
 import time

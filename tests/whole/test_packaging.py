@@ -61,7 +61,17 @@ def test_the_hard_dependencies_are_those_that_were_agreed():
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
     names = {item.partition(">")[0].partition("=")[0] for item in project["dependencies"]}
     assert names == {
-        *("click", "nvidia-ml-py", "codecarbon", "pandas", "matplotlib", "pydantic", "PyYAML", "resvg-py"),
+        *(
+            "click",
+            "nvidia-ml-py",
+            "codecarbon",
+            "pandas",
+            "matplotlib",
+            "pydantic",
+            "PyYAML",
+            "resvg-py",
+            "Jinja2",
+        ),
         *("numpy", "orjson"),
     }
     assert set(project["optional-dependencies"]) == {"llama-cpp", "transformers", "diffusers", "hub", "dev"}

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from energy_rating.cli.commands.rate import print_unchecked
-from energy_rating.cli.options import beside, link_options, provisional_option, scheme_option
+from energy_rating.cli.options import beside, link_options, look_option, provisional_option, scheme_option
 from energy_rating.cli.output import say
 from energy_rating.nouns.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from energy_rating.publishing.names import LookName, Size
 
 
 @click.command()
@@ -33,6 +35,15 @@ if TYPE_CHECKING:
     help="Another run of a training's model (failed, ablation, search, evaluation): without one the label says 'final run only'. May be "
     "repeated.",
 )
+@look_option
+@click.option(
+    "--small", is_flag=True, help="Only what has to be legible at 100 pixels: stars, figure, how it was had."
+)
+@click.option(
+    "--width",
+    type=click.IntRange(100, 4000),
+    help="Width of a PNG in pixels. Default: 800, of a small label 200.",
+)
 @link_options
 @scheme_option
 @provisional_option
@@ -40,6 +51,9 @@ def label(
     record: Path,
     output: Path | None,
     others: Sequence[Path],
+    look: LookName,
+    small: bool,
+    width: int | None,
     journal_url: str | None,
     meaning_url: str | None,
     scheme: str | None,
@@ -60,12 +74,18 @@ def label(
     links = Links(journal=journal_url, meaning=meaning_url)
     if output.suffix not in (".svg", ".png"):
         raise BadInput("must end in .svg or .png", "Name the file label.svg or label.png", place=output)
+    if width is not None and output.suffix == ".svg":
+        raise click.UsageError("'--width' is of a PNG; an SVG has any width. Name a file that ends in .png.")
+    size: Size = "small" if small else "full"
     found = load(record)
     beside_it = runs.beside(found, [load(path) for path in others])
     rating = rated(found, scheme=scheme, provisional=provisional)
     if output.suffix == ".svg":
-        write_whole(output, label.svg(found, rating, links, beside_it).encode())
+        write_whole(output, label.svg(found, rating, links, beside_it, look=look, size=size).encode())
     else:
-        write_whole(output, picture.png(found, rating, links, beside_it))
+        width = width or (200 if small else 800)
+        write_whole(
+            output, picture.png(found, rating, links, beside_it, look=look, size=size, width_px=width)
+        )
     say(f"Label: {output}")
     print_unchecked(found)

@@ -9,16 +9,11 @@ from energy_rating.publishing import words
 from energy_rating.publishing.facts import RatedAs
 from energy_rating.publishing.label.said import BADGES, Said
 from energy_rating.publishing.label.sheet import (
-    BLUE,
-    HATCH,
-    INK,
+    LIGHT,
     MARGIN_PX,
-    PANEL,
-    PAPER,
-    QUIET_INK,
     ROOM_PX,
-    RULE,
     WIDTH_PX,
+    Colours,
     Sheet,
     box_at,
     closed,
@@ -34,9 +29,9 @@ MOST_REASONS = 3
 # ---------------------------------------------------------------------------------------------------------- drawing
 
 
-def draw(said: Said, data: str) -> str:
+def draw(said: Said, data: str, look: Colours = LIGHT) -> str:
     """The label as SVG; ``data`` is what it was made with, for programs."""
-    sheet = Sheet()
+    sheet = Sheet(look)
     _draw_head(sheet, said)
     _draw_name(sheet, said)
     if said.rating is None or said.rating.stars is None:
@@ -48,7 +43,7 @@ def draw(said: Said, data: str) -> str:
     sheet.rule()
     sheet.move(16)
     for line in sheet.letters.wrapped(said.seal, size=10.5, room=ROOM_PX, most=4):
-        sheet.text(MARGIN_PX, line, size=10.5, colour=QUIET_INK)
+        sheet.text(MARGIN_PX, line, size=10.5, colour=sheet.look.quiet_ink)
         sheet.move(14)
     sheet.move(4)
     return sheet.document(
@@ -60,21 +55,30 @@ def draw(said: Said, data: str) -> str:
 
 
 def _draw_head(sheet: Sheet, said: Said) -> None:
-    sheet.shape(f"M0.75 64V12.75a12 12 0 0 1 12-12H{WIDTH_PX - 12.75}a12 12 0 0 1 12 12V64Z", fill=BLUE)
+    sheet.shape(
+        f"M0.75 64V12.75a12 12 0 0 1 12-12H{WIDTH_PX - 12.75}a12 12 0 0 1 12 12V64Z", fill=sheet.look.head
+    )
+    if sheet.look.head == sheet.look.paper:
+        sheet.shape(f"M0.75 64H{WIDTH_PX - 0.75}", stroke=sheet.look.rule, width=1.5)
     right = WIDTH_PX - MARGIN_PX
     sheet.y = 41
-    sheet.text(MARGIN_PX, "Energy rating", size=24, bold=True, colour=PAPER, room=210)
+    sheet.text(MARGIN_PX, "Energy rating", size=24, bold=True, colour=sheet.look.on_head, room=210)
     rating = said.rating
     if rating is not None and rating.scheme:
         sheet.y = 38
         sheet.text(
-            right, f"scheme {for_picture(rating.scheme)}", size=11, colour=PAPER, across="end", room=150
+            right,
+            f"scheme {for_picture(rating.scheme)}",
+            size=11,
+            colour=sheet.look.on_head,
+            across="end",
+            room=150,
         )
     sheet.y = 64
     if said.facts.example:
-        sheet.box(0.75, 64, WIDTH_PX - 1.5, 26, fill=INK)
+        sheet.box(0.75, 64, WIDTH_PX - 1.5, 26, fill=sheet.look.ink)
         sheet.y = 82
-        sheet.text(WIDTH_PX / 2, words.EXAMPLE, size=13, bold=True, colour=PAPER, across="middle")
+        sheet.text(WIDTH_PX / 2, words.EXAMPLE, size=13, bold=True, colour=sheet.look.paper, across="middle")
         sheet.y = 90
 
 
@@ -89,9 +93,9 @@ def _draw_name(sheet: Sheet, said: Said) -> None:
         sheet.move(size + 4 if number else 0)
         sheet.text(MARGIN_PX, line, size=size, bold=True)
     sheet.move(18)
-    sheet.text(MARGIN_PX, f"revision {said.revision}", size=11.5, colour=QUIET_INK)
+    sheet.text(MARGIN_PX, f"revision {said.revision}", size=11.5, colour=sheet.look.quiet_ink)
     sheet.move(16)
-    sheet.text(MARGIN_PX, said.task, size=11.5, colour=QUIET_INK)
+    sheet.text(MARGIN_PX, said.task, size=11.5, colour=sheet.look.quiet_ink)
 
 
 STAR_PX, STAR_STEP_PX = 27.0, 64.0
@@ -110,7 +114,9 @@ def _draw_stars(sheet: Sheet, said: Said) -> None:
         first, last = (centres[max(1, min(MOST_STARS, stars)) - 1] for stars in rating.could_be)
         y = sheet.y + 5
         sheet.shape(
-            f"M{first:g} {y - 4:g}v8M{first:g} {y:g}H{last:g}M{last:g} {y - 4:g}v8", stroke=BLUE, width=2
+            f"M{first:g} {y - 4:g}v8M{first:g} {y:g}H{last:g}M{last:g} {y - 4:g}v8",
+            stroke=sheet.look.blue,
+            width=2,
         )
         sheet.move(8)
     sheet.move(18)
@@ -122,7 +128,7 @@ def _draw_stars(sheet: Sheet, said: Said) -> None:
             sheet.move(15)
             sheet.text(WIDTH_PX / 2, line, size=12.5, across="middle")
         sheet.move(15)
-        sheet.text(WIDTH_PX / 2, against[1], size=10.5, colour=QUIET_INK, across="middle")
+        sheet.text(WIDTH_PX / 2, against[1], size=10.5, colour=sheet.look.quiet_ink, across="middle")
     for text in said.rests_on():
         sheet.move(3)
         for line in sheet.letters.wrapped(text, size=10.5, room=ROOM_PX, most=3, bold=True):
@@ -135,21 +141,27 @@ def _draw_star(sheet: Sheet, x: float, y: float, origin: RatedAs | None) -> None
     outline = star(x, y, STAR_PX)
     kind = "filled" if origin else "empty"
     solid = origin == "measured"
-    sheet.shape(closed(outline), fill=BLUE if solid else PAPER, stroke=BLUE, width=1.8, kind=f"star {kind}")
+    sheet.shape(
+        closed(outline),
+        fill=sheet.look.blue if solid else sheet.look.paper,
+        stroke=sheet.look.blue,
+        width=1.8,
+        kind=f"star {kind}",
+    )
     if origin in ("normalised", "indicative"):
-        sheet.shape(closed(star(x, y, STAR_PX * 0.74)), fill=BLUE)
+        sheet.shape(closed(star(x, y, STAR_PX * 0.74)), fill=sheet.look.blue)
     elif origin == "estimated":
-        sheet.shape(hatching(outline, 5.5), stroke=BLUE, width=2)
+        sheet.shape(hatching(outline, 5.5), stroke=sheet.look.blue, width=2)
 
 
 def _draw_reasons(sheet: Sheet, said: Said) -> None:
     reasons = said.reasons()
     sheet.move(40)
-    sheet.text(MARGIN_PX, "NOT RATED", size=26, bold=True, colour=BLUE)
+    sheet.text(MARGIN_PX, "NOT RATED", size=26, bold=True, colour=sheet.look.blue)
     sheet.move(8)
     for text in reasons[:MOST_REASONS] or ("no reason is stated",):
         sheet.move(15)
-        sheet.box(MARGIN_PX + 1, sheet.y - 6.5, 5, 5, fill=BLUE)
+        sheet.box(MARGIN_PX + 1, sheet.y - 6.5, 5, 5, fill=sheet.look.blue)
         lines = sheet.letters.wrapped(text, size=11.5, room=ROOM_PX - 16, most=3)
         for number, line in enumerate(lines):
             sheet.move(15 if number else 0)
@@ -175,9 +187,11 @@ def _draw_would_be(sheet: Sheet, would_be: WouldBe) -> None:
     sheet.move(2)
     for line in sheet.letters.wrapped(words.NO_RATING, size=10.5, room=ROOM_PX - 24, most=2):
         sheet.move(14)
-        sheet.text(WIDTH_PX / 2, line, size=10.5, colour=QUIET_INK, across="middle")
+        sheet.text(WIDTH_PX / 2, line, size=10.5, colour=sheet.look.quiet_ink, across="middle")
     sheet.move(10)
-    sheet.behind(place, box_at(MARGIN_PX, top, ROOM_PX, sheet.y - top, stroke=INK, line_px=1.2, dashed=True))
+    sheet.behind(
+        place, box_at(MARGIN_PX, top, ROOM_PX, sheet.y - top, stroke=sheet.look.ink, line_px=1.2, dashed=True)
+    )
 
 
 def _draw_energy(sheet: Sheet, said: Said) -> None:
@@ -201,8 +215,8 @@ def _draw_energy(sheet: Sheet, said: Said) -> None:
             sheet.y - 13,
             width,
             18,
-            fill=INK if marked else PAPER,
-            stroke=INK if marked else BLUE,
+            fill=sheet.look.ink if marked else sheet.look.paper,
+            stroke=sheet.look.ink if marked else sheet.look.blue,
             round_px=2 if marked else 9,
         )
         sheet.text(
@@ -210,12 +224,12 @@ def _draw_energy(sheet: Sheet, said: Said) -> None:
             badge,
             size=10.5,
             bold=True,
-            colour=PAPER if marked else BLUE,
+            colour=sheet.look.paper if marked else sheet.look.blue,
             across="end",
         )
     if said.shown is None:
         sheet.move(34)
-        sheet.text(left, "not measured", size=24, bold=True, colour=BLUE, room=room)
+        sheet.text(left, "not measured", size=24, bold=True, colour=sheet.look.blue, room=room)
     else:
         sheet.move(40)
         _draw_figure(sheet, *said.shown, said.about, left, room)
@@ -224,13 +238,13 @@ def _draw_energy(sheet: Sheet, said: Said) -> None:
             sheet.move(16)
             sheet.text(left, other, size=11.5, room=room)
     sheet.move(10)
-    sheet.shape(f"M{left} {sheet.y:g}h{room}", stroke=RULE, width=1)
+    sheet.shape(f"M{left} {sheet.y:g}h{room}", stroke=sheet.look.rule, width=1)
     sheet.move(2)
     for line in sheet.letters.wrapped(f"Quality: {said.quality}", size=11.5, room=room, most=2):
         sheet.move(15)
         sheet.text(left, line, size=11.5, room=room)
     sheet.move(11)
-    sheet.behind(behind, _panel(top, sheet.y - top, rated_as))
+    sheet.behind(behind, _panel(sheet.look, top, sheet.y - top, rated_as))
 
 
 def _draw_figure(sheet: Sheet, energy: Estimate, unit: str, about: str, left: float, room: float) -> None:
@@ -245,32 +259,35 @@ def _draw_figure(sheet: Sheet, energy: Estimate, unit: str, about: str, left: fl
     letters = sheet.letters
     while letters.width(value, size=large, bold=True) + letters.width(doubt, size=small) + 8 > room:
         large, small = large * 0.94, small * 0.94
-    sheet.text(left, value, size=large, bold=True, colour=BLUE)
+    sheet.text(left, value, size=large, bold=True, colour=sheet.look.blue)
     x = left + letters.width(value, size=large, bold=True) + 8
-    sheet.text(x, doubt, size=small, colour=BLUE)
+    sheet.text(x, doubt, size=small, colour=sheet.look.blue)
     if x + letters.width(doubt, size=small) + 10 + letters.width(told, size=10.5) <= left + room:
-        sheet.text(left + room, told, size=10.5, colour=QUIET_INK, across="end")
+        sheet.text(left + room, told, size=10.5, colour=sheet.look.quiet_ink, across="end")
     else:
         sheet.move(16)
-        sheet.text(left, told, size=10.5, colour=QUIET_INK)
+        sheet.text(left, told, size=10.5, colour=sheet.look.quiet_ink)
 
 
-def _panel(top: float, height: float, origin: RatedAs | None) -> str:
+def _panel(look: Colours, top: float, height: float, origin: RatedAs | None) -> str:
     box = (MARGIN_PX, top, ROOM_PX, height)
     if origin == "estimated":
         x, y, width, _ = box
         corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
         return (
-            box_at(*box, fill=PAPER)
-            + shape_of(hatching(corners, 10), stroke=HATCH, width=1)
-            + box_at(*box, stroke=INK, line_px=1.8, dashed=True)
+            box_at(*box, fill=look.paper)
+            + shape_of(hatching(corners, 10), stroke=look.hatch, width=1)
+            + box_at(*box, stroke=look.ink, line_px=1.8, dashed=True)
         )
     if origin == "imported":
-        return box_at(*box, fill=PAPER) + box_at(*box, stroke=INK, line_px=1.8, dashed=True)
+        return box_at(*box, fill=look.paper) + box_at(*box, stroke=look.ink, line_px=1.8, dashed=True)
     if origin in ("normalised", "indicative"):
         inner = (MARGIN_PX + 4, top + 4, ROOM_PX - 8, height - 8)
-        return box_at(*box, fill=PAPER, stroke=BLUE, line_px=1.4) + box_at(*inner, stroke=BLUE, line_px=1.4)
-    return box_at(*box, fill=PANEL, round_px=8)
+        return box_at(*box, fill=look.paper, stroke=look.blue, line_px=1.4) + box_at(
+            *inner, stroke=look.blue, line_px=1.4
+        )
+    framed = look.rule if look.panel == look.paper else None
+    return box_at(*box, fill=look.panel, stroke=framed, round_px=8)
 
 
 LABELS_PX = 76
@@ -282,7 +299,7 @@ def _draw_rows(sheet: Sheet, said: Said) -> None:
         if label == "Task":
             continue  # it stands under the name
         sheet.move(17)
-        sheet.text(MARGIN_PX, label, size=11, colour=QUIET_INK)
+        sheet.text(MARGIN_PX, label, size=11, colour=sheet.look.quiet_ink)
         lines = sheet.letters.wrapped(value, size=11, room=ROOM_PX - LABELS_PX, most=3)
         for number, line in enumerate(lines):
             sheet.move(14 if number else 0)

@@ -12,6 +12,7 @@ from energy_rating.nouns.records import Rating, Record
 from energy_rating.publishing.label import svg
 from energy_rating.publishing.label.sheet import FONTS, WIDTH_PX, font_folder
 from energy_rating.publishing.links import NO_LINKS, Links
+from energy_rating.publishing.names import LookName, Size
 
 NARROWEST_PX, WIDEST_PX = 100, 4000  # of a PNG
 SHADED_OTHERWISE = 0.2  # of the way from black to white
@@ -29,13 +30,15 @@ def png(
     beside: Mapping[str, int] | None = None,
     *,
     width_px: int = 2 * WIDTH_PX,
+    look: LookName = "light",
+    size: Size = "full",
 ) -> bytes:
     """The same label as a PNG of this width, in pixels; by default for a screen of double density. Its words are in it as text.
 
     Raises:
         BadInput: the width is not from 100 to 4000 pixels.
     """
-    return drawn(svg(record, rating, links, beside), width_px=width_px)
+    return drawn(svg(record, rating, links, beside, look=look, size=size), width_px=width_px)
 
 
 def drawn(content: str, *, width_px: int = 2 * WIDTH_PX) -> bytes:

@@ -6,11 +6,13 @@ import functools
 import importlib.util
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from energy_rating.publishing.label.letters import font
+from energy_rating.publishing.names import LookName
 
 Point = tuple[float, float]
 WIDTH_PX = 400
@@ -20,6 +22,60 @@ ROOM_PX = WIDTH_PX - 2 * MARGIN_PX
 # One dark blue and greys: on white and on the panel all text has a contrast of 6:1 or more (WCAG 2.2, 1.4.3 asks for 4.5:1).
 BLUE, INK, QUIET_INK = "#12305a", "#16202e", "#465264"
 PAPER, PANEL, RULE, HATCH = "#ffffff", "#edf1f7", "#c3ccd9", "#d8dee7"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Colours:
+    """The colours of a label. On paper and on the panel all text has a contrast of 6:1 or more; ``head`` is what the name of the label stands on."""
+
+    blue: str
+    ink: str
+    quiet_ink: str
+    paper: str
+    panel: str
+    rule: str
+    hatch: str
+    head: str
+    on_head: str
+
+
+# Print has no grey that a copier could lose, and no large dark surface.
+LOOKS: Mapping[LookName, Colours] = {
+    "light": Colours(
+        blue=BLUE,
+        ink=INK,
+        quiet_ink=QUIET_INK,
+        paper=PAPER,
+        panel=PANEL,
+        rule=RULE,
+        hatch=HATCH,
+        head=BLUE,
+        on_head=PAPER,
+    ),
+    "dark": Colours(
+        blue="#a9cbff",
+        ink="#edf2f8",
+        quiet_ink="#b8c4d3",
+        paper="#10161f",
+        panel="#1c2634",
+        rule="#475467",
+        hatch="#2b3747",
+        head="#24446f",
+        on_head="#ffffff",
+    ),
+    "print": Colours(
+        blue="#000000",
+        ink="#000000",
+        quiet_ink="#222222",
+        paper="#ffffff",
+        panel="#ffffff",
+        rule="#000000",
+        hatch="#bbbbbb",
+        head="#ffffff",
+        on_head="#000000",
+    ),
+}
+LIGHT = LOOKS["light"]
 
 # The DejaVu fonts come with matplotlib and are the same everywhere. Verdana, which most machines have, is as wide.
 FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
@@ -33,7 +89,11 @@ FAMILIES = "'DejaVu Sans', Verdana, Geneva, sans-serif"
 class Sheet:
     """A sheet of fixed width that grows downwards; ``y`` is the base line of what is written next."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, look: Colours = LIGHT, *, width_px: int = WIDTH_PX, margin_px: int = MARGIN_PX
+    ) -> None:
+        self.look = look
+        self.width_px, self.margin_px = width_px, margin_px
         self.letters = _Letters()
         self.y = 0.0
         self._elements: list[str] = []
@@ -55,7 +115,7 @@ class Sheet:
         *,
         size: float,
         bold: bool = False,
-        colour: str = INK,
+        colour: str | None = None,
         across: Literal["start", "middle", "end"] = "start",
         room: float | None = None,
     ) -> None:
@@ -63,9 +123,9 @@ class Sheet:
         room = (
             room
             or {
-                "start": WIDTH_PX - MARGIN_PX - x,
-                "middle": ROOM_PX,
-                "end": x - MARGIN_PX,
+                "start": self.width_px - self.margin_px - x,
+                "middle": self.width_px - 2 * self.margin_px,
+                "end": x - self.margin_px,
             }[across]
         )
         # Boxes of text are rounded to a hundredth of a pixel, and what just fitted must still fit.
@@ -77,7 +137,7 @@ class Sheet:
             width = self.letters.width(text, size=size, bold=bold)
             more += f' textLength="{_px(width)}" lengthAdjust="spacingAndGlyphs"'
         self._elements.append(
-            f'<text x="{_px(x)}" y="{_px(self.y)}" font-size="{_px(size)}" fill="{colour}"{more}>{escape(text)}</text>\n'
+            f'<text x="{_px(x)}" y="{_px(self.y)}" font-size="{_px(size)}" fill="{colour or self.look.ink}"{more}>{escape(text)}</text>\n'
         )
 
     def shape(
@@ -106,28 +166,30 @@ class Sheet:
 
     def rule(self) -> None:
         self.move(12)
-        self.shape(f"M{MARGIN_PX} {_px(self.y)}h{ROOM_PX}", stroke=RULE)
+        self.shape(f"M{MARGIN_PX} {_px(self.y)}h{ROOM_PX}", stroke=self.look.rule)
 
-    def document(self, *, title: str, description: str, example: bool, data: str = "") -> str:
+    def document(
+        self, *, title: str, description: str, example: bool, data: str = "", corner_px: float = 12
+    ) -> str:
         """The whole, as it is written to a file; ``data`` is for programs, and not drawn."""
         height = math.ceil(self.y)
-        frame = (0.75, 0.75, WIDTH_PX - 1.5, height - 1.5)
+        frame = (0.75, 0.75, self.width_px - 1.5, height - 1.5)
         across = ""
         if example:
-            angle = -math.degrees(math.atan2(height, WIDTH_PX))
+            angle = -math.degrees(math.atan2(height, self.width_px))
             across = (
-                f'<text x="{WIDTH_PX / 2:g}" y="{_px(height / 2)}" dy="36" font-size="104" font-weight="700" fill="{INK}" '
-                f'fill-opacity="0.13" text-anchor="middle" transform="rotate({_px(angle)} {WIDTH_PX / 2:g} {_px(height / 2)})"'
+                f'<text x="{self.width_px / 2:g}" y="{_px(height / 2)}" dy="36" font-size="104" font-weight="700" fill="{self.look.ink}" '
+                f'fill-opacity="0.13" text-anchor="middle" transform="rotate({_px(angle)} {self.width_px / 2:g} {_px(height / 2)})"'
                 f' aria-hidden="true">EXAMPLE</text>\n'
             )
         metadata = f"<metadata>{escape(data)}</metadata>\n" if data else ""
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH_PX}" height="{height}" '
-            f'viewBox="0 0 {WIDTH_PX} {height}" role="img" aria-labelledby="t d" xml:lang="en" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{self.width_px}" height="{height}" '
+            f'viewBox="0 0 {self.width_px} {height}" role="img" aria-labelledby="t d" xml:lang="en" '
             f'font-family="{escape(FAMILIES)}">\n'
             f'<title id="t">{escape(title)}</title>\n<desc id="d">{escape(description)}</desc>\n{metadata}'
-            f"{box_at(*frame, fill=PAPER, round_px=12)}{''.join(self._elements)}{across}"
-            f"{box_at(*frame, stroke=BLUE, line_px=1.5, round_px=12)}</svg>\n"
+            f"{box_at(*frame, fill=self.look.paper, round_px=corner_px)}{''.join(self._elements)}{across}"
+            f"{box_at(*frame, stroke=self.look.blue, line_px=1.5, round_px=corner_px)}</svg>\n"
         )
 
 
