@@ -45,20 +45,20 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Text:
+class TextBlock:
     kind: ClassVar[str] = "text"
     text: str
     strong: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Items:
+class ItemsBlock:
     kind: ClassVar[str] = "items"
     items: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Code:
+class CodeBlock:
     """A command to be copied."""
 
     kind: ClassVar[str] = "code"
@@ -66,7 +66,7 @@ class Code:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Table:
+class TableBlock:
     """``caption`` says what it is of, also to who hears it among others. The first cell of a row names it."""
 
     kind: ClassVar[str] = "table"
@@ -77,7 +77,7 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:
+class PictureBlock:
     """An SVG that was made here, with the words that say what is seen."""
 
     kind: ClassVar[str] = "picture"
@@ -86,7 +86,7 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Label:
+class LabelBlock:
     """The label, in light and in dark, as addresses that hold the picture itself."""
 
     kind: ClassVar[str] = "label"
@@ -96,7 +96,7 @@ class Label:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Folded:
+class FoldedBlock:
     """What not everybody wants to read."""
 
     kind: ClassVar[str] = "folded"
@@ -104,7 +104,7 @@ class Folded:
     blocks: tuple[Block, ...]
 
 
-Block = Text | Items | Code | Table | Picture | Label | Folded
+Block = TextBlock | ItemsBlock | CodeBlock | TableBlock | PictureBlock | LabelBlock | FoldedBlock
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,27 +211,27 @@ def _chapter(run: Reported, facts: Facts, links: Links, number: int, *, pictured
 
 def _result(run: Reported, facts: Facts, said: Said, links: Links) -> Iterator[Block]:
     if facts.example:
-        yield Text(text=f"{words.EXAMPLE}. This is no rating of anything real.", strong=True)
+        yield TextBlock(text=f"{words.EXAMPLE}. This is no rating of anything real.", strong=True)
     if facts.unchecked:
-        yield Text(text=f"This record was {facts.unchecked}.", strong=True)
+        yield TextBlock(text=f"This record was {facts.unchecked}.", strong=True)
     if facts.outcome is not None:
-        yield Text(text=f"The program {for_plain_text(facts.outcome)}.", strong=True)
+        yield TextBlock(text=f"The program {for_plain_text(facts.outcome)}.", strong=True)
     if run.rating is not None:
         light, dark = (label.svg(run.record, run.rating, links, look=look) for look in ("light", "dark"))
-        yield Label(light=_inside(light), dark=_inside(dark), alt=said.sentence)
+        yield LabelBlock(light=_inside(light), dark=_inside(dark), alt=said.sentence)
     if (against := said.against()) is not None:
-        yield Text(text=f"That is {against[0]}, {against[1]}.")
+        yield TextBlock(text=f"That is {against[0]}, {against[1]}.")
     resting = list(said.rests_on())
     if resting:
-        yield Items(items=tuple(resting))
+        yield ItemsBlock(items=tuple(resting))
     if said.reasons():
-        yield Text(text="Why there are no stars:")
-        yield Items(items=said.reasons())
+        yield TextBlock(text="Why there are no stars:")
+        yield ItemsBlock(items=said.reasons())
     others = list(said.others())
     if others:
-        yield Text(text="The same energy in other units:")
-        yield Items(items=tuple(others))
-    yield Text(text=f"In one line: {for_plain_text(one_line(facts), 600)}.")
+        yield TextBlock(text="The same energy in other units:")
+        yield ItemsBlock(items=tuple(others))
+    yield TextBlock(text=f"In one line: {for_plain_text(one_line(facts), 600)}.")
 
 
 def _inside(svg: str) -> str:
@@ -241,7 +241,7 @@ def _inside(svg: str) -> str:
 def _components(facts: Facts) -> Iterator[Block]:
     row = facts.shown
     if row is None or not row.parts:
-        yield Text(text="No energy was measured.")
+        yield TextBlock(text="No energy was measured.")
     else:
         name = for_plain_text(row.measurement.name, 60)
         bars = [
@@ -254,18 +254,18 @@ def _components(facts: Facts) -> Iterator[Block]:
             )
             for part in row.parts
         ]
-        yield Picture(
+        yield PictureBlock(
             svg=charts.bars(f"Energy by component in {name}", bars),
             caption=f"Energy in “{name}”, {duration(row.measurement.duration_s)}. Filled is measured; hollow is not. The lines are 95 % intervals.",
         )
     wholes = [part.name for part in facts.parts if part.component in ("wall", "host", "module")]
     if wholes and len(facts.parts) > 1:
-        yield Text(
+        yield TextBlock(
             text=f"{' and '.join(wholes)} {'hold' if len(wholes) > 1 else 'holds'} the other components: never add them up."
         )
     if facts.missing:
-        yield Text(text="Not measured:")
-        yield Items(
+        yield TextBlock(text="Not measured:")
+        yield ItemsBlock(
             items=tuple(
                 f"{words.NAMES[component]}: {for_plain_text(why, 400)}" for component, why in facts.missing
             )
@@ -273,9 +273,9 @@ def _components(facts: Facts) -> Iterator[Block]:
     rows = tuple(cells for row in facts.rows for cells in _rows(row))
     if rows:
         head = ("Window", "Number", "Duration", "Component", "Energy", "Seen", "Per unit of work")
-        yield Folded(
+        yield FoldedBlock(
             summary="All measurements of this run",
-            blocks=(Table(caption="All measurements", head=head, rows=rows, sortable=True),),
+            blocks=(TableBlock(caption="All measurements", head=head, rows=rows, sortable=True),),
         )
 
 
@@ -306,9 +306,11 @@ def _power(run: Reported, *, pictured: bool) -> Iterator[Block]:
         return
     if run.journal is None:
         if run.record.origin != "imported":
-            yield Text(text="No journal lies beside the record, and the power over time stands in it alone.")
+            yield TextBlock(
+                text="No journal lies beside the record, and the power over time stands in it alone."
+            )
         return
-    yield Picture(
+    yield PictureBlock(
         svg=trace.svg(run.journal),
         caption="The power of each device over time; above it the windows of the run, by their names. Where the line breaks, nothing is known.",
     )
@@ -322,13 +324,13 @@ def _courses(run: Reported, facts: Facts, *, pictured: bool) -> Iterator[Block]:
     found = courses(run.journal, run.record, component)
     for one in found[:MOST_COURSES]:
         told = charts.course_in_words(one)
-        yield Picture(
+        yield PictureBlock(
             svg=charts.course(one),
             caption=f"{words.NAMES[component]}, each “{for_plain_text(one.name, 60)}”: {told}.",
         )
     if len(found) > MOST_COURSES:
         rest = ", ".join(for_plain_text(one.name, 40) for one in found[MOST_COURSES:][:20])
-        yield Text(text=f"Not drawn: {rest}.")
+        yield TextBlock(text=f"Not drawn: {rest}.")
 
 
 def _parts(facts: Facts) -> Iterator[Block]:
@@ -338,11 +340,11 @@ def _parts(facts: Facts) -> Iterator[Block]:
     shares = [(name, part.energy_j.value) for name, _, part in found if part is not None]
     if len(shares) < len(PARTS) or not any(share for _, share in shares):
         return
-    yield Picture(
+    yield PictureBlock(
         svg=charts.parts("Energy of prefill and decode", shares),
         caption="Prefill is reading the question, decode is writing the answer, one token after another.",
     )
-    yield Table(
+    yield TableBlock(
         caption="Prefill and decode",
         head=("Part", "Duration", "Energy", "Per unit of work"),
         rows=tuple(
@@ -371,23 +373,23 @@ def _doubt(facts: Facts) -> Iterator[Block]:
     if figure is None:
         return
     if not shares:
-        yield Text(text="How far the figure may be off is not stated.")
+        yield TextBlock(text="How far the figure may be off is not stated.")
         return
     energy = figure.energy_j
     if reaches_zero(energy) or not energy.value:
-        yield Text(text="The interval reaches down to zero: only its upper end is told.")
+        yield TextBlock(text="The interval reaches down to zero: only its upper end is told.")
     else:
         percent = significant(100 * energy.half_width() / energy.value, 2)
-        yield Text(
+        yield TextBlock(
             text=f"In 19 of 20 such measurements the true value lies within ± {percent} % of what was measured. What that comes from:"
         )
-    yield Picture(
+    yield PictureBlock(
         svg=charts.parts("What the doubt comes from", [(one.name, one.share) for one in shares]),
         caption="Shares of the squares of the parts, in which independent doubts add up.",
     )
     rating = facts.rating
     if rating is not None and rating.conversion is not None:
-        yield Text(
+        yield TextBlock(
             text=f"The stars rest on a conversion beside it: {for_plain_text(words.converted(rating.conversion), 400)}; "
             f"that leaves open a factor of {significant(rating.conversion.interval, 3)} up and down, with 90 % confidence."
         )
@@ -396,7 +398,7 @@ def _doubt(facts: Facts) -> Iterator[Block]:
 def _footprint(run: Reported) -> Iterator[Block]:
     if run.impact is None:
         return
-    yield Table(
+    yield TableBlock(
         caption=f"Footprint in {for_plain_text(run.impact.zone_name, 80)}",
         head=("What", "Amount", "Rests on"),
         rows=tuple(
@@ -408,7 +410,7 @@ def _footprint(run: Reported) -> Iterator[Block]:
             for row in footprint_rows(run.impact)
         ),
     )
-    yield Text(text=f"The ± of the carbon: {words.whose_doubt(run.impact)}.")
+    yield TextBlock(text=f"The ± of the carbon: {words.whose_doubt(run.impact)}.")
 
 
 _SEVERITIES = {
@@ -420,16 +422,16 @@ _SEVERITIES = {
 
 def _findings(facts: Facts) -> Iterator[Block]:
     if not facts.findings:
-        yield Text(text="Nothing was found that speaks against the figures.")
+        yield TextBlock(text="Nothing was found that speaks against the figures.")
     for severity, title in _SEVERITIES.items():
         its = tuple(_finding(one) for one in facts.findings if one.severity == severity)
         if not its:
             continue
         if severity == "note":
-            yield Folded(summary=f"{title} ({len(its)})", blocks=(Items(items=its),))
+            yield FoldedBlock(summary=f"{title} ({len(its)})", blocks=(ItemsBlock(items=its),))
         else:
-            yield Text(text=f"{title}:", strong=True)
-            yield Items(items=its)
+            yield TextBlock(text=f"{title}:", strong=True)
+            yield ItemsBlock(items=its)
 
 
 def _finding(remark: Remark) -> str:
@@ -450,7 +452,7 @@ def _surroundings(said: Said, facts: Facts) -> Iterator[Block]:
         ("Date", f"{said.day}, self-declared"),
         ("Run", for_plain_text(facts.record.run_id, 80)),
     ]
-    yield Table(
+    yield TableBlock(
         caption="Model, hardware, software and load",
         head=("What", "Value"),
         rows=tuple((Cell(text=name), Cell(text=text)) for name, text in rows),
@@ -460,13 +462,13 @@ def _surroundings(said: Said, facts: Facts) -> Iterator[Block]:
 def _check(run: Reported, facts: Facts, said: Said) -> Iterator[Block]:
     record = facts.record
     if record.origin == "imported":
-        yield Text(text=f"It cannot be checked: {words.imported(record)}.")
+        yield TextBlock(text=f"It cannot be checked: {words.imported(record)}.")
         return
-    yield Text(
+    yield TextBlock(
         text="Everything here follows from the run's journal, on any machine and without a GPU. Whoever has the folder makes it again with:"
     )
-    yield Code(text=f"energy-rating verify {run.folder}")
-    yield Items(
+    yield CodeBlock(text=f"energy-rating verify {run.folder}")
+    yield ItemsBlock(
         items=(
             f"Journal: {said.links.journal or 'its address is not given; ask who published this'}",
             f"SHA-256 of the journal, uncompressed: {for_plain_text(record.provenance.journal_sha256, 80)}",
@@ -474,7 +476,7 @@ def _check(run: Reported, facts: Facts, said: Said) -> Iterator[Block]:
             f"What the stars mean: {said.links.meaning or 'docs/what-the-stars-mean.md of energy-rating'}",
         )
     )
-    yield Text(
+    yield TextBlock(
         text="A journal that was made up from the start is not found out by this: it says who could not have, not who did."
     )
 
@@ -497,7 +499,7 @@ def _unsaid(run: Reported, facts: Facts, said: Said) -> Iterator[Block]:
         told.append(
             "Nothing of other hardware, another load or longer answers: with each of these the energy is another."
         )
-    yield Items(items=tuple(told))
+    yield ItemsBlock(items=tuple(told))
 
 
 # ------------------------------------------------------------------------------------------------------------ all runs
@@ -511,7 +513,7 @@ def _together(runs: Sequence[Reported], told: Sequence[Facts]) -> Iterator[Secti
     yield Section(title="The life of the model", blocks=tuple(_life(runs)))
 
 
-def _side_by_side(told: Sequence[Facts]) -> Table:
+def _side_by_side(told: Sequence[Facts]) -> TableBlock:
     rows: list[tuple[Cell, ...]] = []
     for number, facts in enumerate(told, start=1):
         said = Said(facts=facts)
@@ -532,7 +534,7 @@ def _side_by_side(told: Sequence[Facts]) -> Table:
                 Cell(text=said.day),
             )
         )
-    return Table(
+    return TableBlock(
         caption="All runs; figures of unlike tasks, loads or components must not be compared",
         head=("Run", "Stars", "Energy", "Of", "Hardware", "Load", "Date"),
         rows=tuple(rows),
@@ -555,7 +557,7 @@ def _load_sweep(told: Sequence[Facts]) -> Iterator[Block]:
         )
     for (model, _, unit, component), points in groups.items():
         if len({point.at_a_time for point in points}) > 1:
-            yield Picture(
+            yield PictureBlock(
                 svg=charts.over_load(points, unit, component),
                 caption=f"{model}: energy per {for_plain_text(unit, 24)} over how many requests are worked on at a time.",
             )
@@ -566,12 +568,12 @@ def _explained(runs: Sequence[Reported], told: Sequence[Facts]) -> Iterator[Bloc
     try:
         found = explain(a.record, b.record, (a.journal, b.journal))
     except EnergyRatingError as error:
-        yield Text(text=f"They are not compared: {for_plain_text(error.message, 400)}.")
+        yield TextBlock(text=f"They are not compared: {for_plain_text(error.message, 400)}.")
         return
-    yield Text(text=f"A is {called(told[0])}, B is {called(told[1])}.")
-    yield Text(text=explanation.paragraph(found))
+    yield TextBlock(text=f"A is {called(told[0])}, B is {called(told[1])}.")
+    yield TextBlock(text=explanation.paragraph(found))
     yield from _two_powers(found)
-    yield Table(
+    yield TableBlock(
         caption="Both runs",
         head=("What", "A", "B"),
         rows=tuple(
@@ -584,7 +586,7 @@ def _two_powers(found: Explanation) -> Iterator[Block]:
     if not (found.a.course and found.b.course):
         return
     sides = [(f"{letter}: {side.run_id}", side.course) for letter, side in (("A", found.a), ("B", found.b))]
-    yield Picture(
+    yield PictureBlock(
         svg=charts.two_courses(found.component, sides),
         caption="The power of both since the start of what is compared, on one scale.",
     )
@@ -598,23 +600,23 @@ def _life(runs: Sequence[Reported]) -> Iterator[Block]:
     try:
         found = [one for one in lives(named) if len(one.runs) > 1]
     except EnergyRatingError as error:
-        yield Text(text=f"They are not summed up: {for_plain_text(error.message, 400)}.")
+        yield TextBlock(text=f"They are not summed up: {for_plain_text(error.message, 400)}.")
         return
     for one in found:
         yield from _of_life(one)
     used = [one for one in found if one.use is not None]
     if len(used) == 2:
-        yield Text(text=lives_shown.break_even_told(break_even(*used)) + ".")
+        yield TextBlock(text=lives_shown.break_even_told(break_even(*used)) + ".")
 
 
 def _of_life(one: Life) -> Iterator[Block]:
     first, *lines = (line.strip() for line in lives_shown.told(one))
     if len(one.stages) > 1:
-        yield Picture(
+        yield PictureBlock(
             svg=charts.parts(
                 "Energy of each stage", [(part.name, part.energy_j.value) for part in one.stages]
             ),
             caption=f"{for_plain_text(one.model, 80)}: energy of {words.NAMES[one.component]} in each stage that is among these runs; {scaled(one.energy_j.value, 'J')} in all.",
         )
-    yield Text(text=f"{first}.")
-    yield Items(items=tuple(lines))
+    yield TextBlock(text=f"{first}.")
+    yield ItemsBlock(items=tuple(lines))

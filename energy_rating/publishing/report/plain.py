@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 from energy_rating.publishing.report.content import (
     Block,
-    Code,
-    Folded,
-    Items,
-    Label,
-    Picture,
+    CodeBlock,
+    FoldedBlock,
+    ItemsBlock,
+    LabelBlock,
+    PictureBlock,
     Report,
-    Table,
-    Text,
+    TableBlock,
+    TextBlock,
 )
 from energy_rating.publishing.strangers import for_markdown
 
@@ -48,22 +48,22 @@ def _text(text: str) -> str:
 
 def _block(block: Block) -> Iterator[str]:
     match block:
-        case Text(text=text, strong=strong):
+        case TextBlock(text=text, strong=strong):
             yield f"**{_text(text)}**" if strong else _text(text)
-        case Items(items=items):
+        case ItemsBlock(items=items):
             yield "\n".join(f"- {_text(item)}" for item in items)
-        case Code(text=text):
+        case CodeBlock(text=text):
             yield f"```console\n{text}\n```"
-        case Label(alt=alt):
+        case LabelBlock(alt=alt):
             yield f"*{_text(alt)}.*"
-        case Picture(svg=svg, caption=caption):
+        case PictureBlock(svg=svg, caption=caption):
             yield f"*{_text(_seen(svg))}.* {_text(caption)}"
-        case Table(head=head, rows=rows, caption=caption):
+        case TableBlock(head=head, rows=rows, caption=caption):
             yield f"{_text(caption)}:"
             lines = ["| " + " | ".join(map(_text, head)) + " |", "|---" * len(head) + "|"]
             lines += ["| " + " | ".join(_text(cell.text) for cell in row) + " |" for row in rows]
             yield "\n".join(lines)
-        case Folded(summary=summary, blocks=blocks):
+        case FoldedBlock(summary=summary, blocks=blocks):
             yield f"<details><summary>{_text(summary)}</summary>"
             for inner in blocks:
                 yield from _block(inner)
