@@ -5,13 +5,28 @@ from __future__ import annotations
 import math
 import operator
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast, overload
 
 from energy_rating.files.columns import Column
 from energy_rating.nouns.records import RUN, Number
 from energy_rating.nouns.work import Work
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[numpy.float64]
+    Flags: TypeAlias = NDArray[numpy.bool_]
+    Places: TypeAlias = NDArray[numpy.intp]
+
+# From so many windows on arrays are faster, even where numpy is to be loaded first; and so many are looked at together.
+MANY = 1 << 11
+AT_ONCE = 1 << 14
+
+# Windows of one name that count in more kinds of ways are taken one by one.
+MOST_KINDS = 64
 
 # Numbers of windows count up from 0. Whole numbers up to here are the same as doubles.
 MOST_WHOLE = 1 << 53
@@ -79,9 +94,60 @@ class Spans(Sequence[Span]):
 
     def named(self, *names: str) -> list[Span]:
         """The windows of these names."""
-        wanted = {number for number, kind in enumerate(self._kinds) if kind.name in names}
+        return self._of_kinds({number for number, kind in enumerate(self._kinds) if kind.name in names})
+
+    def unclosed(self) -> list[Span]:
+        """Those that were never closed."""
+        return self._of_kinds({number for number, kind in enumerate(self._kinds) if not kind.closed})
+
+    def _of_kinds(self, wanted: set[int]) -> list[Span]:
+        if not wanted:
+            return []
+        if len(self) >= MANY:
+            import numpy
+
+            numbers = numpy.array(sorted(wanted), numpy.float64)
+            return [
+                self._span(row)
+                for rows in self._rows()
+                for row in rows[numpy.isin(numpy.asarray(self._kind_of)[rows], numbers)].tolist()
+            ]
         kind_of = self._kind_of
-        return [self._span(row) for row in self._order if kind_of[row] in wanted] if wanted else []
+        return [self._span(row) for row in self._order if kind_of[row] in wanted]
+
+    def _rows(self) -> Iterator[Places]:
+        """The rows of the windows in their order, many at a time."""
+        import numpy
+
+        for first in range(0, len(self._order), AT_ONCE):
+            yield numpy.array(self._order[first : first + AT_ONCE], numpy.intp)
+
+    def where(self, choose: Callable[[Array, Array], Flags]) -> Iterator[Span]:
+        """The windows that are chosen by their starts and ends."""
+        import numpy
+
+        starts, ends = numpy.asarray(self._starts), numpy.asarray(self._ends)
+        for rows in self._rows():
+            for row in rows[choose(starts[rows], ends[rows])].tolist():
+                yield self._span(row)
+
+    def blocks(self) -> Iterator[Block]:
+        """All windows, many at a time; of each lot those of one name together, in the order in which the names come."""
+        import numpy
+
+        numbers: dict[str, int] = {}
+        name_of = numpy.array(
+            [numbers.setdefault(kind.name, len(numbers)) for kind in self._kinds], numpy.intp
+        )
+        names = tuple(numbers)
+        kind_of = numpy.asarray(self._kind_of)
+        for rows in self._rows():
+            kinds = kind_of[rows].astype(numpy.intp)
+            of_names = name_of[kinds]
+            found, first = numpy.unique(of_names, return_index=True)
+            for name in found[first.argsort()].tolist():
+                here = of_names == name
+                yield Block(self, names[name], rows[here], kinds[here])
 
     def times(self) -> Iterator[tuple[str, float, float, bool]]:
         """Name, start, end of each window, and whether it was closed: without its work, which takes longest to make."""
@@ -106,6 +172,90 @@ class Spans(Sequence[Span]):
         return Span(
             name=kind.name, start_s=self._starts[row], end_s=self._ends[row], work=work, closed=kind.closed
         )
+
+
+class Block:
+    """Some windows of one name, in their order, in arrays."""
+
+    def __init__(self, spans: Spans, name: str, rows: Places, kinds: Places) -> None:
+        import numpy
+
+        self.name = name
+        self.starts_s, self.ends_s = (numpy.asarray(one)[rows] for one in (spans._starts, spans._ends))
+        self._spans, self._rows, self._kinds = spans, rows, kinds
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Span]:
+        return map(self._spans._span, self._rows.tolist())
+
+    @property
+    def are_usual(self) -> bool:
+        """Whether they are of few kinds, and all that was counted in them are doubles."""
+        kinds = set(self._kinds.tolist())
+        return len(kinds) <= MOST_KINDS and all(self._spans._kinds[kind].work is None for kind in kinds)
+
+    def amounts(self) -> dict[str, Amounts]:
+        """What was counted in them, by unit."""
+        import numpy
+
+        found: dict[str, list[Amounts]] = {}
+        places_of, all_amounts = numpy.asarray(self._spans._places), numpy.asarray(self._spans._amounts)
+        for number in dict.fromkeys(self._kinds.tolist()):
+            kind = self._spans._kinds[number]
+            places = numpy.flatnonzero(self._kinds == number)
+            at = places_of[self._rows[places]].astype(numpy.intp)
+            for offset, (unit, whole) in enumerate(zip(kind.units, kind.whole, strict=True)):
+                found.setdefault(unit, []).append(Amounts(places, all_amounts[at + offset], whole))
+        return {unit: Amounts.together(some) for unit, some in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What some windows of a block counted of one unit: which of them, how much, and whether in whole numbers (None: some did)."""
+
+    places: Places
+    values: Array
+    whole: bool | None
+
+    @classmethod
+    def together(cls, several: Sequence[Amounts]) -> Amounts:
+        """All of them in the order of the windows."""
+        if len(several) == 1:
+            return several[0]
+        import numpy
+
+        places = numpy.concatenate([one.places for one in several])
+        order = places.argsort()
+        kinds = {one.whole for one in several}
+        values = numpy.concatenate([one.values for one in several])
+        return cls(places[order], values[order], kinds.pop() if len(kinds) == 1 else None)
+
+    def added_to(self, before: Number) -> Number | None:
+        """A sum with all of them added, one after the other; None where whole numbers and others are among each other."""
+        import numpy
+
+        if self.whole is None:
+            return None
+        if self.whole and isinstance(before, int):
+            return before + sum(map(int, self.values.tolist()))
+        return float(numpy.add.accumulate(numpy.concatenate(([before], self.values)))[-1])
+
+
+def unclosed(spans: Sequence[Span]) -> list[Span]:
+    """Those that were never closed."""
+    return spans.unclosed() if isinstance(spans, Spans) else [span for span in spans if not span.closed]
+
+
+def chosen(spans: Sequence[Span], choose: Callable[[Array, Array], Flags]) -> Iterator[Span]:
+    """Those that may be meant: of many windows the ones that are chosen by their starts and ends, else all of them."""
+    return spans.where(choose) if are_many(spans) else iter(spans)
+
+
+def are_many(spans: Sequence[Span]) -> TypeGuard[Spans]:
+    """Whether there are so many that they are better looked at in arrays."""
+    return isinstance(spans, Spans) and len(spans) >= MANY
 
 
 def named(spans: Sequence[Span], *names: str) -> list[Span]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from energy_rating.files.columns import ROOM, Column
 from energy_rating.files.journal import JOURNAL_SCHEMAS
@@ -18,12 +19,16 @@ from energy_rating.judging.agreement import (
     disagreements,
     stands_still,
 )
+from energy_rating.judging.integration import many, many_windows
 from energy_rating.judging.integration.counter import REGISTER_ONLY, Counter
 from energy_rating.judging.integration.gaps import Energy, covered_s
 from energy_rating.judging.integration.register import UNSEEN_SHARE, Register
 from energy_rating.judging.limits import LEAST_SHARE, SUSTAINED, counted_w, limits_w, peak_w
 from energy_rating.nouns.quantities import Estimate
 from energy_rating.nouns.records import METHODS, RUN, Channel, Component, Finding, Samples
+
+if TYPE_CHECKING:
+    from energy_rating.judging.integration.many import Array
 
 # A counter that jumps or starts again more often than this, and at more than a tenth of its ticks, counts nothing.
 MOST_JUMPS = 3
@@ -312,6 +317,25 @@ class Curves:
             part = self.registers[channel.id].between(start_s, end_s)
         return (None, 0.0) if part is None else (part.energy, part.covered_s)
 
+    def energies(self, channel: Channel, start_s: Array, end_s: Array) -> many_windows.Energies:
+        """What one channel says about many windows."""
+        if channel.method == "counter":
+            beside = self._register_beside(channel)
+            found = many_windows.of_counter(self.counters[channel.id], start_s, end_s, beside)
+        else:
+            found = many_windows.of_register(self.registers[channel.id], start_s, end_s)
+        for place in found.singly.nonzero()[0].tolist():
+            energy, covered_s = self.energy_between(channel, float(start_s[place]), float(end_s[place]))
+            found.put(place, energy, covered_s)
+        return found
+
+    def resolutions_s(self, channel: Channel, start_s: Array, end_s: Array) -> Array:
+        """The shortest time that a channel's readings tell apart around each of many windows."""
+        if channel.method == "counter":
+            return many_windows.resolutions_s(self.counters[channel.id], start_s, end_s)
+        resolutions_s: Array = 0.0 * start_s + (channel.period_s or 0.0)
+        return resolutions_s
+
     def _register_beside(self, channel: Channel) -> Register | None:
         """The power readings of the device whose counter this is."""
         for other in self.devices[channel.component, channel.device]:
@@ -360,6 +384,17 @@ class Seen:
             self.systematic += energy.systematic
             self.covered_s += covered_s
             self.values.append(energy.value)
+
+    def add_many(self, energies: many_windows.Energies, resolutions_s: Array) -> None:
+        known = energies.known
+        randoms_j = energies.randoms_j[known]
+        if not len(randoms_j):
+            return
+        self.resolutions_s = many.added(self.resolutions_s, resolutions_s[known])
+        self.random_squared = many.added(self.random_squared, randoms_j * randoms_j)
+        self.systematic = many.added(self.systematic, energies.systematics_j[known])
+        self.covered_s = many.added(self.covered_s, energies.covered_s[known])
+        many.extend(self.values, energies.values_j[known])
 
     @property
     def estimate(self) -> Estimate:

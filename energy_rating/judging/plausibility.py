@@ -17,9 +17,10 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import accumulate, pairwise
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from energy_rating.files.reading import Journal, Session
-from energy_rating.files.windows import Span, named
+from energy_rating.files.windows import Span, chosen, named
 from energy_rating.judging.items import of_items
 from energy_rating.judging.likeness import of_devices, of_model, of_power_at_work, of_work_and_power, use_of
 from energy_rating.judging.limits import SUSTAINED, TRANSIENT, told_w
@@ -35,6 +36,9 @@ from energy_rating.nouns.records import (
     Measurement,
     Record,
 )
+
+if TYPE_CHECKING:
+    from energy_rating.files.windows import Array, Flags
 
 # Idle power differs between cards of one model and with their temperature.
 BELOW_IDLE = 0.8
@@ -180,7 +184,7 @@ def _of_times(session: Session) -> Iterator[Finding]:
 def _of_windows(session: Session) -> Iterator[Finding]:
     runs = named(session.spans, RUN)
     inside = _inside(runs)
-    for span in session.spans:
+    for span in chosen(session.spans, _unlike_others(runs)):
         if span.end_s == span.start_s and any(span.work.values()):
             yield Finding.of(
                 "work-in-no-time",
@@ -222,6 +226,24 @@ def _inside(runs: Sequence[Span]) -> Callable[[Span], bool]:
         return begun > 0 and span.end_s <= ends[begun - 1]
 
     return inside
+
+
+def _unlike_others(runs: Sequence[Span]) -> Callable[[Array, Array], Flags]:
+    """Which windows took no time, or lie outside these."""
+
+    def unlike(starts_s: Array, ends_s: Array) -> Flags:
+        import numpy
+
+        found = ends_s == starts_s
+        if runs:
+            in_order = sorted(runs, key=lambda run: run.start_s)
+            begins = numpy.array([run.start_s - SLACK_S for run in in_order])
+            ends = numpy.maximum.accumulate([run.end_s + SLACK_S for run in in_order])
+            begun = numpy.searchsorted(begins, starts_s, side="right")
+            found |= (begun == 0) | (ends_s > ends[numpy.maximum(begun - 1, 0)])
+        return found
+
+    return unlike
 
 
 def _work(span: Span) -> str:

@@ -404,7 +404,7 @@ def _expected(journal: Journal) -> int | None:
 
 
 def _work_of(session: Session) -> Work:
-    return Work.total(span.work for span in session.spans if span.name == RUN)
+    return Work.total(span.work for span in named(session.spans, RUN))
 
 
 def _of_lost_files(journal: Journal) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from energy_rating.files.journal import JOURNAL_SCHEMAS, being_written
 from energy_rating.files.opening import read_whole
 from energy_rating.files.reading import Journal, journal_in, read_journal
 from energy_rating.files.strict import LARGEST_TOML
-from energy_rating.files.windows import named
+from energy_rating.files.windows import are_many, named, unclosed
 from energy_rating.files.withheld import without_secrets
 from energy_rating.judging import checks
 from energy_rating.judging.curves import Curves
@@ -232,14 +232,24 @@ def _added_up(journal: Journal, parts: Sequence[Curves], losses: Losses) -> dict
     """The windows of each name, those of the run first."""
     unit = journal.task.unit if journal.task is not None else None
     sums: dict[str, Sum] = {RUN: Sum()}
+
+    def of(name: str) -> Sum:
+        if name not in sums:
+            sums[name] = Sum(unit=unit if name == MEASURED else None)
+        return sums[name]
+
     for place, part in enumerate(parts):
+        spans = part.session.spans
+        if place not in losses.of and are_many(spans):
+            for block in spans.blocks():
+                of(block.name).add_block(part, block)
+                ROOM.put_away()
+            continue
         put_away_after = 1 + PUT_AWAY_AFTER // max(1, len(part.session.channels))
         for number, span in enumerate(losses.spans(place, part.session)):
             if number % put_away_after == 0:
                 ROOM.put_away()
-            if span.name not in sums:
-                sums[span.name] = Sum(unit=unit if span.name == MEASURED else None)
-            sums[span.name].add(part, span)
+            of(span.name).add(part, span)
     for added in sums.values():
         added.finish()
     return sums
@@ -255,7 +265,7 @@ def _interrupted(parts: Sequence[Curves], *, going_on: bool) -> Iterator[Finding
         if is_last and going_on:
             continue
         session = part.session
-        never_closed = [span for span in session.spans if not span.closed]
+        never_closed = unclosed(session.spans)
         runs = named(session.spans, RUN)
         if not is_last and not first_schema:
             if not session.ended:

@@ -7,11 +7,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
+from typing import TYPE_CHECKING
 
 from energy_rating.files.columns import Column
-from energy_rating.files.windows import Span
+from energy_rating.files.windows import Block, Span
 from energy_rating.judging import checks
 from energy_rating.judging.curves import Curves, Seen
+from energy_rating.judging.integration import many
 from energy_rating.nouns.entries import LEAST_DURATION_S
 from energy_rating.nouns.quantities import Estimate, total
 from energy_rating.nouns.records import (
@@ -25,6 +27,12 @@ from energy_rating.nouns.records import (
     component_methods,
 )
 from energy_rating.nouns.work import Work
+
+if TYPE_CHECKING:
+    from energy_rating.judging.integration.many import Array
+
+# Fewer windows are added one by one.
+FEW = 32
 
 # t(0.975, ν) / 1.960 by degrees of freedom ν (any table of Student's t); 1.1 beyond is safe from ν = 14 on.
 STUDENT = {
@@ -102,6 +110,69 @@ class Sum:
             return
         self.finish()
         self.open = _Overlapping(part, span.start_s, span.end_s, count)
+
+    def add_block(self, part: Curves, block: Block) -> None:
+        """Adds many windows; what comes of it is the same as one by one."""
+        work = dict(self.work)
+        amounts = block.amounts() if len(block) >= FEW and block.are_usual else None
+        for unit, some in (amounts or {}).items():
+            added = some.added_to(work.get(unit, 0))
+            if added is None:
+                amounts = None
+                break
+            work[unit] = added
+        if amounts is None:
+            for span in block:
+                self.add(part, span)
+            return
+        import numpy
+
+        if self.n == 0:
+            self.start_s = float(block.starts_s[0])
+        self.n += len(block)
+        self.windows_s = many.added(self.windows_s, block.ends_s - block.starts_s)
+        self.work = work
+        counts = numpy.zeros(len(block))
+        if self.unit in amounts:
+            counts[amounts[self.unit].places] = amounts[self.unit].values
+        self._add_stretches(part, block.starts_s, block.ends_s, counts)
+
+    def _add_stretches(self, part: Curves, starts_s: Array, ends_s: Array, counts: Array) -> None:
+        """Adds up the stretches that windows, in the order of their starts, make; the last one stays open."""
+        import numpy
+
+        if self.open is not None and self.open.part is not part:
+            self.finish()
+        if self.open is not None:
+            starts_s = numpy.concatenate(([self.open.start_s], starts_s))
+            ends_s = numpy.concatenate(([self.open.end_s], ends_s))
+            counts = numpy.concatenate(([self.open.count], counts))
+        reached_s = numpy.maximum.accumulate(ends_s)
+        begins = numpy.concatenate(([True], starts_s[1:] >= reached_s[:-1]))
+        first = numpy.flatnonzero(begins)
+        last = numpy.concatenate((first[1:] - 1, [len(starts_s) - 1]))
+        starts_s, ends_s = starts_s[first], reached_s[last]
+        counts = numpy.bincount(numpy.cumsum(begins) - 1, counts)
+        self.open = _Overlapping(part, float(starts_s[-1]), float(ends_s[-1]), float(counts[-1]))
+        starts_s, ends_s, counts = starts_s[:-1], ends_s[:-1], counts[:-1]
+        if not len(starts_s):
+            return
+        durations_s = ends_s - starts_s
+        self.stretches += len(starts_s)
+        self.duration_s = many.added(self.duration_s, durations_s)
+        of_part_s = self.duration_by_part_s.get(part.number, 0.0)
+        self.duration_by_part_s[part.number] = many.added(of_part_s, durations_s)
+        if self.unit is not None:
+            many.extend(self.counts, counts)
+        many.extend(self.durations_s, durations_s)
+        before_s = starts_s[0] if self.last_end_s is None else self.last_end_s
+        pauses_s = starts_s - numpy.concatenate(([before_s], ends_s[:-1]))
+        self.between_s = many.added(self.between_s, numpy.maximum(pauses_s, 0.0))
+        self.last_end_s = float(ends_s[-1])
+        for channel in part.session.channels:
+            seen = self.seen.setdefault((part.number, channel.id), Seen())
+            energies = part.energies(channel, starts_s, ends_s)
+            seen.add_many(energies, part.resolutions_s(channel, starts_s, ends_s))
 
     def finish(self) -> None:
         """Adds up the last stretch; to be called when all windows were added."""

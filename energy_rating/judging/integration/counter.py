@@ -31,7 +31,7 @@ from statistics import median
 
 from energy_rating.files.columns import Column
 from energy_rating.judging.integration import many
-from energy_rating.judging.integration.edges import TwoLines
+from energy_rating.judging.integration.edges import Around, TwoLines
 from energy_rating.judging.integration.following import Followed
 from energy_rating.judging.integration.gaps import Energy, covered_s
 from energy_rating.judging.integration.many import FEWEST_CLOSE
@@ -128,7 +128,7 @@ class Counter:
     ) -> None:
         self.accuracy = accuracy
         self.accuracy_w = accuracy_w
-        self._first_reckoning = first_reckoning
+        self.first_reckoning = first_reckoning
         self._limit_w = limit_w
         self.period_s = period_s if period_s is not None else learned_period_s(samples)
         if self.period_s is None and not first_reckoning:
@@ -155,7 +155,7 @@ class Counter:
         spacing_s = (
             (self.times_s[-1] - self.times_s[0]) / (len(self.times_s) - 1) if len(self.times_s) > 1 else 0.0
         )
-        self._unread_s = max(UNREAD_S, 3 * spacing_s)
+        self.unread_s = max(UNREAD_S, 3 * spacing_s)
         if died_at_s is not None and died_at_s - self.last_s <= 2 * max(
             self.period_s or 0.0, ASSUMED_PERIOD_S
         ):
@@ -165,7 +165,8 @@ class Counter:
         self._unrests: Kept[int, float] = Kept()
         self._edges: Kept[tuple[float, bool], tuple[float, float] | None] = Kept()
         self._hidden: Kept[int, float | None] = Kept()
-        self._latest_steps = -1, 0.0
+        self._arounds: Kept[tuple[int, bool], Around | None] = Kept()
+        self._steps: Kept[int, float] = Kept()
         self._latest_around: tuple[int, tuple[list[float], list[float], list[float]]] = -1, ([], [], [])
         self._highest_w: float | None = None
 
@@ -176,7 +177,7 @@ class Counter:
     @property
     def ticks_within_s(self) -> float | None:
         """It ticks at least this often: its period, or where the readings do not tell it the mean spacing of the ticks that they saw."""
-        if self.period_s is not None or self._first_reckoning or len(self.times_s) < FEWEST_CLOSE:
+        if self.period_s is not None or self.first_reckoning or len(self.times_s) < FEWEST_CLOSE:
             return self.period_s
         return (self.times_s[-1] - self.times_s[0]) / (len(self.times_s) - 1) or None
 
@@ -235,7 +236,7 @@ class Counter:
     ) -> tuple[float, float] | None:
         found = self._reckoned(edge, hint_w, register)
         right = bisect_right(self.times_s, edge)
-        if found is None or self._first_reckoning or not 0 < right < len(self.ticks):
+        if found is None or self.first_reckoning or not 0 < right < len(self.ticks):
             return found
         if self._power_beside(right - 1, -1) is not None or self._power_beside(right, +1) is not None:
             return found
@@ -258,16 +259,12 @@ class Counter:
             if hint_w is None:
                 return self._straight(left, right, edge)
             before = after = Power(hint_w)
-        moves_w = self._hidden_w(right, register) if register is not None else None
-        if moves_w is None:
-            moves_w = (
-                MOVES * ((before or after or _NO_POWER).watts + (after or before or _NO_POWER).watts) / 2
-            )
+        moves_w = self._moves_w(right, before, after, register)
         if left < 0 or right >= len(self.ticks):
             return self._outside(edge, right, before, after, moves_w)
         lines = self._lines(edge, right, before, after, register, seen=seen, moves_w=moves_w)
         if (lines.both or lines.took_s <= UNREAD_S) and lines.agree:
-            return lines.weighed(0.0 if self._first_reckoning else self._steps_w(right))
+            return lines.weighed(0.0 if self.first_reckoning else self.steps_w(right))
         return self._stepped(right, lines)
 
     def _outside(
@@ -283,7 +280,7 @@ class Counter:
         doubt = math.hypot(
             power.doubt_j(tick, abs(reach)),
             self._unrest_w(right) * math.sqrt(abs(reach) * (abs(reach) + period)),
-            0.0 if self._first_reckoning else self._steps_w(right) * abs(reach),
+            0.0 if self.first_reckoning else self.steps_w(right) * abs(reach),
             moves_w * period / SQRT12,
         )
         return tick.energy_j + power.watts * reach, doubt
@@ -304,17 +301,15 @@ class Counter:
         known = before if before is not None else after
         assert known is not None
         shown_j, both = 0.0, seen
-        first, last = right == 1, right == len(self.ticks) - 1
-        if not seen and not self._first_reckoning and (first or last):
-            found = self._beyond(a, b, known, register, moves_w, first=first)
-            if found is not None:
-                other, share = found
-                since_s, until_s = edge - a.time_s, b.time_s - edge
-                unlike_j = abs(b.energy_j - a.energy_j - known.watts * (since_s + until_s))
-                beyond_s = until_s if before is not None else since_s
-                shown_j = share * min(abs(other.watts - known.watts) * beyond_s, unlike_j)
-                before, after = (before or other), (after or other)
-                both = True
+        found = self._told_otherwise(right, before, after, register, moves_w)
+        if found is not None:
+            other, share = found
+            since_s, until_s = edge - a.time_s, b.time_s - edge
+            unlike_j = abs(b.energy_j - a.energy_j - known.watts * (since_s + until_s))
+            beyond_s = until_s if before is not None else since_s
+            shown_j = share * min(abs(other.watts - known.watts) * beyond_s, unlike_j)
+            before, after = (before or other), (after or other)
+            both = True
         return TwoLines(
             a=a,
             b=b,
@@ -325,10 +320,73 @@ class Counter:
             seen=seen,
             both=both,
             shown_j=shown_j,
-            unread_s=self._unread_s,
+            unread_s=self.unread_s,
             unrest_w=self._unrest_w(right),
             moves_w=moves_w,
         )
+
+    def around(self, right: int, register: Register | None) -> Around | None:
+        """What is known around the edges before the tick ``right`` and after the one before it; None without any power beside them."""
+        key = right, register is not None
+        if key not in self._arounds:
+            self._arounds[key] = self._known_around(right, register)
+        return self._arounds[key]
+
+    def _known_around(self, right: int, register: Register | None) -> Around | None:
+        before, after = self._power_beside(right - 1, -1), self._power_beside(right, +1)
+        if before is None and after is None:
+            return None
+        moves_w = self._moves_w(right, before, after, register)
+        last = len(self.ticks) - 1
+        a, b = self.ticks[min(max(right - 1, 0), last)], self.ticks[min(right, last)]
+        known = before if before is not None else after
+        assert known is not None
+        outside = not 0 < right <= last
+        told = None if outside else self._told_otherwise(right, before, after, register, moves_w)
+        other = told[0] if told is not None else None
+        return Around(
+            *(a.time_s, a.width_s, a.energy_j, b.time_s, b.width_s, b.energy_j),
+            *(before or other or known),
+            *(after or other or known),
+            outside=outside,
+            seen=before is not None and after is not None,
+            both=other is not None or (before is not None and after is not None),
+            from_left=before is not None or other is not None,
+            share=told[1] if told is not None else 0.0,
+            known_w=known.watts,
+            other_w=abs(other.watts - known.watts) if other is not None else 0.0,
+            beyond_after=before is not None,
+            unrest_w=self._unrest_w(right),
+            moves_w=moves_w,
+        )
+
+    def _moves_w(
+        self, right: int, before: Power | None, after: Power | None, register: Register | None
+    ) -> float:
+        """How much the power may move within a tick, 1 σ: as the register beside it shows; where nothing does, a part of itself."""
+        hidden_w = self._hidden_w(right, register) if register is not None else None
+        if hidden_w is not None:
+            return hidden_w
+        return MOVES * ((before or after or _NO_POWER).watts + (after or before or _NO_POWER).watts) / 2
+
+    def _told_otherwise(
+        self, right: int, before: Power | None, after: Power | None, register: Register | None, moves_w: float
+    ) -> tuple[Power, float] | None:
+        """What is known of the power beyond the first tick or the last (``_beyond``), where no tick tells it."""
+        first, last = right == 1, right == len(self.ticks) - 1
+        known = before if before is not None else after
+        if known is None or (before is not None and after is not None):
+            return None
+        if self.first_reckoning or not (first or last):
+            return None
+        return self._beyond(self.ticks[right - 1], self.ticks[right], known, register, moves_w, first=first)
+
+    def steadiness(self, right: int) -> tuple[float, float, float]:
+        """Whether the power was steady before a tick's interval, and after it; and whether it was so only as restless power is."""
+        beside = (right - 1, -1), (right, +1)
+        before, after = (self._is_steady(*side) for side in beside)
+        restless = before and after and not all(self._is_steady(*side, restless=False) for side in beside)
+        return before, after, restless
 
     def _stepped(self, right: int, lines: TwoLines) -> tuple[float, float]:
         """The energy at an edge within a tick in which the power changed, for the lines from its two sides tell differently."""
@@ -336,7 +394,7 @@ class Counter:
         (from_left, left_doubt), (from_right, right_doubt) = lines.left, lines.right
         since, until, took = lines.since_s, lines.until_s, lines.took_s
         once = lines.both and meet(from_left, from_right, of_before.watts, of_after.watts, since, until)
-        one_sided = not lines.both and not self._first_reckoning
+        one_sided = not lines.both and not self.first_reckoning
         if one_sided:
             # Only the power on one side is known. A program's first and last moment are where power most often steps.
             energy, doubt = lines.left if lines.before is not None else lines.right
@@ -356,7 +414,7 @@ class Counter:
                 left_doubt, right_doubt, lines.bridge_j, (high - low) / SQRT12
             )
         burst_j = 0.0
-        if lines.seen and not self._first_reckoning:
+        if lines.seen and not self.first_reckoning:
             # When the ticks were is known no better than their brackets, and so is where the lines meet.
             open_j = 2 * math.hypot(left_doubt, right_doubt)
             once = meet(from_left, from_right, of_before.watts, of_after.watts, since, until, open_j)
@@ -388,11 +446,9 @@ class Counter:
         which side that is the two ticks do not tell. A burst that reaches into the next tick spoils the power that is taken from it: then
         the other line is the better. ``stepped``: what a single step makes of it; where the power is restless anyway, that remains the best.
         """
-        beside = (right - 1, -1), (right, +1)
-        before, after = (self._is_steady(*side) for side in beside)
+        before, after, restless = self.steadiness(right)
         if before != after:
             return lines[0] if before else lines[1]
-        restless = before and not all(self._is_steady(*side, restless=False) for side in beside)
         if once or restless:
             return stepped
         (left_j, left_doubt), (right_j, right_doubt) = lines
@@ -478,11 +534,11 @@ class Counter:
         left = right - 1
         if left < 0 or right >= len(self.ticks) or self.times_s[right] <= end_s:
             return None
-        if not self._first_reckoning:
+        if not self.first_reckoning:
             left, right = self._surely_around(left, right, start_s, end_s)
         a, b = self.ticks[left], self.ticks[right]
         width_s = b.time_s - a.time_s
-        if width_s <= self._unread_s:
+        if width_s <= self.unread_s:
             return None
         mean_w, open_s = slope(a, b), math.hypot(a.width_s, b.width_s) / SQRT12 + SAME_POWER * width_s
         beside = self._power_beside(left, -1), self._power_beside(right, +1)
@@ -521,7 +577,7 @@ class Counter:
     def _power_beside(self, index: int, direction: int) -> Power | None:
         key = index, direction
         if key not in self._powers:
-            self._powers[key] = slope_near(self.ticks, index, direction, self._first_reckoning)
+            self._powers[key] = slope_near(self.ticks, index, direction, self.first_reckoning)
         return self._powers[key]
 
     def _straight(self, left: int, right: int, edge: float) -> tuple[float, float] | None:
@@ -592,14 +648,14 @@ class Counter:
             self._unrests[index] = self._unrest_at(index)
         return self._unrests[index]
 
-    def _steps_w(self, index: int) -> float:
+    def steps_w(self, index: int) -> float:
         """How much the power moves from tick to tick near a time, steps among them, 1 σ beyond what brackets make of it.
 
         Where ticks were seen so badly that a single one tells no power, it is taken over several.
         """
-        if self._latest_steps[0] != index:  # many windows may lie within one tick
-            self._latest_steps = index, self._steps_at(index)
-        return self._latest_steps[1]
+        if index not in self._steps:  # many windows may lie within one tick
+            self._steps[index] = self._steps_at(index)
+        return self._steps[index]
 
     def _steps_at(self, index: int) -> float:
         for stride in (1, STRIDE):

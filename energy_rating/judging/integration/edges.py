@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from energy_rating.judging.integration.ticks import SAME_POWER, Power, Tick
 
@@ -93,3 +94,40 @@ class TwoLines:
         stepped_j = min(max(left_doubt_j, right_doubt_j), steps_w * reach_s / math.sqrt(3))
         doubts_j = weight * left_doubt_j, (1 - weight) * right_doubt_j
         return weight * left_j + (1 - weight) * right_j, math.hypot(*doubts_j, self.bridge_j, stepped_j)
+
+
+class Around(NamedTuple):
+    """What is known around an interval between two ticks, the same for every edge in it, in numbers: how ``TwoLines`` lead through it.
+
+    ``outside``: there is no tick on one side, ``a`` is the one there is, and the power beside it goes on. ``from_left``: the power before it is
+    known or told otherwise. ``share``, ``known_w``, ``other_w`` and ``beyond_after`` are what is told otherwise of a power: how much of it is
+    left open, what is known, how far from that it is, and on which side.
+    """
+
+    time_a_s: float
+    width_a_s: float
+    energy_a_j: float
+    time_b_s: float
+    width_b_s: float
+    energy_b_j: float
+    before_w: float
+    before_s: float
+    before_far_s: float
+    after_w: float
+    after_s: float
+    after_far_s: float
+    outside: bool
+    seen: bool
+    both: bool
+    from_left: bool
+    share: float
+    known_w: float
+    other_w: float
+    beyond_after: bool
+    unrest_w: float
+    moves_w: float
+
+    @classmethod
+    def nothing(cls) -> Around:
+        """Where nothing is known."""
+        return cls(*[0.0] * len(cls._fields))  # type: ignore[arg-type]

@@ -34,12 +34,17 @@ class Gaps(list[tuple[float, float]]):
         """Those that reach into the time from start to end, or touch it; all of them where they are in no order."""
         if not self:
             return self
+        bounds = self.in_order()
+        if bounds is None:
+            return self
+        starts, ends = bounds
+        return self[bisect_left(ends, start_s) : bisect_right(starts, end_s)]
+
+    def in_order(self) -> tuple[list[float], list[float]] | None:
+        """Where each begins, and where each ends; None where they are in no order."""
         if self._known != len(self):
             bounds = [bound for gap in self for bound in gap]
             in_order = all(a <= b for a, b in pairwise(bounds))
             self._ordered = ([gap[0] for gap in self], [gap[1] for gap in self]) if in_order else None
             self._known = len(self)
-        if self._ordered is None:
-            return self
-        starts, ends = self._ordered
-        return self[bisect_left(ends, start_s) : bisect_right(starts, end_s)]
+        return self._ordered

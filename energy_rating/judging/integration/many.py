@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array: TypeAlias = NDArray[numpy.float64]
+    Flags: TypeAlias = NDArray[numpy.bool_]
 
 # From so many samples on arrays are faster, even where numpy is to be loaded first; and so many are looked at together.
 MANY = 1 << 12
@@ -59,6 +60,13 @@ def extend(column: Column, values: Array) -> None:
 
     if len(values):
         column.extend(memoryview(numpy.ascontiguousarray(values)))
+
+
+def added(to: float, values: Array) -> float:
+    """A number with all of these added to it, one after the other."""
+    import numpy
+
+    return float(numpy.add.accumulate(numpy.concatenate(([to], values)))[-1])
 
 
 class Steady(NamedTuple):
@@ -391,6 +399,16 @@ def areas(
         in_gap = numpy.isin(before, numpy.array(sorted(gap_starts))) & (after - before > gap_s) & ~at_end
         found[in_gap] = sums[index - 1][in_gap]
     return found
+
+
+def reached_into(starts_s: Sequence[float], ends_s: Sequence[float], start_s: Array, end_s: Array) -> Flags:
+    """Into which windows some times reach that follow each other; what only touches one does not."""
+    import numpy
+
+    if not len(starts_s):
+        return numpy.zeros(len(start_s), numpy.bool_)
+    starts, ends = arrays(starts_s, ends_s)
+    return numpy.searchsorted(ends, start_s, side="right") < numpy.searchsorted(starts, end_s)
 
 
 # Ticks are looked at for the borders of blocks so many at a time.

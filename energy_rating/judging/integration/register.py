@@ -245,6 +245,15 @@ class Register:
             covered_s=covered,
         )
 
+    @property
+    def course(self) -> tuple[Sequence[float], Sequence[float], Sequence[float], Sequence[float]]:
+        """Its times and its watts, and up to each of them the energy, and the squares of the changes of power."""
+        return self.times, self.watts, self._sums, self._squares
+
+    def are_unread(self, start_s: many.Array, end_s: many.Array) -> many.Flags:
+        """Into which of some windows a time reaches that no reading saw and that is no gap."""
+        return many.reached_into(self._unread_from, self._unread_to, start_s, end_s)
+
     def has_gap(self, start_s: float, end_s: float) -> bool:
         """Whether a time without readings reaches into that one."""
         return covered_s(start_s, end_s, self.gaps.near(start_s, end_s)) < end_s - start_s
