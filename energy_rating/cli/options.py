@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +12,7 @@ from energy_rating.nouns.choices import COMPONENTS
 from energy_rating.nouns.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from energy_rating.benchmarking.options import Declared, Known
     from energy_rating.files.reading import Journal
@@ -209,3 +210,92 @@ def journal_beside(path: Path) -> Journal | None:
     if not any((folder / name).is_file() for name in JOURNAL_NAMES):
         return None
     return read_journal(folder)
+
+
+# ------------------------------------------------------------------------------------------------ a service that is planned
+
+
+_SIZES = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
+
+
+def _number(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, bool] | None:
+    """An amount such as ``10M``, and whether it is one of each month: ``10M/month``."""
+    if value is None:
+        return None
+    text, slash, each = value.strip().partition("/")
+    size = _SIZES.get(text[-1:], 1.0)
+    try:
+        amount = float(text[:-1] if size != 1.0 else text) * size
+    except ValueError:
+        amount = -1.0
+    if not 0 < amount < 1e18 or (slash and each.strip() != "month"):
+        raise click.BadParameter(f"must be a number such as 10M or 10M/month; got {value[:40]!r}", ctx, param)
+    return amount, bool(slash)
+
+
+_PLANNING = (
+    click.option(
+        "--requests",
+        callback=_number,
+        metavar="10M[/month]",
+        help="Spread what went before use over so many, and plan a service of them.",
+    ),
+    click.option(
+        "--tokens",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Tokens in each answer of the service.",
+    ),
+    click.option(
+        "--months",
+        type=click.FloatRange(min=0, min_open=True),
+        help="How long the service runs (--requests N/month).",
+    ),
+)
+
+
+def planning_options(function: F) -> F:
+    """How many requests, how long each, for how long."""
+    for option in reversed(_PLANNING):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """A service that is asked for. ``months`` None: ``requests`` are all of them, and not each month's."""
+
+    requests: float
+    tokens: float | None
+    months: float | None
+
+    @property
+    def number(self) -> float:
+        """How many requests in all."""
+        return self.requests * (self.months if self.months is not None else 1.0)
+
+
+def plan_of(
+    requests: tuple[float, bool] | None, tokens: float | None, months: float | None
+) -> Planned | None:
+    """What these options ask for; None where no service is planned."""
+    if requests is None:
+        if tokens is not None or months is not None:
+            raise click.UsageError("'--tokens' and '--months' plan a service: name '--requests' too.")
+        return None
+    amount, monthly = requests
+    if monthly and months is None:
+        raise click.UsageError("'--requests N/month' needs '--months': for how long.")
+    return Planned(requests=amount, tokens=tokens, months=months if monthly else None)
+
+
+def runs_below(path: Path) -> Iterator[Path]:
+    """The runs that a path leads to: itself, or the runs below a folder that is none."""
+    from energy_rating.files.record import RECORD_NAME
+
+    if not path.is_dir() or (path / RECORD_NAME).exists():
+        yield path
+        return
+    below = sorted(one.parent for one in (*path.glob(f"*/{RECORD_NAME}"), *path.glob(f"*/*/{RECORD_NAME}")))
+    if not below:
+        yield path  # says what is missing
+    yield from below

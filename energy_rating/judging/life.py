@@ -20,7 +20,7 @@ from typing import Literal
 from energy_rating.judging.footprint.carbon import Choices, Impact, footprint, zone_of
 from energy_rating.nouns.entries import Relation
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
-from energy_rating.nouns.quantities import Estimate
+from energy_rating.nouns.quantities import Estimate, total
 from energy_rating.nouns.records import LEADING, MEASURED, RUN, STAGES, Component, Measurement, Record, Stage
 
 # Runs that made the model what it is; inference is what it does then.
@@ -49,7 +49,8 @@ class PerRequest:
     """What a unit of work takes when the model is used, and what it takes with its part of all that went before.
 
     ``tokens`` is how many tokens a unit had where it was measured; None where they were not counted. ``amortised_j`` is the energy before use
-    divided by ``requests``, and ``whole_j`` both.
+    divided by ``requests``, and ``whole_j`` both. ``carbon_g`` and ``water_off_site_l`` are those of a unit's electricity, of all components that
+    were measured; None where it is not known where it ran.
     """
 
     unit: str
@@ -58,6 +59,8 @@ class PerRequest:
     requests: float | None
     amortised_j: Estimate | None
     whole_j: Estimate | None
+    carbon_g: Estimate | None = None
+    water_off_site_l: Estimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +68,8 @@ class Life:
     """All runs of one model. ``component``: whose energy, the same in every run. ``notes``: what a reader of the figures has to know.
 
     ``before_j``: all runs that are no inference. ``carbon_g`` and ``embodied_g`` are sums of the runs' footprints, where each has one;
-    ``carbon_of`` names the components whose electricity that is: all that were measured, and not ``component`` alone.
+    ``carbon_of`` names the components whose electricity that is: all that were measured, and not ``component`` alone. ``before_carbon_g`` and
+    ``before_water_l`` are the parts of what went before use (water where the electricity is made).
     """
 
     model: str
@@ -86,6 +90,9 @@ class Life:
     notes: tuple[str, ...]
     # What the doubts of its energies are made of, for ratios in which they cancel: by device's name.
     gains: Mapping[str, tuple[Estimate, Estimate]] = field(default_factory=dict)
+    before_carbon_g: Estimate | None = None
+    before_water_l: Estimate | None = None
+    devices: tuple[str, ...] = ()
 
     @property
     def final_run_only(self) -> bool:
@@ -116,7 +123,11 @@ class BreakEven:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
-    """What a service of so many requests takes, planned from a measured figure."""
+    """What a service of so many requests takes, planned from a measured figure.
+
+    ``carbon_g`` is that of use and of what went before it. ``zone``: where the service is planned, with the carbon and water of its use
+    worked out for there; ``elsewhere``: that is another place than the one where the figure was measured, or that one is not told.
+    """
 
     model: str
     requests: float
@@ -127,6 +138,11 @@ class Service:
     whole_j: Estimate
     carbon_g: Estimate | None
     basis: Literal["per request", "per token"]
+    zone: str | None = None
+    elsewhere: bool = False
+    use_carbon_g: Estimate | None = None
+    before_carbon_g: Estimate | None = None
+    use_water_l: Estimate | None = None
 
 
 # ---------------------------------------------------------------------------------------------------- the runs, once
@@ -159,6 +175,7 @@ def life(
     unit: str = "request",
     requests: float | None = None,
     zone: str | None = None,
+    else_in: str | None = None,
 ) -> Life:
     """The life of one model from all of its runs.
 
@@ -168,6 +185,7 @@ def life(
         unit: of work that inference is told by.
         requests: how many of them what went before is spread over.
         zone: where all of it ran; by default where each record says.
+        else_in: where the runs ran that do not say it.
 
     Raises:
         BadInput: there are none, they are of several models or bases, a run counts twice, or no component is in all of them.
@@ -184,7 +202,7 @@ def life(
     whole = _energy(records, chosen)
     before = [record for record in records if record.stage in BEFORE]
     inference = [record for record in records if record.stage == "inference"]
-    impacts = _impacts(records, zone)
+    impacts = _impacts(records, zone, else_in)
     spent = _energy(before, chosen)
     return Life(
         model=model,
@@ -204,13 +222,25 @@ def life(
         ),
         energy_j=whole,
         before_j=spent,
-        use=_use(inference, chosen, unit, requests, spent) if inference else None,
+        use=_use(inference, chosen, unit, requests, spent, zone, else_in) if inference else None,
         carbon_g=_carbon(impacts),
         embodied_g=_embodied(impacts),
         zones=tuple(dict.fromkeys(impact.zone for impact in impacts or ())),
         carbon_of=tuple(dict.fromkeys(name for impact in impacts or () for name in impact.components)),
         notes=tuple(_notes(records, before, inference, base, impacts)),
         gains=_gains(before, inference, chosen, unit),
+        before_carbon_g=_carbon(of_before := _impacts(before, zone, else_in)),
+        before_water_l=_water(of_before),
+        devices=tuple(
+            sorted(
+                {
+                    channel.device
+                    for record in records
+                    for channel in record.channels
+                    if channel.component == chosen
+                }
+            )
+        ),
     )
 
 
@@ -341,7 +371,15 @@ def _window(record: Record, unit: str) -> Measurement:
 
 
 def _use(
-    records: Sequence[Record], component: Component, unit: str, requests: float | None, before: Estimate
+    records: Sequence[Record],
+    component: Component,
+    unit: str,
+    requests: float | None,
+    before: Estimate,
+    zone: str | None = None,
+    else_in: str | None = None,
+    *,
+    with_carbon: bool = True,
 ) -> PerRequest | None:
     windows = [_window(record, unit) for record in records]
     amounts = [window.work.divisor(unit) for window in windows]
@@ -362,6 +400,14 @@ def _use(
     tokens = [window.work.divisor("token") for _, window, _ in counted]
     told = sum(float(one) for one in tokens if one is not None) / number if None not in tokens else None
     amortised = before.times(1 / requests) if requests is not None else None
+    impacts = (
+        _impacts(
+            [record for record, _, _ in counted], zone, else_in, [window.name for _, window, _ in counted]
+        )
+        if with_carbon
+        else None
+    )
+    carbon, water = _carbon(impacts), _water(impacts)
     return PerRequest(
         unit=unit,
         energy_j=energy,
@@ -369,6 +415,8 @@ def _use(
         requests=requests,
         amortised_j=amortised,
         whole_j=energy.plus(amortised, same_sensor=True) if amortised is not None else None,
+        carbon_g=carbon.times(1 / number) if carbon is not None else None,
+        water_off_site_l=water.times(1 / number) if water is not None else None,
     )
 
 
@@ -386,6 +434,7 @@ def _gains(
             unit,
             None,
             nothing,
+            with_carbon=False,
         )
         found[name] = (_energy(own, component), used.energy_j if used is not None else nothing)
     return found
@@ -394,16 +443,19 @@ def _gains(
 # ------------------------------------------------------------------------------------------------------ the footprint
 
 
-def _impacts(records: Sequence[Record], zone: str | None) -> tuple[Impact, ...] | None:
-    """The footprint of each run; None where one of them has none."""
+def _impacts(
+    records: Sequence[Record], zone: str | None, else_in: str | None = None, windows: Sequence[str] = ()
+) -> tuple[Impact, ...] | None:
+    """The footprint of each run, or of one window of each; None where one of them has none."""
     found: list[Impact] = []
-    for record in records:
-        if zone is None and zone_of(record) is None:
+    for record, window in zip(records, windows or [RUN] * len(records), strict=True):
+        there = zone if zone is not None else else_in if zone_of(record) is None else None
+        if there is None and zone_of(record) is None:
             return None
         try:
-            found.append(footprint(record, choices=Choices(zone=zone)))
+            found.append(footprint(record, measurement=window, choices=Choices(zone=there)))
         except EnergyRatingError:
-            if zone is not None:
+            if there is not None:
                 raise
             return None
     return tuple(found)
@@ -422,6 +474,13 @@ def _carbon(impacts: Sequence[Impact] | None) -> Estimate | None:
         random=energy.random,
         systematic=math.hypot(energy.systematic, *(factors[zone] for zone in sorted(factors))),
     )
+
+
+def _water(impacts: Sequence[Impact] | None) -> Estimate | None:
+    """Litres where the electricity is made: what is doubtful in a place's factor is so in each of its runs."""
+    told = [impact.water_off_site_l for impact in impacts] if impacts is not None else [None]
+    whole = [one for one in told if one is not None]
+    return total(whole, same_sensor=True) if len(whole) == len(told) else None
 
 
 def _embodied(impacts: Sequence[Impact] | None) -> Estimate | None:
@@ -563,9 +622,18 @@ def _ratio(costlier: Life, cheaper: Life) -> tuple[float, float, float]:
 
 
 def planned(
-    found: Life, *, requests: float, tokens: float | None = None, months: float | None = None
+    found: Life,
+    *,
+    requests: float,
+    tokens: float | None = None,
+    months: float | None = None,
+    there: Life | None = None,
+    zone: str | None = None,
 ) -> Service:
     """What a service takes: so many requests (a month, for so many months), each with so many tokens in its answer.
+
+    ``there`` is the same life as if all of it had run in ``zone``, where the service is planned: its use has that place's carbon and water,
+    and what went before has that of the place where it ran. None: the service runs where its figure was measured.
 
     Raises:
         BadInput: the model's use was not measured, or with requests of another length than these.
@@ -599,9 +667,12 @@ def planned(
             factor, basis = stretch, "per token"
     per_unit = use.energy_j.times(factor)
     used = per_unit.times(number)
+    at = there.use if there is not None and there.use is not None else use
+    use_carbon = at.carbon_g.times(factor * number) if at.carbon_g is not None else None
+    water = at.water_off_site_l.times(factor * number) if at.water_off_site_l is not None else None
     carbon = None
-    if found.carbon_g is not None and found.energy_j.value:
-        carbon = found.carbon_g.times((used.value + found.before_j.value) / found.energy_j.value)
+    if use_carbon is not None and found.before_carbon_g is not None:
+        carbon = use_carbon.plus(found.before_carbon_g, same_sensor=True)
     return Service(
         model=found.model,
         requests=number,
@@ -612,4 +683,9 @@ def planned(
         whole_j=used.plus(found.before_j, same_sensor=True),
         carbon_g=carbon,
         basis="per token" if basis == "per token" else "per request",
+        zone=zone if there is not None else None,
+        elsewhere=there is not None and found.zones != there.zones,
+        use_carbon_g=use_carbon,
+        before_carbon_g=found.before_carbon_g,
+        use_water_l=water,
     )

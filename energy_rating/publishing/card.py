@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import html
 import math
-import os
 import re
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any, AnyStr
 from urllib.parse import quote, urlsplit
 
-from energy_rating.files.opening import read_beginning
-from energy_rating.files.whole import write_whole
 from energy_rating.judging.footprint.carbon import Choices, Impact, footprint, missing
 from energy_rating.judging.schemes import MOST_STARS
 from energy_rating.nouns.errors import BadInput
@@ -40,8 +35,9 @@ from energy_rating.nouns.records import (
     Validity,
     validity,
 )
-from energy_rating.publishing import data, overview, runs, splice, trainings, words
+from energy_rating.publishing import data, dia, overview, runs, splice, trainings, words
 from energy_rating.publishing import label as labels
+from energy_rating.publishing.base_share import BaseShare
 from energy_rating.publishing.facts import Facts, Remark, facts_of
 from energy_rating.publishing.footprint import rows as footprint_rows
 from energy_rating.publishing.links import MEANING, NO_LINKS, Links
@@ -84,6 +80,7 @@ def section(
     links: Links = NO_LINKS,
     footprints: Sequence[Footprinted | None] = (),
     section_only: bool = False,
+    base: BaseShare | None = None,
 ) -> str:
     """The section in Markdown, without its markers. The same records give the same text.
 
@@ -99,6 +96,7 @@ def section(
         links: where the journal lies, and where it is told what the stars mean.
         footprints: as many as records, or none: what each comes to, told as a table of its own.
         section_only: it stands in a file without metadata.
+        base: what making the base model took (``base_cards.share_in``), shown beside and added to nothing.
 
     Raises:
         BadInput: there is no record, the label is no such path, or the emissions are of no one training run.
@@ -115,6 +113,7 @@ def section(
                 links=links,
                 footprints=footprints,
                 section_only=section_only,
+                base=base,
             )
         )
         + "\n"
@@ -133,13 +132,14 @@ def parts(
     footprints: Sequence[Footprinted | None] = (),
     beside: Sequence[Mapping[str, int]] | None = None,
     section_only: bool = False,
+    base: BaseShare | None = None,
 ) -> list[str]:
     """The section in parts, between which an empty line stands, and in none of which there is one.
 
     That is: the heading; the picture, if there is one; of several records a table of all, and of several trainings their sums; for each
     record its table, that of its footprint, if it has one, and how to check it, which of several are behind a sentence; what holds of
     all; and the data. ``beside``: of each training how many other runs of its model there are, by role; by default those among the
-    records. See ``section`` for the rest.
+    records. ``base``: what making the base model took. See ``section`` for the rest.
     """
     if not records:
         raise BadInput("there is no record to write a section from", "Name at least one record")
@@ -154,7 +154,7 @@ def parts(
         found.append(_picture(*records[0], label, besides[0]))
     if len(records) > 1:
         found.append(overview.table(told_of))
-    if energies:
+    if len(energies) > 1:
         found.append(overview.sum_table(energies))
     if several:
         found.append(trainings.table(several))
@@ -162,7 +162,7 @@ def parts(
         told = footprints[number] if number < len(footprints) else None
         if len(records) > 1:
             found.append(overview.opening(number + 1, facts))
-        rows = _rows(facts, given.get(number), location, besides[number])
+        rows = _rows(facts, given.get(number), location, besides[number], base)
         found.append("\n".join([*TABLE, *(f"| {name} | {text} |" for name, text in rows)]))
         if told is not None:
             found.append(_footprint(told.impact))
@@ -183,6 +183,7 @@ def parts(
             beside=tuple(besides),
             energies=energies,
             section_only=section_only,
+            base=base,
         )
     )
     return found
@@ -290,7 +291,11 @@ def _picture(record: Record, rating: Rating | None, label: str, beside: Mapping[
 
 
 def _rows(
-    facts: Facts, emissions: Impact | float | None, location: str | None, beside: Mapping[str, int]
+    facts: Facts,
+    emissions: Impact | float | None,
+    location: str | None,
+    beside: Mapping[str, int],
+    base: BaseShare | None,
 ) -> Iterator[tuple[str, str]]:
     record, rating = facts.record, facts.rating
     if facts.example:
@@ -298,7 +303,9 @@ def _rows(
     yield "Model", _about_model(record)
     made = trainings.made_from(record)
     if made is not None:
-        yield "Made from", for_markdown(made)
+        yield "Made from", f"{for_markdown(made)} (scope: incremental, this model's own runs alone)"
+    if base is not None and record.stage in TRAINING:
+        yield "Its base took", for_markdown(base.said, 600)
     if record.role is not None:
         yield "Role of this run", for_markdown(record.role)
     yield "Task", _about_task(record)
@@ -649,6 +656,8 @@ def update_card(
     overwrite: bool = False,
     footprints: Sequence[Footprinted | None] = (),
     section_only: bool = False,
+    base: BaseShare | None = None,
+    dia_report: bool = False,
 ) -> AnyStr:
     """The card with our section, and for training runs our metadata, written or refreshed; all else byte for byte.
 
@@ -666,11 +675,14 @@ def update_card(
         overwrite: replace a ``co2_eq_emissions`` that somebody else wrote; ``remove_card`` restores it.
         footprints: as many as records, or none (``footprinted``): what each comes to, told as a table of its own.
         section_only: leave the metadata alone, as in a README of GitHub, which shows them as a table before the first word.
+        base: what making the base model took, by its own card (``base_cards.share_in``): shown beside, and added to nothing.
+        dia_report: write what the trainings took as ``dia_report`` too, the metadata of Data and Impact Accounting; without it one of ours
+            is removed.
 
     Raises:
         BadInput: the card cannot be changed without touching anything else, or an argument is wrong.
     """
-    text = _text(readme)
+    text = as_text(readme)
     if ratings is not None and len(ratings) != len(records):
         raise BadInput(
             f"there are {len(ratings)} ratings for {len(records)} records", "Give one, or None, for each"
@@ -690,6 +702,14 @@ def update_card(
         text = splice.remove_key(text, KEY)
     else:
         text = splice.put_key(text, KEY, value, overwrite=overwrite)
+    if section_only:
+        pass
+    elif dia_report:
+        impacts = [given.get(number) for number in range(len(records))]
+        told = [one if isinstance(one, Impact) else None for one in impacts]
+        text = splice.put_key(text, dia.KEY, dia.report(records, told), overwrite=overwrite)
+    else:
+        text = splice.remove_key(text, dia.KEY)
     content = section(
         list(zip(records, ratings or [None] * len(records), strict=True)),
         label=label,
@@ -700,6 +720,7 @@ def update_card(
         links=links,
         footprints=footprints,
         section_only=section_only,
+        base=base,
     )
     return _like(readme, splice.put_section(text, content))
 
@@ -710,7 +731,9 @@ def remove_card(readme: AnyStr) -> AnyStr:
     Raises:
         BadInput: what is ours cannot be told from the rest.
     """
-    return _like(readme, splice.remove_section(splice.remove_key(_text(readme), KEY)))
+    return _like(
+        readme, splice.remove_section(splice.remove_key(splice.remove_key(as_text(readme), dia.KEY), KEY))
+    )
 
 
 def put_back(readme: AnyStr, earlier: AnyStr) -> AnyStr:
@@ -721,7 +744,7 @@ def put_back(readme: AnyStr, earlier: AnyStr) -> AnyStr:
     Raises:
         BadInput: the earlier copy holds no section, or the card cannot be changed without touching anything else.
     """
-    text, before = _text(readme), _text(earlier)
+    text, before = as_text(readme), as_text(earlier)
     kept = splice.section_of(before)
     if kept is None:
         raise BadInput(
@@ -734,6 +757,11 @@ def put_back(readme: AnyStr, earlier: AnyStr) -> AnyStr:
             text = splice.put_key(text, KEY, {**value, "emissions": float(value["emissions"])})
     else:
         text = splice.remove_key(text, KEY)
+    report = dia.report_in(before)
+    if report is None or not splice.source_is_ours(str(report.get("tool", ""))):
+        text = splice.remove_key(text, dia.KEY)
+    elif not splice.is_of_others(text, dia.KEY):
+        text = splice.put_key(text, dia.KEY, report)
     return _like(readme, splice.put_section(text, kept.replace("\r\n", "\n").replace("\r", "\n")))
 
 
@@ -761,7 +789,8 @@ def _given(
     return dict(zip(training, told, strict=True))
 
 
-def _text(readme: AnyStr) -> str:
+def as_text(readme: AnyStr) -> str:
+    """A card as text. Raises ``BadInput`` where it is too large or no UTF-8."""
     if len(readme) > LARGEST_CARD:
         raise BadInput(f"the card is larger than {LARGEST_CARD >> 20} MiB")
     if isinstance(readme, str):
@@ -775,123 +804,3 @@ def _text(readme: AnyStr) -> str:
 
 def _like(readme: AnyStr, text: str) -> AnyStr:
     return text if isinstance(readme, str) else text.encode()
-
-
-def emissions_of_others(readme: Path | bytes) -> bool:
-    """Whether a card holds emissions that somebody else has written; False also where it cannot be told."""
-    try:
-        return splice.is_of_others(_text(readme if isinstance(readme, bytes) else content_of(readme)), KEY)
-    except BadInput:
-        return False
-
-
-def update_card_file(
-    path: str | Path,
-    records: Sequence[Record],
-    *,
-    ratings: Sequence[Rating | None] | None = None,
-    emissions_g: float | None = None,
-    impact: Impact | Sequence[Impact] | None = None,
-    location: str | None = None,
-    label: str | None = None,
-    links: Links = NO_LINKS,
-    overwrite: bool = False,
-    footprints: Sequence[Footprinted | None] = (),
-    section_only: bool = False,
-) -> bool:
-    """``update_card`` on a file, written whole or not at all. Says whether anything changed.
-
-    Raises:
-        BadInput: as ``update_card``, or the file cannot be read or written; it is then as it was.
-    """
-    path = Path(path)
-    before = content_of(path)
-    try:
-        after = update_card(
-            before,
-            records,
-            ratings=ratings,
-            emissions_g=emissions_g,
-            impact=impact,
-            location=location,
-            label=label,
-            links=links,
-            overwrite=overwrite,
-            footprints=footprints,
-            section_only=section_only,
-        )
-    except BadInput as error:
-        raise _in_file(path, error) from error
-    return _write(path, before, after)
-
-
-def remove_card_file(path: str | Path) -> bool:
-    """``remove_card`` on a file, written whole or not at all. Says whether anything changed.
-
-    Raises:
-        BadInput: as ``remove_card``, or the file cannot be read or written; it is then as it was.
-    """
-    path = Path(path)
-    before = content_of(path)
-    try:
-        after = remove_card(before)
-    except BadInput as error:
-        raise _in_file(path, error) from error
-    return _write(path, before, after)
-
-
-def put_back_in_file(path: str | Path, earlier: str | Path) -> bool:
-    """``put_back`` on files; the card is written whole or not at all. Says whether anything changed.
-
-    Raises:
-        BadInput: as ``put_back``, or a file cannot be read or written; the card is then as it was.
-    """
-    path, earlier = Path(path), Path(earlier)
-    before, copy = content_of(path), content_of(earlier)
-    try:
-        if splice.section_of(_text(copy)) is None:
-            put_back(b"", copy)  # says so
-    except BadInput as error:
-        raise _in_file(earlier, error) from error
-    try:
-        after = put_back(before, copy)
-    except BadInput as error:
-        raise _in_file(path, error) from error
-    return _write(path, before, after)
-
-
-def _in_file(path: Path, error: BadInput) -> BadInput:
-    return BadInput(error.message, error.remedy, place=f"{path}: {error.place}" if error.place else path)
-
-
-def content_of(path: Path) -> bytes:
-    """What stands in a file, at most a byte more than a card may have.
-
-    Raises:
-        BadInput: it is a link, no file, or cannot be read.
-    """
-    try:
-        kind = path.lstat().st_mode
-        if stat.S_ISLNK(kind):
-            # Through a link, the Hub's cache or another project's card would be changed.
-            raise BadInput("is a link", f"Name the file itself: {path.resolve()}", place=path)
-        if not stat.S_ISREG(kind):
-            raise BadInput("is not a file", "Name the card's README.md", place=path)
-        content = read_beginning(path, LARGEST_CARD + 1)
-    except FileNotFoundError as error:
-        raise BadInput("there is no such file", "Check the path", place=path) from error
-    except (OSError, RuntimeError) as error:
-        told = getattr(error, "strerror", None) or type(error).__name__
-        raise BadInput(f"cannot be read ({told})", "Check the permissions", place=path) from error
-    return content
-
-
-def _write(path: Path, before: bytes, after: bytes) -> bool:
-    if after == before:
-        return False
-    if not os.access(path, os.W_OK):
-        raise BadInput("may not be written", "Check the permissions", place=path)
-    mode = stat.S_IMODE(path.stat().st_mode)
-    write_whole(path, after)
-    path.chmod(mode)
-    return True

@@ -22,7 +22,7 @@ from energy_rating.judging.footprint.factors import FIRST
 from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import TRAINING, Checked, Rating, Record
-from energy_rating.publishing import card, data, first_release, label, overview, splice, trainings
+from energy_rating.publishing import card, data, dia, first_release, label, overview, splice, trainings
 from energy_rating.publishing.checking import LARGEST_FILE, MOST_TOLD, Checking, kind_of
 from energy_rating.publishing.data import FIRST_FORM, FORM, LabelData, RunData, SectionData
 from energy_rating.publishing.facts import Facts, facts_of
@@ -285,6 +285,8 @@ def check_section(checking: Checking, name: str, text: str, beside: Path) -> Non
     if made_with.location is not None:
         given = f"that the run took place in {made_with.location[:80]!r}, as whoever wrote {name} says"
         checking.not_checked.append(given)
+    if made_with.base is not None:
+        checking.not_checked.append(f"what making {made_with.base.model} took, as its own card says")
     if made_with.label is not None:
         _check_shown(checking, name, beside, made_with.label, first=0 in numbers)
 
@@ -311,6 +313,7 @@ def _check_run_of(checking: Checking, name: str, text: str, made_with: SectionDa
                 footprints=(told_again,),
                 beside=(made_with.beside_of(number),),
                 section_only=made_with.section_only,
+                base=made_with.base,
             )
             found.append((facts_of(record, None if run.scheme is None else rating), again))
     except EnergyRatingError as error:
@@ -378,7 +381,7 @@ def _of_several(
     """Of a section of several runs what is this one's, and what holds of all; None, and said, where it has not the parts of one."""
     before = 1 + (made_with.label is not None)
     sums = before + 1  # after the table of all runs
-    first = sums + bool(made_with.energies) + bool(made_with.trainings)
+    first = sums + (len(made_with.energies) > 1) + bool(made_with.trainings)
     # Of each run what opens it, its table, its footprint, how to check it, and what closes it.
     sizes = [4 + (made_with.footprint_of(one) is not None) for one in range(len(made_with.runs))]
     parts = first + sum(sizes) + 2
@@ -418,7 +421,7 @@ def _check_sums(
 ) -> None:
     """The sums over trainings, made again from the data; what of these is of this run is held against it."""
     again = []
-    if made_with.energies:
+    if len(made_with.energies) > 1:
         again.append(overview.sum_table(made_with.energies))
     if made_with.trainings:
         again.append(trainings.table(made_with.trainings))
@@ -508,6 +511,27 @@ def _check_metadata(checking: Checking, name: str, text: str, section: str) -> N
         checking.differs(name, card.KEY, f"cannot be read ({error})", "what the run gives")
         return
     _compare_metadata(checking, name, value, told)
+    _check_report(checking, name, text, made_with, number)
+
+
+def _check_report(checking: Checking, name: str, text: str, made_with: SectionData, number: int) -> None:
+    """A ``dia_report`` of ours: what one training took is made again; of several only whoever has all of them can."""
+    told = splice.value_of(text, dia.KEY)
+    if told is None:
+        return
+    if splice.is_of_others(text, dia.KEY):
+        checking.not_checked.append(f"{dia.KEY} of {name}, which somebody else wrote")
+        return
+    if len(made_with.energies) > 1 or checking.record.stage not in TRAINING:
+        checking.not_checked.append(f"{dia.KEY} of {name}, which is the sum of several runs")
+        return
+    impact, _ = _emissions(checking, name, made_with, checking.record, number)
+    try:
+        again: dict[str, str] | None = splice.as_told(dia.report([checking.record], [impact]))
+    except EnergyRatingError:
+        again = None
+    if again != told:
+        checking.differs(name, dia.KEY, told, again)
 
 
 def _compare_metadata(

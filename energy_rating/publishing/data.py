@@ -14,6 +14,7 @@ from energy_rating.judging.footprint.carbon import Impact
 from energy_rating.nouns.records import Rating, Record
 from energy_rating.publishing import overview, runs, words
 from energy_rating.publishing import trainings as trained
+from energy_rating.publishing.base_share import BaseShare, share_from
 from energy_rating.publishing.links import NO_LINKS, Links
 from energy_rating.publishing.names import LOOK_NAMES, SIZES, LookName, Size
 from energy_rating.publishing.strangers import for_plain_text
@@ -66,7 +67,7 @@ class SectionData:
     were given. ``footprints``: of each run what its footprint was asked for, with the measurement that it is of; None where it has none.
     ``trainings``: where there are several, what each of them emitted, of which the sum is told; ``energies``: what each of them drew.
     ``beside``: of each run how many others of its model the section tells of, by role, where there are any. ``section_only``: the file
-    has no metadata of ours.
+    has no metadata of ours. ``base``: what making the base model took, by that model's own card.
     """
 
     form: int
@@ -82,6 +83,7 @@ class SectionData:
     beside: tuple[Mapping[str, int], ...] = ()
     energies: tuple[overview.TrainingEnergy, ...] = ()
     section_only: bool = False
+    base: BaseShare | None = None
 
     def beside_of(self, number: int) -> Mapping[str, int]:
         return self.beside[number] if number < len(self.beside) else {}
@@ -137,6 +139,7 @@ def of_section(
     beside: tuple[Mapping[str, int], ...] = (),
     energies: tuple[overview.TrainingEnergy, ...] = (),
     section_only: bool = False,
+    base: BaseShare | None = None,
 ) -> str:
     """The data of a section, as a comment of HTML."""
     told = impact is not None or emissions_g is not None or bool(trainings)
@@ -155,6 +158,7 @@ def of_section(
             beside=beside if any(beside) else (),
             energies=energies,
             section_only=section_only,
+            base=base,
         )
     )
 
@@ -177,6 +181,7 @@ def written_again(section: SectionData) -> str:
             **({"beside": [dict(one) for one in section.beside]} if section.beside else {}),
             **({"energies": overview.stored(section.energies)} if section.energies else {}),
             **({"section_only": True} if section.section_only else {}),
+            **({"base": asdict(section.base)} if section.base is not None else {}),
         }
     )
     return f"<!-- {COMMENT} {text} -->"
@@ -261,6 +266,7 @@ def section_data(text: str) -> SectionData | None:
         beside=tuple(runs.read(one) for one in beside),
         energies=overview.read(entry.get("energies", []), [run.run for run in named]),
         section_only=entry.get("section_only") is True,
+        base=share_from(entry.get("base")),
     )
 
 

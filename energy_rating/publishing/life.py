@@ -83,6 +83,17 @@ def service_told(found: Service) -> str:
         f"{number(found.requests)} requests{length}{months}: {_kwh(found.use_j)} for use"
         f"{f', and {_kwh(found.before_j)} before it' if found.before_j.value else ''} (by the figure {found.basis})"
     )
+    if found.zone is not None and found.use_carbon_g is not None:
+        planned = "planned elsewhere than it was measured, in" if found.elsewhere else "in"
+        before = ""
+        if found.before_j.value and found.before_carbon_g is not None:
+            before = f", and {grams(found.before_carbon_g)} before it, where that ran"
+        water = (
+            f"; {with_doubt(found.use_water_l, 'L')} of water where the electricity is made"
+            if found.use_water_l is not None
+            else ""
+        )
+        return f"{text}; {planned} {for_plain_text(found.zone, 40)}: {grams(found.use_carbon_g)} CO2e for use{before}{water}"
     if found.carbon_g is not None:
         text += f"; {grams(found.carbon_g)} CO2e, all of it"
     return text

@@ -180,9 +180,9 @@ def energy_of(facts: Facts) -> TrainingEnergy:
 
 
 def energies_of(runs: Iterable[Facts]) -> tuple[TrainingEnergy, ...]:
-    """Of each training among these, once whatever the number of times it is named; () where there is nothing to add up."""
+    """Of each training among these, once whatever the number of times it is named."""
     found = {facts.record.run_id: energy_of(facts) for facts in runs if facts.record.stage in TRAINING}
-    return tuple(found.values()) if len(found) > 1 else ()
+    return tuple(found.values())
 
 
 def sum_table(energies: Sequence[TrainingEnergy]) -> str:

@@ -11,7 +11,7 @@ from energy_rating.judging.footprint.carbon import Impact, footprint, zone_of
 from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.records import TRAINING, Record
-from energy_rating.publishing import card, splice
+from energy_rating.publishing import card, card_files, splice
 
 
 def put(path: Path, records: Sequence[Record], *, before: str | None = None) -> bool:
@@ -21,7 +21,7 @@ def put(path: Path, records: Sequence[Record], *, before: str | None = None) -> 
         BadInput: the card cannot be changed without touching anything else; it is then as it was.
     """
     if records:
-        card.update_card_file(
+        card_files.update_card_file(
             path, records, ratings=[rate(record) for record in records], impact=_carbon(path, records)
         )
         return True
@@ -47,7 +47,7 @@ def read(path: Path) -> str | None:
 def _carbon(path: Path, records: Sequence[Record]) -> list[Impact] | None:
     """The carbon of the trainings among them, where each says in which zone it ran, and nobody else has written emissions."""
     training = [record for record in records if record.stage in TRAINING]
-    if not training or any(zone_of(one) is None for one in training) or card.emissions_of_others(path):
+    if not training or any(zone_of(one) is None for one in training) or card_files.emissions_of_others(path):
         return None
     try:
         found = [footprint(one) for one in training]

@@ -27,7 +27,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -57,7 +57,10 @@ MOST_NODES = (
 )
 DEEPEST = 50
 _ENVIRONMENT = re.compile(r" {0,3}(#{1,6})[ \t]+Environmental Impact", re.IGNORECASE)
-Value = Mapping[str, str | float]
+# What signs a key as ours: the ``source`` of ``co2_eq_emissions``, the ``tool`` of ``dia_report``.
+_SIGNED = ("source", "tool")
+Item = str | float | Mapping[str, "Item"] | Sequence["Item"]
+Value = Mapping[str, Item]
 
 
 def source_is_ours(source: str) -> bool:
@@ -96,7 +99,7 @@ class _Entry:
         if not isinstance(self.value, yaml.MappingNode):
             return False
         return any(
-            _scalar(key) == "source" and source_is_ours(_scalar(value) or "")
+            _scalar(key) in _SIGNED and source_is_ours(_scalar(value) or "")
             for key, value in self.value.value
         )
 
@@ -139,7 +142,16 @@ def value_of(text: str, key: str) -> dict[str, str] | None:
         return None
     if not isinstance(entry.value, yaml.MappingNode):
         return {"": _scalar(entry.value) or ""}
-    return {_scalar(name) or "": _as_text(value) for name, value in entry.value.value}
+    return {_scalar(name) or "": _told(value) for name, value in entry.value.value}
+
+
+def _told(node: yaml.Node) -> str:
+    """A value as text, whatever way it was written in."""
+    if isinstance(node, yaml.MappingNode):
+        return "{" + ", ".join(f"{_scalar(name) or ''}: {_told(value)}" for name, value in node.value) + "}"
+    if isinstance(node, yaml.SequenceNode):
+        return f"[{', '.join(_told(value) for value in node.value)}]"
+    return _as_text(node)
 
 
 def _as_text(node: yaml.Node) -> str:
@@ -160,14 +172,15 @@ def put_key(text: str, key: str, value: Value, *, overwrite: bool = False) -> st
     Args:
         text: a Markdown file.
         key: the key; a plain word.
-        value: what it maps to, strings and positive numbers. Its ``source`` must be ours (``source_is_ours``).
+        value: what it maps to: strings, positive numbers, and lists and mappings of them. Its ``source`` or ``tool`` must be ours
+            (``source_is_ours``).
         overwrite: replace a value that somebody else wrote; its lines stay as comments, and ``remove_key`` restores them.
 
     Raises:
         BadInput: the front matter was invalid before, holds the key with somebody else's value, or cannot be changed
             without touching anything else. The place is the line.
     """
-    if not source_is_ours(str(value.get("source", ""))):
+    if not any(source_is_ours(str(value.get(name, ""))) for name in _SIGNED):
         raise ValueError("without a source of ours the key would not be known again")
     card = _read(text)
     entry = card.entry(key)
@@ -481,13 +494,26 @@ def _flow(value: Value) -> str:
     return "{" + ", ".join(f"{name}: {_quoted(item)}" for name, item in value.items()) + "}"
 
 
+def as_told(value: Value) -> dict[str, str]:
+    """A value as ``value_of`` reads it."""
+    told = {}
+    for name, item in value.items():
+        node = None if isinstance(item, str) else yaml.compose(_quoted(item))
+        told[name] = str(item) if node is None else _told(node)
+    return told
+
+
 # What PyYAML refuses, or takes for a line end, where JSON leaves it as it is.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]")
 
 
-def _quoted(item: str | float) -> str:
+def _quoted(item: Item) -> str:
     if isinstance(item, str):
         return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(item, ensure_ascii=False))
+    if isinstance(item, Mapping):
+        return _flow(item)
+    if isinstance(item, Sequence):
+        return f"[{', '.join(_quoted(one) for one in item)}]"
     return decimal(item)
 
 

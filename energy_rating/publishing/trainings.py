@@ -73,9 +73,9 @@ def training_of(record: Record, impact: Impact, facts: Facts, hardware: str) -> 
         zone=for_plain_text(impact.zone),
         zone_name=for_plain_text(impact.zone_name),
         factors=_text(impact.vintage),
-        grams=_rounded(impact.carbon_g.value),
-        random=_rounded(impact.carbon_g.random),
-        systematic=_rounded(impact.carbon_g.systematic),
+        grams=rounded(impact.carbon_g.value),
+        random=rounded(impact.carbon_g.random),
+        systematic=rounded(impact.carbon_g.systematic),
         had={component: origins.get(component, "measured") for component in impact.components},
         missing=tuple(impact.missing),
         validity=impact.validity,
@@ -212,5 +212,5 @@ def _text(text: str | None) -> str | None:
     return for_plain_text(text, LONGEST) if text else None
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     return float(significant(value, DIGITS)) if value else 0.0

@@ -311,6 +311,46 @@ def test_a_folder_of_runs_is_told_with_its_break_even_and_drawn(folder):
     assert (folder / "life.svg").read_bytes() == picture
 
 
+def test_a_service_that_is_planned_elsewhere_has_that_places_carbon_and_its_training_keeps_its_own():
+    """The figure was measured in France; the service is planned in Poland."""
+    runs = [
+        a_run(KWH, role="final", place=Place(zone="FRA")),
+        a_run(KWH, "inference", place=Place(zone="FRA"), work={"request": 1000, "token": 10_000}),
+    ]
+    here = life(runs)
+    poland = life(runs, zone="POL")
+    factor = poland.carbon_g.value / here.carbon_g.value
+    assert factor > 5
+    at_home, elsewhere = (
+        planned(here, requests=2000, tokens=10, there=there, zone=zone)
+        for there, zone in ((None, None), (poland, "POL"))
+    )
+    assert at_home.use_carbon_g.value == pytest.approx(2 * 56.039)
+    assert at_home.carbon_g.value == pytest.approx(3 * 56.039)
+    assert (at_home.zone, at_home.elsewhere) == (None, False)
+    assert elsewhere.use_carbon_g.value == pytest.approx(2 * 56.039 * factor)
+    assert elsewhere.before_carbon_g.value == pytest.approx(56.039), "what was trained, was trained in France"
+    assert elsewhere.elsewhere
+    assert elsewhere.use_water_l.value != at_home.use_water_l.value
+    assert elsewhere.use_j == at_home.use_j
+    assert "planned elsewhere than it was measured, in POL" in shown.service_told(elsewhere)
+    assert "before it, where that ran" in shown.service_told(elsewhere)
+    assert not planned(here, requests=1, there=life(runs, zone="FRA"), zone="FRA").elsewhere
+
+
+def test_the_command_plans_elsewhere_and_leaves_the_runs_where_they_ran(folder):
+    asked = ["life", str(folder), "--requests", "1M/month", "--months", "12", "--json"]
+    told = json.loads(CliRunner().invoke(cli, [*asked, "--zone", "POL"]).stdout)
+    assert [one["zones"] for one in told["lives"]] == [["FRA"], ["FRA"]]
+    assert {one["zone"] for one in told["service"]} == {"POL"}
+    assert all(one["elsewhere"] for one in told["service"])
+    at_home = json.loads(CliRunner().invoke(cli, asked).stdout)
+    assert at_home["service"][0]["use_carbon_g"]["value"] < told["service"][0]["use_carbon_g"]["value"]
+    assert at_home["service"][0]["before_carbon_g"] == told["service"][0]["before_carbon_g"]
+    refused = CliRunner().invoke(cli, [*asked, "--zone", "Atlantis"])
+    assert refused.exit_code == 1
+
+
 def test_json_holds_lives_break_even_and_service(folder):
     result = CliRunner().invoke(cli, ["life", str(folder), "--json"])
     told = json.loads(result.output)

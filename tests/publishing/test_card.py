@@ -36,7 +36,7 @@ from energy_rating.nouns.records import (
     Yardstick,
 )
 from energy_rating.nouns.work import Work
-from energy_rating.publishing import card, data, label, strangers
+from energy_rating.publishing import card, card_files, data, label, strangers
 from energy_rating.publishing.card import metadata, remove_card, section, update_card
 from energy_rating.publishing.splice import END, START
 
@@ -710,15 +710,15 @@ def readme(tmp_path: Path) -> Path:
 
 def test_a_file_is_updated_and_restored_with_its_mode(readme):
     before = readme.read_bytes()
-    assert card.update_card_file(readme, [TRAINING], emissions_g=5.0)
+    assert card_files.update_card_file(readme, [TRAINING], emissions_g=5.0)
     assert readme.read_bytes() == update_card(before, [TRAINING], emissions_g=5.0)
     assert readme.stat().st_mode & 0o777 == 0o640
     written = readme.stat().st_mtime_ns, readme.stat().st_ino
-    assert not card.update_card_file(readme, [TRAINING], emissions_g=5.0)
+    assert not card_files.update_card_file(readme, [TRAINING], emissions_g=5.0)
     assert (readme.stat().st_mtime_ns, readme.stat().st_ino) == written
-    assert card.remove_card_file(readme)
+    assert card_files.remove_card_file(readme)
     assert readme.read_bytes() == before
-    assert not card.remove_card_file(readme)
+    assert not card_files.remove_card_file(readme)
     assert list(readme.parent.iterdir()) == [readme]
 
 
@@ -738,7 +738,7 @@ def test_a_file_that_is_refused_is_left_alone(readme, content, told):
     readme.write_bytes(content)
     before = readme.stat()
     with pytest.raises(BadInput, match=told) as caught:
-        card.update_card_file(readme, [TRAINING], emissions_g=5.0)
+        card_files.update_card_file(readme, [TRAINING], emissions_g=5.0)
     assert "\n" not in str(caught.value)
     assert readme.read_bytes() == content
     assert (readme.stat().st_mtime_ns, readme.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
@@ -756,8 +756,8 @@ def test_nothing_but_a_file_is_followed(readme):
         (readme.parent / "none.md", "there is no such file"),
     ):
         for change in (
-            lambda path=path: card.update_card_file(path, [record()]),
-            lambda path=path: card.remove_card_file(path),
+            lambda path=path: card_files.update_card_file(path, [record()]),
+            lambda path=path: card_files.remove_card_file(path),
         ):
             with pytest.raises(BadInput, match=told):
                 change()

@@ -85,7 +85,12 @@ def test_sweeps_and_adapters_are_told_apart_and_each_run_has_its_role(runs):
     assert sums[1] == pytest.approx(impacts[1].carbon_g.value + impacts[2].carbon_g.value, rel=0.02)
     rows = [rows for rows in tables_of(text) if "Run" in rows]
     assert [one["Role of this run"] for one in rows] == ["final", "search", "search", "final"]
-    assert [one.get("Made from") for one in rows] == [None, None, None, "adapter of org/name"]
+    assert [one.get("Made from") for one in rows] == [
+        None,
+        None,
+        None,
+        "adapter of org/name (scope: incremental, this model's own runs alone)",
+    ]
     assert all("CO2e" in one["Emissions of the training"] for one in rows)
     assert "<summary>2. org/name, pre-training, search" in text
 

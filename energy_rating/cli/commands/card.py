@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from energy_rating.judging.footprint.carbon import Choices, Impact
     from energy_rating.nouns.records import Record
+    from energy_rating.publishing.base_share import BaseShare
     from energy_rating.publishing.card import Footprinted
 
 
@@ -37,6 +38,17 @@ if TYPE_CHECKING:
     "electricity into the metadata as co2_eq_emissions. Default: where the record says that it ran."
 )
 @footprint_options
+@click.option(
+    "--dia-report",
+    is_flag=True,
+    help="Write what the trainings took as dia_report too: the metadata of Data and Impact Accounting, schema 0.1.",
+)
+@click.option(
+    "--base-card",
+    type=click.Path(path_type=Path),
+    metavar="README.md",
+    help="Card of the base model: what making it took, by our section or its dia_report there, is shown beside, and added to nothing.",
+)
 @link_options
 @scheme_option
 @provisional_option
@@ -171,7 +183,7 @@ def _is_a_run(path: Path) -> bool:
 
 
 def _to_send(path: Path) -> bytes:
-    from energy_rating.publishing.card import content_of
+    from energy_rating.publishing.card_files import content_of
 
     return content_of(path)
 
@@ -186,7 +198,7 @@ def _written(
     readme: Path, records: Sequence[Path], *, remove: bool, earlier: Path | None, **asked: Any
 ) -> None:
     """The card on this machine."""
-    from energy_rating.publishing.card import (
+    from energy_rating.publishing.card_files import (
         content_of,
         put_back_in_file,
         remove_card_file,
@@ -234,6 +246,8 @@ def _told(
     provisional: bool,
     overwrite: bool,
     section_only: bool,
+    dia_report: bool,
+    base_card: Path | None,
     **asked: Any,
 ) -> dict[str, Any]:
     """What a card is written with: ratings, footprints, emissions, links."""
@@ -275,7 +289,33 @@ def _told(
         "overwrite": overwrite,
         "footprints": told,
         "section_only": section_only,
+        "base": None if base_card is None else _base(found, base_card),
+        "dia_report": dia_report,
     }
+
+
+def _base(records: Sequence[Record], card: Path) -> BaseShare:
+    """What making the model took that these were made from."""
+    from energy_rating.nouns.records import TRAINING
+    from energy_rating.publishing.base_cards import share_in
+
+    bases = {
+        record.lineage.base_model
+        for record in records
+        if record.stage in TRAINING and record.lineage is not None and record.lineage.base_model is not None
+    }
+    if len(bases) != 1:
+        said = (
+            "no training says what it was made from"
+            if not bases
+            else f"the trainings name {len(bases)} bases"
+        )
+        raise BadInput(
+            f"{said}, so whose card this is cannot be told",
+            "Say it when it is measured: --base org/base --relation lora",
+            place="--base-card",
+        )
+    return share_in(card, bases.pop())
 
 
 def _refuse_a_run(readme: Path) -> None:
@@ -327,7 +367,7 @@ def _footprint(record: Record, choices: Choices) -> Footprinted | None:
 
 def _emissions(found: Impact, readme: bytes, *, overwrite: bool) -> Impact | None:
     """The carbon of a training at the place that its record says, unless somebody else has written emissions, or it is invalid."""
-    from energy_rating.publishing.card import emissions_of_others
+    from energy_rating.publishing.card_files import emissions_of_others
 
     if not overwrite and emissions_of_others(readme):
         return None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from energy_rating.cli.options import json_option, zone_option
+from energy_rating.cli.options import json_option, plan_of, planning_options, runs_below, zone_option
 from energy_rating.cli.output import as_json_text, say, tell
 from energy_rating.nouns.choices import COMPONENTS
 from energy_rating.nouns.errors import BadInput
@@ -15,24 +15,9 @@ from energy_rating.nouns.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from energy_rating.judging.life import Life
     from energy_rating.nouns.records import Component
-
-_SIZES = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
-
-
-def _number(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, bool] | None:
-    """An amount such as ``10M``, and whether it is one of each month: ``10M/month``."""
-    if value is None:
-        return None
-    text, slash, each = value.strip().partition("/")
-    size = _SIZES.get(text[-1:], 1.0)
-    try:
-        amount = float(text[:-1] if size != 1.0 else text) * size
-    except ValueError:
-        amount = -1.0
-    if not 0 < amount < 1e18 or (slash and each.strip() != "month"):
-        raise click.BadParameter(f"must be a number such as 10M or 10M/month; got {value[:40]!r}", ctx, param)
-    return amount, bool(slash)
+    from energy_rating.publishing.base_share import BaseShare
 
 
 @click.command()
@@ -43,21 +28,16 @@ def _number(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
     help="Whose energy. Default: the first that every run measured.",
 )
 @click.option("--unit", default="request", show_default=True, help="Unit of work that inference is told by.")
-@click.option(
-    "--requests",
-    callback=_number,
-    metavar="10M[/month]",
-    help="Spread what went before use over so many, and plan a service of them.",
+@planning_options
+@zone_option(
+    "Where all of it ran; default: where each record says. With --requests: where the service is planned, and the runs stay where they ran."
 )
 @click.option(
-    "--tokens", type=click.FloatRange(min=0, min_open=True), help="Tokens in each answer of the service."
+    "--base-card",
+    type=click.Path(path_type=Path),
+    metavar="README.md",
+    help="Card of the base model: what making it took, by our section or its dia_report there, is shown beside, and added to nothing.",
 )
-@click.option(
-    "--months",
-    type=click.FloatRange(min=0, min_open=True),
-    help="How long the service runs (--requests N/month).",
-)
-@zone_option("Where all of it ran. Default: where each record says.")
 @click.option(
     "--plot",
     "output",
@@ -74,6 +54,7 @@ def life(
     tokens: float | None,
     months: float | None,
     zone: str | None,
+    base_card: Path | None,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -82,6 +63,7 @@ def life(
     \b
     energy-rating life reports/
     energy-rating life train/ infer/ distilled-train/ distilled-infer/ --requests 10M/month --tokens 300 --months 12
+    energy-rating life train/ infer/ --requests 10M/month --months 12 --zone SWE
 
     RECORDS are records, folders of runs, or folders of such folders. Of two models the break-even is told.
     """
@@ -96,26 +78,39 @@ def life(
 
     if zone is not None:
         check_zone(zone)
-    amount, monthly = requests if requests is not None else (None, False)
-    if monthly and months is None:
-        raise click.UsageError("'--requests N/month' needs '--months': for how long.")
-    if (tokens is not None or months is not None) and amount is None:
-        raise click.UsageError("'--tokens' and '--months' plan a service: name '--requests' too.")
-    over = amount * (months if monthly and months is not None else 1.0) if amount is not None else None
-    found = [load(path) for path in dict.fromkeys(one for path in records for one in _runs(path))]
-    all_lives = lives(found, component=component, unit=unit, requests=over, zone=zone)
+    plan = plan_of(requests, tokens, months)
+    found = [load(path) for path in dict.fromkeys(one for path in records for one in runs_below(path))]
+    asked: dict[str, Any] = {
+        "component": component,
+        "unit": unit,
+        "requests": plan.number if plan is not None else None,
+    }
+    # What is planned may run elsewhere than what has been.
+    here: dict[str, Any] = {"else_in": zone} if plan is not None else {"zone": zone}
+    all_lives = lives(found, **asked, **here)
+    bases = _bases(all_lives, base_card)
     used = [one for one in all_lives if one.use is not None]
     breaks = [break_even(one, other) for one, other in itertools.combinations(used, 2)]
     services = []
-    if amount is not None and (tokens is not None or months is not None):
+    if plan is not None and (tokens is not None or months is not None or zone is not None):
+        there = {one.runs: one for one in lives(found, **asked, zone=zone)} if zone is not None else {}
         services = [
-            planned(one, requests=amount, tokens=tokens, months=months if monthly else None) for one in used
+            planned(
+                one,
+                requests=plan.requests,
+                tokens=plan.tokens,
+                months=plan.months,
+                there=there.get(one.runs),
+                zone=zone,
+            )
+            for one in used
         ]
         if not services:
             raise BadInput(
                 "no inference is among the records, so no service can be planned",
                 "Measure it: energy-rating benchmark",
             )
+    over = plan.number if plan is not None else None
     if output is not None:
         write_whole(output, shown.plot(all_lives, breaks, requests=over).encode())
     if as_json:
@@ -123,12 +118,14 @@ def life(
             "lives": plain(all_lives),
             "break_even": plain(tuple(breaks)),
             "service": plain(tuple(services)),
+            "bases": plain(tuple(bases)),
         }
         say(as_json_text(told))
         return
     lines: list[str] = []
     for one in all_lives:
         lines += ["", *shown.told(one)] if lines else list(shown.told(one))
+        lines += [f"beside it, its base {base.said}" for base in bases if base.model == one.base_model]
     lines += ["", *(shown.break_even_told(one) for one in breaks)] if breaks else []
     for one, service in zip(used, services, strict=False):
         lines += ["", f"{one.model}: {shown.service_told(service)}"]
@@ -144,14 +141,18 @@ def _wrapped(lines: Sequence[str]) -> Iterator[str]:
         yield from textwrap.wrap(line, 80, subsequent_indent="  ", break_on_hyphens=False) or [""]
 
 
-def _runs(path: Path) -> Iterator[Path]:
-    """The runs that a path leads to: itself, or the runs below a folder that is none."""
-    from energy_rating.files.record import RECORD_NAME
+def _bases(all_lives: Sequence[Life], card: Path | None) -> list[BaseShare]:
+    """What making the base of a life took, by that model's own card."""
+    if card is None:
+        return []
+    from energy_rating.publishing.base_cards import share_in
 
-    if not path.is_dir() or (path / RECORD_NAME).exists():
-        yield path
-        return
-    below = sorted(one.parent for one in (*path.glob(f"*/{RECORD_NAME}"), *path.glob(f"*/*/{RECORD_NAME}")))
-    if not below:
-        yield path  # says what is missing
-    yield from below
+    bases = {one.base_model for one in all_lives if one.base_model is not None}
+    if len(bases) != 1:
+        said = "no training says what it was made from" if not bases else f"the runs name {len(bases)} bases"
+        raise BadInput(
+            f"{said}, so whose card this is cannot be told",
+            "Say it when it is measured: --base org/base --relation lora",
+            place="--base-card",
+        )
+    return [share_in(card, bases.pop())]

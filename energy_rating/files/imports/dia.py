@@ -26,6 +26,7 @@ from energy_rating.files.imported import (
     seconds,
     text,
 )
+from energy_rating.nouns.choices import RELATIONS
 from energy_rating.nouns.entries import RUN, Device, Finding, Lineage, Stage
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import JOULES_PER_KWH
@@ -49,17 +50,46 @@ def is_mine(file: Foreign) -> bool:
     return file.beginning.lstrip().startswith("---") and _KEY.search(file.beginning) is not None
 
 
-def read(file: Foreign) -> Iterator[Import]:
-    block = _BLOCK.match(file.text)
-    if block is None or len(block[1]) > LARGEST_BLOCK:
-        raise BadInput("must begin with metadata between two lines of ---", "Look at the card's first lines")
+def report_in(card: str) -> Mapping[str, Any] | None:
+    """The ``dia_report`` of a model card's metadata; None where the card has none.
+
+    Raises:
+        BadInput: its metadata are no YAML or too large, or the report is none of one step alone.
+    """
+    block = _BLOCK.match(card)
+    if block is None or _KEY.search(block[1]) is None:
+        return None
+    if len(block[1]) > LARGEST_BLOCK:
+        raise BadInput(f"its metadata must have at most {LARGEST_BLOCK >> 10} KiB")
     report = _loaded(block[1])
     if report.get("scope") != "incremental":
         raise BadInput(
             f"the scope must be 'incremental'; got {str(report.get('scope'))[:40]!r}",
             "What holds its ancestors too would be counted twice",
-            place=f"{file.path}: dia_report.scope",
+            place="dia_report.scope",
         )
+    return report
+
+
+def ends_of(report: Mapping[str, Any], figure: str) -> tuple[float, float, str] | None:
+    """The ends of one figure of a report's footprint, and the word for its quality; None where it is not told, which their zeros say too."""
+    told = at(report, "footprint", figure)
+    value, quality = at(told, "value"), text(at(told, "quality"), 40) or "not told"
+    ends = [amount(one, 1e18) for one in (value if isinstance(value, list) else [value])[:2]]
+    known = sorted(end for end in ends if end is not None)
+    if not known or known[-1] == 0 or quality == "unavailable":
+        return None
+    return known[0], known[-1], quality
+
+
+def read(file: Foreign) -> Iterator[Import]:
+    try:
+        report = report_in(file.text)
+    except BadInput as error:
+        place = f"{file.path}: {error.place}" if error.place else file.path
+        raise BadInput(error.message, error.remedy, place=place) from None
+    if report is None:
+        raise BadInput("must begin with metadata between two lines of ---", "Look at the card's first lines")
     says: list[Finding] = []
     energies = _energy(report, says)
     hours = seconds(at(report, "compute", "duration_gpu_hours"), 3600)
@@ -71,7 +101,7 @@ def read(file: Foreign) -> Iterator[Import]:
         tool="DIA",
         version=text(at(report, "tool"), 60),
         stage=_STAGES.get(relation or "", "other"),
-        lineage=None if base is None else Lineage(base_model=base),
+        lineage=None if base is None else _kept(base, relation),
         # It is told in hours of one card: together they took so long if all of them worked all the time.
         parts=(ForeignPart(name=RUN, duration_s=(hours or 0.0) / gpus, energies=energies),),
         devices=()
@@ -79,6 +109,12 @@ def read(file: Foreign) -> Iterator[Import]:
         else (Device(id="host, as a whole", name=gpu if gpus == 1 else f"{gpu} ({gpus} together)"),),
         says=tuple(says),
     )
+
+
+def _kept(base: str, relation: str | None) -> Lineage:
+    """The lineage in the words of a record: it has no word of its own for a LoRA of a quantised model, and none for a plain copy."""
+    named = "lora" if relation == "qlora" else relation
+    return Lineage(base_model=base, relation=next((one for one in RELATIONS if one == named), None))
 
 
 def _loaded(block: str) -> Mapping[str, Any]:

@@ -110,7 +110,7 @@ def footprint(
     """
     wanted = _wanted(choices, zone, asked)
     measured = record[measurement]
-    components = _components(measured)
+    components = components_of(measured)
     if not components:
         raise NotMeasured(
             f"no energy was measured in {measurement!r}",
@@ -711,8 +711,14 @@ def _worse(one: Validity, other: Validity) -> Validity:
     return max(one, other, key=order.index)
 
 
-def _components(measured: Measurement) -> tuple[str, ...]:
+def components_of(measured: Measurement) -> tuple[str, ...]:
+    """The components whose energies add up to what was seen of a machine: a whole alone, else its parts."""
+    return among(measured.energy_j)
+
+
+def among(components: Collection[str]) -> tuple[str, ...]:
+    """Those of some components whose energies add up: a whole alone, else the parts."""
     for whole in WHOLES:
-        if whole in measured.energy_j:
+        if whole in components:
             return (whole,)
-    return tuple(name for name in PARTS if name in measured.energy_j)
+    return tuple(name for name in PARTS if name in components)
