@@ -21,7 +21,7 @@ from energy_rating.nouns.entries import Lineage, Model
 from energy_rating.nouns.quantities import JOULES_PER_KWH
 from energy_rating.publishing import dia, splice
 from energy_rating.publishing.base_cards import share_in
-from energy_rating.publishing.card import remove_card, update_card
+from energy_rating.publishing.card import put_back, remove_card, update_card
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "data/dia/dia_schema-0.1.json").read_text())
 CARD = "---\nlicense: mit\nlanguage: no\n---\n\n# A model\n"
@@ -266,3 +266,10 @@ def test_a_base_card_that_says_nothing_is_refused_in_one_line(runs, tmp_path):
     )
     assert refused.exit_code != 0
     assert readme.read_text() == CARD
+
+
+def test_a_report_of_ours_is_put_back_with_the_section_after_a_framework_has_written_the_card_anew(runs):
+    put = update_card(CARD, [runs["final"]], dia_report=True)
+    assert put_back(CARD, put) == put
+    theirs = CARD.replace("language: no", "dia_report: {scope: incremental, tool: other}")
+    assert reported(put_back(theirs, put))["tool"] == "other"
