@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from energy_rating.publishing.hub import HUB_SILENCE_S
 from energy_rating.publishing.hub import limit_silence_of_hubs as limit_silence_of_hubs
 
@@ -18,3 +20,15 @@ def dataset_commit(name: str, revision: str | None = None) -> str | None:
     told = huggingface_hub.HfApi().dataset_info(name, revision=revision, timeout=HUB_SILENCE_S)
     commit: str | None = told.sha
     return commit
+
+
+def kept(models: Sequence[str]) -> tuple[str, ...]:
+    """Which of these models an earlier download left on this machine. Asks no network."""
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:  # whoever needs it says so
+        return ()
+    files = ("config.json", "model_index.json")
+    return tuple(
+        one for one in models if any(isinstance(try_to_load_from_cache(one, name), str) for name in files)
+    )

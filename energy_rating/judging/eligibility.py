@@ -86,7 +86,7 @@ def of_measurement(record: Record, measurement: Measurement, scheme: Scheme) -> 
             measurement, channels, rules.fewest_samples, "GPUs" if component == "gpu" else "sensors"
         )
         yield from _of_several_channels(channels)
-    yield from _of_validity(record, measurement, component)
+    yield from _of_validity(record, measurement, component, rules.bears)
     if measurement.duration_s < rules.shortest_s:
         yield Reason.of(
             "too-brief",
@@ -142,7 +142,9 @@ def _of_several_channels(channels: Sequence[Channel]) -> Iterator[Reason]:
         )
 
 
-def _of_validity(record: Record, measurement: Measurement, component: str) -> Iterator[Reason]:
+def _of_validity(
+    record: Record, measurement: Measurement, component: str, bears: Sequence[str] = ()
+) -> Iterator[Reason]:
     """What findings say of this component. What befell another component's sensors says nothing about its energy."""
     components = {channel.id: channel.component for channel in record.channels}
     own: list[Finding] = []
@@ -159,7 +161,8 @@ def _of_validity(record: Record, measurement: Measurement, component: str) -> It
     for finding in own:
         # That it is an estimate is a reason of its own, which measuring longer does not take away.
         told_apart = finding.code == ONLY_ESTIMATED and finding.severity == "degrades"
-        if finding.code in NOT_ALONE or (finding.severity != "note" and not told_apart):
+        borne = finding.severity == "degrades" and finding.code in bears
+        if finding.code in NOT_ALONE or (finding.severity != "note" and not told_apart and not borne):
             by_code.setdefault(finding.code, []).append(finding)
     for code, several in by_code.items():
         grave = validity(several)

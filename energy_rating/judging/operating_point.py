@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from energy_rating.judging.schemes import RatingClass
 from energy_rating.nouns.reasons import Reason
-from energy_rating.nouns.records import Load, Record
+from energy_rating.nouns.records import Finding, Load, Record, Setting
 
 # Weights come in these numbers of bits; any other number in the name of a format means something else.
 WIDTHS = (1, 2, 3, 4, 5, 6, 8, 16, 32, 64)
 
+
+# The finding in whose data an engine's own account of itself stands: what nobody asked for, and only it can say.
+OPERATING_POINT = "operating-point"
 
 # How the bounds of an operating point are called in a sentence.
 CALLED = {
@@ -20,6 +23,18 @@ CALLED = {
     "max_new_tokens": "limit of the answers (new tokens)",
     "bits": "number of bits per weight",
 }
+
+
+def told_by_engine(findings: Iterable[Finding]) -> dict[str, Setting]:
+    """What the engine said of how it ran, by name: ``engine``, ``engine_version``, ``attention``, ``mean_running`` …
+
+    Of what it said more than once, the last counts.
+    """
+    told: dict[str, Setting] = {}
+    for finding in findings:
+        if finding.code == OPERATING_POINT:
+            told |= finding.data
+    return told
 
 
 def weight_bits(dtype: str | None) -> int | None:

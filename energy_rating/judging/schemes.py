@@ -27,7 +27,10 @@ MOST_STARS = 5
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
     """What may be rated at all: seconds, samples and repeats of the measurement, its coverage, how many stars its interval may
-    touch, and how many models a class is made of."""
+    touch, and how many models a class is made of.
+
+    ``bears``: codes of findings that degrade a measurement and keep nothing from being rated, since the doubt holds all that they say.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -37,6 +40,7 @@ class Rules:
     least_coverage: float
     widest_stars: int
     fewest_models: int
+    bears: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,6 +19,7 @@ from energy_rating.judging import checks
 from energy_rating.judging.curves import Curves
 from energy_rating.judging.gaps import of_gaps
 from energy_rating.judging.lost import Losses, losses_of, of_losses
+from energy_rating.judging.operating_point import told_by_engine
 from energy_rating.judging.plausibility import impossible
 from energy_rating.judging.ranks import joined
 from energy_rating.judging.sums import OVERLAP_S, Sum
@@ -224,7 +225,7 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
         ranks=journal.ranks or beside.ranks,
         nodes=journal.nodes,
         job=_job(journal),
-        operating_point=journal.operating_point,
+        operating_point={**journal.operating_point, **told_by_engine(findings)},
     )
 
 

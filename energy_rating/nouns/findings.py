@@ -707,6 +707,11 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "The server runs the model in another number format than was asked for, or does not say which.",
             "The type is chosen when the server is started",
         ),
+        "operating-point": FindingKind(
+            NOTE,
+            "How the engine says it ran: its version, its attention, how many requests really ran at once.",
+            "Compare only with figures of the same operating point: energy-rating compare A B names what differs",
+        ),
         "served-by": FindingKind(
             NOTE,
             "The model was run by a server; all devices that are visible here were measured.",

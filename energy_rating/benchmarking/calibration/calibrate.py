@@ -11,13 +11,12 @@ than factors hold for; and points of trial, which show the road on machines with
 
 from __future__ import annotations
 
-import itertools
 import random
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +32,13 @@ from energy_rating.benchmarking.calibration.points import (
     in_record,
     point_to_text,
 )
+from energy_rating.benchmarking.calibration.soundness import as_before, judged, set_aside
 from energy_rating.benchmarking.conduct import run_plan
 from energy_rating.benchmarking.progress import Progress
 from energy_rating.benchmarking.work import Done, Item, Settings, Workload
 from energy_rating.benchmarking.workloads import prepare as prepare_workload
 from energy_rating.files.journal import state_folder
 from energy_rating.files.opening import refuse_no_folder
-from energy_rating.judging.checks import random_half_width
 from energy_rating.judging.evidence import load
 from energy_rating.judging.profiles import (
     PROFILE_SCHEMA,
@@ -60,7 +59,7 @@ from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.measuring.survey import look
 from energy_rating.nouns.errors import BadInput, EnergyRatingError, NotOnDevice
 from energy_rating.nouns.reasons import Reason, codes
-from energy_rating.nouns.records import MEASURED, Device, Measurement, Model, Record, plain
+from energy_rating.nouns.records import Device, Model, plain
 from energy_rating.version import __version__
 
 BUDGET_S = 600.0
@@ -69,11 +68,6 @@ COOLDOWN_S = 5.0
 # What was begun with less of the budget left would be broken off before its fifth repeat, and be for nothing.
 BEGUN_S = 90.0
 
-# Half the 95 % interval of the random doubt, as a share: a tenth of what the interval of a factor (×/÷ 1.3) allows for.
-WIDEST = 0.03
-
-# What a calibration can live with: random weights are what it is made of, and a GPU without a counter has its wider doubt.
-_BEARABLE = ("random-weights", "summed-from-power")
 Prepare = Callable[[str, str, Settings, Sequence[Item]], tuple[Workload, Model]]
 
 
@@ -119,13 +113,13 @@ def calibrate(
         BadInput: there is no such reference or class, this is not a device that can be calibrated, or what is named for a folder is none.
         EnergyRatingError: no point could be measured at all, or the models do not run on the device that is measured.
     """
-    _refuse_other_classes(classes)
+    refuse_other_classes(classes)
     for folder in (output, records):
         if folder is not None:  # before an hour is measured that could not be written down
             refuse_no_folder(folder)
     target = load_profile(reference or _reference())
-    device, no_device = _device_here(sensors)
-    base = _base(device) if device is not None else None
+    device, no_device = device_here(sensors)
+    base = described_by(device) if device is not None else None
     if as_reference:
         _refuse_other_device(device, base, target)
     energies = {entry.point: entry for entry in target.calibration if entry.protocol == PROTOCOL}
@@ -151,7 +145,7 @@ def calibrate(
     by_name = going.all(_order(chosen, seed))
     outcomes = tuple(by_name[point.name] for point in chosen)
     _refuse_nothing(outcomes)
-    written, factors, left = _profile_written(base, device, target, outcomes, output or user_profiles())
+    written, factors, left = write_profile(base, device, target, outcomes, output or user_profiles())
     return Calibration(
         device=device,
         reference=target.key,
@@ -163,11 +157,11 @@ def calibrate(
     )
 
 
-def _refuse_other_classes(classes: Sequence[str]) -> None:
+def refuse_other_classes(classes: Sequence[str], known: Sequence[str] = CLASSES) -> None:
     for name in classes:
-        if name not in CLASSES:
+        if name not in known:
             raise BadInput(
-                f"{name[:80]!r} is not calibrated", f"There are: {', '.join(CLASSES)}", place="--class"
+                f"{name[:80]!r} is not calibrated", f"There are: {', '.join(known)}", place="--class"
             )
 
 
@@ -213,17 +207,18 @@ def _refuse_nothing(outcomes: Sequence[PointResult]) -> None:
         raise EnergyRatingError(f"nothing could be measured: {why}")
 
 
-def _profile_written(
+def write_profile(
     base: Profile | None,
     device: Device | None,
     target: Profile,
     outcomes: Sequence[PointResult],
     folder: Path,
+    of: str = PROTOCOL,
 ) -> tuple[Path | None, tuple[Factor, ...], tuple[Reason, ...]]:
     """The profile's file, the factors in it, and why it was left as it is, where it was."""
     if device is None or base is None:
         return None, (), ()
-    profile, factors = profile_from(base, device, target.key, outcomes)
+    profile, factors = profile_from(base, device, target.key, outcomes, of=of)
     if profile is None:
         left = Reason.of(
             "no-sound-point", "no point was good enough to be kept; the profile is left as it is"
@@ -238,7 +233,7 @@ def _reference() -> str:
     return load_scheme().reference_device
 
 
-def _now(clock: Clock | None) -> float:
+def now(clock: Clock | None) -> float:
     return clock.now() if clock is not None else time.monotonic()
 
 
@@ -257,7 +252,7 @@ def _order(points: Sequence[Point], seed: int) -> list[Point]:
 # -------------------------------------------------------------------------------------------------------- the device
 
 
-def _device_here(sensors: Sequence[Sensor | Detection] | None) -> tuple[Device | None, str]:
+def device_here(sensors: Sequence[Sensor | Detection] | None) -> tuple[Device | None, str]:
     """The one GPU that is measured here; None, and why, where there is none.
 
     Raises:
@@ -299,7 +294,7 @@ def _device_here(sensors: Sequence[Sensor | Detection] | None) -> tuple[Device |
     return device, ""
 
 
-def _base(device: Device) -> Profile:
+def described_by(device: Device) -> Profile:
     """The device's profile as it is known; for one that nobody has described, what its driver says.
 
     Raises:
@@ -345,7 +340,7 @@ def _today() -> str:
 # -------------------------------------------------------------------------------------------------------- the points
 
 
-class _OnDevice:
+class OnDevice:
     """A workload that is not to run on the CPU while the GPU is what is measured."""
 
     def __init__(self, workload: Workload) -> None:
@@ -387,11 +382,11 @@ class _Going:
     def all(self, order: Sequence[Point]) -> dict[str, PointResult]:
         """What became of each point, by its name: those that an earlier call has done are not done again."""
         results: dict[str, PointResult] = {}
-        started_s = _now(self.clock)
+        started_s = now(self.clock)
         for number, point in enumerate(order, start=1):
             about = f"[{number}/{len(order)}] {point.name}"
             done = self.done(point)
-            left_s = self.budget_s - (_now(self.clock) - started_s)
+            left_s = self.budget_s - (now(self.clock) - started_s)
             if done is None and left_s <= 0:
                 results[point.name] = self._not_begun(point)
                 continue
@@ -424,20 +419,20 @@ class _Going:
             return None
         same = record.provenance.version == __version__ and self.device in (
             None,
-            *(_as_before(device, self.device) for device in record.environment.devices),
+            *(as_before(device, self.device) for device in record.environment.devices),
         )
         if record.provenance.files.get(in_record(point)) != point.sha256 or not same:
             return None
-        outcome = _judged(PointResult(point=point, folder=folder, record=record, was_done=True))
+        outcome = judged(PointResult(point=point, folder=folder, record=record, was_done=True))
         return outcome if outcome.left_out is None else None
 
     def run(self, point: Point, budget_s: float) -> PointResult:
         folder = self.folder / point.name
-        _set_aside(folder)
+        set_aside(folder)
         try:
             workload, model = self.prepare(point.workload, point.config, point.settings, point.items)
             run = run_plan(
-                workload if point.trial else _OnDevice(workload),
+                workload if point.trial else OnDevice(workload),
                 point.plan(budget_s),
                 model=model,
                 output_dir=folder,
@@ -447,73 +442,17 @@ class _Going:
                 progress=self.progress,
                 report=lambda _: None,
             )
-            return _judged(PointResult(point=point, folder=folder, record=run.record))
+            return judged(PointResult(point=point, folder=folder, record=run.record))
         except NotOnDevice:
             raise
         except EnergyRatingError as error:
             return PointResult(point=point, folder=folder, left_out=str(error))
 
 
-def _as_before(device: Device, now: Device | None) -> Device | None:
-    """The device of now, where a record's is the same one under the same driver and limit."""
-    if now is None or (device.id, device.driver) != (now.id, now.driver):
-        return device
-    return now if device.power_limit_w == now.power_limit_w else device
-
-
-def _set_aside(folder: Path) -> None:
-    """What an earlier call left keeps its files under another name."""
-    if folder.exists():
-        names = (folder.with_name(f"{folder.name}.before-{number}") for number in itertools.count(1))
-        folder.rename(next(name for name in names if not name.exists()))
-
-
-def _judged(outcome: PointResult) -> PointResult:
-    """With its energy, or why it is left out whatever is compared with it."""
-    record, point = outcome.record, outcome.point
-    assert record is not None
-    if MEASURED not in record:
-        return replace(outcome, left_out="it broke off before anything was measured")
-    measurement = record[MEASURED]
-    component = "gpu" if "gpu" in measurement.energy_j else next(iter(measurement.energy_j), None)
-    if component is None or not measurement.work.get(point.unit):
-        return replace(outcome, left_out="no energy was measured, or nothing was done")
-    energy = measurement.energy_per(point.unit, component)
-    outcome = replace(
-        outcome,
-        joules_per_unit=energy,
-        use=_use(record, measurement) if component == "gpu" else None,
-    )
-    return replace(outcome, left_out=_unsound(record, measurement, component))
-
-
-def _unsound(record: Record, measurement: Measurement, component: str) -> str | None:
-    for finding in record.findings_on(MEASURED):
-        if finding.severity != "note" and finding.code not in _BEARABLE:
-            return f"{finding.code}: {finding.message}"
-    half = random_half_width(measurement.energy_j[component])
-    if half > WIDEST:
-        return f"too uncertain: ±{half:.1%} from repeat to repeat, and at most {WIDEST:.0%} may be"
-    return None
-
-
-def _use(record: Record, measurement: Measurement) -> float | None:
-    gpus = {channel.device for channel in record.channels if channel.component == "gpu"}
-    limits = [
-        device.power_limit_w
-        for device in record.environment.devices
-        if device.power_limit_w and device.id in gpus
-    ]
-    seen_s = measurement.duration_s * measurement.coverage.get("gpu", 1.0)
-    if len(limits) != 1 or seen_s <= 0:
-        return None
-    return measurement.energy_j["gpu"].value / seen_s / limits[0]
-
-
 def calibration_to_json(found: Calibration) -> dict[str, Any]:
     """What ``calibrate --json`` prints."""
     return {
-        "protocol": PROTOCOL,
+        "protocol": found.protocol,
         "device": plain(found.device),
         "reference": found.reference,
         "points": [
@@ -526,6 +465,7 @@ def calibration_to_json(found: Calibration) -> dict[str, Any]:
                 "reference_j": outcome.reference_j,
                 "ratio": outcome.ratio,
                 "left_out": outcome.left_out,
+                "apart": [one.apart for one in outcome.apart],
             }
             for outcome in found.outcomes
         ],

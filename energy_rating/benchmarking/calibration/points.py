@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from energy_rating.benchmarking.calibration.published import Widening
 from energy_rating.benchmarking.plan import Plan
 from energy_rating.benchmarking.tasks import FOLDER, Protocol, TaskFile, items_sha256
 from energy_rating.benchmarking.tasks.synthetic import picture
@@ -197,13 +198,24 @@ CLASSES: tuple[WorkloadClass, ...] = tuple(dict.fromkeys(point.workload_class fo
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PublishedPoint:
+    """A published model at its load, as a point. ``config`` is the model's id."""
+
+    name: str
+    workload_class: WorkloadClass
+    config: str
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PointResult:
     """What became of a point: joules per its unit, the mean power over the limit, the reference's figure, and there over here.
 
-    ``left_out`` says why nothing was made of it, where nothing was.
+    ``left_out`` says why nothing was made of it, where nothing was. ``apart``: in what the run here is not like the one there, or not
+    known to be.
     """
 
-    point: Point
+    point: Point | PublishedPoint
     folder: Path
     record: Record | None = None
     joules_per_unit: EnergyPerUnit | None = None
@@ -212,6 +224,7 @@ class PointResult:
     ratio: float | None = None
     left_out: str | None = None
     was_done: bool = False
+    apart: tuple[Widening, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,6 +238,7 @@ class Calibration:
     profile: Path | None
     records: Path
     why_not: tuple[Reason, ...] = ()
+    protocol: str = PROTOCOL
 
     @property
     def reasons(self) -> tuple[str, ...]:
