@@ -100,7 +100,7 @@ def compare(
     Raises:
         BadInput: the records are of different tasks, protocols or stages, or have nothing in common that could be compared.
     """
-    _refuse_unlike(a, b)
+    refuse_unlike(a, b)
     name = RUN if a.stage in TRAINING or MEASURED not in a or MEASURED not in b else MEASURED
     for letter, record in (("A", a), ("B", b)):
         if name not in record:
@@ -159,7 +159,8 @@ def comparison_to_json(found: Comparison) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------------------- what is refused
 
 
-def _refuse_unlike(a: Record, b: Record) -> None:
+def refuse_unlike(a: Record, b: Record) -> None:
+    """Raises ``BadInput`` where two records are of other stages, tasks or protocols."""
     about = {
         "stages": (a.stage, b.stage),
         "tasks": tuple(record.task.name if record.task else None for record in (a, b)),

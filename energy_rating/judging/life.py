@@ -93,6 +93,9 @@ class Life:
     before_carbon_g: Estimate | None = None
     before_water_l: Estimate | None = None
     devices: tuple[str, ...] = ()
+    # Whether a model told the energy of a run, or its findings leave nothing of it.
+    estimated: bool = False
+    invalid: bool = False
 
     @property
     def final_run_only(self) -> bool:
@@ -231,6 +234,8 @@ def life(
         gains=_gains(before, inference, chosen, unit),
         before_carbon_g=_carbon(of_before := _impacts(before, zone, else_in)),
         before_water_l=_water(of_before),
+        estimated=any(record[RUN].methods.get(chosen) == "model" for record in records),
+        invalid=any(record[RUN].validity == "invalid" for record in records),
         devices=tuple(
             sorted(
                 {
@@ -320,6 +325,15 @@ def _component(records: Sequence[Record], wanted: Component | None) -> Component
         "Sum runs that measured the same",
         place="--component",
     )
+
+
+def common_component(records: Sequence[Record]) -> Component:
+    """The first component that every run measured.
+
+    Raises:
+        BadInput: there is none.
+    """
+    return _component(records, None)
 
 
 def _role(record: Record) -> str:

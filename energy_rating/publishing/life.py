@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from energy_rating.judging.choice import Choice
 from energy_rating.judging.life import BreakEven, Life, Portion, Service
 from energy_rating.nouns.quantities import Estimate, significant, with_doubt
 from energy_rating.publishing.axes import short, ticks
@@ -97,6 +98,29 @@ def service_told(found: Service) -> str:
     if found.carbon_g is not None:
         text += f"; {grams(found.carbon_g)} CO2e, all of it"
     return text
+
+
+def choice_told(found: Choice) -> Iterator[str]:
+    """What a choice costs over a life: both services, the difference, and when the dearer training pays back."""
+    verdicts = {
+        "b-better": "over this life B takes less energy than A",
+        "a-better": "over this life B takes more energy than A",
+        "undecided": "no clear difference over this life: it is smaller than the uncertainty",
+    }
+    forbidden = [note for note in found.notes if "no verdict" in note]
+    yield f"No verdict: {forbidden[0]}" if forbidden else f"{verdicts[found.verdict]}"
+    for letter, service in (("A", found.a), ("B", found.b)):
+        yield f"{letter}, {for_plain_text(service.model, 60)}: {service_told(service)}"
+    low, high = found.interval_95
+    yield (
+        f"B less A: {with_doubt(found.difference_j.times(1 / 3600), 'Wh')} ({found.component}); "
+        f"B / A {found.ratio:.4g}, 95 % interval {low:.4g} to {high:.4g}"
+    )
+    if found.break_even is not None:
+        yield break_even_told(found.break_even)
+    for note in found.notes:
+        if note not in forbidden[:1]:
+            yield f"note: {note}"
 
 
 def _kwh(energy: Estimate) -> str:

@@ -18,6 +18,7 @@ from test_footprint import a_record
 from energy_rating import BadInput
 from energy_rating.cli import cli
 from energy_rating.files.record import write_record
+from energy_rating.judging.choice import choice
 from energy_rating.judging.footprint.carbon import footprint
 from energy_rating.judging.life import break_even, life, lives, planned
 from energy_rating.nouns.entries import Channel, Environment, Lineage, Model, Outcome, Place
@@ -263,6 +264,102 @@ def test_ten_token_figures_are_refused_for_long_answers():
         planned(uncounted, requests=1.0, tokens=300)
     with pytest.raises(BadInput, match="must be above 0"):
         planned(one, requests=0.0)
+
+
+# ------------------------------------------------------------------------------------- what a choice costs over a life
+
+
+def test_a_choice_over_a_life_is_what_both_took_before_use_and_all_their_requests():
+    a, b = two()  # 1 MJ and 20 J a request; 2 MJ and 10 J a request
+    few = choice(a, b, requests=10_000, tokens=10)
+    assert few.difference_j.value == pytest.approx(1e6 - 10 * 10_000)
+    assert few.verdict == "a-better"
+    many = choice(a, b, requests=1e6 / 12, tokens=10, months=12)
+    assert many.ratio == pytest.approx((2e6 + 10e6) / (1e6 + 20e6))
+    assert many.verdict == "b-better"
+    assert many.interval_95[0] < many.ratio < many.interval_95[1]
+    assert choice(a, b, requests=100_000).verdict == "undecided", "where it pays back, neither is better"
+    assert many.break_even.requests == pytest.approx(100_000)
+    assert (many.break_even.costlier, many.break_even.cheaper) == ("B (org/b)", "A (org/a)")
+    back = choice(b, a, requests=1e6, tokens=10)
+    assert back.verdict == "a-better"
+    assert back.difference_j.value == pytest.approx(-many.difference_j.value)
+
+
+def test_two_precisions_of_one_model_are_a_choice_without_a_training_of_their_own():
+    fp16 = life([a_run(1000 * 20.0, "inference")])
+    int4 = life([a_run(1000 * 12.0, "inference")])
+    found = choice(fp16, int4, requests=10e6, months=12)
+    assert found.verdict == "b-better"
+    assert found.break_even is None, "neither cost anything before use"
+    assert found.ratio == pytest.approx(0.6)
+    assert any("no training of A" in note for note in found.notes)
+
+
+def test_what_the_sensors_of_one_kind_share_cancels_in_a_choice():
+    narrow = choice(*two(systematic=0.10, noise=1e-6), requests=1e6)
+    other = life(
+        [
+            a_run(2e6, model="org/b", card="other", systematic=0.1),
+            a_run(10_000.0, "inference", "org/b", card="other", systematic=0.1),
+        ]
+    )
+    wide = choice(two(systematic=0.10, noise=1e-6)[0], other, requests=1e6)
+    widths = [one.interval_95[1] - one.interval_95[0] for one in (narrow, wide)]
+    assert widths[0] < widths[1] / 4
+    assert widths[0] > 0.04, "cards of one name differ by 1.6 % each, and these are not the same ones"
+    assert "cards are not the same" in " ".join(narrow.notes)
+
+
+def test_an_estimate_or_an_invalid_run_decides_nothing():
+    a, b = two()
+    assert choice(replace(a, estimated=True), b, requests=1e6).verdict == "undecided"
+    invalid = choice(a, replace(b, invalid=True), requests=1e6)
+    assert invalid.verdict == "undecided"
+    assert not invalid.worse_by(0.0)
+    assert any("no verdict" in note for note in invalid.notes)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.floats(1.0, 1e9))
+def test_a_choice_between_a_life_and_itself_is_none(requests):
+    one, _ = two()
+    found = choice(one, one, requests=requests)
+    assert found.ratio == pytest.approx(1.0)
+    assert found.difference_j.value == pytest.approx(0.0, abs=1e-6 * found.a.whole_j.value)
+    assert found.verdict == "undecided"
+
+
+def test_the_command_compares_folders_of_runs_over_a_life(folder):
+    for name, numbers in (("a", (0, 1, 2)), ("b", (3, 4))):
+        (folder / name).mkdir()
+        for number in numbers:
+            (folder / f"run-{number}").rename(folder / name / f"run-{number}")
+    asked = ["compare", str(folder / "a"), str(folder / "b"), "--requests", "1M/month", "--months", "12"]
+    result = CliRunner().invoke(cli, [*asked, "--tokens", "10"])
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.output.split())
+    assert told.startswith("over this life B takes less energy than A")
+    assert "pays back after 100,000" in told
+    assert "12.0 million requests of 10 tokens in 12 months" in told
+    assert max(len(line) for line in result.stdout.splitlines()) <= 80
+    entry = json.loads(CliRunner().invoke(cli, [*asked, "--json", "--zone", "POL"]).stdout)
+    assert entry["verdict"] == "b-better"
+    assert entry["a"]["use_carbon_g"]["value"] > entry["b"]["use_carbon_g"]["value"]
+    assert entry["a"]["zone"] == "POL"
+    turned = ["compare", asked[2], asked[1], *asked[3:], "--fail-if-worse", "5%"]
+    assert CliRunner().invoke(cli, turned).exit_code == 1
+    for wrong, code, why in (
+        ([*asked, "--tokens", "300"], 1, "a request had 10 tokens where"),
+        ([*asked[:3], "--tokens", "10"], 2, "name '--requests' too"),
+        ([*asked[:3], "--zone", "FRA"], 2, "goes with '--requests'"),
+        (["compare", asked[1], asked[1], "--requests", "10M"], 1, "A and B are the same runs"),
+        (["compare", asked[1], str(folder / "a" / "run-0"), "--requests", "10M"], 1, "B has no inference"),
+    ):
+        refused = CliRunner().invoke(cli, wrong)
+        assert (refused.exit_code, why in str(refused.exception) + refused.output) == (code, True), (
+            refused.output
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------- shown

@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING
 import click
 
 from energy_rating.cli.commands.rate import print_unchecked
-from energy_rating.cli.options import json_option, two_records
+from energy_rating.cli.options import (
+    Planned,
+    json_option,
+    plan_of,
+    planning_options,
+    runs_below,
+    two_records,
+    zone_option,
+)
 from energy_rating.cli.output import as_json_text, say, tell
 
 if TYPE_CHECKING:
+    from energy_rating.judging.choice import Choice
     from energy_rating.nouns.records import Component
 
 
@@ -38,14 +47,41 @@ def _parsed_share(ctx: click.Context, param: click.Parameter, value: str | None)
     metavar="5%",
     help="Exit with 1 when B needs more than A by more than this share, with 95 % confidence. Without a verdict nothing fails.",
 )
+@planning_options
+@zone_option(
+    "With --requests: where the service is planned; carbon and water are told. Default: where the records say."
+)
 @json_option
 def compare(
-    a: Path, b: Path, unit: str | None, component: Component | None, limit: float | None, as_json: bool
+    a: Path,
+    b: Path,
+    unit: str | None,
+    component: Component | None,
+    limit: float | None,
+    requests: tuple[float, bool] | None,
+    tokens: float | None,
+    months: float | None,
+    zone: str | None,
+    as_json: bool,
 ) -> None:
     """Which of two records needs less energy, by how much, and whether the doubt allows saying so.
 
-    A and B are records or the folders of runs, of the same task under the same protocol. For a build: A is the one before.
+    \b
+    energy-rating compare before/ after/ --fail-if-worse 5%
+    energy-rating compare fp16/ int4/ --requests 10M/month --tokens 300 --months 12
+
+    A and B are records or the folders of runs, of the same task under the same protocol. For a build: A is the one before. With
+    --requests each is all runs of a model, or of a way to run it (a folder of runs): what the choice costs over that life, and when a
+    costlier training pays back.
     """
+    plan = plan_of(requests, tokens, months)
+    if plan is None and zone is not None:
+        raise click.UsageError("'--zone' goes with '--requests': where the service is planned.")
+    if plan is not None:
+        found_choice = _choice(a, b, plan, unit, component, zone)
+        _tell_choice(found_choice, limit, as_json=as_json)
+        return
+
     from energy_rating.judging import comparison
     from energy_rating.judging.evidence import load
     from energy_rating.publishing.terminal import ratings
@@ -64,6 +100,71 @@ def compare(
     if limit is not None and found.worse_by(limit):
         tell(
             f"--fail-if-worse: B is worse than A by more than {100 * limit:g} %: "
+            f"at least {100 * (found.interval_95[0] - 1):.1f} % with 95 % confidence"
+        )
+        sys.exit(1)
+
+
+def _choice(
+    a: Path, b: Path, plan: Planned, unit: str | None, component: Component | None, zone: str | None
+) -> Choice:
+    """What B takes more or less than A over a planned life."""
+    from energy_rating.judging.choice import choice
+    from energy_rating.judging.comparison import refuse_unlike
+    from energy_rating.judging.evidence import load
+    from energy_rating.judging.footprint.carbon import check_zone
+    from energy_rating.judging.life import common_component, life
+    from energy_rating.nouns.errors import BadInput
+
+    if zone is not None:
+        check_zone(zone)
+    sides = [[load(path) for path in runs_below(side)] for side in (a, b)]
+    used = [[record for record in side if record.stage == "inference"] for side in sides]
+    for letter, side, inference in zip("AB", sides, used, strict=True):
+        if not inference:
+            raise BadInput(
+                f"{letter} has no inference among its {len(side)} runs, so a request of it is not known",
+                "Measure its use: energy-rating benchmark",
+            )
+    refuse_unlike(used[0][0], used[1][0])
+    same = {record.run_id for record in sides[0]} & {record.run_id for record in sides[1]}
+    if len(same) == len(sides[0]) == len(sides[1]):
+        raise BadInput("A and B are the same runs", "Name another one to compare with")
+    if component is None:
+        component = common_component([*sides[0], *sides[1]])
+    here = {"component": component, "unit": unit or "request", "requests": plan.number}
+    lives = [life(side, **here, else_in=zone) for side in sides]  # type: ignore[arg-type]
+    there = [life(side, **here, zone=zone) for side in sides] if zone is not None else None  # type: ignore[arg-type]
+    return choice(
+        lives[0],
+        lives[1],
+        requests=plan.requests,
+        tokens=plan.tokens,
+        months=plan.months,
+        there=None if there is None else (there[0], there[1]),
+        zone=zone,
+    )
+
+
+def _tell_choice(found: Choice, limit: float | None, *, as_json: bool) -> None:
+    import textwrap
+
+    from energy_rating.nouns.records import plain
+    from energy_rating.publishing.life import choice_told
+
+    if as_json:
+        say(as_json_text(plain(found)))
+    else:
+        say(
+            "\n".join(
+                line
+                for told in choice_told(found)
+                for line in textwrap.wrap(told, 80, subsequent_indent="  ", break_on_hyphens=False)
+            )
+        )
+    if limit is not None and found.worse_by(limit):
+        tell(
+            f"--fail-if-worse: B is worse than A by more than {100 * limit:g} % over this life: "
             f"at least {100 * (found.interval_95[0] - 1):.1f} % with 95 % confidence"
         )
         sys.exit(1)
