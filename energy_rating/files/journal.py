@@ -34,6 +34,7 @@ from __future__ import annotations
 import errno
 import functools
 import io
+import itertools
 import json
 import math
 import os
@@ -158,6 +159,9 @@ def decoded(line: bytes, *, place: str) -> dict[str, Any]:
 # When a lock that another process holds is asked for again; such a one that only looks holds it for some microseconds.
 LOCK_AGAIN_S = (0.0, 0.01, 0.05)
 
+# So many blocks that wait are written at once, and of more than one so many bytes.
+MOST_AT_ONCE, MOST_BYTES_AT_ONCE = 256, 1 << 16
+
 # Lines kept in memory while the disk refuses them (about 12 MB).
 MOST_LINES_IN_MEMORY = 100_000
 THINNED_TO = 20  # beyond that, one reading of so many is kept
@@ -217,11 +221,12 @@ class _Written(io.RawIOBase):
 class _WrittenAtOnce:
     """Lines that are written at once. Two that read the same are two."""
 
-    __slots__ = ("content", "only_readings")
+    __slots__ = ("content", "number", "only_readings")
 
     def __init__(self, content: bytes, only_readings: bool) -> None:
         self.content = content
         self.only_readings = only_readings
+        self.number = math.inf  # in the order in which they are written; given anew at each attempt
 
 
 class JournalFile:
@@ -253,10 +258,11 @@ class JournalFile:
         # Has a block written by the next ``flush``, whoever calls it. No function of Python's, so that nothing can be raised within.
         self.put: Callable[[_WrittenAtOnce], None] = self._waiting.append
         size = os.fstat(descriptor).st_size if descriptor is not None else 0
-        self._written: tuple[int, _WrittenAtOnce | None] = (
+        self._written: tuple[int, float] = (
             size,
-            None,
-        )  # bytes on disk, and the last block among them
+            0,
+        )  # bytes on disk, and the number of the last block among them
+        self._one_by_one = False  # the disk did not take several blocks at once
         self._first: bytes | None = None
         self.trouble: str | None = None
         self.dropped = 0
@@ -330,56 +336,76 @@ class JournalFile:
             pass
 
     def _write_next(self) -> bool:
-        """Writes the block that has waited longest; False if it cannot be written."""
-        if not self._waiting:
-            return True  # another thread has
-        block = self._waiting[0]
-        size, last = self._written
-        if last is not block:
-            descriptor = self._descriptor
+        """Writes the blocks that have waited longest; False if they cannot be written."""
+        written = self._written
+        blocks = self._next_blocks(written[1])
+        if blocks:
+            descriptor, size = self._descriptor, written[0]
             if descriptor is None:
                 return self._own is not None and self._open_again()
+            content = blocks[0].content if len(blocks) == 1 else b"".join([one.content for one in blocks])
+            last = blocks[-1].number
             try:
                 found = os.fstat(descriptor)
                 if (found.st_dev, found.st_ino) != self._own:
                     return self._open_again()
-                if found.st_size != size and not self._mend(descriptor, block.content, size, found.st_size):
+                if found.st_size != size and not self._mend(descriptor, content, size, found.st_size, last):
                     return True
-                # A handler that wrote meanwhile has written this one first. From here to the write nothing can come between:
+                # A handler that wrote meanwhile has written these first. From here to the write nothing can come between:
                 # Python runs handlers after a call, at the beginning of a function and where it jumps back.
-                if self._written[0] != size or self._descriptor != descriptor or self._written[1] is block:
+                if self._written is not written or self._descriptor != descriptor:
                     return True
-                count = os.write(descriptor, block.content)
-                if count != len(block.content):
+                count = os.write(descriptor, content)
+                if count != len(content):
                     self._cut(descriptor, size)  # no torn line in the middle
-                    self.trouble = "the disk is full"
-                    return False
+                    return self._refuses("the disk is full", len(blocks))
             except OSError as error:
                 if is_interruption(error):
                     raise
                 if error.errno == errno.EBADF and identity(descriptor) != self._own:
                     return self._open_again()
-                self.trouble = error.strerror or type(error).__name__
                 self._cut(descriptor, size)
-                return False
-            if self._written[0] == size and self._written[1] is last:
-                self._written = size + len(block.content), block
-        if self._waiting and self._waiting[0] is self._written[1]:
-            self._waiting.popleft()
+                return self._refuses(error.strerror or type(error).__name__, len(blocks))
+            if self._written is written:
+                self._written = size + len(content), last
+            self._one_by_one = False
+        waiting = self._waiting
+        while waiting and waiting[0].number <= self._written[1]:
+            del waiting[0]
         return True
 
-    def _mend(self, descriptor: int, content: bytes, size: int, found: int) -> bool:
+    def _next_blocks(self, number: float) -> list[_WrittenAtOnce]:
+        """The blocks that are written next, numbered on from the last one that was."""
+        blocks: list[_WrittenAtOnce] = []
+        size = 0
+        for block in list(itertools.islice(self._waiting, MOST_AT_ONCE)):  # at once, since more may come
+            if block.number > number:
+                if blocks and (self._one_by_one or size + len(block.content) > MOST_BYTES_AT_ONCE):
+                    break
+                blocks.append(block)
+                size += len(block.content)
+        for block in blocks:
+            number += 1
+            block.number = number
+        return blocks
+
+    def _refuses(self, why: str, blocks: int) -> bool:
+        """The disk did not take them; of several it may yet take the first."""
+        self.trouble = why
+        self._one_by_one = True
+        return blocks > 1
+
+    def _mend(self, descriptor: int, content: bytes, size: int, found: int, last: float) -> bool:
         """The file is not as long as it should be. False: what was to be written is in it already, or another way is to be gone."""
         if found < size:  # somebody has cut it
             self.lost += 1
             self._written = found, self._written[1]
             return False
         there = os.pread(descriptor, min(found - size, len(content) + 1), size)
-        block = self._waiting[0]
-        if there == block.content == content:  # written by somebody who was interrupted before that was noted
-            self._written = found, block
+        if there == content:  # written by somebody who was interrupted before that was noted
+            self._written = found, last
             return False
-        if content.startswith(there):  # likewise, where the disk took only a part
+        if content.startswith(there):  # likewise, where the disk took only a part, or more has come since
             self._cut(descriptor, size)
             return True
         self._written = found, self._written[1]  # a stranger's
@@ -459,7 +485,7 @@ class JournalFile:
             self._waiting.extendleft(reversed(waiting))
             self.path, self._descriptor = path, descriptor
             self._own = identity(descriptor) if descriptor is not None else None
-            self._written = size, None
+            self._written = size, self._written[1]
             if old is not None:
                 os.close(old)
 
@@ -469,7 +495,7 @@ class JournalFile:
             block = self.block(header)
             self._waiting.appendleft(block)
             self._first = block.content
-            self._written = os.fstat(descriptor).st_size, None
+            self._written = os.fstat(descriptor).st_size, self._written[1]
             self.path, self._own, self._descriptor = path, identity(descriptor), descriptor
         self.flush()
 

@@ -44,6 +44,7 @@ class Checkpointed(Stepped):
             with self._lock:
                 if self._state is not State.OPEN or self._sampler is None:
                     return
+                self._make_edges()
                 now = self._edge()
                 windows = {
                     str(key): self._work_of_run()[0] if window is self._whole else window.figure()
@@ -78,6 +79,7 @@ class Checkpointed(Stepped):
             return
         try:
             with self._lock:
+                self._make_edges()
                 self._journal_file.write({"resumed": named, "t": self._now()})
         except Exception as error:  # as above
             pass_on(error)

@@ -71,8 +71,7 @@ class _Thread:
 class MonotonicClock:
     """The machine's own clock. It does not run while the machine is suspended and is never set."""
 
-    def now(self) -> float:
-        return time.monotonic()
+    now = staticmethod(time.monotonic)  # no function of ours around it: an edge waits for it
 
     def asleep(self) -> float:
         return (

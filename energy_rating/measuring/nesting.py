@@ -14,19 +14,24 @@ from contextvars import ContextVar
 
 from energy_rating.nouns.entries import Window
 
-_HERE: ContextVar[tuple[Window, ...]] = ContextVar("energy_rating_windows", default=())
+HERE: ContextVar[tuple[Window, ...]] = ContextVar("energy_rating_windows", default=())
 
 
 def enter(window: Window) -> None:
     """From now on the window is open here, and in what is started from here."""
-    _HERE.set((*(one for one in _HERE.get() if not one.left), window))
+    here = HERE.get()
+    if here and here[-1].left:
+        here = tuple([one for one in here if not one.left])
+    HERE.set((*here, window))
 
 
 def leave(window: Window) -> None:
     """The window is no longer open here."""
-    here = _HERE.get()
-    if window in here:
-        _HERE.set(tuple(one for one in here if one is not window))
+    here = HERE.get()
+    if here and here[-1] is window:
+        HERE.set(here[:-1])
+    elif window in here:
+        HERE.set(tuple(one for one in here if one is not window))
 
 
 def here(run: Window) -> tuple[bool, list[Window]]:
@@ -35,7 +40,7 @@ def here(run: Window) -> tuple[bool, list[Window]]:
     The outermost window comes first; the run's own is not among them.
     """
     inside, found = False, []
-    for window in _HERE.get():
+    for window in HERE.get():
         if window is run:
             inside = True
         elif window.of is run and not window.left:

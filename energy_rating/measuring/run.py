@@ -186,6 +186,7 @@ class JournalRun(Ranked):
             lost=lambda: self._journal_file.lost,
         )
         sampler.tick = self._tick
+        sampler.in_passing = self._edges_in_passing
         self._tally = EnergySoFar()
         sampler.heard = self._tally.heard
         report = None if self._only_counts else self.settings.report
@@ -332,8 +333,9 @@ class JournalRun(Ranked):
             ) from error
 
     def _write_what_waits(self) -> None:
-        """Readings that wait for others to share a line of the journal with."""
+        """Edges and readings of which the journal has no line yet."""
         if self._sampler is not None and self._state is State.OPEN:
+            self._write_edges()
             self._sampler.flush()
 
     def ended_as(self, outcome: Outcome) -> None:
@@ -347,6 +349,7 @@ class JournalRun(Ranked):
         assert self._sampler is not None
         assert self._ticker is not None
         with self._lock:
+            self._make_edges()
             self._leave_deserted()
             for finding in self._untold:
                 self.tell_finding(finding)
@@ -357,6 +360,7 @@ class JournalRun(Ranked):
                     name = self._open[key].name
                     left_open[name] = left_open.get(name, 0) + 1
                 self._close(key, now)
+            self._journal_file.flush()
             for name, number in left_open.items():
                 self.tell(
                     "window-left-open",
@@ -398,6 +402,7 @@ class JournalRun(Ranked):
                 severity="degrades" if journal.dropped else "note",
             )
         outcome = self._outcome if raised is None and self._outcome is not None else outcome_of(raised)
+        self._write_edges()  # of threads that went on meanwhile
         end: dict[str, Any] = {"end": self._now(), "outcome": plain(outcome)}
         if self._only_counts:
             journal.write(end)

@@ -159,18 +159,24 @@ class Sampler:
         self._held: list[dict[str, Any]] | None = []
         self._lock = threads.rlock()  # a handler that ends the run may come where its own thread holds it
         self._asleep_s = clock.asleep()
-        self._last_edge_s = -1.0
+        self.last_edge_s = -1.0  # readings around it are kept; set at every edge
+        # When the next step is made for certain, unless a device hangs; never while one is being made, and after the last.
+        self.comes_s = math.inf
+        self._due_s = -math.inf  # when it has something to do
         self.detection: Detection | None = None
         self.latest_s = QUIET_LINE_S  # how long after a step the next one is made at the latest
         self.aside: Detection | None = None  # what is read beside it, once that is known
         self.tick: Callable[[float], None] | None = None
+        self.in_passing: Callable[[], None] | None = (
+            None  # what is done before each step, and now and then between them
+        )
         # Who else wants to know of a reading: its channels, from when to when, and its values.
         self.heard: Callable[[Sequence[Channel], float, float, Mapping[str, float]], None] | None = None
 
     def open(self, zero_s: float) -> Detection:
         """The run opens at ``zero_s``. Returns what was found by then; what comes later goes to the journal by itself."""
         with self._lock:
-            self._zero = self._last_edge_s = zero_s
+            self._zero = self.last_edge_s = zero_s
             return self.detection or Detection()
 
     def release(self) -> None:
@@ -207,10 +213,6 @@ class Sampler:
             if watched.device is not None and (period_s := watched.pace.learned_s) is not None
         ]
 
-    def edge(self, now_s: float) -> None:
-        """There was an edge: readings around it are kept."""
-        self._last_edge_s = now_s
-
     @property
     def is_settled(self) -> bool:
         """Whether it is known what is read, and what is read aside."""
@@ -245,14 +247,27 @@ class Sampler:
 
     def step(self, now_s: float) -> float | None:
         """Reads what is due; returns when the next is, or None after the last step."""
+        self.comes_s = math.inf
         try:
-            return self._step(now_s)
+            if self.in_passing is not None:
+                self.in_passing()
+            if now_s >= self._due_s or self._closing:
+                due = self._step(now_s)
+                if due is None:
+                    return None
+                self._due_s = due
         except Exception as error:  # whatever it is, the program that is measured goes on
             self._tell(
                 "sampler-failed",
                 f"measuring stopped: {type(error).__name__}",
             )
             return None
+        # Where edges come others will, and they wait for this thread.
+        due = self._due_s
+        if due - now_s > WAITS_S and now_s - self.last_edge_s < DENSE_S and not self._closing:
+            due = now_s + WAITS_S
+        self.comes_s = due
+        return due
 
     def _step(self, now_s: float) -> float | None:
         if self._watched is None:
@@ -465,7 +480,7 @@ class Sampler:
             for key, value in reading.items():
                 if not isinstance(value, float):
                     self._tell_failure(watched, key, value)
-        watched.pace.dense = end - self._last_edge_s < DENSE_S
+        watched.pace.dense = end - self.last_edge_s < DENSE_S
         watched.due_s = watched.pace.next_s(start, end, reading)
         if watched.modelled:
             start = watched.read_s
@@ -513,7 +528,7 @@ class Sampler:
         if watched.aside is not None:
             watched.aside.keep(line)
             return
-        if not self._closing and now_s - self._last_edge_s > QUIET_AFTER_S and self._zero is not None:
+        if not self._closing and now_s - self.last_edge_s > QUIET_AFTER_S and self._zero is not None:
             watched.quiet.withhold(line)
             self._withholding = True
             return

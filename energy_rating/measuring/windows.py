@@ -1,7 +1,11 @@
 """The windows of a run: what opens and leaves them, what is counted into them, and the lines that the journal has of that.
 
-The user's thread only notes times: an *edge* is a timestamp and one line in the journal. Nothing in here raises into the program that is
-measured: what goes wrong is a finding. In a forked child a run is inert.
+The user's thread only notes times: an *edge* is a timestamp, and one line in the journal, which the sampler's thread makes of it within
+``WAITS_S``: as long as a reading waits for its own. So an edge costs the program some microseconds, also in the middle of work that has
+pushed us out of the processor's caches, and a process that is killed loses no more edges than readings. The program's thread makes the
+lines itself where nobody would come by in time, where many wait, and at the end of a window of a second or more, whose work is worth it.
+
+Nothing in here raises into the program that is measured: what goes wrong is a finding. In a forked child a run is inert.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from collections.abc import Callable, Mapping
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Self
 
+from energy_rating.files.packed import WAITS_S
 from energy_rating.measuring import nesting, queues
 from energy_rating.measuring.lags import Lags
 from energy_rating.measuring.place import Placed
@@ -35,6 +40,11 @@ if TYPE_CHECKING:
 LONGEST_NAME = 200  # of a window
 MOST_TOLD = 100  # kinds of misuse and names of windows of which that is told
 
+# So many edges wait for the sampler's thread at most, and none of a window that was open for so long.
+MOST_EDGES = 64
+LONG_S = 1.0
+MOST_NAMES = 1000  # of windows, that are known to be in order
+
 # What drains a device's queue, and may fail at that.
 QUEUES = ("torch", "jax", "jaxlib", "cupy", "cupy_backends")
 
@@ -50,6 +60,14 @@ class State(enum.Enum):
     OPEN = "it is being measured"
     STOPPED = "it has ended"
     ELSEWHERE = "it is measured in the process in which it began; what is here came by a pipe"
+
+
+_OPEN = State.OPEN  # looked up at every edge
+
+# A window that was opened or closed, and when on the run's clock; of one that was opened also which others were open where that was,
+# and in which thread.
+Opened = tuple[Window, float, tuple[Window, ...], int]
+Closed = tuple[Window, float]
 
 
 class _Exit:
@@ -68,21 +86,21 @@ class _Exit:
 class OpenWindow:
     """A window to be opened: with ``with``, or by ``open()`` and ``close()``, in one function and another; each use is a window of its own."""
 
-    __slots__ = ("__weakref__", "_in_with", "_keys", "_name", "_run", "_sync")
+    __slots__ = ("__weakref__", "_entered", "_in_with", "_name", "_run", "_sync")
 
     def __init__(self, run: Windowed, name: str, sync: bool) -> None:
         self._run = run
         self._name = name
         self._sync = sync
         self._in_with = False
-        self._keys: list[tuple[int | None, Window]] = []
+        self._entered: list[tuple[bool, Window]] = []  # and whether they are measured
 
     def open(self) -> Self:
         """Opens the window until ``close()``, for hooks that are called at the begin and at the end of something. Returns itself.
 
         A window that is open already ends here, and a finding says so; one that is never closed ends with the run.
         """
-        if self._keys:
+        if self._entered:
             self._run._misused(
                 "window-reopened", self._name, "was opened again before it was closed; it ended there"
             )
@@ -93,7 +111,7 @@ class OpenWindow:
     def count(self, /, **work: Number) -> None:
         """Adds work to the window that is open."""
         try:
-            window = self._keys[-1][1]
+            window = self._entered[-1][1]
         except IndexError:
             self._run._misused(
                 "count-refused", self._name, "was not open when work was counted into it; it is in no figure"
@@ -118,13 +136,13 @@ class OpenWindow:
     def _enter_one(self, holder: OpenWindow | None) -> Window:
         window = Window(self._name)
         try:
-            key = self._run._enter(window, self._sync, holder)
-            self._keys.append((key, window))
-            if key is not None:
+            measured = self._run._enter(window, self._sync, holder)
+            self._entered.append((measured, window))
+            if measured:
                 nesting.enter(window)
             return window
         except BaseException:  # of the program: the block is not entered, and nobody will leave it
-            self._keys = [entry for entry in self._keys if entry[1] is not window]
+            self._entered = [entry for entry in self._entered if entry[1] is not window]
             self._run._undo(window)
             raise
 
@@ -137,14 +155,14 @@ class OpenWindow:
         window = None
         try:
             try:
-                key, window = self._keys.pop()
+                measured, window = self._entered.pop()
             except IndexError:
                 return False
             if work:
                 window.count(**work)
-            if key is not None:
+            if measured:
                 nesting.leave(window)
-                self._run._leave(key, self._sync)
+                self._run._leave(window, self._sync)
             return True
         except BaseException:  # likewise: the block is left all the same
             if window is not None:
@@ -163,13 +181,18 @@ class Windowed(Placed):
         self._sampler: Sampler | None = None
         self._thread: int | None = None  # the one in which it began
         self._forked: mmap.mmap | None = None  # a byte that forked children share with this process
+        self._clock = settings.clock.now
         self._open: dict[int, Window] = {}
-        self._opened: dict[int, float] = {}  # when
+        # Edges of which the journal has no line yet. Whoever holds the lock makes them, the first first, and takes each out once it is
+        # made: one that was called away in the middle is made again, which changes nothing where it was done.
+        self._edges: deque[Opened | Closed] = deque()
+        self._names: set[str] = set()  # of windows, as they are written
+        self._late_count = self._counted_late
         self._lags = Lags()
         self._next = 0
         # Who will leave each of the open windows; and those of them who are gone without having done so, called away before they could.
-        self._holders: dict[int, weakref.KeyedRef[int, OpenWindow]] = {}
-        self._gone: deque[weakref.KeyedRef[int, OpenWindow]] = deque()
+        self._holders: dict[Window, weakref.KeyedRef[Window, OpenWindow]] = {}
+        self._gone: deque[weakref.KeyedRef[Window, OpenWindow]] = deque()
         # Windows of which the work has not gone up yet: those that are open, and those that others inside them have outlived.
         self._rising: dict[int, Window] = {}
         self._whole = Window(RUN)  # what was counted at the run itself
@@ -251,13 +274,21 @@ class Windowed(Placed):
                 if window.name not in names:
                     names.add(window.name)
                     window.count_through(work)
-            top = own[0]
-            while top.above is not None:
-                top = top.above
-            top.count_through(work)
+            top = own[0].outermost()
+            if top is own[0]:  # the journal has no line of it yet, and so it has no place
+                self._make_edges()
+                top = own[0].outermost()
+            if top is own[0]:  # it could not be noted, which was told
+                self._whole.count(**work)
+            else:
+                top.count_through(work)
             return
         self._whole.count(**work)
-        if not (inside or threading.get_ident() == self._thread) and len(self._open) > 1:
+        if inside or threading.get_ident() == self._thread:
+            return
+        if self._edges:
+            self._make_edges()
+        if len(self._open) > 1:
             self._tell_once(
                 "counted-into-the-run",
                 "a thread without a window of its own counted work while windows were open elsewhere; it is in the run's work "
@@ -266,6 +297,13 @@ class Windowed(Placed):
 
     def _work_of_run(self) -> tuple[dict[str, Number], list[str]]:
         """The run's work up to now, and what was told twice and differently (see ``reaching``)."""
+        with self._lock:
+            if self._edges:
+                self._make_edges()
+            return self._work_by_now()
+
+    def _work_by_now(self) -> tuple[dict[str, Number], list[str]]:
+        """The same, of the edges that the journal has a line of."""
         with self._lock:
             work, apart = self._reached.work_of_run(self._whole, self._rising)
             # Sums of the same fractions in another order differ in the last digit; a count only grows.
@@ -290,6 +328,7 @@ class Windowed(Placed):
             window = Window(name if isinstance(name, str) else str(name))
             window.count(**(work or {}))
             with self._lock:
+                self._make_edges()
                 now, zero = self._edge(), self._zero or 0.0
                 if not start_s <= end_s < math.inf:
                     raise ValueError("a window ends after it began")
@@ -299,12 +338,14 @@ class Windowed(Placed):
                     self._note_outside(window.name)
                     return
                 try:
-                    key = self._open_window(window, sync=False, at=start)
-                    if key is not None:
-                        self._close(key, end)
+                    if self._state is _OPEN and self._sampler is not None:
+                        self._name_in_order(window)
+                        self._open_window(window, start, None)
+                        self._close(window.key, end)
                 except BaseException:  # of the program; what is begun is brought to its end
                     self._undo(window, end)
                     raise
+                self._journal_file.flush()
         except Exception as error:  # as below
             pass_on(error)
             self._note_failure(str(name), error)
@@ -315,132 +356,189 @@ class Windowed(Placed):
             f"a window {name[:LONGEST_NAME]!r} was noted that lies wholly before the run or in its future; it is in no figure",
         )
 
-    def _enter(self, window: Window, sync: bool, holder: OpenWindow | None) -> int | None:
-        if self._state is not State.OPEN:
-            if self._state is State.ELSEWHERE:
-                window.closed(lambda _: self._unmeasured("what is counted is in no figure"))
-            else:
-                self._unmeasured("a window of it is not measured")
-            return None
-        if not self._is_own_process():
-            window.closed(lambda _: self._counted_elsewhere())
-            return None
+    def _enter(self, window: Window, sync: bool, holder: OpenWindow | None) -> bool:
+        sampler = self._sampler
+        if self._state is not _OPEN or sampler is None or os.getpid() != self._pid:
+            self._enter_unmeasured(window)
+            return False
         try:
-            return self._open_window(window, sync, holder=holder)
+            if sync:
+                self.drain(window.name)
+            if window.name not in self._names:
+                self._name_in_order(window)
+            if self._gone:
+                self._leave_deserted()
+            if holder is not None:
+                self._holders[window] = weakref.KeyedRef(holder, self._gone.append, window)
+            window.of = self._whole
+            window.since_s = now = self._clock()
+            self._edges.append((window, now, nesting.HERE.get(), threading.get_ident()))
+            sampler.last_edge_s = now
+            if sampler.comes_s - now > WAITS_S or len(self._edges) > MOST_EDGES:
+                self._write_edges()
         except Exception as error:  # a window that cannot be noted is no reason to end a training
             pass_on(error)
             self._note_failure(window.name, error)
-            return None
+            return False
+        return True
+
+    def _enter_unmeasured(self, window: Window) -> None:
+        if self._state is State.ELSEWHERE:
+            window.closed(lambda _: self._unmeasured("what is counted is in no figure"))
+        elif self._state is not _OPEN:
+            self._unmeasured("a window of it is not measured")
+        elif not self._is_own_process():
+            window.closed(lambda _: self._counted_elsewhere())
 
     def _undo(self, window: Window, at: float | None = None) -> None:
         """Leaves a window, if it is open: something of the program came between."""
         with self._lock:
+            if self._edges:
+                self._make_edges()
             for key, one in tuple(self._open.items()):
                 if one is window and self._sampler is not None:
                     self._close(key, self._edge() if at is None else at)
+        self._journal_file.flush()
 
     def _leave_deserted(self) -> None:
         """Leaves the windows that nobody will leave any more: whoever was to do so is gone."""
         with self._lock:
             while self._gone:
-                key = self._gone[0].key
-                if key in self._open:
-                    self._undo(self._open[key])
-                self._holders.pop(key, None)
+                window = self._gone[0].key
+                self._undo(window)
+                self._holders.pop(window, None)
                 del self._gone[0]
 
-    def _open_window(
-        self, window: Window, sync: bool, at: float | None = None, holder: OpenWindow | None = None
-    ) -> int | None:
-        if sync:
-            self.drain(window.name)
+    def _name_in_order(self, window: Window) -> None:
+        """A window is called what can stand on a line, and is not called as the run is."""
         name = window.name
         if not name.isprintable() or len(name) > LONGEST_NAME or name != name.strip():
             name = "".join(character if character.isprintable() else " " for character in name)
             name = name[:LONGEST_NAME].strip()
+        if name != window.name or not name or name == RUN:
+            window.name = f"{name}-window" if name == RUN else name or "window"
+            self.tell(
+                "window-renamed",
+                f"a window had to be called {window.name!r}",
+            )
+        elif len(self._names) < MOST_NAMES:
+            self._names.add(name)
+
+    # -- what the journal gets of edges
+
+    def _write_edges(self) -> None:
+        """Whatever was opened and closed stands in the journal."""
+        self._make_edges()
+        self._journal_file.flush()
+
+    def _edges_in_passing(self) -> None:
+        """The same, by the sampler's thread, which waits for nobody: who holds the lock makes them as well, or comes by again."""
+        if self._edges and self._lock.acquire(blocking=False):
+            try:
+                self._make_edges(passing=True)
+            finally:
+                self._lock.release()
+        self._journal_file.flush()
+
+    def _make_edges(self, *, passing: bool = False) -> None:
+        """Puts lines of the edges that wait in line to be written."""
+        if not self._is_own_process():  # a forked child has its parent's
+            return
         with self._lock:
-            if self._state is not State.OPEN or self._sampler is None:
-                return None
-            if name != window.name or not name or name == RUN:
-                window.name = f"{name}-window" if name == RUN else name or "window"
-                self.tell(
-                    "window-renamed",
-                    f"a window had to be called {window.name!r}",
-                )
-            if self._gone:
-                self._leave_deserted()
-            key, self._next = self._next, self._next + 1
-            now = self._edge() if at is None else at
-            window.of, window.key = self._whole, key
-            if at is None:
-                self._place(window)
-            above = window.above
-            own = above is not None and above is self._reached.own
-            if holder is not None:
-                self._holders[key] = weakref.KeyedRef(holder, self._gone.append, key)
-            journal = self._journal_file
-            self._opened[key] = now
-            block, put = journal.opening(key, window.name, now), journal.put
-            # All or nothing: Python looks for signals after a call, where a function begins and where it jumps back, and so nothing of
-            # the program's can come between these.
-            self._open[key] = window
-            if above is not None:
-                self._rising[key] = window
-                above.holding += 1
-                self._reached.own_open += own
-            put(block)
-            journal.flush()
-        return key
+            edges = self._edges
+            while edges:
+                edge = edges[0]
+                window, now = edge[0], edge[1]
+                try:
+                    at = round(now - (now if self._zero is None else self._zero), 6)
+                    if len(edge) == 4:
+                        self._open_window(window, at, edge[2], edge[3])
+                    elif window.key:  # one that could not be noted has none, and 0 is the run's
+                        self._close(window.key, at)
+                except Exception as error:  # as above; of the program nothing comes into the sampler's thread
+                    if not passing:
+                        pass_on(error)
+                    self._note_failure(window.name, error)
+                if edges and edges[0] is edge:
+                    del edges[0]
 
-    def _place(self, window: Window) -> None:
-        """Where a window stands that is opened here: inside which others, and in whose thread or task.
-
-        One that was noted afterwards stands nowhere: its work may have been counted by the windows of its time.
-        """
-        inside, around = nesting.here(self._whole)
-        self._reached.place(window, around, own=inside or threading.get_ident() == self._thread)
+    def _open_window(
+        self, window: Window, at: float, here: tuple[Window, ...] | None, thread: int = 0
+    ) -> None:
+        """``here``: the windows that were open where it was opened; None: it was noted afterwards and stands nowhere, since its work may
+        have been counted by the windows of its time."""
+        if window.key:
+            return
+        if here is not None:
+            open_then, inside = self._open, self._whole in here
+            around = [one for one in here if one.key and open_then.get(one.key) is one]
+            self._reached.place(window, around, own=inside or thread == self._thread)
+        key, self._next = self._next, self._next + 1
+        above = window.above
+        own = above is not None and above is self._reached.own
+        journal = self._journal_file
+        block, put = journal.opening(key, window.name, at), journal.put
+        # All or nothing: Python looks for signals after a call, where a function begins and where it jumps back, and so nothing of
+        # the program's can come between these. A handler that came before them may have done it.
+        if window.key:
+            return
+        window.key = key
+        self._open[key] = window
+        if above is not None:
+            self._rising[key] = window
+            above.holding += 1
+            self._reached.own_open += own
+        put(block)
 
     def _edge(self) -> float:
         """The time now, since the run's start; readings around it are kept."""
         assert self._sampler is not None
-        now = self.settings.clock.now()
-        self._sampler.edge(now)
+        self._sampler.last_edge_s = now = self._clock()
         return round(now - (now if self._zero is None else self._zero), 6)
 
-    def _leave(self, key: int, sync: bool) -> None:
-        if self._state is not State.OPEN or not self._is_own_process() or key not in self._open:
+    def _leave(self, window: Window, sync: bool) -> None:
+        sampler = self._sampler
+        if self._state is not _OPEN or sampler is None or window.left or os.getpid() != self._pid:
             return
         try:
             if sync:
-                self.drain(self._open[key].name)
-            with self._lock:
-                if self._state is not State.OPEN or self._sampler is None or key not in self._open:
-                    return
-                now = self._edge()
-                window, opened = self._open[key], self._opened.get(key, now)
-                self._close(key, now)
+                self.drain(window.name)
+            now = self._clock()
+            window.closed(self._late_count)
+            self._edges.append((window, now))
+            self._holders.pop(window, None)
+            sampler.last_edge_s = now
+            if (
+                sampler.comes_s - now > WAITS_S
+                or len(self._edges) > MOST_EDGES
+                or now - window.since_s >= LONG_S
+            ):
+                self._write_edges()
             if not sync and (self._lags.waiting or queues.are_any()):
-                self._look_at_queues(window.name, opened, now)
+                self._look_at_queues(window, now)
         except Exception as error:  # as above
             pass_on(error)
-            self._note_failure("a window", error)
+            self._note_failure(window.name, error)
 
-    def _look_at_queues(self, name: str, opened: float, now: float) -> None:
+    def _look_at_queues(self, window: Window, now: float) -> None:
         """Whether the devices still have work that was asked for in a window that did not wait for them."""
+        zero = self._zero or 0.0
         try:
-            self._lags.closed(name, opened, now)
-            self._lags.look(now)
+            self._lags.closed(window.name, window.since_s - zero, now - zero)
+            self._lags.look(now - zero)
         except (
             Exception
         ) as error:  # of a framework that is otherwise than it was: what it does not tell is not known
             pass_on(error, called=QUEUES)
 
     def _close(self, key: int, now: float) -> None:
-        window = self._open[key]
-        window.closed(self._counted_late)
+        window = self._open.get(key)
+        if window is None:
+            return
+        window.closed(self._late_count)
         apart: list[str] = []
         if window is self._whole:
-            work, apart = self._work_of_run()
+            work, apart = self._work_by_now()
             self._refused.update(dict.fromkeys(self._reached.faults()))
         else:
             work = window.figure()
@@ -451,9 +549,11 @@ class Windowed(Placed):
         own = above is not None and above is self._reached.own
         journal = self._journal_file
         # Should the process be killed after an outermost one, its run knows no less than its windows do.
-        run = self._work_of_run()[0] if above is not None and above.of is None and work else None
+        run = self._work_by_now()[0] if above is not None and above.of is None and work else None
         block, put = journal.closing(key, now, work, run), journal.put
         # All or nothing, as above.
+        if key not in self._open:
+            return
         del self._open[key]
         self._reached.own_open -= own
         if rises and above is not None and waits is not None:
@@ -463,8 +563,7 @@ class Windowed(Placed):
             del self._rising[key]
         put(block)
         self._counted.pop(key, None)
-        self._opened.pop(key, None)
-        self._holders.pop(key, None)
+        self._holders.pop(window, None)
         if above is not None:
             self._rise(above)
             for unit, here, inside in window.contradicted():
@@ -474,7 +573,6 @@ class Windowed(Placed):
                     f"{unit}: {here:,.12g} in a window {window.name!r}, {inside:,.12g} in windows inside it"
                 )
                 self._reached.tell_apart(differs)
-        journal.flush()
         if self._progress is not None:
             self._progress.closed(window.name)
         if apart:
@@ -498,7 +596,12 @@ class Windowed(Placed):
 
     def _rise(self, window: Window) -> None:
         """Hands up the work of windows that were left before those inside them, now that these were left as well."""
-        while window.key in self._rising and window.left and not window.holding and window.above is not None:
+        while (
+            window.key in self._rising
+            and window.key not in self._open
+            and not window.holding
+            and window.above is not None
+        ):
             above, waits = window.above, (window.rises(), not window.holds_name_around)
             # All or nothing, as above.
             above.waiting[window.key] = waits

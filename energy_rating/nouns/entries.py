@@ -516,7 +516,7 @@ class Window:
 
     __slots__ = (
         *("_counts", "_faults", "_late", "_taken"),
-        *("above", "holding", "holds_name_around", "key", "name", "of", "waiting"),
+        *("above", "holding", "holds_name_around", "key", "name", "of", "since_s", "waiting"),
     )
 
     def __init__(self, name: str) -> None:
@@ -525,13 +525,16 @@ class Window:
             str, tuple[Number, Number]
         ] = {}  # of each unit all, and what of it was counted at the run
         self.of: Window | None = None  # the window of the run that it is one of
-        self.key = 0
+        self.key = 0  # its number in the journal, once that has a line of it
+        self.since_s = 0.0  # on the run's clock
         # Where its work goes when it is left: into the window around it, or a sum of outermost ones (``reaching``). None: nowhere.
         self.above: Window | None = None
         self.holding = 0  # windows of which the work comes here, and has not come yet
         self.holds_name_around = False  # whether one inside it has the name of one around it
         self._faults: list[str] = []
-        self._late: Callable[[Window], None] | None = None
+        self._late: Callable[[Window], None] | None = (
+            None  # who is told that it is over, and was counted into
+        )
         # What came from windows inside it, and what of that no other window of its name shows.
         self._taken: tuple[dict[str, Number], dict[str, Number]] = {}, {}
         self.waiting: dict[int, tuple[Mapping[str, Number], bool]] = {}  # what is to be added to these
@@ -676,10 +679,16 @@ class Window:
         """The counts that were left out, as ``unit=amount``."""
         return tuple(self._faults)
 
-    def closed(self, late: Callable[[Window], None]) -> Mapping[str, Number]:
-        """Ends the window and returns its work; ``late`` is called if anybody counts after that."""
+    def outermost(self) -> Window:
+        """Where its work comes to in the end; itself while that is not known."""
+        top = self
+        while top.above is not None:
+            top = top.above
+        return top
+
+    def closed(self, late: Callable[[Window], None]) -> None:
+        """Ends the window; ``late`` is called if anybody counts after that."""
         self._late = late
-        return self.work
 
 
 ALIKE = 1e-12  # sums of the same numbers in another order differ by less

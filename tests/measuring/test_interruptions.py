@@ -357,7 +357,8 @@ def test_nobody_waits_for_a_thread_that_was_called_away_while_it_wrote(tmp_path)
     assert [json.loads(line)["line"] for line in path.read_text().splitlines()] == [0, 1, 2, 3]
 
 
-def test_what_our_own_code_fails_with_is_a_finding_and_reaches_nobody(tmp_path, monkeypatch):
+@pytest.mark.parametrize("where", ["_clock", "_open_window"])
+def test_what_our_own_code_fails_with_is_a_finding_and_reaches_nobody(tmp_path, monkeypatch, where):
     clock = VirtualClock()
     power, energy = constant(300)
     gpu = FakeDevice(clock=clock, power=power, energy=energy)
@@ -369,9 +370,10 @@ def test_what_our_own_code_fails_with_is_a_finding_and_reaches_nobody(tmp_path, 
 
             # A defect of ours is raised by a frame of ours.
             fails.__code__ = fails.__code__.replace(co_filename=entries.__file__)
-            monkeypatch.setattr(run, "_edge", fails)
+            monkeypatch.setattr(run, where, fails)
             with run.window("step"):
                 pass
+            assert run.journal  # with all its lines
             monkeypatch.undo()
             clock.sleep(1)
     told = [finding.code for finding in run.record.findings]
@@ -394,6 +396,7 @@ def test_what_the_journal_did_not_take_when_a_window_failed_is_told_at_the_end(t
                 for_now.setattr(run._journal_file, making_a_line, fails)
             with run.window("step"):
                 pass
+            run._write_edges()  # as the sampler's thread does in passing
         clock.sleep(1)
     assert [finding.code for finding in run.record.findings].count("window-failed") == 1
     assert run.record["run"].validity == "degraded"
