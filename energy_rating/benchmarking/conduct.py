@@ -31,7 +31,7 @@ from energy_rating.measuring.clock import Clock
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.meter import Run, measure
 from energy_rating.nouns.errors import SILENT, EnergyRatingError, WorkloadFailed, first_line
-from energy_rating.nouns.records import LEADING, MEASURED, Finding, Model, Task
+from energy_rating.nouns.records import LEADING, MEASURED, Finding, Lineage, Model, Place, Task
 
 # Enough: half the 95 % interval of the mean, from the repeats' scatter alone; the sensor's gain is 8 % (NVML) and stays.
 SURE_ENOUGH = 0.005
@@ -79,7 +79,9 @@ def run_plan(
     sleep: Callable[[float], None] = time.sleep,
     progress: Callable[[Progress], None] | None = None,
     report: Callable[[str], None] | None = None,
-    place: str | None = None,
+    place: str | Place | None = None,
+    role: str | None = None,
+    lineage: Lineage | None = None,
     tally: Tally | None = None,
 ) -> Run:
     """Runs a plan and returns the run, which has ended and holds the record. The workload is closed, whatever happens.
@@ -96,6 +98,8 @@ def run_plan(
             load=load(plan),
             files=plan.files,
             place=place,
+            role=role,
+            lineage=lineage,
             output_dir=output_dir,
             sensors=sensors,
             clock=clock,

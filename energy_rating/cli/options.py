@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from energy_rating.nouns.choices import COMPONENTS
+from energy_rating.nouns.choices import COMPONENTS, RELATIONS
 from energy_rating.nouns.errors import BadInput
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from energy_rating.benchmarking.options import Declared, Known
     from energy_rating.files.reading import Journal
+    from energy_rating.nouns.choices import Relation
+    from energy_rating.nouns.records import Lineage, Place
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -42,6 +44,59 @@ WHERE_IT_RUNS = (
 def zone_option(text: str = WHERE_IT_RUNS) -> Callable[[F], F]:
     """A country; what it is for differs, what it looks like does not."""
     return click.option("--zone", metavar="FRA", help=text)
+
+
+# What nobody but the user knows of a run: where it is, what it is for, what its model comes from.
+_TOLD = (
+    click.option(
+        "--region",
+        metavar="europe-west9",
+        help="Region as the cloud calls it: goes into the record, as it is said.",
+    ),
+    click.option("--provider", metavar="gcp", help="Whose cloud it is: goes into the record, as it is said."),
+    click.option(
+        "--role",
+        metavar="final",
+        help="What the run is for: final, failed, ablation, search, evaluation or another word. All runs count.",
+    ),
+    click.option("--base", metavar="ORG/NAME", help="The model that this one is made from."),
+    click.option(
+        "--relation", type=click.Choice(RELATIONS), help="What is made of the base model (with --base)."
+    ),
+)
+
+
+def told_options(function: F) -> F:
+    """Region, provider, role, base and relation: they go into the record, as they are said."""
+    for option in reversed(_TOLD):
+        function = option(function)
+    return function
+
+
+def place_of(zone: str | None, region: str | None, provider: str | None) -> Place | None:
+    """Where it runs, as far as that was said."""
+    if zone is None and region is None and provider is None:
+        return None
+    from energy_rating.nouns.records import Place
+
+    try:
+        return Place(zone=zone, region=region, provider=provider)
+    except ValueError as error:
+        raise BadInput(
+            str(error), "Say it as the cloud does, such as --region europe-west9 --provider gcp"
+        ) from None
+
+
+def lineage_of(base: str | None, relation: Relation | None) -> Lineage | None:
+    """What the model comes from, as far as that was said."""
+    if base is None and relation is None:
+        return None
+    from energy_rating.nouns.records import Lineage
+
+    try:
+        return Lineage(base_model=base, relation=relation)
+    except ValueError as error:
+        raise BadInput(str(error), "Name the base model, such as --base org/base") from None
 
 
 # What commands that hold two records against each other take.

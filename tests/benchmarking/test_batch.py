@@ -542,3 +542,39 @@ def wait_for(condition, seconds):
             return found
         time.sleep(0.1)
     return condition()
+
+
+TOLD = ("--zone", "FRA", "--region", "europe-west9", "--provider", "gcp", "--role", "evaluation")
+ANSWERS = f"{sys.executable} -c \"import sys; [print(line, end='') for line in sys.stdin]\""
+
+
+def test_what_a_user_says_of_a_benchmark_stands_in_its_record_as_of_any_run(tmp_path):
+    quick = ("--budget", "1", "--idle", "0", "--repeats", "1", "--min-duration", "0", "--cooldown", "0")
+    mine = ("--workload", "command", "--command", ANSWERS, *quick)
+    lineage = ("--base", "org/base", "--relation", "quantized")
+    done = energy_rating(tmp_path, "benchmark", "m", *mine, *TOLD, *lineage, "--output-dir", "x")
+    assert done.returncode == 0, done.stderr
+    record = load(tmp_path / "x")
+    assert (record.place.zone, record.place.region, record.place.provider) == ("FRA", "europe-west9", "gcp")
+    assert record.role == "evaluation"
+    assert (record.lineage.base_model, record.lineage.relation) == ("org/base", "quantized")
+    refused = energy_rating(tmp_path, "benchmark", "m", *mine, "--relation", "lora", "--output-dir", "y")
+    assert refused.returncode == 1
+    assert "Name the base model" in refused.stderr
+    assert not (tmp_path / "y").exists()
+
+
+def test_a_batch_says_it_of_each_of_its_runs(tmp_path):
+    (tmp_path / "b.toml").write_text(
+        "[defaults]\nworkload = 'command'\ncommand = '''"
+        + ANSWERS
+        + "'''\nbudget = 1\nidle = 0\nrepeats = 1\n"
+        "min-duration = 0\ncooldown = 0\nprovider = 'gcp'\nregion = 'europe-west9'\n"
+        "[[runs]]\nmodel = 'a'\nrole = 'evaluation'\n[[runs]]\nmodel = 'b'\nbase = 'org/base'\nrelation = 'lora'\n"
+    )
+    done = energy_rating(tmp_path, "benchmark", "--batch", "b.toml", "--output-dir", "x")
+    assert done.returncode == 0, done.stderr
+    told = {one.model.id: one for one in (load(path) for path in (tmp_path / "x").iterdir() if path.is_dir())}
+    assert {one.place.provider for one in told.values()} == {"gcp"}
+    assert (told["a"].role, told["b"].role) == ("evaluation", None)
+    assert told["b"].lineage.relation == "lora"

@@ -15,10 +15,13 @@ from energy_rating.benchmarking.settings import Conduct, Settings
 from energy_rating.cli.options import (
     declared_options,
     json_option,
+    lineage_of,
     output_dir_option,
+    place_of,
     refuse_a_file,
     scheme_option,
     strict_option,
+    told_options,
     zone_option,
 )
 from energy_rating.cli.output import as_json_text, is_clean, print_record, progress_line, say, tell
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from energy_rating.benchmarking.plan import Plan
     from energy_rating.judging.schemes import Scheme
     from energy_rating.meter import Run
+    from energy_rating.nouns.choices import Relation
 
 
 @click.command()
@@ -91,6 +95,7 @@ if TYPE_CHECKING:
     help="Runs of a TOML or CSV file, in place of MODEL; one process each. Started again, it does what is missing.",
 )
 @zone_option()
+@told_options
 @scheme_option
 @strict_option("Exit with 1 when the result is not rated.")
 @json_option
@@ -110,6 +115,11 @@ def benchmark(
     sweep: str | None,
     batch: Path | None,
     zone: str | None,
+    region: str | None,
+    provider: str | None,
+    role: str | None,
+    base: str | None,
+    relation: Relation | None,
     scheme: str | None,
     strict: bool,
     as_json: bool,
@@ -156,7 +166,12 @@ def benchmark(
     if zone is not None:
         check_zone(zone)
     refuse_a_file(output_dir)
-    run = _conducted(name, model, plan, {"id": model_id, "parameters": parameters}, output_dir, zone)
+    told: dict[str, Any] = {
+        "place": place_of(zone, region, provider),
+        "role": role,
+        "lineage": lineage_of(base, relation),
+    }
+    run = _conducted(name, model, plan, {"id": model_id, "parameters": parameters}, output_dir, told)
     _tell_result(run, rules, zone, strict=strict, as_json=as_json)
 
 
@@ -166,9 +181,9 @@ def _conducted(
     plan: Plan,
     known: Mapping[str, object],
     output_dir: Path | None,
-    zone: str | None,
+    told: Mapping[str, Any],
 ) -> Run:
-    """The run of a plan. ``known``: what the user says of the model, in place of what its workload does."""
+    """The run of a plan. ``known``: what the user says of the model, in place of what its workload does; ``told``: of the run."""
     from dataclasses import replace
 
     from energy_rating.benchmarking import conduct
@@ -187,7 +202,7 @@ def _conducted(
                 output_dir=output_dir,
                 progress=progress_line(),
                 report=said.append,
-                place=zone,
+                **told,
             )
     except (EnergyRatingError, KeyboardInterrupt, SystemExit) as error:
         if not isinstance(error, EnergyRatingError):

@@ -11,21 +11,24 @@ import click
 
 from energy_rating.cli.options import (
     json_option,
+    lineage_of,
     output_dir_option,
+    place_of,
     refuse_a_file,
     strict_option,
+    told_options,
     zone_option,
 )
 from energy_rating.cli.output import is_clean, let_go_of_output, print_record, tell
-from energy_rating.nouns.choices import RELATIONS, STAGES
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.choices import STAGES
+from energy_rating.nouns.errors import EnergyRatingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
     from energy_rating.nouns.choices import Relation
-    from energy_rating.nouns.records import Lineage, Place, Record
+    from energy_rating.nouns.records import Record
 
 
 @click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
@@ -56,21 +59,7 @@ if TYPE_CHECKING:
     help="Seconds between readings.",
 )
 @zone_option()
-@click.option(
-    "--region",
-    metavar="europe-west9",
-    help="Region as the cloud calls it: goes into the record, as it is said.",
-)
-@click.option("--provider", metavar="gcp", help="Whose cloud it is: goes into the record, as it is said.")
-@click.option(
-    "--role",
-    metavar="final",
-    help="What the run is for: final, failed, ablation, search, evaluation or another word. All runs count.",
-)
-@click.option("--base", metavar="ORG/NAME", help="The model that this one is made from.")
-@click.option(
-    "--relation", type=click.Choice(RELATIONS), help="What is made of the base model (with --base)."
-)
+@told_options
 @click.option("--resume", is_flag=True, help="Go on with the run in --output-dir.")
 @strict_option("Exit with 1 when a finding degrades the figures.")
 @json_option
@@ -116,9 +105,9 @@ def measure(
         output_dir=output_dir,
         period_s=period,
         resume=resume,
-        place=_place(zone, region, provider),
+        place=place_of(zone, region, provider),
         role=role,
-        lineage=_lineage(base, relation),
+        lineage=lineage_of(base, relation),
         report=last_lines.say,
     )
     with last_lines:
@@ -176,32 +165,6 @@ class _LastLines:
         with contextlib.suppress(OSError):  # standard error is full: the exit code has to do
             for line in kept:
                 self._to_stderr(line)
-
-
-def _place(zone: str | None, region: str | None, provider: str | None) -> Place | None:
-    """Where it runs, as far as that was said."""
-    if zone is None and region is None and provider is None:
-        return None
-    from energy_rating.nouns.records import Place
-
-    try:
-        return Place(zone=zone, region=region, provider=provider)
-    except ValueError as error:
-        raise BadInput(
-            str(error), "Say it as the cloud does, such as --region europe-west9 --provider gcp"
-        ) from None
-
-
-def _lineage(base: str | None, relation: Relation | None) -> Lineage | None:
-    """What the model comes from, as far as that was said."""
-    if base is None and relation is None:
-        return None
-    from energy_rating.nouns.records import Lineage
-
-    try:
-        return Lineage(base_model=base, relation=relation)
-    except ValueError as error:
-        raise BadInput(str(error), "Name the base model, such as --base org/base") from None
 
 
 def _record_or_none(run: Any) -> Record | None:
