@@ -470,11 +470,11 @@ def doubts_of(facts: Facts) -> tuple[DoubtShare, ...]:
     whole = figure.energy_j.sigma**2
     return (
         DoubtShare(
-            name=f"{_LASTING.get(mostly, lasting)}: no repetition makes it smaller",
+            name=f"{_LASTING.get(mostly, lasting)}, whatever is repeated",
             share=figure.energy_j.systematic**2 / whole,
         ),
         DoubtShare(
-            name=f"{_PASSING.get(mostly, 'edges, repeats and noise')}: longer or more runs make it smaller",
+            name=f"{_PASSING.get(mostly, 'edges, repeats and noise')}, less in longer runs",
             share=figure.energy_j.random**2 / whole,
         ),
     )

@@ -171,23 +171,35 @@ def _with_axis(paper: Paper, top: float, name: str) -> Callable[[float], float]:
 
 def parts(title: str, shares: Sequence[tuple[str, float]]) -> str:
     """One bar in parts, each with its share in words below it; the parts differ in shade, and a line stands between them."""
-    paper = Paper(WIDTH_PX, 84, "svg")
+    told = [
+        f"{name}: {_percent(share / (math.fsum(each for _, each in shares) or 1.0))}"
+        for name, share in shares
+    ]
+    # Words that do not fit beside one another stand below one another.
+    measure = Paper(WIDTH_PX, 1, "svg")
+    is_wide = sum(measure.width(text, size=11) + 24 for text in told) > WIDTH_PX
+    height = 60 + 24 * (len(told) if is_wide else 1)
+    paper = Paper(WIDTH_PX, height, "svg")
     x, left, width = 8.0, 8.0, WIDTH_PX - 16
+    low, high = height - 38, height - 8
     whole = math.fsum(share for _, share in shares) or 1.0
     edges: list[float] = []
     for number, (_, share) in enumerate(shares):
         to = x + width * share / whole
-        paper.box(x, 46, to, 76, COLOURS["gpu"], opacity=(0.9, 0.45, 0.2)[number % 3])
+        paper.box(x, low, to, high, COLOURS["gpu"], opacity=(0.9, 0.45, 0.2)[number % 3])
         edges.append(x)
         x = to
-    paper.line([(left, 46), (left + width, 46), (left + width, 76), (left, 76), (left, 46)], INK, width=1.0)
+    frame = [(left, low), (left + width, low), (left + width, high), (left, high), (left, low)]
+    paper.line(frame, INK, width=1.0)
     for edge in edges[1:]:
-        paper.line([(edge, 40), (edge, 80)], INK, width=1.6)
-    told = [f"{name}: {_percent(share / whole)}" for name, share in shares]
+        paper.line([(edge, low - 6), (edge, high + 4)], INK, width=1.6)
     taken = left
-    for edge, text in zip(edges, told, strict=True):
+    for number, (edge, text) in enumerate(zip(edges, told, strict=True)):
+        if is_wide:
+            paper.text(left, low - 22 - 24 * number, f"{number + 1}. {text}", size=11)
+            continue
         start = max(taken, min(edge, WIDTH_PX - 8 - paper.width(text, size=11)))
-        paper.text(start, 24, text, size=11)
+        paper.text(start, low - 22, text, size=11)
         taken = start + paper.width(text, size=11) + 24
     return paper.svg(title=title, words="; ".join(told))
 
@@ -237,7 +249,7 @@ def over_load(points: Sequence[LoadPoint], unit: str, component: Component) -> s
     for number in dict.fromkeys(one.at_a_time for one in points):
         paper.text(x_px(number), _BOTTOM - 16, f"{number:,}", size=10, across="center")
     paper.text(
-        (LEFT_PX + RIGHT_PX) / 2, _BOTTOM - 40, "requests at a time (each step to the right of one doubling takes the same room)",
+        (LEFT_PX + RIGHT_PX) / 2, _BOTTOM - 40, "requests at a time (each doubling takes the same room)",
         size=11, across="center",
     )  # fmt: skip
     words = "; ".join(

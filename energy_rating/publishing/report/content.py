@@ -21,7 +21,7 @@ from energy_rating.nouns.quantities import duration, reaches_zero, scaled, signi
 from energy_rating.nouns.records import Component, Rating, Record
 from energy_rating.publishing import explanation, label, trace, words
 from energy_rating.publishing import life as lives_shown
-from energy_rating.publishing.facts import Facts, Remark, Row, doubts_of, facts_of, one_line
+from energy_rating.publishing.facts import Facts, Remark, Row, doubts_of, facts_of
 from energy_rating.publishing.footprint import rows as footprint_rows
 from energy_rating.publishing.label.said import Said
 from energy_rating.publishing.links import Links
@@ -155,7 +155,7 @@ def report(runs: Sequence[Reported], links: Links) -> Report:
         chapters.append(Chapter(key="together", title="All runs", lead=lead, sections=together))
     pictured = len(runs) <= MOST_PICTURED
     for number, (run, facts) in enumerate(zip(runs, told, strict=True), start=1):
-        chapters.append(_chapter(run, facts, links, number, pictured=pictured))
+        chapters.append(_chapter(run, facts, links, number, alone=len(runs) == 1, pictured=pictured))
     names = list(dict.fromkeys(_model(facts) for facts in told))
     title = names[0] if len(names) == 1 else f"{len(runs)} runs of {len(names)} models"
     return Report(title=f"Energy report: {title}", chapters=tuple(chapters))
@@ -178,7 +178,9 @@ def called(facts: Facts) -> str:
     return ", ".join(part for part in about if part)
 
 
-def _chapter(run: Reported, facts: Facts, links: Links, number: int, *, pictured: bool) -> Chapter:
+def _chapter(
+    run: Reported, facts: Facts, links: Links, number: int, *, alone: bool, pictured: bool
+) -> Chapter:
     said = Said(facts=facts, links=links)
     sections = (
         Section(title="Result", blocks=tuple(_result(run, facts, said, links))),
@@ -198,7 +200,8 @@ def _chapter(run: Reported, facts: Facts, links: Links, number: int, *, pictured
         stars = "★" * run.rating.stars + "☆" * (MOST_STARS - run.rating.stars)
     return Chapter(
         key=f"run-{number}",
-        title=called(facts),
+        # Of several runs some may be called alike.
+        title=called(facts) if alone else f"{number}. {called(facts)}",
         lead=f"{said.verdict[0].upper()}{said.verdict[1:]}; {said.figure}.",
         sections=tuple(section for section in sections if section.blocks),
         stars=stars,
@@ -219,6 +222,8 @@ def _result(run: Reported, facts: Facts, said: Said, links: Links) -> Iterator[B
     if run.rating is not None:
         light, dark = (label.svg(run.record, run.rating, links, look=look) for look in ("light", "dark"))
         yield LabelBlock(light=_inside(light), dark=_inside(dark), alt=said.sentence)
+    if facts.validity != "valid":
+        yield TextBlock(text=_VALIDITIES[facts.validity], strong=True)
     if (against := said.against()) is not None:
         yield TextBlock(text=f"That is {against[0]}, {against[1]}.")
     resting = list(said.rests_on())
@@ -231,7 +236,6 @@ def _result(run: Reported, facts: Facts, said: Said, links: Links) -> Iterator[B
     if others:
         yield TextBlock(text="The same energy in other units:")
         yield ItemsBlock(items=tuple(others))
-    yield TextBlock(text=f"In one line: {for_plain_text(one_line(facts), 600)}.")
 
 
 def _inside(svg: str) -> str:
@@ -255,7 +259,7 @@ def _components(facts: Facts) -> Iterator[Block]:
             for part in row.parts
         ]
         yield PictureBlock(
-            svg=charts.bars(f"Energy by component in {name}", bars),
+            svg=charts.bars(f"Energy by component in “{name}”", bars),
             caption=f"Energy in “{name}”, {duration(row.measurement.duration_s)}. Filled is measured; hollow is not. The lines are 95 % intervals.",
         )
     wholes = [part.name for part in facts.parts if part.component in ("wall", "host", "module")]
@@ -413,6 +417,10 @@ def _footprint(run: Reported) -> Iterator[Block]:
     yield TextBlock(text=f"The ± of the carbon: {words.whose_doubt(run.impact)}.")
 
 
+_VALIDITIES = {
+    "degraded": "Degraded: usable, with the reservations that stand below under Findings.",
+    "invalid": "Invalid: shown, and not fit for a rating. Why stands below under Findings.",
+}
 _SEVERITIES = {
     "disqualifies": "Keeps it from being rated",
     "degrades": "To be held against the figures",
@@ -570,7 +578,7 @@ def _explained(runs: Sequence[Reported], told: Sequence[Facts]) -> Iterator[Bloc
     except EnergyRatingError as error:
         yield TextBlock(text=f"They are not compared: {for_plain_text(error.message, 400)}.")
         return
-    yield TextBlock(text=f"A is {called(told[0])}, B is {called(told[1])}.")
+    yield TextBlock(text=f"A is run 1 ({called(told[0])}), B is run 2 ({called(told[1])}).")
     yield TextBlock(text=explanation.paragraph(found))
     yield from _two_powers(found)
     yield TableBlock(
