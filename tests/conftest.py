@@ -49,6 +49,8 @@ def _no_memory_of_other_runs(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         # Nor do the user's own hardware profiles go before those that ship.
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        # Nor are the user's runs searched, and none are put beside them.
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 
 

@@ -21,7 +21,6 @@ TOP = Path(__file__).parents[2]
 PACKAGE = TOP / "energy_rating"
 
 # The wings, and the few files beside them, in the order of the floors: whoever stands on one may use what stands below it.
-# storage (many records) is to come.
 FLOORS = (
     ("version",),
     ("nouns",),
@@ -78,6 +77,7 @@ KNOWN_IN = {
     "matplotlib": ("publishing", "benchmarking.tables"),
     "orjson": ("files.rows",),
     "yaml": ("files.imports.dia", "publishing.splice", "publishing.card"),
+    "pyarrow": ("storage.parquet",),
     "resvg_py": ("publishing.label.picture",),
     "jinja2": ("publishing",),
     "xllamacpp": ("benchmarking.workloads",),

@@ -74,4 +74,11 @@ def test_the_hard_dependencies_are_those_that_were_agreed():
         ),
         *("numpy", "orjson"),
     }
-    assert set(project["optional-dependencies"]) == {"llama-cpp", "transformers", "diffusers", "hub", "dev"}
+    assert set(project["optional-dependencies"]) == {
+        "llama-cpp",
+        "transformers",
+        "diffusers",
+        "hub",
+        "collection",
+        "dev",
+    }

@@ -190,6 +190,7 @@ def _conducted(
     from energy_rating.benchmarking.workloads import prepare
 
     said: list[str] = []
+    _tell_what_is_known(str(known["id"] or model), plan.task.name)
     # From here on there may be a process that only its workload's end ends.
     prepared, described = prepare(workload, model, plan.settings, plan.items)
     try:
@@ -210,6 +211,22 @@ def _conducted(
         for line in said:  # what was measured until then
             tell(line)
         raise
+
+
+def _tell_what_is_known(model: str, task: str) -> None:
+    """Says before anything is measured what was measured of this model already. Nothing waits for it, and nothing fails for it."""
+    from energy_rating.cli.commands.find import known_indexes
+    from energy_rating.publishing import found
+    from energy_rating.storage.search import Wanted, find
+
+    # A file or a folder goes by its own name.
+    name = Path(model).stem if Path(model).suffix else model
+    try:
+        told = found.before_a_benchmark(find(Wanted(model=name), known_indexes(())), task)
+    except EnergyRatingError:
+        return
+    if told:
+        tell(f"{told}. See: energy-rating find {name}")
 
 
 def _tell_result(run: Run, rules: Scheme, zone: str | None, *, strict: bool, as_json: bool) -> None:
