@@ -9,6 +9,7 @@ from pathlib import Path
 from energy_rating.files.opening import opened, read_beginning, read_whole
 from energy_rating.files.whole import write_whole
 from energy_rating.judging.footprint.carbon import check_zone as check_zone
+from energy_rating.judging.footprint.factors import region_of
 from energy_rating.nouns.errors import BadInput, first_line
 from energy_rating.publishing import emissions_csv
 from energy_rating.publishing.emissions_csv import EmissionsData, TaskEmissionsData
@@ -100,3 +101,9 @@ def _ends_a_line(path: Path, size: int) -> bool:
     with opened(path) as file:
         file.seek(size - 1)
         return file.read(1) in (b"\n", b"\r")
+
+
+def cloud_place(zone: str) -> str | None:
+    """The place of a cloud's region, such as ``Iowa``; None where it is told of none."""
+    found = region_of(zone)
+    return found.place if found is not None else None

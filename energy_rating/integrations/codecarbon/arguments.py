@@ -91,16 +91,6 @@ DOES_OTHERWISE: Mapping[str, tuple[object, str, str]] = {
         "would have named the zone to a service that is asked for the grid's figure of the moment",
         "name the country by three letters, in country_iso_code",
     ),
-    "region": (
-        None,
-        "would have taken the figure of a state or a province",
-        "it is written down, and the country's figure is taken",
-    ),
-    "cloud_region": (
-        None,
-        "would have taken the figure of that data centre",
-        "it is written down, and the country's figure is taken",
-    ),
     "logger_preamble": ("", "would have led each line of its log", "there is one line, at the end"),
 }
 

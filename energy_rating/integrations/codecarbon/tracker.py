@@ -27,9 +27,10 @@ from energy_rating.integrations.codecarbon.arguments import (
     given,
     is_plain,
 )
+from energy_rating.integrations.codecarbon.places import Where, where
 from energy_rating.integrations.guard import Guard, hook
 from energy_rating.meter import Run, measure
-from energy_rating.nouns.errors import EnergyRatingError, NotMeasured
+from energy_rating.nouns.errors import NotMeasured
 from energy_rating.nouns.interruptions import pass_on
 from energy_rating.nouns.records import RUN, Record
 from energy_rating.publishing import emissions_csv, emissions_files
@@ -53,6 +54,7 @@ class BaseEmissionsTracker:
 
     # Ours: countries come from the configuration, or from OfflineEmissionsTracker's argument.
     _country: str | None = None
+    _where = Where(zone=None, region=None)
 
     def __init__(
         self,
@@ -244,29 +246,26 @@ class BaseEmissionsTracker:
         self._begin()
 
     def _begin(self) -> None:
-        country = self._country
-        if country is not None:
-            country = self._checked(country)
-        if country is None and self._intensity() is None:
+        settings = self._settings
+        self._where = where(
+            self._country,
+            as_text(settings.get("region"), str.lower),
+            as_text(settings.get("cloud_provider")),
+            as_text(settings.get("cloud_region")),
+        )
+        for line in self._where.said:
+            self._say(line)
+        zone = self._where.zone
+        if zone is None and self._intensity() is None:
             self._say(
                 "emissions are not known (nan), since nothing is asked of the network to find out where this is: name the country "
                 "with country_iso_code in OfflineEmissionsTracker, in .codecarbon.config or in CODECARBON_COUNTRY_ISO_CODE, such as FRA"
             )
         self._stat = _cpu_times()
         quiet: dict[str, Any] = {"report": None} if self._quiet else {}
-        self.run = measure("other", place=country, **quiet)
+        self.run = measure("other", place=zone, **quiet)
         self.run.__enter__()
         self.run_id = self.run.run_id or self.run_id
-
-    def _checked(self, country: str) -> str | None:
-        try:
-            emissions_files.check_zone(country)
-        except EnergyRatingError as error:
-            pass_on(error)
-            self._say(str(error))
-            self._country = None
-            return None
-        return country
 
     def _intensity(self) -> float | None:
         value = as_number(self._settings.get("force_carbon_intensity_g_co2e_kwh"))
@@ -427,8 +426,8 @@ class BaseEmissionsTracker:
                     python_version=platform.python_version(),
                     cpu_count=os.cpu_count(),
                     ram_total_gib=_ram_gib(),
-                    zone=self._country,
-                    region=as_text(self._settings.get("region"), str.lower),
+                    zone=self._where.zone,
+                    region=self._where.region,
                     cloud_provider=as_text(self._settings.get("cloud_provider")),
                     cloud_region=as_text(self._settings.get("cloud_region")),
                     intensity_g_per_kwh=self._intensity(),
