@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from energy_rating.files.columns import Column
+from energy_rating.files.edge_lines import Edge, EdgeLines, Pairs, are_amounts, is_of_a_window
 from energy_rating.files.journal import (
     JOURNAL_NAMES,
     JOURNAL_SCHEMA,
@@ -28,6 +29,7 @@ from energy_rating.files.journal import (
     decoded,
     rank_files,
 )
+from energy_rating.files.line_blocks import Beginning, LineBlocks, feed
 from energy_rating.files.opening import opened, why_not_open
 from energy_rating.files.packed import Unpacker
 from energy_rating.files.record import refuse_imported, which_run
@@ -73,15 +75,8 @@ from energy_rating.nouns.records import (
 )
 from energy_rating.nouns.work import Work
 
-# Journals shrink to a tenth or so; deflate can make a thousandth of zeros. Beyond so many bytes, what grows more is no journal.
-MOST_GROWTH = 200
-GROWS_FREELY = 64 << 20
-
 # Seconds, joules and watts of a journal: the squares of what is larger could not be added up. Work has a bound of its own (``nouns.work``).
 MOST = 1e20
-
-# A journal is read so many bytes at a time.
-BLOCK_BYTES = 1 << 18
 
 # Lines are taken together where there are so many bytes of them: for fewer numpy is not worth loading.
 TOGETHER_FROM = 1 << 16
@@ -176,7 +171,7 @@ def with_other_ranks(journal: Journal, folder: Path) -> Journal:
                 packed = path.name != name and name in last.sealed
                 stream = cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file
                 if name in last.sealed:
-                    stream = cast(IO[bytes], io.BufferedReader(_Beginning(stream, last.sealed[name])))
+                    stream = cast(IO[bytes], io.BufferedReader(Beginning(stream, last.sealed[name])))
                 other = read_journal_from(stream, place=path)
         except (OSError, EOFError, zlib.error) as error:
             reason = why_not_open(error) if isinstance(error, OSError) else ("is cut short or damaged",)
@@ -191,31 +186,6 @@ def with_other_ranks(journal: Journal, folder: Path) -> Journal:
             )
         found[name] = other
     return replace(journal, others=found) if found else journal
-
-
-class _Beginning(io.RawIOBase):
-    """The first bytes of a file, as if it ended there."""
-
-    def __init__(self, file: IO[bytes], size: int) -> None:
-        self._file, self._size, self._at = file, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if (offset, whence) != (0, io.SEEK_SET):
-            raise io.UnsupportedOperation("it is read from its start")
-        self._at = self._file.seek(0)
-        return 0
-
-    def readinto(self, buffer: Any) -> int:
-        part = self._file.read(min(len(buffer), self._size - self._at))
-        buffer[: len(part)] = part
-        self._at += len(part)
-        return len(part)
 
 
 def _of_another_tool(path: Path) -> BadInput | None:
@@ -243,7 +213,7 @@ def read_journal_from(file: IO[bytes], *, place: str | Path) -> Journal:
         stream = cast(IO[bytes], gzip.GzipFile(fileobj=file))
     packed = file if stream is not file else None
     reading = _Reading(place=str(place))
-    blocks = _LineBlocks(stream, packed, place)
+    blocks = LineBlocks(stream, packed, place)
     digest = hashlib.sha256()
     damage: str | None = None
     block = b""
@@ -265,68 +235,13 @@ def read_journal_from(file: IO[bytes], *, place: str | Path) -> Journal:
         damage = None if torn else f"line {reading.number}: {error.message}"
         digest.update(block)
         digest.update(rest)
-        _feed(digest, stream, packed, place)
+        feed(digest, stream, packed, place)
     if reading.header is None:
         raise BadInput("the file is empty", "A journal begins with its header", place=place)
     lost = reading.lost_at
     reads_on = lost is not None and damage is None
     damage = "; ".join(said for said in (lost, damage) if said is not None) or None
     return reading.journal(sha256=digest.hexdigest(), damage=damage, reads_on=reads_on)
-
-
-def _feed(digest: Any, stream: IO[bytes], packed: IO[bytes] | None, place: str | Path) -> None:
-    size = 0
-    try:
-        # Piece by piece: of a file that was cut short, everything that can be unpacked.
-        while block := cast(io.BufferedReader, stream).read1(BLOCK_BYTES):
-            size += len(block)
-            _refuse_bomb(size, packed, place)
-            digest.update(block)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        return  # what cannot be unpacked has no bytes to add
-
-
-class _LineBlocks:
-    """A journal's lines, many at once: each block ends with a line end, but for what follows the last one, and a line too long.
-
-    ``rest`` is what was read beyond the block that was given last.
-    """
-
-    def __init__(self, stream: IO[bytes], packed: IO[bytes] | None, place: str | Path) -> None:
-        self._read = cast(io.BufferedReader, stream).read1
-        self._packed, self._place = packed, place
-        self._size = 0
-        self.rest = b""
-
-    def next(self) -> bytes:
-        """The next block; nothing at the end.
-
-        Raises:
-            BadInput: it is not worth unpacking.
-            EOFError, zlib.error, gzip.BadGzipFile: its packing is damaged.
-        """
-        pieces = [self.rest]
-        size = len(self.rest)
-        while size <= LONGEST_LINE and (piece := self._read(BLOCK_BYTES)):
-            self._size += len(piece)
-            _refuse_bomb(self._size, self._packed, self._place)
-            end = piece.rfind(b"\n") + 1
-            if end:
-                self.rest = piece[end:]
-                return b"".join((*pieces, piece[:end]))
-            pieces.append(piece)
-            size += len(piece)
-        block = b"".join(pieces)
-        block, self.rest = block[: LONGEST_LINE + 1], block[LONGEST_LINE + 1 :]
-        return block
-
-
-def _refuse_bomb(size: int, packed: IO[bytes] | None, place: str | Path) -> None:
-    """Raises where so many bytes came out of a packed file that has been read up to here."""
-    if packed is not None and size > GROWS_FREELY and size > MOST_GROWTH * packed.tell():
-        raise UnpacksTooFar(
-            f"unpacked, the file grows more than {MOST_GROWTH}-fold, as no journal does", place=place
-        )
 
 
 class _ReadTimes:
@@ -362,6 +277,7 @@ class _Reading:
         self._times: dict[str, _ReadTimes] = {}
         self._values: dict[str, Column] = {}
         self._frames = Frames()
+        self._edge_lines = EdgeLines()
         self._unpacker = Unpacker()
         self._has_lost = False  # lines of this session
         self._windows = Windows()
@@ -500,9 +416,21 @@ class _Reading:
             return
         before, self._unpacker = self._unpacker, unpacker
         first, good, is_whole = self.number, count, True
+        numbers, lines = [*others], [*others.values()]
+        told = self._edge_lines.told(lines)
+        at = singly_to = 0
         try:
-            for number, line in others.items():
-                self.number, good = first + number + 1, number
+            while at < len(lines):
+                pairs = told.pairs_from(at) if told is not None and at >= singly_to else None
+                if pairs is not None:
+                    if self._take_pairs(pairs):
+                        at += 2 * len(pairs)
+                        continue
+                    singly_to = at + 2 * len(pairs)
+                self.number, good = first + numbers[at] + 1, numbers[at]
+                line, at = lines[at], at + 1
+                if told is not None and self._take_edge(*told.of(at - 1)):
+                    continue
                 try:
                     entry = decoded(line, place=f"{self.place}: line {self.number}")
                 except BadInput:
@@ -518,6 +446,34 @@ class _Reading:
             before.has_begun |= bool(of_packed) and of_packed[0] < good
             self.number = first + good
             self._take_singly(text[:-1].split(b"\n")[good:])
+
+    def _take_pairs(self, pairs: Pairs) -> bool:
+        """Takes windows that follow each other. Whether it did: where one of them is not as usual, they are to be taken one by one."""
+        is_told = self._schema != JOURNAL_SCHEMAS[0]
+        if self._has_lost or not pairs.can_be(MOST) or not self._windows.take(pairs, is_told=is_told):
+            return False
+        self._last_s = max(self._last_s, float(pairs.ends_s.max()))
+        return True
+
+    def _take_edge(self, edge: Edge | None, numbers: Sequence[Number]) -> bool:
+        """Opens or closes a window, as a line that is as usual tells. Whether it did: what is not, is left to ``take``."""
+        if edge is None or self._has_lost:
+            return False
+        key, t = numbers[0], float(numbers[1])
+        if not is_of_a_window(key) or not -MOST < t < MOST:
+            return False
+        if edge.name is not None:
+            self._windows.open(key, edge.name, t)
+        else:
+            if not self._windows.can_close(key, t) or not are_amounts(numbers[2:]):
+                return False
+            work = Work.again(dict(zip(edge.units, numbers[2:], strict=False)))
+            self._windows.close(key, t, work)
+            if edge.of_run is not None and self._schema != JOURNAL_SCHEMAS[0]:
+                run = dict(zip(edge.of_run, numbers[2 + len(edge.units) :], strict=True))
+                self._windows.tell(0, Work.again(run), work)
+        self._last_s = max(self._last_s, t)
+        return True
 
     def _take_line(self, line: bytes) -> None:
         self.number += 1

@@ -33,7 +33,7 @@ MOST_FRAMES = 256
 
 
 @functools.cache
-def _loader() -> Callable[[bytes], Any]:
+def loader() -> Callable[[bytes], Any]:
     """What parses JSON; loaded when there is much of it."""
     try:
         loads: Callable[[bytes], Any] = importlib.import_module("orjson").loads
@@ -193,6 +193,35 @@ def _parts(
     """The numbers with commas between them, and blanks for the rest; and the frames, without numbers and the digits of the checksums."""
     import numpy
 
+    kinds = _kinds_of_letters(text)
+    # A comma follows each number: its own, or that before the checksum.
+    numbers = numpy.maximum(letters * (kinds != 0), ord(" "))
+    return numbers, _framed(letters, kinds, ends)
+
+
+def frames_of(text: bytes, letters: NDArray[numpy.uint8], ends: NDArray[numpy.intp]) -> bytes:
+    """Lines without their numbers and the digits of their checksums."""
+    return _framed(letters, _kinds_of_letters(text), ends)
+
+
+def numbers_of(text: bytes) -> list[int | float] | None:
+    """All numbers of some lines of JSON, but for those in texts, whole ones as such; None where one is none."""
+    import numpy
+
+    are = _kinds_of_letters(text) == _NUMERIC
+    letters = numpy.where(are, numpy.frombuffer(text, numpy.uint8), numpy.uint8(ord(" ")))
+    letters[1:][are[:-1] & ~are[1:]] = ord(",")
+    try:
+        found: list[int | float] = loader()(b"[%b0]" % letters.tobytes())
+    except ValueError:
+        return None
+    return found[:-1]
+
+
+def _kinds_of_letters(text: bytes) -> NDArray[numpy.uint8]:
+    """Which letters of a text belong to numbers, and which part them; those that stand in a JSON text do neither."""
+    import numpy
+
     quotes = text
     if b"\\" in text:  # a quote that belongs to a name ends none
         quotes = text.replace(rb"\\", b"..").replace(rb"\"", b"..")
@@ -200,14 +229,15 @@ def _parts(
     outside: NDArray[numpy.uint8] = numpy.zeros(len(places) + 1, numpy.uint8)
     outside[::2] = 3
     kinds = numpy.frombuffer(text.translate(_KINDS), numpy.uint8)
-    kinds = kinds & numpy.repeat(outside, numpy.diff(places, prepend=0, append=len(text)))
-    # A comma follows each number: its own, or that before the checksum.
-    numbers = numpy.maximum(letters * (kinds != 0), ord(" "))
+    return kinds & numpy.repeat(outside, numpy.diff(places, prepend=0, append=len(text)))
+
+
+def _framed(letters: NDArray[numpy.uint8], kinds: NDArray[numpy.uint8], ends: NDArray[numpy.intp]) -> bytes:
     # A zero byte stands in no line that was written: JSON has another way to say it.
     framed = letters * (kinds != _NUMERIC)
     for place in range(-10, -2):
         framed[ends + place] = 0
-    return numbers, framed.tobytes().translate(None, b"\0")
+    return bytes(framed.tobytes()).translate(None, b"\0")
 
 
 def _parsed(numbers: NDArray[numpy.uint8]) -> NDArray[numpy.float64] | None:
@@ -215,7 +245,7 @@ def _parsed(numbers: NDArray[numpy.uint8]) -> NDArray[numpy.float64] | None:
     import numpy
 
     try:
-        return numpy.array(_loader()(b"[%b0]" % numbers.tobytes())[:-1], numpy.float64)
+        return numpy.array(loader()(b"[%b0]" % numbers.tobytes())[:-1], numpy.float64)
     except (ValueError, OverflowError):
         return None
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
+    from energy_rating.files.edge_lines import Pairs
+
     Array: TypeAlias = NDArray[numpy.float64]
     Flags: TypeAlias = NDArray[numpy.bool_]
     Places: TypeAlias = NDArray[numpy.intp]
@@ -348,6 +350,9 @@ MOST_COUNTED = 100
 SAME_SUM = 1e-9
 
 
+NOTHING = Work()
+
+
 class Windows:
     """The windows of a session while it is read, in columns: a row is made when a window is opened, and filled when it is closed."""
 
@@ -374,7 +379,7 @@ class Windows:
     def open(self, key: int, name: str, start_s: float) -> None:
         self._in_order = self._in_order and key not in self._open and self._latest <= (start_s, key)
         self._latest = start_s, key
-        self._open[key] = len(self._starts), name, start_s, Work()
+        self._open[key] = len(self._starts), name, start_s, NOTHING
         self._counts.pop(key, None)
         self._broken.pop(key, None)
         self._kind_of.append(self._NEVER)
@@ -440,6 +445,10 @@ class Windows:
         """When a window was opened that is open now."""
         return self._open[key][2]
 
+    def can_close(self, key: int, t: float) -> bool:
+        """Whether a window is open now that was opened no later than that."""
+        return key in self._open and self._open[key][2] <= t
+
     def knows(self, key: int) -> bool:
         """Whether a window is open now."""
         return key in self._open
@@ -459,13 +468,105 @@ class Windows:
         self._told.pop(key, None)
         self._fill(row, name, end_s, work, closed=True)
 
-    def _fill(self, row: int, name: str, end_s: float, work: Work, *, closed: bool) -> None:
-        key = name, closed, *work, *map(type, work.values())
+    def take(self, pairs: Pairs, *, is_told: bool) -> bool:
+        """Opens and closes windows one after the other. Whether it did: where something about them is unusual nothing is done.
+
+        ``is_told``: what they tell of the run counts.
+        """
+        import numpy
+
+        keys, starts_s = pairs.keys, pairs.starts_s
+        if numpy.isin(keys, numpy.array([*self._open], numpy.float64)).any():
+            return False
+        if is_told and 0 in self._open and pairs.told.any() and not self._tell_many(pairs):
+            return False
+        befores_s = numpy.concatenate(([self._latest[0]], starts_s[:-1]))
+        before_keys = numpy.concatenate(([self._latest[1]], keys[:-1]))
+        in_order = (befores_s < starts_s) | ((befores_s == starts_s) & (before_keys <= keys))
+        self._in_order = self._in_order and bool(in_order.all())
+        self._latest = float(starts_s[-1]), int(keys[-1])
+        places, counts = pairs.places(), pairs.counts
+        for column, values in (
+            (self._kind_of, self._kinds_of(pairs, places)),
+            (self._starts, starts_s),
+            (self._ends, pairs.ends_s),
+            (self._places, numpy.cumsum(counts) - counts + float(len(self._amounts))),
+            (self._keys, keys),
+            (self._amounts, pairs.values[places]),
+        ):
+            if len(values):
+                column.extend(memoryview(numpy.ascontiguousarray(values, numpy.float64)))
+        return True
+
+    def _kinds_of(self, pairs: Pairs, places: Places) -> Array:
+        """The numbers of the kinds of some windows whose amounts stand there."""
+        import numpy
+
+        forms: dict[tuple[str, tuple[str, ...]], int] = {}
+        both = zip(pairs.names, pairs.units, strict=True)
+        form_of = numpy.array([forms.setdefault(form, len(forms)) for form in both], numpy.intp)
+        counts, whole = pairs.counts, pairs.whole[places]
+        first = numpy.cumsum(counts) - counts
+        kinds: Array = numpy.empty(len(pairs))
+        for (name, units), form in forms.items():
+            windows = numpy.flatnonzero(form_of == form)
+            are_whole = whole[first[windows][:, None] + numpy.arange(len(units))]
+            for some in {tuple(one) for one in numpy.unique(are_whole, axis=0).tolist()}:
+                alike = (are_whole == numpy.array(some, numpy.bool_)).all(axis=1)
+                types = tuple(int if one else float for one in some)
+                kinds[windows[alike]] = self._kind(name, units, types, closed=True)
+        return kinds
+
+    def _tell_many(self, pairs: Pairs) -> bool:
+        """``tell`` of windows that follow each other. Whether it was done: nothing is where one of them contradicts what was told before."""
+        import numpy
+
+        places = pairs.run_places()
+        run, whole = pairs.values[places], pairs.whole[places]
+        insides = pairs.counted()
+        told, alone = self._told.get(0, {}), dict(self._alone)
+        are_alone = len(self._open) == 1
+        first_alone = 1 if are_alone and self._ended_together else 0
+        alone_by: dict[str, Array] = {}
+        for unit, (inside, is_whole) in insides.items() if are_alone else ():
+            before = alone.get(unit, 0)
+            added = inside[pairs.told]
+            added[:first_alone] = 0.0
+            alone_by[unit] = numpy.add.accumulate(numpy.concatenate(([before], added)))[1:]
+            after = float(alone_by[unit][-1])
+            alone[unit] = int(after) if is_whole and isinstance(before, int) else after
+        if any(before > 0 and unit not in pairs.of_run for unit, before in told.items()):
+            return False
+        reached = dict(told)
+        for place, unit in enumerate(pairs.of_run):
+            amounts = run[:, place]
+            befores = numpy.maximum.accumulate(numpy.concatenate(([told.get(unit, 0)], amounts)))
+            least = numpy.maximum(befores[:-1], alone_by.get(unit, alone.get(unit, 0)))
+            if unit in insides:
+                least = numpy.maximum(least, insides[unit][0][pairs.told])
+            if (amounts < least * (1 - SAME_SUM)).any():
+                return False
+            if befores[-1] > told.get(unit, -1):
+                most = int(amounts.argmax())
+                reached[unit] = int(amounts[most]) if whole[most, place] else float(amounts[most])
+        last = zip(pairs.of_run, run[-1].tolist(), whole[-1].tolist(), strict=True)
+        work = Work.again({unit: int(amount) if is_whole else amount for unit, amount, is_whole in last})
+        self._open[0] = (*self._open[0][:3], work)
+        self._told[0], self._alone = reached, alone
+        self._ended_together = 0 if are_alone else self._ended_together + len(run)
+        return True
+
+    def _kind(self, name: str, units: tuple[str, ...], types: tuple[type, ...], *, closed: bool) -> int:
+        """The number of a kind of windows."""
+        key = name, closed, *units, *types
         number = self._known.get(key)
         if number is None:
             number = self._known[key] = len(self._kinds)
-            whole = tuple(isinstance(amount, int) for amount in work.values())
-            self._kinds.append(_Kind(name, tuple(work), whole, closed))
+            self._kinds.append(_Kind(name, units, tuple(one is int for one in types), closed))
+        return number
+
+    def _fill(self, row: int, name: str, end_s: float, work: Work, *, closed: bool) -> None:
+        number = self._kind(name, (*work,), (*map(type, work.values()),), closed=closed)
         if any(amount > MOST_WHOLE and isinstance(amount, int) for amount in work.values()):
             number = len(self._kinds)
             self._kinds.append(_Kind(name, (), (), closed, work))

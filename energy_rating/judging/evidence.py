@@ -27,7 +27,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
-from energy_rating.files import reading
+from energy_rating.files import line_blocks, reading
 from energy_rating.files import record as files_record
 from energy_rating.files.journal import JOURNAL_NAMES
 from energy_rating.files.nodes import NODES, has_nodes, node_folders
@@ -460,7 +460,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
     try:
         with opened(path) as file:
             stream = _opened(file)
-            while block := stream.read(reading.BLOCK_BYTES):
+            while block := stream.read(line_blocks.BLOCK_BYTES):
                 yield block
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return

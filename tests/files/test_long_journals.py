@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from energy_rating.files import columns, reading
+from energy_rating.files import columns, line_blocks, reading
 from energy_rating.files.journal import JOURNAL_SCHEMA, JournalFile, decoded, encoded
 from energy_rating.files.reading import read_journal_from
 from energy_rating.files.windows import Span, Windows
@@ -85,14 +85,14 @@ def journals(draw):
 
 
 def told(content, together_from, block_bytes):
-    before = reading.TOGETHER_FROM, reading.BLOCK_BYTES
-    reading.TOGETHER_FROM, reading.BLOCK_BYTES = together_from, block_bytes
+    before = reading.TOGETHER_FROM, line_blocks.BLOCK_BYTES
+    reading.TOGETHER_FROM, line_blocks.BLOCK_BYTES = together_from, block_bytes
     try:
         journal = read_journal_from(io.BytesIO(content), place="journal")
     except Exception as error:
         return type(error), str(error)
     finally:
-        reading.TOGETHER_FROM, reading.BLOCK_BYTES = before
+        reading.TOGETHER_FROM, line_blocks.BLOCK_BYTES = before
     return [
         (
             {name: (list(s.start_s), list(s.end_s), list(s.values)) for name, s in session.samples.items()},

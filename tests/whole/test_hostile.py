@@ -25,7 +25,8 @@ from energy_rating.benchmarking.tasks import read_items
 from energy_rating.benchmarking.work import Settings
 from energy_rating.benchmarking.workloads import llama_cpp, prepare
 from energy_rating.files.journal import encoded
-from energy_rating.files.reading import GROWS_FREELY, read_journal
+from energy_rating.files.line_blocks import GROWS_FREELY
+from energy_rating.files.reading import read_journal
 from energy_rating.files.record import LARGEST_RECORD, record_from_json
 from energy_rating.files.strict import read_toml
 from energy_rating.measuring.counts import read_counts
