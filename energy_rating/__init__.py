@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from energy_rating.judging.comparison import compare
     from energy_rating.judging.evidence import load
     from energy_rating.judging.footprint.carbon import footprint
+    from energy_rating.judging.merging.folders import merge
     from energy_rating.judging.normalisation import normalise
     from energy_rating.judging.rating import rate
     from energy_rating.judging.summary import summarise
@@ -46,6 +47,7 @@ _HOMES = {
     "hardware_profiles": "files.shipped",
     "load": "judging.evidence",
     "measure": "meter",
+    "merge": "judging.merging.folders",
     "model_of": "integrations.models",
     "normalise": "judging.normalisation",
     "rate": "judging.rating",
@@ -72,6 +74,7 @@ __all__ = [
     "hardware_profiles",
     "load",
     "measure",
+    "merge",
     "model_of",
     "normalise",
     "rate",

@@ -429,3 +429,41 @@ def _printable(text: str) -> str:
 @functools.cache  # one a process, so that it says once what it has to say
 def _inert(run_id: str) -> Run:
     return Run._elsewhere(measure().settings, run_id)
+
+
+def text_of(record: Record) -> str:
+    """A record as its file has it: what one host sends to another."""
+    from energy_rating.files.record import record_to_json
+
+    return record_to_json(record)
+
+
+def job_of_hosts(texts: Mapping[int, str], folder: Path | None) -> Record:
+    """The record of a job from what its hosts sent, by their places; with a folder also that of the hosts that left one there and sent
+    nothing. It is written into the folder.
+
+    Raises:
+        BadInput: what was sent is of no one job, or it cannot be written.
+    """
+    from energy_rating.files.nodes import node_folders
+    from energy_rating.files.record import RECORD_NAME, record_from_json, write_record
+    from energy_rating.judging.merging import merge
+    from energy_rating.judging.merging.folders import record_in
+
+    records = [
+        (record_from_json(text, place=f"host {place}"), f"host {place}") for place, text in texts.items()
+    ]
+    there = {one.run_id for one, _ in records}
+    for place, path in node_folders(folder).items() if folder is not None else ():
+        if place in texts:
+            continue
+        try:
+            record = record_in(path)
+        except EnergyRatingError:
+            continue  # it goes on, or left nothing: a host that is missing is told
+        if record.run_id not in there:
+            records.append((record, str(path)))
+    whole = merge(records)
+    if folder is not None:
+        write_record(whole, folder / RECORD_NAME)
+    return whole

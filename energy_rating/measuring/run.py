@@ -33,6 +33,7 @@ from energy_rating.nouns.entries import (
     Device,
     Environment,
     Finding,
+    Job,
     Outcome,
     Quality,
     Rank,
@@ -484,6 +485,11 @@ class JournalRun(Ranked):
     def rank(self) -> Rank | None:
         """This process's place in its job, as its launcher told it when the run began; None where there are no others."""
         return rank_of(self.settings.environ) if self._state is State.NEW else self._rank
+
+    @property
+    def job(self) -> Job | None:
+        """The job on several hosts that this process is a part of, as its launcher told it; None where there is no other host."""
+        return job_of(self.settings.environ) if self._state is State.NEW else self._job
 
     @property
     def makes_record(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from energy_rating.files import record as files_record
@@ -10,7 +10,7 @@ from energy_rating.files.journal import JOURNAL_NAMES, being_written
 from energy_rating.files.nodes import has_nodes, node_folders
 from energy_rating.files.reading import read_journal
 from energy_rating.files.record import RECORD_NAME
-from energy_rating.judging.merging import merge
+from energy_rating.judging import merging
 from energy_rating.judging.summary import summarise_journal
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Record
@@ -48,4 +48,22 @@ def record_in(path: Path) -> Record:
 
 def merged(path: Path, read: Callable[[Path], Record] = record_in) -> Record:
     """The record of a job from the folders of its hosts in ``path/nodes/``."""
-    return merge((read(one), str(one)) for one in hosts_in(path))
+    return merging.merge((read(one), str(one)) for one in hosts_in(path))
+
+
+def merge(records: Iterable[Record | str | Path] | str | Path) -> Record:
+    """One record of a job from those of its hosts: each device once, work once, and what is missing in findings.
+
+    Args:
+        records: records, files of records, folders of runs, or the folder of a job (``DIR/nodes/…``). One of them is enough.
+
+    Raises:
+        BadInput: there is none, one cannot be read, is no host's own, stands twice, or is of another job, model or protocol.
+    """
+    named: list[tuple[Record, str]] = []
+    for one in [records] if isinstance(records, str | Path) else records:
+        if isinstance(one, Record):
+            named.append((one, one.run_id))
+        else:
+            named += [(record_in(path), str(path)) for path in hosts_in(Path(one))]
+    return merging.merge(named)
