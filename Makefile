@@ -98,7 +98,7 @@ test-frameworks: .venv-frameworks/.made
 LOWEST := .venv-lowest/bin
 LOWEST_TESTS := $(addprefix tests/,nouns/test_quantities.py judging/test_integration.py \
 	measuring/test_nvml.py judging/test_rating.py cli/test_rate_command.py publishing/test_card.py \
-	publishing/test_trace.py)
+	publishing/test_trace.py publishing/test_report.py)
 
 .venv-lowest/.made: pyproject.toml benchmarks/lowest.py
 	$(PYTHON) -m venv .venv-lowest

@@ -6,6 +6,7 @@ It says how many stars, what they could be, the figure, whose, and how it was ha
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 from energy_rating.judging.schemes import MOST_STARS
 from energy_rating.nouns.records import Rating, Record
@@ -16,6 +17,7 @@ from energy_rating.publishing.label.sheet import LOOKS, Sheet
 from energy_rating.publishing.label.small import dashes, figure, stars
 from energy_rating.publishing.links import NO_LINKS, Links
 from energy_rating.publishing.names import LookName
+from energy_rating.publishing.strangers import for_markdown
 
 HEIGHT_PX = 28
 _STAR_PX, _STEP_PX = 6.2, 13.5
@@ -112,6 +114,14 @@ def words_of(said: Said) -> str:
     rating = said.rating
     verdict = said.verdict if rating is not None and rating.stars is not None else "not rated"
     return f"{verdict}, {_figure(said)}, {_had(said)}"
+
+
+def in_markdown(record: Record, rating: Rating, name: str, links: Links = NO_LINKS) -> str:
+    """The badge as a README shows it: its words for who does not see it, and a link to the journal, else to what the stars mean."""
+    said = Said(facts=facts_of(record, rating), links=links)
+    shown = f"![Energy: {for_markdown(words_of(said))}](<{quote(name)}>)"
+    href = links.journal_href or links.meaning_href
+    return shown if href is None else f"[{shown}](<{href}>)"
 
 
 def shields(record: Record, rating: Rating) -> str:

@@ -468,7 +468,7 @@ def doubts_of(facts: Facts) -> tuple[DoubtShare, ...]:
         else "how far the sensor may be off (its gain)"
     )
     whole = figure.energy_j.sigma**2
-    return (
+    found = (
         DoubtShare(
             name=f"{_LASTING.get(mostly, lasting)}, whatever is repeated",
             share=figure.energy_j.systematic**2 / whole,
@@ -478,6 +478,7 @@ def doubts_of(facts: Facts) -> tuple[DoubtShare, ...]:
             share=figure.energy_j.random**2 / whole,
         ),
     )
+    return tuple(one for one in found if one.share > 0)
 
 
 def lead(measurement: Measurement) -> Component | None:

@@ -222,7 +222,11 @@ def test_a_label_of_any_form_is_verified_by_what_it_was_made_with(run, options, 
 
 def test_the_badge_command_writes_both_forms(run):
     runner = CliRunner()
-    assert runner.invoke(cli, ["badge", str(run)]).output == f"Badge: {run / 'badge.svg'}\n"
+    told = runner.invoke(cli, ["badge", str(run), "--journal-url", "https://example.org/j"]).output
+    assert told.startswith(
+        f"Badge: {run / 'badge.svg'}\nIn a README: [![Energy: 4 of 5 stars (could be 3–4), "
+    )
+    assert told.endswith("](<badge.svg>)](<https://example.org/j>)\n")
     assert runner.invoke(cli, ["badge", str(run), "-o", str(run / "badge.json")]).exit_code == 0
     assert "4 of 5 stars (could be 3–4)" in json.loads((run / "badge.json").read_text())["message"]
     done = runner.invoke(cli, ["badge", str(run), "-o", "badge.png"])

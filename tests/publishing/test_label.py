@@ -256,6 +256,15 @@ def test_an_address_that_was_given_stands_on_the_label_and_no_other_does() -> No
             Links(journal=wrong)
 
 
+def test_whoever_opens_a_label_follows_its_addresses() -> None:
+    """Links to both, and to nothing else; without addresses there is none."""
+    record, rating = CASES["rated"]
+    links = Links(journal="https://example.org/j?a=1&b=2", meaning="https://example.org/stars")
+    tree = ET.fromstring(label.svg(record, rating, links))
+    assert [one.get("href") for one in tree.iter(f"{SVG}a")] == [links.journal, links.meaning]
+    assert all("https://example.org" in "".join(one.itertext()) for one in tree.iter(f"{SVG}a"))
+
+
 def test_what_few_models_make_says_so_and_what_many_make_does_not() -> None:
     few = replace(YARDSTICK, models=7, few=True)
     assert "few models to compare with: 7" in shown(a_record(), a_rating(yardstick=few))

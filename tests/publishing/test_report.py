@@ -275,7 +275,9 @@ def test_a_page_asks_nobody_and_says_so_to_the_browser(runs):
     policy = unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1])
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy
-    assert not re.search(r'(src|href|srcset)="(?!data:|#)', page)
+    assert not re.search(r'(src|srcset)="(?!data:)|<link', page)
+    # Whoever follows a link does so by hand: to what was given, and to places in the page.
+    assert set(re.findall(r'href="(?!#)([^"]*)"', page)) == {links.journal, links.meaning}
     assert not re.search(r"\sstyle=|@import|url\(", page)
     assert page.count("<script") == page.count("<style") == 1
 

@@ -60,4 +60,6 @@ def badge(
     )
     write_whole(output, content.encode())
     say(f"Badge: {output}")
+    if output.suffix == ".svg":
+        say(f"In a README: {drawn.in_markdown(found, rating, output.name, links)}")
     print_unchecked(found)

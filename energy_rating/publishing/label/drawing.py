@@ -295,12 +295,17 @@ LABELS_PX = 76
 
 def _draw_rows(sheet: Sheet, said: Said) -> None:
     sheet.move(8)
+    hrefs = {"Journal": said.links.journal_href, "Stars": said.links.meaning_href}
     for label, value in said.rows():
         if label == "Task":
             continue  # it stands under the name
         sheet.move(17)
         sheet.text(MARGIN_PX, label, size=11, colour=sheet.look.quiet_ink)
         lines = sheet.letters.wrapped(value, size=11, room=ROOM_PX - LABELS_PX, most=3)
+        place = sheet.place()
         for number, line in enumerate(lines):
             sheet.move(14 if number else 0)
             sheet.text(MARGIN_PX + LABELS_PX, line, size=11)
+        href = hrefs.get(label)
+        if href is not None:
+            sheet.linked(place, href)

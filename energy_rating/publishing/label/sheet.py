@@ -108,6 +108,11 @@ class Sheet:
     def behind(self, place: int, element: str) -> None:
         self._elements.insert(place, element)
 
+    def linked(self, place: int, href: str) -> None:
+        """Makes what was drawn since that place a link, for who opens the picture itself."""
+        self._elements.insert(place, f'<a href="{escape(href)}">\n')
+        self._elements.append("</a>\n")
+
     def text(
         self,
         x: float,

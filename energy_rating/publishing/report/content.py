@@ -21,10 +21,10 @@ from energy_rating.nouns.quantities import duration, reaches_zero, scaled, signi
 from energy_rating.nouns.records import Component, Rating, Record
 from energy_rating.publishing import explanation, label, trace, words
 from energy_rating.publishing import life as lives_shown
-from energy_rating.publishing.facts import Facts, Remark, Row, doubts_of, facts_of
+from energy_rating.publishing.facts import Facts, Remark, Row, doubts_of, energy_by_device, facts_of
 from energy_rating.publishing.footprint import rows as footprint_rows
 from energy_rating.publishing.label.said import Said
-from energy_rating.publishing.links import Links
+from energy_rating.publishing.links import MEANING, Links
 from energy_rating.publishing.report import charts
 from energy_rating.publishing.strangers import for_plain_text
 
@@ -96,6 +96,16 @@ class LabelBlock:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LinkBlock:
+    """Where something lies; ``href`` None: nobody gave an address, and ``text`` says so."""
+
+    kind: ClassVar[str] = "link"
+    name: str
+    text: str
+    href: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FoldedBlock:
     """What not everybody wants to read."""
 
@@ -104,7 +114,7 @@ class FoldedBlock:
     blocks: tuple[Block, ...]
 
 
-Block = TextBlock | ItemsBlock | CodeBlock | TableBlock | PictureBlock | LabelBlock | FoldedBlock
+Block = TextBlock | ItemsBlock | CodeBlock | TableBlock | PictureBlock | LabelBlock | LinkBlock | FoldedBlock
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -243,7 +253,10 @@ def _inside(svg: str) -> str:
 
 
 def _components(facts: Facts) -> Iterator[Block]:
-    row = facts.shown
+    figure = facts.figure
+    row = next(
+        (one for one in facts.rows if figure is not None and one.measurement.name == figure.window), None
+    )
     if row is None or not row.parts:
         yield TextBlock(text="No energy was measured.")
     else:
@@ -262,6 +275,7 @@ def _components(facts: Facts) -> Iterator[Block]:
             svg=charts.bars(f"Energy by component in “{name}”", bars),
             caption=f"Energy in “{name}”, {duration(row.measurement.duration_s)}. Filled is measured; hollow is not. The lines are 95 % intervals.",
         )
+        yield from _devices(facts, row)
     wholes = [part.name for part in facts.parts if part.component in ("wall", "host", "module")]
     if wholes and len(facts.parts) > 1:
         yield TextBlock(
@@ -280,6 +294,32 @@ def _components(facts: Facts) -> Iterator[Block]:
         yield FoldedBlock(
             summary="All measurements of this run",
             blocks=(TableBlock(caption="All measurements", head=head, rows=rows, sortable=True),),
+        )
+
+
+def _devices(facts: Facts, row: Row) -> Iterator[Block]:
+    """Each device of a component on its own, where there are several: one that is idle is seen here."""
+    names = {device.id: device.name for device in facts.machine}
+    rows: list[tuple[Cell, ...]] = []
+    for part in row.parts:
+        its = list(energy_by_device(facts.record, row.measurement, part.component))
+        if len(its) < 2:
+            continue
+        for device, energy in its:
+            name = for_plain_text(names.get(device, ""), 80)
+            rows.append(
+                (
+                    Cell(text=for_plain_text(device, 80)),
+                    Cell(text=f"{part.name}{f', {name}' if name else ''}"),
+                    Cell(text=f"{with_doubt(energy, 'J')}, {part.origin}", value=energy.value),
+                )
+            )
+    if rows:
+        yield TableBlock(
+            caption="Energy of each device",
+            head=("Device", "What it is", "Energy"),
+            rows=tuple(rows),
+            sortable=True,
         )
 
 
@@ -385,7 +425,7 @@ def _doubt(facts: Facts) -> Iterator[Block]:
     else:
         percent = significant(100 * energy.half_width() / energy.value, 2)
         yield TextBlock(
-            text=f"In 19 of 20 such measurements the true value lies within ± {percent} % of what was measured. What that comes from:"
+            text=f"In 19 of 20 such measurements the true value lies within ± {percent} % of what was {facts.origin}. What that comes from:"
         )
     yield PictureBlock(
         svg=charts.parts("What the doubt comes from", [(one.name, one.share) for one in shares]),
@@ -478,11 +518,19 @@ def _check(run: Reported, facts: Facts, said: Said) -> Iterator[Block]:
     yield CodeBlock(text=f"energy-rating verify {run.folder}")
     yield ItemsBlock(
         items=(
-            f"Journal: {said.links.journal or 'its address is not given; ask who published this'}",
             f"SHA-256 of the journal, uncompressed: {for_plain_text(record.provenance.journal_sha256, 80)}",
             f"Record made by energy-rating {for_plain_text(record.provenance.version, 40)}",
-            f"What the stars mean: {said.links.meaning or 'docs/what-the-stars-mean.md of energy-rating'}",
         )
+    )
+    yield LinkBlock(
+        name="Journal",
+        text=said.links.journal or "its address is not given; ask who published this",
+        href=said.links.journal_href,
+    )
+    yield LinkBlock(
+        name="What the stars mean",
+        text=said.links.meaning or f"{MEANING} of energy-rating",
+        href=said.links.meaning_href,
     )
     yield TextBlock(
         text="A journal that was made up from the start is not found out by this: it says who could not have, not who did."

@@ -12,6 +12,7 @@ from energy_rating.publishing.report.content import (
     FoldedBlock,
     ItemsBlock,
     LabelBlock,
+    LinkBlock,
     PictureBlock,
     Report,
     TableBlock,
@@ -54,6 +55,9 @@ def _block(block: Block) -> Iterator[str]:
             yield "\n".join(f"- {_text(item)}" for item in items)
         case CodeBlock(text=text):
             yield f"```console\n{text}\n```"
+        case LinkBlock(name=name, text=text, href=href):
+            # In pointed brackets an address may hold what ends a link otherwise; what could end these was written as a reference by its percent.
+            yield f"{_text(name)}: [{_text(text)}](<{href}>)" if href else f"{_text(name)}: {_text(text)}"
         case LabelBlock(alt=alt):
             yield f"*{_text(alt)}.*"
         case PictureBlock(svg=svg, caption=caption):
