@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -73,12 +74,27 @@ class Foreign:
         return next((line for line in self.beginning.splitlines() if line.strip()), "")
 
     @cached_property
+    def _head(self) -> str:
+        """The line that names the columns: the first, but for that in which a spreadsheet says what stands between cells."""
+        if _SAYS.fullmatch(self.first_line.strip()) is None:
+            return self.first_line
+        lines = [line for line in self.beginning.splitlines() if line.strip()]
+        return lines[1] if len(lines) > 1 else ""
+
+    @cached_property
+    def delimiter(self) -> str:
+        """What stands between the cells of a table: a comma, or what a spreadsheet wrote in its place, a semicolon or a tab."""
+        counts = {mark: self._head.count(mark) for mark in (",", ";", "\t")}
+        return max(counts, key=lambda mark: counts[mark])
+
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The cells of the first line, if that may be the head of a table."""
-        if "," not in self.first_line or len(self.first_line) >= BEGINNING:
+        line = self._head
+        if self.delimiter not in line or len(line) >= BEGINNING:
             return ()
         try:
-            cells = next(csv.reader([self.first_line]), [])
+            cells = next(csv.reader([line], delimiter=self.delimiter), [])
         except csv.Error:
             return ()
         return tuple(cell.strip() for cell in cells[: MOST_COLUMNS + 1])
@@ -115,22 +131,63 @@ class Foreign:
         """
         head: list[str] = []
         for line, cells in self.table():
-            if line == 1 or _is_head(cells, head):
+            if not head or _is_head(cells, head):
+                joined = bool(head)
                 head = [cell.strip().removeprefix(_MARK) for cell in cells]
                 if len(set(head)) < len(head):
                     raise BadInput(
-                        "has a column twice"
-                        if line == 1
-                        else "holds the head of a table and something else in one line",
-                        "Name the file as the tool wrote it"
-                        if line == 1
-                        else "Where tables are joined, each must end with a line break",
-                        place=self.path if line == 1 else f"{self.path}: line {line:,}",
+                        "holds the head of a table and something else in one line"
+                        if joined
+                        else "has a column twice",
+                        "Where tables are joined, each must end with a line break"
+                        if joined
+                        else "Name the file as the tool wrote it",
+                        place=f"{self.path}: line {line:,}" if joined else self.path,
                     )
                 continue
             if not any(cell.strip() for cell in cells):
                 continue
+            self._refuse_other_cells(cells, head, line)
+            if self.delimiter != ",":
+                cells = [self._with_point(cell, line) for cell in cells]
             yield line, dict(zip(head, cells, strict=False))
+
+    def _refuse_other_cells(self, cells: list[str], head: list[str], line: int) -> None:
+        """Raises ``BadInput`` where a row has more cells than there are columns, or other marks between them: decimal commas between
+        commas, and tables of two kinds that were joined."""
+        place = f"{self.path}: line {line:,}"
+        if any(cell.strip() for cell in cells[len(head) :]):
+            raise BadInput(
+                f"has {len(cells)} cells under {len(head)} columns"
+                + (": numbers with decimal commas, between commas?" if self.delimiter == "," else ""),
+                "Name the file as the tool wrote it",
+                place=place,
+            )
+        others = {",", ";", "\t"} - {self.delimiter}
+        if (
+            len(cells) == 1
+            and len(head) > 2
+            and any(cells[0].count(mark) >= len(head) // 2 for mark in others)
+        ):
+            raise BadInput(
+                f"must have {_NAMES[self.delimiter]} between its cells, as the table's first line has",
+                "Join tables that were written alike, or name each file",
+                place=place,
+            )
+
+    def _with_point(self, cell: str, line: int) -> str:
+        """A number with a decimal comma, as spreadsheets write it between semicolons, with a point in its place; any other cell as it is.
+
+        Raises:
+            BadInput: it has marks of thousands, so that nobody can tell what it was.
+        """
+        if _THOUSANDS.fullmatch(cell.strip()) is not None:
+            raise BadInput(
+                f"must be a number without marks of thousands; got {cell.strip()[:40]!r}",
+                "Name the file as the tool wrote it, or write numbers such as 1234,5",
+                place=f"{self.path}: line {line:,}",
+            )
+        return cell.replace(",", ".", 1) if _WITH_COMMA.fullmatch(cell.strip()) is not None else cell
 
     def table(self) -> Iterator[tuple[int, list[str]]]:
         """The rows of a table as they stand, counted from 1.
@@ -139,7 +196,10 @@ class Foreign:
             BadInput: it is too large, or no table.
         """
         try:
-            for number, cells in enumerate(csv.reader(io.StringIO(self.text, newline="")), start=1):
+            lines = csv.reader(io.StringIO(self.text, newline=""), delimiter=self.delimiter)
+            for number, cells in enumerate(lines, start=1):
+                if number == 1 and self._head is not self.first_line:
+                    continue  # says what stands between cells
                 if number > MOST_ROWS:
                     raise BadInput(
                         f"must have at most {MOST_ROWS:,} rows; there are more", "Split it", place=self.path
@@ -152,7 +212,8 @@ class Foreign:
                 yield number, cells
         except csv.Error as error:
             raise BadInput(
-                f"is not a table of comma-separated values: {error}"[:200], place=self.path
+                f"is not a table of comma-separated values: {error}"[:200],
+                place=f"{self.path}: line {lines.line_num:,}",
             ) from None
 
     def json_lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -187,6 +248,14 @@ class Foreign:
                 seen.add(same_file(path))
                 yield Foreign(path)
 
+
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+# What a spreadsheet writes before a table to say what stands between its cells.
+_SAYS = re.compile(r"sep=(.)", re.IGNORECASE)
+# A number with a decimal comma, and perhaps a unit (412,34 W); one with marks of thousands.
+_WITH_COMMA = re.compile(r"[+-]?\d{1,60},\d{1,60}(?:[eE][+-]?\d{1,4})?(?:\s*[A-Za-z%]{1,12})?")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[.\u2019'\u00a0\u202f ]\d{3})+,\d{1,60}(?:\s*[A-Za-z%]{1,12})?")
 
 # What stands at the beginning of each of several files that spreadsheets wrote (the byte order mark of UTF-8).
 _MARK = "\ufeff"

@@ -108,6 +108,29 @@ def test_what_cannot_be_read_is_told_in_one_line(tmp_path: Path) -> None:
     assert code == 1
 
 
+def test_one_broken_file_among_many_is_named_and_the_others_are_imported(tmp_path: Path) -> None:
+    head, row = PLAIN.read_text().splitlines()[:2]
+    broken = tmp_path / "broken.csv"
+    broken.write_text(f"{head}\n{row},5\n")
+    for named, out in (((PLAIN, broken, FLUSH), "a"), ((broken, PLAIN, FLUSH), "b")):
+        code, said, err = cli("import", *named, "-o", tmp_path / out)
+        assert code == 0, err
+        assert "left out: " in err
+        assert "broken.csv: line 2" in err
+        assert "1 of 3 files was left out; with --strict that is an error" in err
+        assert said.count("(new)") == len(list((tmp_path / out).iterdir())) == 2
+    code, said, err = cli("import", PLAIN, broken, "-o", tmp_path / "strict", "--strict", "--json")
+    assert code == 1
+    assert len(list((tmp_path / "strict").iterdir())) == 1, "the others are imported all the same"
+    states = {one["state"]: one for one in json.loads(said)}
+    assert set(states) == {"new", "left-out"}
+    assert states["left-out"]["file"].endswith("broken.csv")
+    assert "line 2" in states["left-out"]["why"]
+    assert cli("import", PLAIN, "-o", tmp_path / "whole", "--strict")[0] == 0
+    code, _, err = cli("import", broken, "-o", tmp_path / "none")
+    assert (code, err.count("\n"), (tmp_path / "none").exists()) == (1, 1, False)
+
+
 def test_what_the_user_says_is_in_the_record(run: Path) -> None:
     record = load(run)
     assert record.stage == "fine-tuning"

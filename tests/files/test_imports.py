@@ -777,3 +777,74 @@ def test_tables_that_were_joined_count_a_run_once(tmp_path: Path) -> None:
     path.write_text(one + one)
     (record,) = imported(path)
     assert "totals so far" not in message(record, "imported-converted")
+
+
+# ------------------------------------------------------------------------------------------------- tables of spreadsheets
+
+
+EMISSIONS = DATA / "codecarbon" / "3.3.2" / "emissions.csv"
+
+
+def spreadsheet(text: str, mark: str = ";", *, first: str = "", decimal: str = ",") -> str:
+    """A table of commas as a spreadsheet writes it elsewhere: other marks between cells, a decimal comma in its numbers."""
+    written = io.StringIO()
+    rows = list(csv.reader(io.StringIO(text)))
+    number = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?")
+    told = [
+        [cell.replace(".", decimal, 1) if number.fullmatch(cell) else cell for cell in row] for row in rows
+    ]
+    csv.writer(written, delimiter=mark, lineterminator="\r\n").writerows(told)
+    return first + written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("mark", "first", "decimal"),
+    [
+        (";", "", ","),
+        (";", "sep=;\r\n", ","),
+        (";", "\ufeff", ","),
+        ("\t", "", ","),
+        (";", "", "."),
+        ("\t", "", "."),
+    ],
+    ids=["semicolon", "says so", "byte order mark", "tab", "with points", "tabs and points"],
+)
+@pytest.mark.parametrize("name", ["codecarbon", "power log"])
+def test_a_table_that_a_spreadsheet_wrote_elsewhere_has_the_same_energies(
+    name: str, mark: str, first: str, decimal: str, tmp_path: Path
+) -> None:
+    source = EMISSIONS if name == "codecarbon" else MADE_UP / "nvidia-smi" / "power.csv"
+    written = tmp_path / source.name
+    written.write_text(spreadsheet(source.read_text(), mark, first=first, decimal=decimal), newline="")
+    for wanted, found in zip(imported(source), imported(written), strict=True):
+        assert found["run"].energy_j == wanted["run"].energy_j
+        assert found["run"].duration_s == wanted["run"].duration_s
+
+
+def test_a_table_of_which_nobody_can_tell_the_numbers_is_refused_with_its_line(tmp_path: Path) -> None:
+    head, row = EMISSIONS.read_text().splitlines()[:2]
+    columns = head.split(",")
+    energy = columns.index("energy_consumed")
+
+    def changed(cell: str) -> str:
+        cells = next(csv.reader([row]))
+        cells[energy] = cell
+        written = io.StringIO()
+        csv.writer(written, delimiter=";", lineterminator="").writerow(cells)
+        return written.getvalue()
+
+    for lines, told in (
+        (
+            [head.replace(",", ";"), changed("0,5"), changed("1.234,5")],
+            "line 3: must be a number without marks",
+        ),
+        ([head.replace(",", ";"), changed("0,5"), row], "line 3: must have semicolons between its cells"),
+        (
+            [head, row, row.replace("0.0", "0,0")],
+            "line 3: has .* cells under 38 columns: numbers with decimal",
+        ),
+    ):
+        (tmp_path / "emissions.csv").write_text("\n".join(lines) + "\n")
+        with pytest.raises(BadInput, match=told) as refused:
+            imported(tmp_path / "emissions.csv")
+        assert "\n" not in str(refused.value)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from energy_rating.cli.options import json_option, refuse_a_file, zone_option
+from energy_rating.cli.options import json_option, refuse_a_file, strict_option, zone_option
 from energy_rating.cli.output import as_json_text, say, tell
 from energy_rating.nouns.choices import STAGES
 from energy_rating.nouns.errors import BadInput
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 )
 @click.option("--stage", type=click.Choice(STAGES), help="What kind of runs they are.")
 @zone_option("Country where they ran, by three letters, as you say it: no place is taken from the files.")
+@strict_option("Exit with 1 when a file was left out; the others are imported all the same.")
 @json_option
 def import_(
     files: Sequence[Path],
@@ -43,6 +45,7 @@ def import_(
     model: str | None,
     stage: Stage | None,
     zone: str | None,
+    strict: bool,
     as_json: bool,
 ) -> None:
     """Runs measured with other tools, as records: shown, added up and compared, never rated.
@@ -53,10 +56,10 @@ def import_(
 
     FILES are CodeCarbon's emissions.csv, logs of carbontracker, results of benchmarks with a log of power beside them, and others:
     docs/imports.md has the table. What belongs to a file is looked for among FILES, then in its folder. A run that was imported
-    before is there once.
+    before is there once. A file that cannot be read is named, and the others are imported.
     """
     from energy_rating.files.foreign import same_file
-    from energy_rating.files.imports import ReadFile, recognised
+    from energy_rating.files.imports import ReadFile
     from energy_rating.files.record import RECORD_NAME, record_to_json
     from energy_rating.files.whole import write_whole
     from energy_rating.judging.footprint.carbon import check_zone
@@ -66,6 +69,7 @@ def import_(
         check_zone(zone)
     refuse_a_file(output)
     found: dict[str, Record] = {}
+    left_out: dict[Path, BadInput] = {}
     read = {path: _read(path, files) for path in _each_once(files)}
     used = {
         same_file(one) for result in read.values() if isinstance(result, ReadFile) for one in result.taken
@@ -78,11 +82,12 @@ def import_(
                 other = found.get(record.run_id)
                 if other is None or _is_later(record, other):
                     found[record.run_id] = _said(record, model, stage, zone)
-        elif recognised(path) is None and any(isinstance(other, ReadFile) for other in read.values()):
+        elif any(isinstance(other, ReadFile) for other in read.values()):
+            left_out[path] = result
             tell(f"left out: {result}")
         else:
             raise result
-    entries = []
+    entries: list[dict[str, str | None]] = []
     for run_id, record in found.items():
         folder = output / run_id
         state = _state(folder / RECORD_NAME, record)
@@ -97,6 +102,10 @@ def import_(
         entries.append({"run_id": run_id, "record": str(folder / RECORD_NAME), "state": state})
         if not as_json:
             say(f"{one_line(record)} · {folder} ({_STATES[state]})")
+    entries += [
+        {"run_id": None, "record": None, "state": "left-out", "file": str(path), "why": str(error)}
+        for path, error in left_out.items()
+    ]
     if as_json:
         say(as_json_text(entries))
     else:
@@ -105,10 +114,17 @@ def import_(
             for state, told in _STATES.items()
             if any(entry["state"] == state for entry in entries)
         )
-        say(f"{len(entries)} run{'s' if len(entries) != 1 else ''} in {output}: {counts}")
+        say(f"{len(found)} run{'s' if len(found) != 1 else ''} in {output}: {counts}")
         say(
             "Imported: not measured by energy-rating, and never rated; each record says what its file does not tell"
         )
+    if left_out:
+        files_left = (
+            f"{len(left_out)} of {len(read)} files {'was' if len(left_out) == 1 else 'were'} left out"
+        )
+        tell(f"{files_left}{'' if strict else '; with --strict that is an error'}")
+        if strict:
+            sys.exit(1)
 
 
 _STATES = {
