@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from energy_rating.benchmarking.event_stream import EventStream, NoEventStream
 from energy_rating.nouns.errors import BadInput, EndpointFailed, EnergyRatingError
 from energy_rating.nouns.records import Finding
 
@@ -300,29 +301,21 @@ class Exchange:
 
     def events(self, response: http.client.HTTPResponse) -> Iterator[tuple[bytes, float]]:
         """The data of each event, and when it came."""
-        rest: list[bytes] = []  # of a line whose end has not come: put together once it has
-        size = waiting = 0
+        stream, size = EventStream(), 0
         while True:
             with self._told():
                 part = response.read1(1 << 16)
             now = time.monotonic()
             size += len(part)
-            # An event ends with its line; the last one may lack that.
-            *lines, after = part.split(b"\n") if part else (b"", b"")
-            if lines:
-                lines[0] = b"".join((*rest, lines[0]))
-                rest, waiting = [], 0
-            rest.append(after)
-            waiting += len(after)
-            if waiting > LARGEST_EVENT or size > LARGEST_REPLY:
+            try:
+                for data in stream.feed(part) if part else stream.end():
+                    yield data, now
+            except NoEventStream:
+                raise EndpointFailed(
+                    f"the server answered {self.name} with something other than a stream of events", LOOK
+                ) from None
+            if stream.waiting > LARGEST_EVENT or size > LARGEST_REPLY:
                 raise EndpointFailed(f"the server answered {self.name} with more than can be an answer", LOOK)
-            for line in lines:
-                if line.startswith(b"data:"):
-                    yield line[5:].strip(), now
-                elif line.strip() and not line.startswith((b":", b"event:", b"id:", b"retry:")):
-                    raise EndpointFailed(
-                        f"the server answered {self.name} with something other than a stream of events", LOOK
-                    )
             if not part:
                 self._see_that_it_is_all(response)
                 return
