@@ -42,7 +42,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -255,6 +255,9 @@ class JournalFile:
         self.lock = threads.rlock()
         self._writer: int | None = None  # the thread that writes
         self._waiting: deque[_WrittenAtOnce] = deque()
+        self.unwritten: Collection[object] = (
+            self._waiting
+        )  # for who looks whether there is something to be flushed
         # Has a block written by the next ``flush``, whoever calls it. No function of Python's, so that nothing can be raised within.
         self.put: Callable[[_WrittenAtOnce], None] = self._waiting.append
         size = os.fstat(descriptor).st_size if descriptor is not None else 0
@@ -376,9 +379,13 @@ class JournalFile:
 
     def _next_blocks(self, number: float) -> list[_WrittenAtOnce]:
         """The blocks that are written next, numbered on from the last one that was."""
+        waiting = self._waiting
+        if len(waiting) == 1 and (block := waiting[0]).number > number:  # as most often
+            block.number = number + 1
+            return [block]
         blocks: list[_WrittenAtOnce] = []
         size = 0
-        for block in list(itertools.islice(self._waiting, MOST_AT_ONCE)):  # at once, since more may come
+        for block in list(itertools.islice(waiting, MOST_AT_ONCE)):  # at once, since more may come
             if block.number > number:
                 if blocks and (self._one_by_one or size + len(block.content) > MOST_BYTES_AT_ONCE):
                     break

@@ -50,17 +50,24 @@ EVEN_FROM_S = 0.5
 _OF_LETTER = {letter: value for value, letter in enumerate(DIGITS)}
 
 
+# Two letters at a time: those of ten bits that more follow, and of up to ten bits that end a number.
+_TWO: list[str] = [first + second for second in DIGITS[32:] for first in DIGITS[32:]]
+_LAST: list[str] = [*DIGITS[:32], *(first + second for second in DIGITS[1:32] for first in DIGITS[32:])]
+
+
 def _letters(number: int) -> str:
     value = -number << 1 | 1 if number < 0 else number << 1
     found = ""
-    while value > 31:
-        found += DIGITS[value & 31 | 32]
-        value >>= 5
-    return found + DIGITS[value]
+    while value > 1023:
+        found += _TWO[value & 1023]
+        value >>= 10
+    return found + _LAST[value]
 
 
-# Most differences are small: made once.
-_SMALL = {number: _letters(number) for number in range(-1 << 11, 1 << 11)}
+# Most differences are small.
+_SMALL = {
+    -(value >> 1) if value & 1 else value >> 1: letters for value, letters in enumerate(_LAST) if value != 1
+}
 
 
 def packed(numbers: Sequence[int]) -> str:
@@ -119,15 +126,22 @@ class Unpacked:
             self.moved = list(differences)
         self.values = [value + moved for value, moved in zip(self.values, self.moved, strict=True)]
 
-    def differences(self, values: Sequence[int]) -> list[int]:
-        """What ``follow`` needs to come to these values."""
-        found = [value - before for value, before in zip(values, self.values, strict=True)]
+    def to(self, told: Sequence[float]) -> list[int] | None:
+        """Goes on to a reading, and says by which differences ``follow`` does; None where it has more decimals than are told."""
+        values: list[int] = []
+        moved: list[int] = []
+        for value, unit, before in zip(told, self.units, self.values, strict=True):
+            whole = round(value * unit)
+            if whole / unit != value or not -MOST <= whole <= MOST:
+                return None
+            values.append(whole)
+            moved.append(whole - before)
+        differences = moved
         if self.order == 2:
-            found = [
-                moved - before if place != 1 else moved
-                for place, (moved, before) in enumerate(zip(found, self.moved, strict=True))
-            ]
-        return found
+            differences = [now - before for now, before in zip(moved, self.moved, strict=True)]
+            differences[1] = moved[1]  # how long a reading takes follows nothing
+        self.values, self.moved = values, moved
+        return differences
 
     def reading(self) -> dict[str, Any]:
         t, took, *values = (value / unit for value, unit in zip(self.values, self.units, strict=True))
@@ -297,17 +311,10 @@ class Packer:
             lines = self.flush()
             self._begin(entry["t"])
         one = self._sets.get(channels)
-        if one is not None:
-            values = [round(value * unit) for value, unit in zip(told, one.units, strict=True)]
-            if all(
-                whole / unit == value and -MOST <= whole <= MOST
-                for whole, unit, value in zip(values, one.units, told, strict=True)
-            ):
-                differences = one.differences(values)
-                one.follow(differences)
-                self._waiting.append(entry)
-                self._numbers += one.number, *differences
-                return self.flush() if entry["t"] - self._waiting[0]["t"] >= WAITS_S else []
+        if one is not None and (differences := one.to(told)) is not None:
+            self._waiting.append(entry)
+            self._numbers += one.number, *differences
+            return self.flush() if entry["t"] - self._waiting[0]["t"] >= WAITS_S else []
         return [*lines, *self.flush(), self._whole(entry, channels, told)]
 
     def _begin(self, now_s: float) -> None:

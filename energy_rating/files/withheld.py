@@ -14,7 +14,6 @@ from __future__ import annotations
 import binascii
 import functools
 import re
-import shlex
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
@@ -356,6 +355,8 @@ def without(text: str, secrets: tuple[str, ...]) -> str:
 
 def _words(command: str) -> list[str]:
     try:
+        import shlex  # a journal's first line does not wait for it
+
         return shlex.split(command)
     except ValueError:  # a quote that is not closed
         return command.split()

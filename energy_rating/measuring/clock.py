@@ -73,12 +73,15 @@ class MonotonicClock:
 
     now = staticmethod(time.monotonic)  # no function of ours around it: an edge waits for it
 
-    def asleep(self) -> float:
-        return (
-            time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
-            if hasattr(time, "CLOCK_BOOTTIME")
-            else 0.0
-        )
+    if hasattr(time, "CLOCK_BOOTTIME"):
+
+        def asleep(self) -> float:
+            return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+
+    else:
+
+        def asleep(self) -> float:
+            return 0.0
 
     def repeat(self, step: Callable[[float], float | None], patience_s: float) -> Ticker:
         return _Thread(step, patience_s)

@@ -108,7 +108,7 @@ def _mark(machine_ids: Sequence[Path]) -> str | None:
     """The same for the same machine, and no way back; None where the machine has no id (a host name alone could be guessed)."""
     for path in machine_ids:
         try:
-            machine_id = path.read_text(encoding="ascii").strip()
+            machine_id = path.read_text(encoding="utf-8").strip()  # ASCII's codec is not loaded, and would be
         except (OSError, ValueError) as error:
             if is_interruption(error):
                 raise

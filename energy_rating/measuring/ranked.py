@@ -46,6 +46,9 @@ CLAIMED_UNTIL_S = 600.0
 PATIENCE_S, OTHERS_PATIENCE_S = 1.0, 2.0
 STEP_S = 0.01
 
+# For so long the start of a run has the processor to itself that knows of no other ranks.
+GIVE_WAY_S = 0.1
+
 # In a run that was over sooner the others may still be on their way; in a longer one those that have not come will not.
 YOUNG_S = 5.0
 
@@ -149,13 +152,16 @@ class Ranked(Checkpointed):
 
     def _invite(self) -> None:
         """Tells the other ranks where this run is, once it is known which devices it measures."""
-        from energy_rating.measuring.meeting import Invitation, clear
-
         sampler = self._sampler
         if sampler is None or self._zero is None or self.folder is None:
             return
+        # Where no launcher told of others there is hardly any, and the program's first steps do not wait for what is loaded for them.
+        if self._rank is None and self._now() < GIVE_WAY_S:
+            return
         if sampler.detection is None or not sampler.is_settled or self._is_inviting:
             return
+        from energy_rating.measuring.meeting import Invitation, clear
+
         self._is_inviting = True  # once, whatever comes of it
         caller = self._caller()
         aside = sampler.aside or Detection()

@@ -187,7 +187,7 @@ class JournalRun(Ranked):
             lost=lambda: self._journal_file.lost,
         )
         sampler.tick = self._tick
-        sampler.in_passing = self._edges_in_passing
+        sampler.in_passing, sampler.unwritten = self._edges_in_passing, (self._edges, self._journal.unwritten)
         self._tally = EnergySoFar()
         sampler.heard = self._tally.heard
         report = None if self._only_counts else self.settings.report

@@ -80,6 +80,8 @@ SHORTEST_MODEL_S = 0.1
 # A laptop that slept, a paused virtual machine.
 SUSPENDED_S = 0.5
 
+_ONLY_FLOATS = {float}
+
 
 class Models(Protocol):
     """What models the rest, once the sensors that measure are being read. ``survey.InTurn`` is one."""
@@ -167,9 +169,9 @@ class Sampler:
         self.latest_s = QUIET_LINE_S  # how long after a step the next one is made at the latest
         self.aside: Detection | None = None  # what is read beside it, once that is known
         self.tick: Callable[[float], None] | None = None
-        self.in_passing: Callable[[], None] | None = (
-            None  # what is done before each step, and now and then between them
-        )
+        # What is done before a step, and now and then between them, where one of these holds something.
+        self.in_passing: Callable[[], None] = lambda: None
+        self.unwritten: tuple[Collection[object], ...] = ()
         # Who else wants to know of a reading: its channels, from when to when, and its values.
         self.heard: Callable[[Sequence[Channel], float, float, Mapping[str, float]], None] | None = None
 
@@ -249,7 +251,7 @@ class Sampler:
         """Reads what is due; returns when the next is, or None after the last step."""
         self.comes_s = math.inf
         try:
-            if self.in_passing is not None:
+            if any(self.unwritten):
                 self.in_passing()
             if now_s >= self._due_s or self._closing:
                 due = self._step(now_s)
@@ -285,7 +287,10 @@ class Sampler:
             self._beside = None
         assert self._watched is not None
         closing = self._closing
-        self._note_suspension()
+        asleep_s = self._clock.asleep()
+        if asleep_s - self._asleep_s > SUSPENDED_S:
+            self._tell_suspension(asleep_s - self._asleep_s)
+        self._asleep_s = asleep_s
         while self._claimed:
             self._settle(self._claimed.popleft())
         if closing:
@@ -303,10 +308,13 @@ class Sampler:
         else:
             self._read_due()
         self._write_batch()
-        self._thin_out()
-        self._note_conditions(closing)
+        now = self._clock.now()
+        if self._withholding and now - self._thinned_s >= QUIET_LINE_S:
+            self._thin_out(now)
+        if closing or now - self._condition_s >= CONDITION_S:
+            self._note_conditions(closing, now)
         if self.tick is not None and not self._abandoned:
-            self.tick(self._clock.now())
+            self.tick(now)
         latest = now_s if self._beside is not None else now_s + self.latest_s
         due = min(latest, self._queue[0][0]) if self._queue else latest
         self._write_what_waited(math.inf if closing else due)
@@ -459,12 +467,14 @@ class Sampler:
         reading: Mapping[str, float | SensorFailed]
         try:
             reading = watched.sensor.read()
-            values = {
-                key: value
-                for key, value in reading.items()
-                if type(value) is float and value - value == 0.0 and key in watched.methods
-            }
-            if len(values) < len(watched.methods) or len(reading) > len(values):
+            values: dict[str, float]
+            if (
+                reading.keys() == watched.methods.keys()
+                and set(map(type, reading.values())) == _ONLY_FLOATS
+                and math.isfinite(sum(reading.values()))  # type: ignore[arg-type]
+            ):
+                values = dict(reading)  # type: ignore[arg-type]
+            else:
                 reading = _clean(reading, watched.methods)
                 values = {key: value for key, value in reading.items() if isinstance(value, float)}
         except SensorLost as error:
@@ -551,10 +561,9 @@ class Sampler:
             self._put({"t": start, "dt": round(last["t"] + last["dt"] - start, 6), "r": values})
         self._batch = []
 
-    def _thin_out(self) -> None:
+    def _thin_out(self, now: float) -> None:
         """In quiet times once a second: one line with all counters, one with the mean powers that are due."""
-        now = self._clock.now()
-        if not self._withholding or now - self._thinned_s < QUIET_LINE_S or self._watched is None:
+        if self._watched is None:
             return
         self._thinned_s = now
         thinned = [(watched.modelled, *watched.quiet.thinned(now)) for watched in self._watched]
@@ -589,14 +598,11 @@ class Sampler:
             for line in watched.quiet.whole():
                 self._put(line)
 
-    def _note_conditions(self, closing: bool) -> None:
+    def _note_conditions(self, closing: bool, now: float) -> None:
         """When the run opens, every ten seconds and at its end: what the devices are like, and less often who else uses them."""
-        now = self._clock.now()
         if self._watched is None or self._zero is None:
             return
         since = now - self._condition_s
-        if not closing and since < CONDITION_S:
-            return
         # Not in the way of a reading that is due: there is time after it.
         due = self._queue[0][0] if self._queue else math.inf
         if not closing and due - now < CONDITION_TAKES_S and since < CONDITION_S + LATEST_CONDITION_S:
@@ -655,7 +661,7 @@ class Sampler:
             if self._held is not None:
                 self._held.append(entry)
             elif not self._abandoned:
-                self._write_entry(self._since_zero(entry))
+                self._write_entry(entry | {"t": round(entry["t"] - (self._zero or 0.0), 6)})
 
     def _write_entry(self, entry: dict[str, Any] | None) -> None:
         """Writes an entry, or only what waits: a reading may wait for others to share a line with."""
@@ -675,9 +681,6 @@ class Sampler:
             self._write(*lines)
         self._writing = False
 
-    def _since_zero(self, entry: dict[str, Any]) -> dict[str, Any]:
-        return entry | {"t": round(entry["t"] - (self._zero or 0.0), 6)}
-
     def _tell(
         self,
         code: str,
@@ -689,15 +692,12 @@ class Sampler:
         finding = Finding.of(code, message, remedy, severity, channel=channel)
         self._put({"finding": plain(finding), "t": self._clock.now()})
 
-    def _note_suspension(self) -> None:
-        asleep = self._clock.asleep()
-        slept, self._asleep_s = asleep - self._asleep_s, asleep
-        if slept > SUSPENDED_S:
-            self._tell(
-                "suspended",
-                f"the machine was suspended for {slept:.0f} s; whether what was drawn meanwhile is in the figures cannot be told",
-                severity="degrades",  # the judging half says of which windows, and that those are not fit for a rating
-            )
+    def _tell_suspension(self, slept_s: float) -> None:
+        self._tell(
+            "suspended",
+            f"the machine was suspended for {slept_s:.0f} s; whether what was drawn meanwhile is in the figures cannot be told",
+            severity="degrades",  # the judging half says of which windows, and that those are not fit for a rating
+        )
 
 
 def _clean(reading: Mapping[str, object], known: Mapping[str, str]) -> dict[str, float | SensorFailed]:

@@ -34,12 +34,13 @@ class ComponentSoFar(NamedTuple):
 class _OfChannel:
     """What was heard of one channel: its latest time and value, and the joules since the first."""
 
-    __slots__ = ("channel", "joules", "read_s", "value")
+    __slots__ = ("channel", "is_beside_counter", "joules", "read_s", "value")
 
-    def __init__(self, channel: Channel, read_s: float, value: float) -> None:
+    def __init__(self, channel: Channel, read_s: float, value: float, is_beside_counter: bool) -> None:
         self.channel = channel
         self.read_s, self.value = read_s, value
         self.joules = 0.0
+        self.is_beside_counter = is_beside_counter  # which tells better what it would tell
 
 
 class EnergySoFar:
@@ -58,7 +59,13 @@ class EnergySoFar:
                 continue
             so_far = self._heard.get(channel.id)
             if so_far is None:
-                so_far = self._heard[channel.id] = _OfChannel(channel, end_s, value)
+                beside = any(
+                    (one.method, one.component, one.device) == ("counter", channel.component, channel.device)
+                    for one in (heard.channel for heard in self._heard.values())
+                )
+                so_far = self._heard[channel.id] = _OfChannel(channel, end_s, value, beside)
+            if so_far.is_beside_counter:
+                continue
             if channel.method == "counter":
                 joules = value - so_far.value
                 if joules < 0 and channel.wraps_at_j:

@@ -314,8 +314,12 @@ class InTurn:
         self._began_s = time.monotonic()
 
     def _kinds(self, *, models: bool) -> list[str]:
-        names = sensors.kinds() if self._names is None else self._names
-        return [name for name in names if sensors.models(name) == models]
+        if self._names is not None:
+            return [name for name in self._names if sensors.models(name) == models]
+        # What is not here is nothing to be told in a record, and need not be loaded to be asked.
+        return [
+            name for name in sensors.names() if sensors.models(name) == models and sensors.may_be_here(name)
+        ]
 
     def measuring(self) -> Detection:
         """The sensors that measure, as far as they have answered by then: those are to be read at once. The others are told by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from math import sqrt
 from types import SimpleNamespace
 
@@ -281,6 +282,37 @@ def test_what_is_measured_is_not_modelled_beside(monkeypatch):
 
 def test_the_kinds_that_model_say_so():
     assert {name for name in sensors.names() if sensors.models(name)} == {"apple", "codecarbon"}
+
+
+def test_what_a_kind_says_at_the_top_of_its_file_is_what_it_says_once_it_is_loaded():
+    for name in sensors.names():
+        top, loaded = sensors._read_top(name), sensors.kind(name)
+        assert top is not None
+        assert ("\nMODELLED = True\n" in top) == getattr(loaded, "MODELLED", False)
+        assert sensors.signs_in(top) == getattr(loaded, "SIGNS", ())
+
+
+def test_a_kind_of_which_no_sign_is_there_is_not_loaded_by_a_run(tmp_path, monkeypatch):
+    sign = tmp_path / "sign"
+    (tmp_path / "gauge.py").write_text(
+        f'COMPONENTS = ("wall",)\nSIGNS = (\n    "{sign}",\n    "$GAUGE_OF_A_TEST",\n)\n'
+        "from energy_rating.measuring.sensors import Detection\ndef detect(): return Detection()\n"
+    )
+    monkeypatch.setattr(sensors, "__path__", [*sensors.__path__, str(tmp_path)])
+    assert "gauge" in sensors.names()
+    name = f"{sensors.__name__}.gauge"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    survey.InTurn().measuring()
+    assert name not in sys.modules
+    assert not sensors.may_be_here("gauge")
+    monkeypatch.setenv("GAUGE_OF_A_TEST", "here")
+    assert sensors.may_be_here("gauge")
+    monkeypatch.delenv("GAUGE_OF_A_TEST")
+    sign.touch()
+    assert sensors.may_be_here("gauge")
+    survey.InTurn().measuring()
+    assert name in sys.modules
+    monkeypatch.delitem(sys.modules, name)
 
 
 def test_a_window_long_after_the_last_edge_is_as_right_as_any(tmp_path):

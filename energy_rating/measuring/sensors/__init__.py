@@ -10,6 +10,10 @@ registry. A kind that only models says ``MODELLED = True``, one that measures wh
 ``FALLBACK = True``: both are asked last, and only for what is not measured yet. ``UNTRIED = True`` was never seen on its hardware
 (``WHAT``), and says so in the record. A module without ``detect`` (such as ``replay``) is used only by hand.
 
+The first ``with`` of a program waits for all of them. So a kind may name what must be there for its hardware to be: ``SIGNS =
+("/sys/class/kfd",)``, paths or ``$VARIABLES``; where there is none of them a run does not even load it. Like ``MODELLED`` this is read
+from the top of the file, where it stands on lines of its own.
+
 A sensor may also tell what its first channel's device is like: ``condition()`` returns those keys of ``records.Condition`` that it
 knows and is asked every 10 s; ``users()``, which may take milliseconds, returns ``foreign_processes`` and is asked once a minute. ``appeared()`` looks for devices again and
 tells of those that nobody measured (``device_appeared``); it is asked once, after the last reading.
@@ -17,7 +21,10 @@ tells of those that nobody measured (``device_appeared``); it is asked once, aft
 
 from __future__ import annotations
 
+import functools
 import importlib
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -40,9 +47,13 @@ __all__ = [
     "SensorUnavailable",
     "kind",
     "kinds",
+    "may_be_here",
     "models",
     "names",
 ]
+
+# What a kind says of itself stands so early in its file.
+TOP_OF_FILE = 8192
 
 Reading = Mapping[str, float | SensorFailed]
 
@@ -97,7 +108,42 @@ def kinds() -> Iterator[str]:
 
 def models(name: str) -> bool:
     """Whether that kind only models."""
-    return bool(getattr(kind(name), "MODELLED", False))
+    top = _top_of(name)
+    return bool(getattr(kind(name), "MODELLED", False)) if top is None else "\nMODELLED = True\n" in top
+
+
+def may_be_here(name: str) -> bool:
+    """Whether it is worth loading that kind: one of its signs is here, or it has none. What is loaded says so better itself."""
+    top = _top_of(name)
+    if top is None:
+        return True
+    signs = signs_in(top)
+    return not signs or any(
+        bool(os.environ.get(sign[1:])) if sign.startswith("$") else os.path.exists(sign)  # noqa: PTH110
+        for sign in signs
+    )
+
+
+def signs_in(top: str) -> tuple[str, ...]:
+    """The signs that a kind names at the top of its file."""
+    return tuple(top.partition("\nSIGNS = (")[2].partition(")")[0].split('"')[1::2])
+
+
+def _top_of(name: str) -> str | None:
+    """Where a kind says what it is; None where that is loaded already, or cannot be read."""
+    return None if f"{__name__}.{name}" in sys.modules else _read_top(name)
+
+
+@functools.cache
+def _read_top(name: str) -> str | None:
+    for folder in __path__:
+        for place in (f"{name}.py", os.path.join(name, "__init__.py")):  # noqa: PTH118
+            try:
+                with open(os.path.join(folder, place), "rb") as file:  # noqa: PTH118, PTH123
+                    return file.read(TOP_OF_FILE).decode(errors="replace")
+            except OSError:
+                continue
+    return None
 
 
 def kind(name: str) -> ModuleType:

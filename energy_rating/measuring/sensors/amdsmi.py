@@ -48,6 +48,7 @@ from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost,
 
 COMPONENTS: tuple[Component, ...] = ("gpu",)
 WHAT = "AMD GPUs"
+SIGNS = ("/sys/class/kfd",)
 UNTRIED = True
 
 KFD = Path("/sys/class/kfd")

@@ -35,6 +35,7 @@ from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorUnava
 
 COMPONENTS: tuple[Component, ...] = ("host", "cpu", "dram", "gpu")
 WHAT = "Cray nodes"
+SIGNS = ("/sys/cray/pm_counters",)
 FALLBACK = True
 UNTRIED = True
 

@@ -37,6 +37,7 @@ from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorUnava
 
 COMPONENTS: tuple[Component, ...] = ("module", "cpu")
 WHAT = "NVIDIA Grace"
+SIGNS = ("/sys/class/hwmon",)
 FALLBACK = True
 UNTRIED = True
 

@@ -42,6 +42,7 @@ from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorUnava
 
 COMPONENTS: tuple[Component, ...] = ("gpu",)
 WHAT = "Intel GPUs"
+SIGNS = ("/sys/class/hwmon",)
 UNTRIED = True
 
 # Intel states no accuracy. An assumption, 1 σ: that of RAPL, whose registers these are.

@@ -34,6 +34,7 @@ from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorUnava
 
 COMPONENTS: tuple[Component, ...] = ("module", "gpu", "cpu", "dram")
 WHAT = "NVIDIA Jetson"
+SIGNS = ("/sys/class/hwmon", "/sys/bus/i2c/drivers/ina3221x")
 UNTRIED = True
 
 INA3221X = Path("/sys/bus/i2c/drivers/ina3221x")

@@ -37,6 +37,7 @@ from energy_rating.nouns.errors import HardwareAbsent, SensorFailed, SensorLost,
 
 COMPONENTS: tuple[Component, ...] = ("cpu", "dram")
 WHAT = "RAPL through perf events"
+SIGNS = ("/sys/bus/event_source/devices/power",)
 FALLBACK = True
 UNTRIED = True
 

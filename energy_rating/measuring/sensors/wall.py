@@ -40,6 +40,7 @@ from energy_rating.nouns.errors import BadInput, HardwareAbsent, SensorFailed, S
 
 COMPONENTS: tuple[Component, ...] = ("wall",)
 WHAT = "a wall meter"
+SIGNS = ("$ENERGY_RATING_WALL",)
 
 VARIABLE = "ENERGY_RATING_WALL"
 
