@@ -21,7 +21,7 @@ from energy_rating.publishing.strangers import for_markdown
 
 HEIGHT_PX = 28
 _STAR_PX, _STEP_PX = 6.2, 13.5
-_LEFT_PX = 82
+_LEFT_PX = 88
 
 # In words what was done, as it is said in the middle of a line.
 _HAD: dict[RatedAs, str] = {
