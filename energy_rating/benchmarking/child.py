@@ -47,7 +47,7 @@ from energy_rating.nouns.errors import (
     kind_of,
     of_kind,
 )
-from energy_rating.nouns.records import Finding, Model, Number
+from energy_rating.nouns.records import Finding, Model, Number, Setting
 from energy_rating.nouns.work import Work
 
 NAMES = frozenset(
@@ -474,7 +474,8 @@ def _done_entry(found: Done | Mapping[str, Number]) -> dict[str, object]:
         "spans": [_stretch_entry(span) for span in found.spans],
         "steady": None if found.steady is None else _stretch_entry(found.steady),
         "findings": [
-            [one.code, one.message, one.remedy, one.severity, one.measurement] for one in found.findings
+            [one.code, one.message, one.remedy, one.severity, one.measurement, dict(one.data)]
+            for one in found.findings
         ],
     }
 
@@ -515,7 +516,14 @@ def _stretch(entry: Sequence[Any]) -> Stretch:
     return Stretch(name=_name(name), start_s=start, end_s=end, work=_work(work))
 
 
-def _finding(code: object, message: object, remedy: object, severity: object, measurement: object) -> Finding:
+def _finding(
+    code: object,
+    message: object,
+    remedy: object,
+    severity: object,
+    measurement: object,
+    data: object = None,
+) -> Finding:
     if severity not in SEVERITIES:
         raise ValueError(
             f"a severity must be one of {', '.join(SEVERITIES)}; got {str(severity)[:LONGEST_NAME]!r}"
@@ -526,7 +534,21 @@ def _finding(code: object, message: object, remedy: object, severity: object, me
         remedy=_text(remedy),
         severity=severity,
         measurement=None if measurement is None else _name(measurement),
+        data=_data(data or {}),
     )
+
+
+def _data(entry: object) -> dict[str, Setting]:
+    if not isinstance(entry, dict) or len(entry) > MOST_UNITS:
+        raise ValueError(
+            f"data of a finding must be a table of at most {MOST_UNITS}; got {type(entry).__name__}"
+        )
+    found: dict[str, Setting] = {}
+    for name, value in entry.items():
+        if not isinstance(value, str | bool | int | float):
+            raise TypeError(f"a figure of a finding must be a text or a number; got {type(value).__name__}")
+        found[_name(name)] = _text(value) if isinstance(value, str) else value
+    return found
 
 
 def _model(entry: Mapping[str, Any]) -> Model:

@@ -19,12 +19,14 @@ from statistics import mean, stdev
 from typing import Any
 
 from energy_rating.benchmarking.earlier import earlier_runs
+from energy_rating.benchmarking.engine_account import Account
 from energy_rating.benchmarking.plan import Plan, load
 from energy_rating.benchmarking.progress import Progress
 from energy_rating.benchmarking.steadiness import BLOCKS, StepBlocks, drifts, not_steady_yet, slope
 from energy_rating.benchmarking.tally import LOOKS, Look, Tally
 from energy_rating.benchmarking.work import Done, Telling, Workload
 from energy_rating.files.reading import read_journal
+from energy_rating.judging.operating_point import OPERATING_POINT
 from energy_rating.judging.summary import energies_between, window_energies
 from energy_rating.judging.sums import STUDENT
 from energy_rating.measuring.clock import Clock
@@ -152,6 +154,7 @@ class _Benchmark:
         self._over = False
         self._told: set[str] = set()
         self._tally = tally
+        self._account = Account()
         self._repeat_s: list[float] = []
         self._cooldown_s: list[float] = []
         self._start_c: dict[str, float] = {}  # what each device had when the first repeat began
@@ -172,8 +175,14 @@ class _Benchmark:
         self._idle("idle-after", self.plan.protocol.idle_s)
         self._over = True
 
+    def _tell_account(self) -> None:
+        """What the engine said of how it ran, once for all."""
+        if (told := self._account.finding()) is not None:
+            self._find(told)
+
     def _conclude(self) -> None:
         """What the workload has to say of all that it did, where it has something of that kind."""
+        self._tell_account()
         conclude = getattr(self.workload, "conclude", None)
         for finding in conclude() if conclude is not None else ():
             self._find(finding)
@@ -186,6 +195,7 @@ class _Benchmark:
 
     def failed(self, error: Exception) -> None:
         """Says in the record where it broke off."""
+        self._tell_account()
         self.run.tell(
             "workload-failed",
             f"the workload failed in {self.phase!r} ({type(error).__name__}); the figures are what was measured until then",
@@ -194,6 +204,7 @@ class _Benchmark:
 
     def cancelled(self) -> None:
         """Says in the record that somebody ended it, and where."""
+        self._tell_account()
         self.run.tell(
             "cancelled",
             f"it was cancelled in {self.phase!r}; the figures are what was measured until then",
@@ -294,7 +305,9 @@ class _Benchmark:
                 telling.tell = None
         done = found if isinstance(found, Done) else Done(work=found)
         for finding in done.findings:
-            if counts or finding.measurement != MEASURED:
+            if finding.code == OPERATING_POINT:
+                self._account.hear(finding.data, counts=counts)
+            elif counts or finding.measurement != MEASURED:
                 self._find(finding)
         if counts:
             self._note(done)

@@ -115,6 +115,16 @@ def _work_between(answered: Sequence[Answered], work: Work, start_s: float, end_
     return Work.total(one.work for one in answered if start_s < one.end_s <= end_s)
 
 
+def mean_at_once(answered: Sequence[Answered], part: Stretch | None) -> float | None:
+    """How many were under way on average, by the log of an engine that says when it took each up; ``part``: in that time alone."""
+    if not answered:
+        return None
+    start_s = part.start_s if part is not None else min(one.sent_s for one in answered)
+    end_s = part.end_s if part is not None else max(one.end_s for one in answered)
+    inside_s = math.fsum(max(0.0, min(one.end_s, end_s) - max(one.sent_s, start_s)) for one in answered)
+    return inside_s / (end_s - start_s) if end_s > start_s else None
+
+
 def poisson_times(n: int, rate: float, seed: int) -> tuple[float, ...]:
     """When each of n requests is sent, in seconds from the start: gaps of a Poisson process, the same for the same seed."""
     import random

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from energy_rating.judging.work import Divisor, counted, percent, work_of
 from energy_rating.nouns.errors import BadInput
-from energy_rating.nouns.quantities import CONFIDENCE, Estimate
+from energy_rating.nouns.quantities import CONFIDENCE, Estimate, significant
 from energy_rating.nouns.reasons import Reason, codes
 from energy_rating.nouns.records import (
     COMPONENTS,
@@ -26,6 +26,7 @@ from energy_rating.nouns.records import (
     Device,
     Measurement,
     Record,
+    Setting,
     plain,
     worst_method,
 )
@@ -363,6 +364,8 @@ def _settings(record: Record, measurement: Measurement, component: Component) ->
     if load is not None:
         for what, value in load.told():
             yield from _shown_setting(what.replace("_", " "), value)
+    for what, setting in record.operating_point.items():
+        yield from _shown_setting(what.replace("_", " "), _rounded(setting))
     used = {channel.device for channel in record.channels_of(measurement, component)}
     devices = [device for device in record.environment.devices if device.id in used]
     yield from _shown_setting("devices", len(used) or None)
@@ -386,6 +389,11 @@ _OF_DEVICE: Mapping[str, Any] = {
     "clock (MHz)": lambda device: _number(device.clock_mhz),
     "MIG": lambda device: _yes(device),
 }
+
+
+def _rounded(value: Setting) -> Setting:
+    """A mean number of requests as it is told: that of two runs is never the same to the last digit."""
+    return significant(value, 3) if isinstance(value, float) else value
 
 
 def _yes(device: Device) -> str | None:

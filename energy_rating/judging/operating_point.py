@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from energy_rating.judging.schemes import RatingClass
+from energy_rating.nouns.entries import MOST_SETTINGS, refuse_unless_said_well
 from energy_rating.nouns.reasons import Reason
 from energy_rating.nouns.records import Finding, Load, Record, Setting
 
@@ -22,19 +23,33 @@ CALLED = {
     "in_flight": "number of requests at once (batch × concurrency)",
     "max_new_tokens": "limit of the answers (new tokens)",
     "bits": "number of bits per weight",
+    "mean_running": "number of requests that the engine computed at once, on average",
+    "tensor_parallel": "tensor parallelism (devices that share each layer)",
+    "data_parallel": "data parallelism (copies of the model)",
 }
+
+# Of those the engine's own account tells.
+OF_ENGINE = ("mean_running", "tensor_parallel", "data_parallel")
 
 
 def told_by_engine(findings: Iterable[Finding]) -> dict[str, Setting]:
     """What the engine said of how it ran, by name: ``engine``, ``engine_version``, ``attention``, ``mean_running`` …
 
-    Of what it said more than once, the last counts.
+    Of what it said more than once, the last counts. What cannot stand in a record (a text that is too long, say) is left out.
     """
     told: dict[str, Setting] = {}
     for finding in findings:
         if finding.code == OPERATING_POINT:
-            told |= finding.data
-    return told
+            told |= {name: value for name, value in finding.data.items() if _can_stand(name, value)}
+    return dict(list(told.items())[:MOST_SETTINGS])
+
+
+def _can_stand(name: str, value: Setting) -> bool:
+    try:
+        refuse_unless_said_well(None, None, None, {name: value})
+    except ValueError:
+        return False
+    return True
 
 
 def weight_bits(dtype: str | None) -> int | None:
@@ -70,9 +85,11 @@ def of_operating_point(record: Record, rated: RatingClass) -> Iterator[Reason]:
         "in_flight": requests_in_flight(load),
         "max_new_tokens": load.max_new_tokens,
         "bits": weight_bits(record.model.dtype) if record.model else None,
+        **{key: number_of(record.operating_point.get(key)) for key in OF_ENGINE},
     }
     for key, (low, high) in rated.operating_point.items():
         value, asked = found[key], f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        got = f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if value is not None else ""
         if value is None:
             yield Reason.of(
                 "setting-unknown",
@@ -81,8 +98,35 @@ def of_operating_point(record: Record, rated: RatingClass) -> Iterator[Reason]:
             )
         elif not low <= value <= high:
             yield Reason.of(
-                "setting-outside", f"the {CALLED[key]} must be {asked} under {rated.protocol}; got {value:,}"
+                "setting-outside", f"the {CALLED[key]} must be {asked} under {rated.protocol}; got {got}"
             )
+    yield from _of_words(record, rated)
+
+
+def number_of(value: Setting | None) -> int | float | None:
+    return None if isinstance(value, str | bool) else value
+
+
+def _of_words(record: Record, rated: RatingClass) -> Iterator[Reason]:
+    """What the engine must say of itself in this class, such as which engine it is, or that nothing was guessed ahead."""
+    for key, allowed in rated.engine.items():
+        value = record.operating_point.get(key)
+        what = key.replace("_", " ")
+        asked = " or ".join(_as_word(one) for one in allowed)
+        if value is None:
+            yield Reason.of(
+                "setting-unknown",
+                f"the {what} must be {asked} in this class; the engine does not say it",
+                "Measure with an engine that tells it, through its workload or --endpoint",
+            )
+        elif _as_word(value) not in [_as_word(one) for one in allowed]:
+            yield Reason.of(
+                "setting-outside", f"the {what} must be {asked} in this class; got {_as_word(value)}"
+            )
+
+
+def _as_word(value: Setting) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)[:80]
 
 
 def of_settings(record: Record, rated: RatingClass, unset: Sequence[str]) -> Iterator[Reason]:

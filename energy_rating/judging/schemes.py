@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from energy_rating.files.opening import read_whole
 from energy_rating.judging.vintages import FIRST
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import ROUNDING, STRICT
-from energy_rating.nouns.records import TRAINING, Component, Stage, Status
+from energy_rating.nouns.records import TRAINING, Component, Setting, Stage, Status
 
 SCHEME_SCHEMA = "energy-rating/scheme/1"
 SCHEMES = Path(__file__).parent / "schemes"
@@ -85,11 +85,13 @@ class RatingClass:
 
     ``e_ref_j`` is the frozen constant, joules per ``unit`` with two significant digits; ``centre_j``, ``lowest_j``,
     ``highest_j`` and ``n`` describe the population that it came from. ``operating_point``: the lowest and highest value of
-    each of ``items``, ``max_new_tokens``, ``in_flight`` (requests at once: batch × concurrency) and ``bits`` (of the weights).
+    each of ``items``, ``max_new_tokens``, ``in_flight`` (requests at once: batch × concurrency) and ``bits`` (of the weights); and of
+    what the engine says: ``mean_running`` (requests that it computed at once), ``tensor_parallel``, ``data_parallel``.
     ``tokens_per_request``: the fewest and the most that must have been counted; None: any number, and none at all.
     ``items_sha256``: of the protocol's items, where it is known; what ran on others is indicative. ``dataset``: where they come
     from; what ran on those that ship with the package, or on a file of one's own, is indicative. ``reasoning``: whether the model
-    must have been asked to think first, or not to; None: either.
+    must have been asked to think first, or not to; None: either. ``engine``: what the engine must say of itself, by the names of
+    the record's ``operating_point``, each with the words of which it must be one (``speculative = [false]``); none named: anything.
     """
 
     __pydantic_config__ = STRICT
@@ -112,6 +114,7 @@ class RatingClass:
     items_sha256: str | None = None
     dataset: str | None = None
     reasoning: bool | None = None
+    engine: Mapping[str, tuple[Setting, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < self.lowest_j <= self.centre_j <= self.highest_j or self.e_ref_j <= 0:
@@ -289,4 +292,7 @@ OPERATING_POINT = {
     "in_flight": "requests at once (batch × concurrency)",
     "max_new_tokens": "new tokens at most",
     "bits": "bits per weight",
+    "mean_running": "requests computed at once, on average",
+    "tensor_parallel": "devices that share each layer",
+    "data_parallel": "copies of the model",
 }

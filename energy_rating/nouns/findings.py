@@ -712,6 +712,11 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "How the engine says it ran: its version, its attention, how many requests really ran at once.",
             "Compare only with figures of the same operating point: energy-rating compare A B names what differs",
         ),
+        "server-served-others": FindingKind(
+            DISQUALIFIES,
+            "By its own counters the server answered requests of others while it was measured; their energy is in the figure.",
+            "Measure while nobody else uses the server",
+        ),
         "served-by": FindingKind(
             NOTE,
             "The model was run by a server; all devices that are visible here were measured.",

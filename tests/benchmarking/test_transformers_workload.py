@@ -49,6 +49,11 @@ GGUF_MISSING = [
 together = pytest.mark.xdist_group("transformers")
 
 
+def codes(done):
+    """What a run found, but for the engine's account of itself."""
+    return [finding.code for finding in done.findings if finding.code != "operating-point"]
+
+
 def one_line(error: BaseException) -> str:
     text = str(error)
     assert "\n" not in text
@@ -271,7 +276,7 @@ def test_long_inputs_are_cut_where_asked_or_where_the_context_ends_and_that_is_s
     long = [Item(text="word " * 1000)]
     found, _ = done(long, shaped("text-generation", "tiny-llama", max_new_tokens=12))
     assert found.work["input_token"] == 512 - 12
-    assert [finding.code for finding in found.findings] == ["input-cut"]
+    assert codes(found) == ["input-cut"]
     assert "where the model's context ends" in found.findings[0].message
     found, _ = done(long, shaped("text-classification", "tiny-bert", max_input_tokens=100))
     assert found.work["input_token"] == 100
@@ -910,7 +915,7 @@ def test_smollm2_answers_from_its_gguf_file_and_its_tokens_are_those_of_its_toke
         )
     assert found.work["input_token"] == counted
     assert 2 <= found.work["token"] <= 16
-    assert [finding.code for finding in found.findings] == ["gguf-dequantised"]
+    assert codes(found) == ["gguf-dequantised"]
     assert calls == []
     with pytest.raises(BadInput, match=r"a GGUF file cannot do summarization here"):
         prepared(str(path), replace(settings, task="summarization"))

@@ -28,6 +28,11 @@ class SamplingParams:
     truncate_prompt_tokens: int | None = None
 
 
+def codes(done):
+    """What a run found, but for the engine's account of itself."""
+    return [finding.code for finding in done.findings if finding.code != "operating-point"]
+
+
 @dataclass
 class CompletionOutput:
     index: int
@@ -237,7 +242,7 @@ def test_tokens_are_those_of_the_ids_that_come_back(fake: Fake, folder: str) -> 
     workload = loaded(folder, Settings(prompt_cache=True, batch_size=3))
     done = workload.run(ITEMS)
     assert done.work["cached_token"] == 3
-    assert [finding.code for finding in done.findings] == ["prompt-cache"]
+    assert codes(done) == ["prompt-cache"]
     assert fake.made[-1]["enable_prefix_caching"] is True
 
 
@@ -273,7 +278,7 @@ def test_with_a_concurrency_the_steady_part_is_by_the_engines_own_times(fake: Fa
     assert 0 < done.steady.end_s - done.steady.start_s < 1
     assert done.work == {"request": 40, "token": 160, "input_token": 80}
     assert 100 < done.steady.work["token"] < 160
-    assert done.findings == ()
+    assert codes(done) == []
 
 
 @pytest.mark.parametrize(
@@ -286,7 +291,7 @@ def test_times_that_are_not_there_or_of_another_clock_are_not_believed(
         setattr(fake, name, value)
     done = loaded(folder, Settings(concurrency=4)).run([Item(text="a b") for _ in range(40)])
     assert done.steady is None
-    assert [finding.code for finding in done.findings] == ["no-steady-part"]
+    assert codes(done) == ["no-steady-part"]
     assert done.work["request"] == 40
 
 

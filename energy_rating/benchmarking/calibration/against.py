@@ -62,8 +62,8 @@ from energy_rating.benchmarking.workloads import prepare as prepare_workload
 from energy_rating.files.journal import state_folder
 from energy_rating.files.opening import refuse_no_folder
 from energy_rating.judging.evidence import load
-from energy_rating.judging.normalisation import emulates
 from energy_rating.judging.profiles import Profile, WorkloadClass, load_profile, user_profiles
+from energy_rating.judging.roads import emulates
 from energy_rating.measuring.clock import Clock
 from energy_rating.measuring.sensors import Detection, Sensor
 from energy_rating.nouns.errors import BadInput, EnergyRatingError, NotOnDevice

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from energy_rating.benchmarking.engine_account import account
 from energy_rating.benchmarking.parts import refuse_missing
 from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workload, refuse, text_of
 from energy_rating.benchmarking.workloads.transformers.library import torch_device
@@ -27,7 +28,7 @@ from energy_rating.files.opening import opened, read_whole, refuse_what_waits
 from energy_rating.files.shipped import TASKS
 from energy_rating.measuring.queues import drain_queues
 from energy_rating.nouns.errors import BadInput, EnergyRatingError, PipelineFailed, first_line
-from energy_rating.nouns.records import Model, Number
+from energy_rating.nouns.records import Finding, Model, Number
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -170,6 +171,7 @@ class Diffusers:
         self._asked = {name: value for name, value in asked.items() if value is not None}
         self._fps = fps
         self.pipeline: Any = None
+        self._account: tuple[Finding, ...] = ()
         self._noise_device = ""
         self._stretches: list[Stretch] = []
         self.device = ""
@@ -213,6 +215,7 @@ class Diffusers:
         _check_takes(pipeline, ("prompt", "generator", *self._asked), name)
         pipeline.set_progress_bar_config(disable=True)
         drain_queues()
+        self._account = _account_of(pipeline, diffusers)
         self.pipeline, self._noise_device = pipeline, str(device)
         self.device = "cpu" if device.type == "cpu" else "gpu"
 
@@ -243,7 +246,12 @@ class Diffusers:
             kept += images[: KEPT_IMAGES - len(kept)]
         drain_queues()
         self.images = tuple(kept)
-        return Done(work={"request": len(items), **(made or {"image": 0})}, spans=tuple(self._stretches))
+        told, self._account = self._account, ()  # once is enough: it stays as it is
+        return Done(
+            work={"request": len(items), **(made or {"image": 0})},
+            spans=tuple(self._stretches),
+            findings=told,
+        )
 
     def close(self) -> None:
         """Lets go of the pipeline and of the device's memory."""
@@ -579,6 +587,44 @@ def _silence() -> Iterator[None]:
             logging.set_verbosity(verbosity)
             if shown:
                 logging.enable_progress_bar()
+
+
+def _account_of(pipeline: Any, diffusers: Any) -> tuple[Finding, ...]:
+    """How the library says that it runs a pipeline, as the record's operating point."""
+    told = account(
+        {
+            "engine": "diffusers",
+            "engine_version": str(diffusers.__version__),
+            "attention": _attention_of(pipeline),
+        }
+    )
+    return () if told is None else (told,)
+
+
+def _attention_of(pipeline: Any) -> str | None:
+    """Which attention the network that denoises computes with; None: it does not say.
+
+    The processors of its layers (``AttnProcessor2_0`` is torch's own, fused one), and, where those leave it to a backend
+    (``set_attention_backend``, since 0.35), that one's name.
+    """
+    net = getattr(pipeline, "transformer", None) or getattr(pipeline, "unet", None)
+    processors = getattr(net, "attn_processors", None)
+    if not isinstance(processors, Mapping):
+        return None
+    names = {type(one).__name__ for one in processors.values()}
+    backends = {getattr(one, "_attention_backend", None) for one in processors.values()}
+    told = [str(getattr(one, "value", one)) for one in backends if one is not None]
+    if not told and any("_attention_backend" in dir(type(one)) for one in processors.values()):
+        told = [_usual_backend()]
+    return ", ".join([*sorted(names), *sorted(filter(None, told))]) or None
+
+
+def _usual_backend() -> str:
+    """What is taken where no network asks for another; the library has no public word for it."""
+    dispatch = sys.modules.get("diffusers.models.attention_dispatch")
+    registry = getattr(dispatch, "_AttentionBackendRegistry", None)
+    usual = getattr(registry, "_active_backend", None)
+    return "" if usual is None else str(getattr(usual, "value", usual))
 
 
 def _source(model: str | Path) -> str:

@@ -19,6 +19,7 @@ from energy_rating.benchmarking.work import Done, Item, Settings, Workload, refu
 from energy_rating.benchmarking.workloads.transformers.checkpoint import HUB_ID, cached, parameters_in
 from energy_rating.benchmarking.workloads.transformers.library import (
     DTYPES,
+    account_of,
     loading_error,
     offline,
     quiet,
@@ -28,7 +29,7 @@ from energy_rating.benchmarking.workloads.transformers.library import (
 from energy_rating.files.opening import refuse_what_waits
 from energy_rating.measuring.queues import drain_queues
 from energy_rating.nouns.errors import BadInput, EnergyRatingError
-from energy_rating.nouns.records import Model
+from energy_rating.nouns.records import Finding, Model
 
 INSTALL = (
     "Run: pip install sentence-transformers, or take --workload transformers, which needs only transformers"
@@ -102,6 +103,7 @@ class SentenceTransformers:
         self._model = model
         self._settings = settings
         self.net: Any = None
+        self._account: tuple[Finding, ...] = ()
         self.device = ""
         self.vectors: tuple[Any, ...] = ()
 
@@ -143,6 +145,7 @@ class SentenceTransformers:
         if settings.compile:
             net.compile()
         drain_queues()
+        self._account = account_of(net, sys.modules["sentence_transformers"], compiled=settings.compile)
         self.net = net
         self.device = "cpu" if device.type == "cpu" else "gpu"
 
@@ -179,7 +182,8 @@ class SentenceTransformers:
                 kept += list(found[: self.KEPT_VECTORS - len(kept)])
         drain_queues()
         self.vectors = tuple(kept)
-        return Done(work={"request": len(items), "input_token": tokens})
+        told, self._account = self._account, ()  # once is enough: it stays as it is
+        return Done(work={"request": len(items), "input_token": tokens}, findings=told)
 
     def _embed(self, texts: Sequence[str]) -> tuple[Any, int]:
         """The vectors, and the tokens that the network was given, seen where they go in."""

@@ -14,21 +14,24 @@ from __future__ import annotations
 import gc
 import importlib.util
 import io
+import os
 import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from energy_rating.benchmarking.answers import UNANSWERED, broken_off
-from energy_rating.benchmarking.serving import Answered, served
+from energy_rating.benchmarking.engine_account import account
+from energy_rating.benchmarking.serving import Answered, mean_at_once, served
 from energy_rating.benchmarking.work import Done, Item, Settings, Workload, refuse
 from energy_rating.benchmarking.workloads.transformers.checkpoint import refuse_code_of_others
 from energy_rating.files.opening import refuse_what_waits
 from energy_rating.measuring.queues import drain_queues
 from energy_rating.nouns.errors import BadInput, EnergyRatingError, EngineFailed, first_line
-from energy_rating.nouns.records import Finding, Model, Number
+from energy_rating.nouns.records import Finding, Model, Number, Setting
 from energy_rating.nouns.work import Work
 
 INSTALL = "Run: pip install vllm (on a machine with a GPU that it knows)"
@@ -249,7 +252,9 @@ class Vllm:
                 measurement="measured",
             )
             return Done(work=Work.total(works), findings=(*self._findings(), unknown))
-        return served(known, concurrency=self._settings.concurrency, findings=self._findings())
+        done = served(known, concurrency=self._settings.concurrency)
+        at_once = mean_at_once(known, done.steady)
+        return replace(done, findings=(*self._findings(at_once), *done.findings))
 
     def close(self) -> None:
         """Lets go of the engine and of the device's memory."""
@@ -318,15 +323,70 @@ class Vllm:
 
         return Bar
 
-    def _findings(self) -> tuple[Finding, ...]:
+    def _findings(self, mean_running: float | None = None) -> tuple[Finding, ...]:
+        """What is to be said, the engine's account of itself among it."""
+        told = account({**_account_of(self._engine, sys.modules["vllm"]), "mean_running": mean_running})
+        accounts = () if told is None else (told,)
         if not self._settings.prompt_cache:
-            return ()
+            return accounts
         return (
+            *accounts,
             Finding.of(
                 "prompt-cache",
                 "what was computed for one prompt could serve another (prefix caching was on)",
             ),
         )
+
+
+def _account_of(engine: Any, vllm: Any) -> dict[str, Setting | None]:
+    """How vLLM says that it runs: what its configuration has become once the engine stands.
+
+    Read from ``LLM.llm_engine.vllm_config`` (vllm/config, since 0.8). Which attention it took stands there since 0.12
+    (``attention_config.backend``); before, only where the environment names one.
+    """
+    inner = getattr(engine, "llm_engine", None)
+    config = getattr(inner, "vllm_config", None)
+
+    def of(*path: str) -> Any:
+        found = config
+        for name in path:
+            found = getattr(found, name, None)
+        return found
+
+    backend = of("attention_config", "backend")
+    backend = getattr(backend, "name", backend) or os.environ.get("VLLM_ATTENTION_BACKEND")
+    speculative = of("speculative_config")
+    method = getattr(speculative, "method", None) if speculative is not None else None
+    core = type(inner).__module__
+    experts = of("parallel_config", "enable_expert_parallel")
+    return {
+        "engine": "vLLM",
+        "engine_version": _word(getattr(vllm, "__version__", None)),
+        "engine_core": "V1"
+        if core.startswith("vllm.v1.")
+        else "V0"
+        if core.startswith("vllm.engine.")
+        else None,
+        "attention": _word(backend),
+        "compiled": None if (eager := of("model_config", "enforce_eager")) is None else not eager,
+        "tensor_parallel": _whole(of("parallel_config", "tensor_parallel_size")),
+        "pipeline_parallel": _whole(of("parallel_config", "pipeline_parallel_size")),
+        "data_parallel": _whole(of("parallel_config", "data_parallel_size")),
+        "expert_parallel": experts if isinstance(experts, bool) else None,
+        "speculative": None if config is None else _word(method) or speculative is not None,
+        "prefix_cache": cache
+        if isinstance(cache := of("cache_config", "enable_prefix_caching"), bool)
+        else None,
+        "cache_dtype": _word(of("cache_config", "cache_dtype")),
+    }
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _content(item: Item) -> list[dict[str, Any]]:

@@ -195,6 +195,8 @@ def scheme(value: Scheme) -> str:
         for key, (low, high) in rated.operating_point.items():
             asked = f"{low:,}" if low == high else f"{low:,} to {high:,}"
             lines += entry_lines("runs with", f"{asked} {OPERATING_POINT[key]}")
+        for key, words in rated.engine.items():
+            lines += entry_lines("runs with", f"{key.replace('_', ' ')} {' or '.join(map(str, words))}")
         lines += entry_lines("source", rated.source)
         lines += entry_lines("url", rated.url)
     for of in value.training:

@@ -26,6 +26,7 @@ import time
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ from energy_rating.benchmarking.answers import (
     text_in,
 )
 from energy_rating.benchmarking.at_work import Onlooker
+from energy_rating.benchmarking.engine_account import account
 from energy_rating.benchmarking.exchanges import (
     LARGEST_REPLY,
     LOOK,
@@ -57,6 +59,12 @@ from energy_rating.benchmarking.exchanges import (
 )
 from energy_rating.benchmarking.serving import Answered, poisson_times, served
 from energy_rating.benchmarking.work import Done, Item, Settings, Stretch, Workload, refuse, text_of
+from energy_rating.benchmarking.workloads.endpoint.metrics import (
+    LARGEST_METRICS,
+    Onlooking,
+    account_of,
+    written,
+)
 from energy_rating.benchmarking.workloads.endpoint.server import (
     GENERATES,
     Reply,
@@ -64,6 +72,7 @@ from energy_rating.benchmarking.workloads.endpoint.server import (
     asked_about,
     found_server,
     key_from,
+    page_of,
     parsed,
     reason_told,
     refuse_unfit,
@@ -81,6 +90,9 @@ GPU_NODES = ("/dev/nvidia-uvm", "/dev/kfd")
 
 # Requests at a rate that are sent later than planned by more, on average, are not the arrivals that were asked for.
 LATE_S = 0.05
+
+# Tokens that the server counts over those that its answers here tell: more than rounding and what was under way at the edges.
+MOST_FOR_US = 1.05
 EMBEDS = ("feature-extraction", "sentence-similarity")
 OURS = ("api", "api_key_env", "unique_prefix", "timeout_s", "answer_timeout_s", "server_pid")
 
@@ -165,6 +177,7 @@ class Endpoint:
         self.tell: Callable[[int], None] | None = None
         pid = options.get("server_pid")
         self._all = AllAnswers()
+        self._metrics = Onlooking(lambda: page_of(server, "/metrics", LARGEST_METRICS))
         self._watch = Onlooker(pids=(*server.pids, *([pid] if isinstance(pid, int) else [])))
         self.tells_every_s = TELLS_EVERY_S
 
@@ -213,7 +226,12 @@ class Endpoint:
             tell=None if tell is None else lambda done: tell(min(done * size, len(whole))),
         )
         self._watch.begin()
-        replies = stream.go()
+        if self._known.dialect.metrics:
+            self._metrics.begin()
+        try:
+            replies = stream.go()
+        finally:
+            self._metrics.end()
         for reply, group in zip(replies, groups, strict=True):
             if reply.judged.outcome == "answered":
                 self._all.note(
@@ -226,14 +244,15 @@ class Endpoint:
         answered = self._counted(replies, [len(group) for group in groups])
         findings = (*self._findings(groups, replies), *_lateness(stream.late_s))
         if settings.serves:
-            return served(
+            done = served(
                 answered, concurrency=None if times is not None else settings.concurrency, findings=findings
             )
+            return replace(done, findings=(*done.findings, *self._account(answered, done.steady)))
         work: dict[str, Number] = {}
         for one in answered:
             for unit, amount in one.work.items():
                 work[unit] = work.get(unit, 0) + amount
-        return Done(work=work, spans=_parts(answered), findings=findings)
+        return Done(work=work, spans=_parts(answered), findings=(*findings, *self._account(answered, None)))
 
     def conclude(self) -> Iterator[Finding]:
         """What all answers together show, and where the work was done, as far as could be seen meanwhile."""
@@ -507,6 +526,33 @@ class Endpoint:
         )
 
     # -- what is to be said
+
+    def _account(self, answered: Sequence[Answered], steady: Stretch | None) -> Iterator[Finding]:
+        """How the server says that it ran, and whether it worked for others meanwhile."""
+        seen = self._metrics.seen
+        told = account(
+            {
+                "engine": self._known.dialect.name or None,
+                "engine_version": self._known.version or None,
+                **self._known.account,
+                **{
+                    name: value
+                    for name, value in account_of(
+                        seen, None if steady is None else (steady.start_s, steady.end_s)
+                    ).items()
+                    if value is not None
+                },
+            }
+        )
+        if told is not None:
+            yield told
+        wrote, ours = written(seen), sum(one.work.get("token", 0) for one in answered)
+        if wrote is not None and ours and wrote > MOST_FOR_US * ours:
+            yield Finding.of(
+                "server-served-others",
+                f"the server wrote {wrote:,.0f} tokens meanwhile, and {ours:,.0f} of them here: it worked for others too",
+                measurement="measured",
+            )
 
     def _findings(self, groups: Sequence[Sequence[Item]], replies: Sequence[Reply]) -> Iterator[Finding]:
         settings, dialect = self._settings, self._known.dialect

@@ -14,7 +14,7 @@ class Dialect:
     ``uncached``: what is sent so that no prompt is answered from a cache; ``salted``: a salt of its own with each request does
     that. ``least``: it can be told how many tokens there must be; ``exactly``: it can be told not to end by itself. ``thinks``:
     how it is told to think or not to. ``cuts``: it can cut inputs. ``fills``: it takes what comes after (a suffix).
-    ``cache_off``: how its cache is switched off when it is started.
+    ``metrics``: it counts about itself (``/metrics``). ``cache_off``: how its cache is switched off when it is started.
     """
 
     name: str = ""
@@ -25,6 +25,7 @@ class Dialect:
     thinks: Literal["template", "effort"] | None = None
     cuts: bool = False
     fills: bool = False
+    metrics: bool = False
     cache_off: str = "See how the server's prompt cache is switched off"
 
 
@@ -35,6 +36,7 @@ VLLM = Dialect(
     exactly=True,
     thinks="template",
     cuts=True,
+    metrics=True,
     cache_off="Start vLLM with --no-enable-prefix-caching",
 )
 SGLANG = Dialect(
@@ -44,6 +46,7 @@ SGLANG = Dialect(
     exactly=True,
     thinks="template",
     fills=True,
+    metrics=True,
     cache_off="Start SGLang with --disable-radix-cache",
 )
 LLAMA_CPP = Dialect(

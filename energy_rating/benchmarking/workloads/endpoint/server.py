@@ -10,7 +10,7 @@ import re
 import socket
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,12 @@ from energy_rating.benchmarking.workloads.endpoint.dialects import (
     VLLM,
     Dialect,
 )
+from energy_rating.benchmarking.workloads.endpoint.metrics import of_server_info
 from energy_rating.measuring import processes
 from energy_rating.nouns.errors import BadInput, EndpointFailed, EnergyRatingError
-from energy_rating.nouns.records import Finding, Model
+from energy_rating.nouns.records import Finding, Model, Setting
 
+PAGE_S = 2.0  # a page that is read while it answers
 ABOUT_S = 10.0  # each question about the server itself
 TRIES_S = 300.0  # a first small request, which may load the model
 LARGEST_ABOUT = 4 << 20  # /get_server_info of SGLang is some 100 kB
@@ -175,12 +177,13 @@ def key_from(options: Mapping[str, object]) -> str | None:
 class ServedModel:
     """What a server says of itself and of the model. ``served_as``: what it calls the model. ``slots``: requests at once.
 
-    ``findings``: what is to be said of how it was found.
+    ``findings``: what is to be said of how it was found. ``account``: how it says that it runs.
     """
 
     dialect: Dialect
     served_as: str
     model: Model
+    account: Mapping[str, Setting | None] = field(default_factory=dict)
     version: str = ""
     slots: int | None = None
     findings: tuple[Finding, ...] = ()
@@ -216,6 +219,7 @@ def asked_about(server: Server, model: str, task: str) -> ServedModel:
     dialect = OWNERS.get(str(found.get("owned_by")), UNKNOWN)
     described = Model(id=_plain_name(model))
     version, slots = "", None
+    account: Mapping[str, Setting | None] = {}
     if dialect is LLAMA_CPP:
         meta = found.get("meta")
         meta = meta if isinstance(meta, dict) else {}
@@ -227,7 +231,16 @@ def asked_about(server: Server, model: str, task: str) -> ServedModel:
     elif dialect is VLLM:
         version = _word(_perhaps_told(server, "/version").get("version"))
     elif dialect is SGLANG:
-        version = _word(_perhaps_told(server, "/get_server_info").get("version"))
+        # Called otherwise since 0.5, and the old name goes.
+        info = next(
+            (
+                found
+                for path in ("/get_server_info", "/server_info")
+                if "version" in (found := _perhaps_told(server, path))
+            ),
+            {},
+        )
+        version, account = _word(info.get("version")), of_server_info(info)
     elif dialect is OLLAMA:
         version = _word(_perhaps_told(server, "/api/version").get("version"))
         _refuse_cloud(server, served_as)
@@ -244,6 +257,7 @@ def asked_about(server: Server, model: str, task: str) -> ServedModel:
         version=version,
         slots=slots,
         findings=findings,
+        account=account,
     )
 
 
@@ -414,6 +428,25 @@ def told_by(server: Server, path: str, body: Mapping[str, Any] | None = None) ->
 
     patience_s = ABOUT_S if body is None else TRIES_S
     (found,) = Stream(ask, 1, silence_s=patience_s, answer_s=patience_s).go()
+    return found
+
+
+def page_of(server: Server, path: str, most: int) -> str:
+    """A page of text of the server beside its interface.
+
+    Raises:
+        EnergyRatingError: it has none, or says nothing for two seconds.
+    """
+
+    def ask(_: int, exchange: Exchange) -> str:
+        exchange.name = path
+        response = exchange.asked("GET", f"{server.root}{path}", server, None)
+        content = exchange.whole(response, most)
+        if response.status != 200:
+            raise EndpointFailed(f"the server answers {path} with status {response.status}")
+        return content.decode("utf-8", "replace")
+
+    (found,) = Stream(ask, 1, silence_s=PAGE_S, answer_s=PAGE_S).go()
     return found
 
 

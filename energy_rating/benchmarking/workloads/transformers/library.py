@@ -11,7 +11,9 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from energy_rating.benchmarking.engine_account import account
 from energy_rating.nouns.errors import BadInput, EnergyRatingError, ModelFailed, first_line
+from energy_rating.nouns.records import Finding
 
 DTYPES = ("float32", "float16", "bfloat16")
 INSTALL = 'Run: pip install "energy-rating[transformers]"'
@@ -148,3 +150,29 @@ def running_error(error: Exception, which: str) -> ModelFailed:
         f"the model broke off at {which}: {type(error).__name__}: {first_line(error)}",
         "Try a smaller batch, or another item; the same item in the library alone shows its cause",
     )
+
+
+def attention_of(net: Any) -> str | None:
+    """Which attention a network computes with, by the library's own name (``sdpa``, ``eager``, ``flash_attention_2``); None: not told.
+
+    Parts of a network may have others: then all of them, in the order of their names.
+    """
+    configs = [getattr(net, "config", None)]
+    if (modules := getattr(net, "modules", None)) is not None:
+        configs += [getattr(module, "config", None) for module in modules()]
+    names = {getattr(config, "_attn_implementation", None) for config in configs}
+    told = sorted(name for name in names if isinstance(name, str) and name)
+    return ", ".join(told) or None
+
+
+def account_of(net: Any, engine: Any, *, compiled: bool) -> tuple[Finding, ...]:
+    """How a library says that it runs a network, as the record's operating point. ``engine``: the library's module."""
+    found = account(
+        {
+            "engine": engine.__name__,
+            "engine_version": str(engine.__version__),
+            "attention": attention_of(net),
+            "compiled": compiled,
+        }
+    )
+    return () if found is None else (found,)

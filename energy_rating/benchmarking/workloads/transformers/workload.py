@@ -24,6 +24,7 @@ from energy_rating.benchmarking.workloads.transformers.heads import HEADS, T5_HE
 from energy_rating.benchmarking.workloads.transformers.inputs import MAX_NEW_TOKENS, Processor, real, second
 from energy_rating.benchmarking.workloads.transformers.library import (
     DTYPES,
+    account_of,
     is_device,
     libraries,
     loading_error,
@@ -98,6 +99,7 @@ class Transformers:
         self._device: Any = None
         self._processor: Processor | None = None
         self._findings: list[Finding] = []
+        self._account: tuple[Finding, ...] = ()
         self.device = ""
         self.answers: tuple[str, ...] = ()
         self._source = ModelFiles.of(model, settings, self._commit)
@@ -273,6 +275,7 @@ class Transformers:
         if self._settings.compile:
             net.forward = torch.compile(net.forward)
         drain_queues()
+        self._account = account_of(net, transformers, compiled=self._settings.compile)
         self.net, self._device = net, net.device
         self.device = "cpu" if self._device.type == "cpu" else "gpu"
         if self._settings.reasoning is not None and not self._processor.chats:
@@ -369,7 +372,8 @@ class Transformers:
                 spans += stretches
             drain_queues()
         assert self._processor is not None
-        return Done(work=work, spans=spans, findings=(*self._findings, *self._processor.findings))
+        told, self._account = self._account, ()  # once is enough: it stays as it is
+        return Done(work=work, spans=spans, findings=(*self._findings, *self._processor.findings, *told))
 
     def close(self) -> None:
         """Lets go of the model and of the device's memory."""
