@@ -1,12 +1,14 @@
 """What normalising by hardware is worth, from the public measurements: errors on models that were in no fit, beside simpler rules.
 
-    python benchmarks/normalisation.py                                   # prints the tables; --factors prints [[factors]]
+    python benchmarks/normalisation.py                                   # prints the tables
+    python benchmarks/normalisation.py --factors                         # [[factors]] of the profiles, which the vintage 2026.1 uses
+    python benchmarks/normalisation.py --vintage                         # the file of the vintage 2026.2
     python benchmarks/normalisation.py --docs docs/normalisation.md --plot docs/plots/normalisation.png
 
 The data are not part of this repository: --data, or ENERGY_RATING_REFERENCE_DATA, names their folder.
 
-A pair is the same model, task, batch, data format, parallel layout, steps and size on two devices, in one suite. Energy on the
-reference over energy on the device is its ratio r. With u the mean power over the power limit, and e the exponent of the use,
+What follows is the vintage 2026.1; that of 2026.2 is ``fitted``. A pair is the same model, task, batch, data format, parallel layout,
+steps and size on two devices, in one suite. Energy on the reference over energy on the device is its ratio r. With u the mean power over the power limit, and e the exponent of the use,
 a factor is the median over models of each model's median of r × u^−e; *left out* means that the model predicted was not among
 them. A format that either device only emulates is not in,
 nor a use that is refused: no factor holds there. Error is |predicted / measured − 1|.
@@ -23,6 +25,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import fitted
 
 from energy_rating.judging.normalisation import LEAST_USE, MOST_USE
 from energy_rating.judging.roads import emulates
@@ -372,6 +378,145 @@ def report(sets: Sequence[Set]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+# ------------------------------------------------------------------------------------------------------ the vintage 2026.2
+
+
+def report_2026_2(sets: Sequence[Set], groups: Sequence[fitted.Group]) -> str:
+    """Errors and intervals of both vintages, the tests of the intervals, and what tier 3 holds."""
+    several = [group for group in groups if len(group.models) > 1]
+    before = {(group.suite.profiles[0], group.workload_class): group for group in sets}
+    lines = ["Models left out, by device and class, in 2026.2 and in 2026.1:", ""]
+    rows, now, then = [], [], []
+    for group in several:
+        errors = group.errors
+        cells = [
+            *(group.title, len(group.models), len(group.twins)),
+            *(percent(fitted.quantile(errors, share)) for share in (0.5, 0.9, 1.0)),
+            f"×/÷ {group.interval:g}",
+        ]
+        old = before.get((group.devices[0], group.workload_class))
+        if old is None:
+            rows.append([*cells, "tier 3" if group.devices[0] == fitted.A100_80 else "refused", "", ""])
+            continue
+        was = left_out(old.pairs, old.with_use)
+        rows.append(
+            [*cells, percent(quantile(was, 0.5)), percent(quantile(was, 0.9)), f"×/÷ {old.interval:g}"]
+        )
+        if group.reference == fitted.H100:
+            now.append([fitted.quantile(errors, share) for share in (0.5, 0.9)])
+            then.append([quantile(was, share) for share in (0.5, 0.9)])
+    lines += table(
+        [
+            *("device and class", "models", "pairs", "median error", "90th percentile", "worst", "interval"),
+            *("2026.1: median", "90th percentile", "interval"),
+        ],
+        rows,
+    )
+    means = [[statistics.mean(column) for column in zip(*values, strict=True)] for values in (now, then)]
+    lines += [
+        f"Mean over the four that lead to the H100 in both: median {percent(means[0][0])}, 90th percentile {percent(means[0][1])}; in "
+        f"2026.1 {percent(means[1][0])} and {percent(means[1][1])}.",
+        "",
+        "Whether nine of ten lie inside, by an interval that was worked out without the model that it is tried on. A model counts as inside "
+        "where half of its pairs are; pairs of one model are alike, so that the test of the pairs is the stricter one:",
+        "",
+    ]
+    rows = []
+    for name in dict.fromkeys(group.workload_class for group in several):
+        own = [group for group in several if group.workload_class == name]
+        inside, total = fitted.models_inside(own)
+        pairs = [is_inside for group in own for _, is_inside in group.inside]
+        rows.append(
+            [
+                *(name, f"{inside} of {total}", f"{fitted.binomial_p(inside, total):.2f}"),
+                *(f"{sum(pairs)} of {len(pairs)}", percent(sum(pairs) / len(pairs))),
+                f"{fitted.binomial_p(sum(pairs), len(pairs)):.2f}",
+            ]
+        )
+    lines += table(["class", "models inside", "p", "pairs inside", "share", "p"], rows)
+    lines += ["The same by device, for the pairs:", ""]
+    rows = []
+    for group in several:
+        pairs = [is_inside for _, is_inside in group.inside]
+        rows.append(
+            [
+                *(group.title, f"{sum(pairs)} of {len(pairs)}", percent(sum(pairs) / len(pairs))),
+                f"{fitted.binomial_p(sum(pairs), len(pairs)):.2f}",
+            ]
+        )
+    lines += table(["device and class", "pairs inside", "share", "p"], rows)
+    lines += ["The way back, from the reference to the device, by the use of the reference:", ""]
+    lines += table(
+        ["", "median error", "90th percentile", "interval"],
+        (
+            [
+                group.title.replace("→", "←"),
+                *(percent(fitted.quantile(group.back.errors, share)) for share in (0.5, 0.9)),
+                f"×/÷ {group.back.interval:g}",
+            ]
+            for group in several
+        ),
+    )
+    lines += [
+        "Tier 3, by pairs of devices that the rule is for, as if these had no factor of their own; in 2026.1 it was 1, ×/÷ 1.5 for serving "
+        "and ×/÷ 1.25 for the rest:",
+        "",
+    ]
+    rows = []
+    for rule in fitted.assumed(groups):
+        for group in rule.groups:
+            held, n = rule.holds(group), len(group.twins)
+            old = 1.5 if group.workload_class == "llm-serving" else 1.25
+            plain = sum(abs(twin.log_ratio) <= math.log(old) for twin in group.twins)
+            rows.append(
+                [
+                    f"{rule.origin} → {rule.target}, {rule.workload_class or 'any other class'}",
+                    *(group.title, f"×/÷ {rule.interval:g}", f"{held} of {n}", percent(held / n)),
+                    percent(plain / n),
+                ]
+            )
+    for group, held in fitted.by_the_other_alone(groups):
+        n = len(group.twins)
+        rows.append(
+            [
+                "the same, by the other A100 alone",
+                *(group.title, "×/÷ 1.5", f"{held} of {n}", percent(held / n), ""),
+            ]
+        )
+    alike = fitted.alike_serving(groups)
+    for title, ratio in fitted.ONE_MODEL_EACH.items():
+        is_held = abs(math.log(ratio)) <= math.log(alike)
+        rows.append(
+            [
+                "one generation, llm-serving",
+                f"{title} (one model)",
+                f"×/÷ {alike:g}",
+                f"{int(is_held)} of 1",
+                "",
+                "",
+            ]
+        )
+    lines += table(["rule", "tried on", "interval", "inside", "share", "inside in 2026.1"], rows)
+    every = sum(len(group.twins) + len(group.refused) for group in groups)
+    refused = [reason for group in groups for reason in group.refused]
+    lines += [
+        f"Refused among {every} pairs: {len(refused)} ({percent(len(refused) / every)}): "
+        f"{refused.count('use')} below 15 % of the power limit, {refused.count('memory')} whose weights fill one of the two devices.",
+        "",
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def whole_report(data: Path) -> str:
+    sets = read_sets(data)
+    parts = [
+        report_2026_2(sets, fitted.read_groups(data)),
+        "In 2026.1, and by simpler rules:\n",
+        report(sets),
+    ]
+    return "\n".join(parts)
+
+
 def factors(sets: Sequence[Set]) -> Iterator[tuple[str, dict[str, object]]]:
     """Profile and its ``[[factors]]`` entry, with three decimals."""
     for group in sets:
@@ -466,6 +611,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--data", type=Path, default=Path(os.environ.get("ENERGY_RATING_REFERENCE_DATA", DATA))
     )
     parser.add_argument("--factors", action="store_true", help="print the [[factors]] of the profiles")
+    parser.add_argument("--vintage", action="store_true", help="print the file of the vintage 2026.2")
     parser.add_argument("--docs", type=Path, help="write the tables into this page, between its two markers")
     parser.add_argument("--plot", type=Path, help="draw the picture, as .png or .svg")
     options = parser.parse_args(argv)
@@ -477,15 +623,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 1
     sets = read_sets(options.data)
-    if options.factors:
+    if options.vintage:
+        print(fitted.vintage_toml(fitted.read_groups(options.data)), end="")
+    elif options.factors:
         for profile, entry in factors(sets):
             print(f"# {profile}\n{toml(entry)}")
     elif options.docs is None:
-        print(report(sets), end="")
+        print(whole_report(options.data), end="")
     if options.docs is not None:
         before, rest = options.docs.read_text(encoding="utf-8").split(START)
         _, after = rest.split(END)
-        options.docs.write_text(f"{before}{START}\n\n{report(sets)}\n{END}{after}", encoding="utf-8")
+        options.docs.write_text(
+            f"{before}{START}\n\n{whole_report(options.data)}\n{END}{after}", encoding="utf-8"
+        )
     if options.plot is not None:
         plot(sets, options.plot)
     return 0

@@ -81,6 +81,7 @@ class Vintage:
     points: Mapping[str, tuple[int, ...]]
     split: tuple[str, ...] = ()
     steady_within: float = math.inf
+    second_round: bool = False  # whether it has the AI Energy Score's classes of December 2025
 
     def rates(self, anchor: Anchor) -> bool:
         """Whether a class has a reference energy: enough models, of one kind, and none of them decides it."""
@@ -111,6 +112,20 @@ VINTAGES = {
         },
         split=SPLIT,
         steady_within=STEADY_WITHIN,
+    ),
+    "2026.2": Vintage(
+        name="2026.2",
+        fewest_models=6,
+        serving="serving-2026.1",
+        serving_tasks=SERVING_TASKS,
+        points={
+            **dict.fromkeys(CHATS, (8, 16, 32, 64, 96, 128, 192, 256)),
+            "text-to-image": (1, 8),
+            "text-to-video": (1, 4),
+        },
+        split=SPLIT,
+        steady_within=STEADY_WITHIN,
+        second_round=True,
     ),
 }
 
@@ -176,7 +191,12 @@ def digits(value: float, count: int) -> float:
 def anchors(data: Path = DATA, vintage: str = "2026.1") -> tuple[Anchor, ...]:
     """Every class of both suites that a vintage knows, rated or not."""
     rules = VINTAGES[vintage]
-    return (*_aes(data / "ai_energy_score.csv", rules), *_mlenergy(data / "mlenergy_runs.csv", rules))
+    second = tuple(_second_round(data / "aes_2025_12.csv")) if rules.second_round else ()
+    return (
+        *_aes(data / "ai_energy_score.csv", rules),
+        *second,
+        *_mlenergy(data / "mlenergy_runs.csv", rules),
+    )
 
 
 def training() -> dict[str, float]:
@@ -209,6 +229,16 @@ def _aes(path: Path, rules: Vintage) -> Iterator[Anchor]:
         yield Anchor(
             protocol="aes-2025-02", task=AES_TASKS[task], name=name or None, energies_j=_of_models(models)
         )
+
+
+def _second_round(path: Path) -> Iterator[Anchor]:
+    """The AI Energy Score of December 2025: text generation alone, from a second-hand copy of its leaderboard."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in _rows(path):
+        energy_j = JOULES_PER_REQUEST * float(row["wh_per_1000_queries"])
+        found.setdefault(row["class"], {}).setdefault(row["model"], []).append(energy_j)
+    for name, models in sorted(found.items()):
+        yield Anchor(protocol="aes-2025-12", task="text-generation", name=name, energies_j=_of_models(models))
 
 
 def _mlenergy(path: Path, rules: Vintage) -> Iterator[Anchor]:

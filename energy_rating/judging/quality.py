@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from energy_rating.files.opening import read_whole
 from energy_rating.files.strict import json_object
+from energy_rating.judging.outcomes import share_solved
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Quality
 
@@ -63,12 +64,15 @@ def parse_quality(text: str, *, place: str) -> Quality:
 def read_results(path: Path) -> tuple[Quality, ...]:
     """What a result file of lm-evaluation-harness (``results_*.json``) says: every metric of every task, no standard errors, no counts.
 
-    The format: https://github.com/EleutherAI/lm-evaluation-harness, ``results`` by task, a key ``metric,filter`` for each figure.
+    The format: https://github.com/EleutherAI/lm-evaluation-harness, ``results`` by task, a key ``metric,filter`` for each figure. Of
+    an agent's log (``outcomes``) the share of the tasks that it solved.
 
     Raises:
         BadInput: it cannot be read, or holds no figures.
     """
     content = read_whole(path, LARGEST_RESULTS)
+    if (solved := share_solved(content, path)) is not None:
+        return (solved,)
     results = json_object(content, path, gaps=True).get("results")
     if not isinstance(results, dict):
         raise BadInput("has no 'results'", "Name a results_*.json of lm-evaluation-harness", place=path)
@@ -104,5 +108,10 @@ def _metrics(figures: Mapping[str, object]) -> Iterator[tuple[str, float]]:
 
 def is_accuracy(quality: Quality) -> bool:
     """Whether it is a share of right answers."""
+    return is_outcome(quality, ACCURACIES)
+
+
+def is_outcome(quality: Quality, called: Collection[str]) -> bool:
+    """Whether it is the share of what came out right, by one of these names."""
     name = quality.metric.lower().split()[-1:]
-    return bool(name) and name[0].split(",")[0] in ACCURACIES and 0 < quality.value <= 1
+    return bool(name) and name[0].split(",")[0] in called and 0 < quality.value <= 1

@@ -9,6 +9,7 @@ floating-point operation that the model's training needs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
@@ -40,6 +41,7 @@ from energy_rating.judging.profiles import (
     read_profile,
 )
 from energy_rating.judging.profiles import profiles as all_profiles
+from energy_rating.judging.quality import is_outcome
 from energy_rating.judging.roads import hardware_interval
 from energy_rating.judging.schemes import MOST_STARS, RatingClass, Scheme, TrainingClass, load_scheme
 from energy_rating.judging.training import TrainingWork, of_training_devices, training_flop
@@ -52,6 +54,7 @@ from energy_rating.nouns.records import (
     RUN,
     TRAINING,
     Basis,
+    Beside,
     Checked,
     Component,
     Conversion,
@@ -311,6 +314,7 @@ def _conclude(record: Record, scheme: Scheme, found: _Examined, *, provisional: 
         yardstick=yardstick(scheme, rated) if rated is not None else None,
         conversion=_conversion(found.normalised),
         own=tuple(_own(record, rated)) if found.basis == "indicative" else (),
+        beside=tuple(_beside(record, scheme, found)) if is_rated else (),
     )
     measurement = found.measurement
     return Judgement(
@@ -329,6 +333,28 @@ def _conclude(record: Record, scheme: Scheme, found: _Examined, *, provisional: 
         example=is_example(record),
         checked=record.checked,
     )
+
+
+def _beside(record: Record, scheme: Scheme, found: _Examined) -> Iterator[Beside]:
+    """The energy that was rated in the units that the scheme has beside it, as far as they were counted or verified."""
+    energy, done, measurement = found.energy, found.done.amount, found.measurement
+    if energy is None or not done or measurement is None or record.stage in TRAINING:
+        return
+    work = measurement.work
+    for unit in scheme.beside:
+        counted = [work.get(name) for name in unit.sum]
+        amount = math.fsum(one or 0 for one in counted)
+        # A sum of which a part was not counted is another one.
+        if amount and None not in counted and unit.sum != (found.unit,):
+            yield Beside(unit=unit.unit, energy_per_unit_j=energy.times(done / amount))
+        each = next((work[name] for name in unit.each if work.get(name)), None)
+        for quality in record.quality if each else ():
+            if is_outcome(quality, unit.outcomes) and each:
+                yield Beside(
+                    unit=unit.unit,
+                    energy_per_unit_j=energy.times(done / (each * quality.value)),
+                    of=f"{quality.metric} {quality.value:g}, {quality.source}",
+                )
 
 
 def _named(record: Record, name: str) -> Measurement | None:
@@ -455,6 +481,8 @@ def rating_to_json(rating: Rating) -> dict[str, Any]:
         "reasons": list(rating.reasons),
         "reason_codes": list(codes(rating.why_not)),
     }
+    if rating.beside:
+        entry["beside"] = records.plain(rating.beside)
     if rating.would_be is not None:
         entry["would_be"] = records.plain(rating.would_be)
     return entry
@@ -464,10 +492,15 @@ def rating_schema() -> dict[str, Any]:
     """The JSON Schema of what ``rate --json`` prints and ``rating.json`` holds, as published in ``docs/``."""
     schema = strict.json_schema(Rating, RATING_SCHEMA)
     properties = schema["properties"]
-    for name in ("interval_95", "component", "yardstick", "conversion", "own", "why_not"):
+    for name in ("interval_95", "component", "yardstick", "conversion", "own", "why_not", "beside"):
         del properties[name]
     for name in ("Yardstick", "Conversion", "Reason"):
         schema["$defs"].pop(name, None)
+    properties["beside"] = {
+        "type": "array",
+        "items": {"$ref": "#/$defs/Beside"},
+        "description": "the same energy in other units, where the scheme has some and they were counted or verified",
+    }
     properties["class"] = properties.pop("class_") | {"title": "Class"}
     properties["schema"] = {"const": RATING_SCHEMA, "description": "in a file; what is printed goes without"}
     hashes = {"type": "object", "additionalProperties": {"type": "string"}}

@@ -178,12 +178,32 @@ class Unrated:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BesideUnit:
+    """A unit that is said beside the one that is rated.
+
+    Either work that was counted, all of ``sum`` together; or what somebody verified: a quality called as one of ``outcomes`` is the
+    share of the first of ``each`` that was counted which came out right.
+    """
+
+    __pydantic_config__ = STRICT
+
+    unit: str
+    sum: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
+    each: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if bool(self.sum) == bool(self.outcomes) or bool(self.outcomes) != bool(self.each):
+            raise ValueError("a unit beside must be the sum of counted ones, or outcomes of each of one")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Scheme:
     """One vintage of the rating, as its file says. ``ladder``: the highest index of 5, 4, 3 and 2 stars.
 
     ``normalised_tiers``: of a record from another device than the reference, the tiers of normalisation that are rated, by the rules
     and factors of the vintage ``normalisation``. ``limit_must_bind``: whether another power limit of the reference device counts only
-    where it held the clocks down.
+    where it held the clocks down. ``beside``: units that are said beside the one that is rated.
     """
 
     __pydantic_config__ = STRICT
@@ -204,6 +224,7 @@ class Scheme:
     normalised_tiers: tuple[str, ...] = ()
     normalisation: str = FIRST
     limit_must_bind: bool = False
+    beside: tuple[BesideUnit, ...] = ()
 
     def __post_init__(self) -> None:
         if self.ladder[0] <= 0 or list(self.ladder) != sorted(set(self.ladder)):

@@ -578,3 +578,33 @@ def test_a_batch_says_it_of_each_of_its_runs(tmp_path):
     assert {one.place.provider for one in told.values()} == {"gcp"}
     assert (told["a"].role, told["b"].role) == ("evaluation", None)
     assert told["b"].lineage.relation == "lora"
+
+
+@pytest.mark.parametrize(
+    ("text", "share", "named"),
+    [
+        ('{"submitted_instances": 20, "resolved_instances": 5, "total_instances": 300}', 0.25, "SWE-bench"),
+        ('{"results": [{"task_id": "a", "is_resolved": true}, {"is_resolved": false}]}', 0.5, "Terminal"),
+        ('[{"task_id": 1, "reward": 1.0}, {"task_id": 2, "reward": 0.5}]', 0.5, "tau-bench"),
+        ('{"task": "a", "solved": true}\n\n{"task": "b", "solved": false}\n', 0.5, "agent's log"),
+        ('{"task": "a", "success": true}', 1.0, "agent's log"),
+    ],
+)
+def test_an_agents_log_tells_the_share_of_its_tasks_that_it_solved(tmp_path, text, share, named):
+    (found,) = read_results(write(tmp_path / "log.jsonl", text))
+    assert (found.metric, found.value) == ("solved", share)
+    assert named in found.source
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"solved": true}\n{"task": "b"}\n', "task 2 must say whether it was solved"),
+        ('{"solved": "yes"}', "task 1 must say whether it was solved"),
+        ('{"submitted_instances": 5, "resolved_instances": 20}', "at most submitted_instances"),
+        ('[{"reward": true}]', "task 1 must say"),
+    ],
+)
+def test_a_task_that_does_not_say_whether_it_was_solved_is_no_solved_one(tmp_path, text, told):
+    with pytest.raises(BadInput, match=told):
+        read_results(write(tmp_path / "log.jsonl", text))

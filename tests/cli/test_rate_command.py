@@ -46,7 +46,7 @@ def test_it_says_stars_index_in_words_and_what_the_next_star_needs() -> None:
     told = run("rate", str(REPORT))
     for part in (
         "★★★★☆  4 of 5 stars  could be 3–4",
-        "class A · aes-2025-02 · scheme 2026.1 · based on 24 models",
+        "class A · aes-2025-02 · scheme 2026.2 · based on 24 models",
         "20.4 ± 1.6 J per request, graphics card (GPU) only",
         "32 % less energy than the typical model of its kind (30 J per request)",
         "95 % interval: 27 to 38 % less",

@@ -386,7 +386,7 @@ def test_the_json_is_the_contract() -> None:
 
 
 def test_a_scheme_may_be_named_or_left_out() -> None:
-    assert rate(a_record()).scheme == "2026.1"
+    assert rate(a_record()).scheme == "2026.2"
     assert rate(a_record(), scheme="2026.0-draft").scheme == "2026.0-draft"
     with pytest.raises(BadInput, match=r"2026\.0-draft"):
         rate(a_record(), scheme="1999.1")
@@ -985,7 +985,7 @@ def test_a_model_that_joins_the_population_changes_no_star(energy: float, doubt:
 
 
 def test_the_newest_scheme_is_the_default_and_its_firm_class_is_firm() -> None:
-    assert rate(a_record(18.0), profiles=PROFILES).scheme == "2026.1"
+    assert rate(a_record(18.0), profiles=PROFILES).scheme == "2026.2"
     rating = now(a_record(18.0))
     assert (rating.stars, rating.status, rating.basis) == (4, "firm", "measured")
 

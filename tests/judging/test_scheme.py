@@ -27,6 +27,7 @@ from energy_rating.nouns.records import TRAINING
 FROZEN = {
     "2026.0-draft": "0ad533852dab687d7d3712f6389eb182a0e8912b236cf0ea6614723ead2588a5",
     "2026.1": "6c2777bb781cc19109c928f21ddf664cdea0fc25d6287da5afc41a39b4552ecd",
+    "2026.2": "2118dc4b34730812dd565d34534ab06891a85e447ebad4dcf7c41f441ecd8757",
 }
 
 DRAFT = (SCHEMES / "2026.0-draft.toml").read_text(encoding="utf-8")
@@ -71,7 +72,7 @@ def test_a_class_is_firm_from_twenty_models_on_and_its_constant_has_two_digits(n
 
 
 def test_the_default_rates_all_stages_and_no_draft_does() -> None:
-    assert load_scheme().name == "2026.1"
+    assert load_scheme().name == "2026.2"
     assert {item.stage for item in load_scheme().training} == set(TRAINING)
     assert not load_scheme("2026.0-draft").training
 
@@ -81,6 +82,32 @@ def test_what_the_draft_had_is_in_what_replaced_it_with_the_same_constant() -> N
     for item in load_scheme("2026.0-draft").classes:
         if item.protocol == "aes-2025-02":
             assert now[item.protocol, item.task, item.name] == item.e_ref_j
+
+
+def test_the_second_vintage_has_all_that_the_first_has_with_the_same_constants() -> None:
+    """What was measured on the reference device has the same stars under both."""
+    old, new = (load_scheme(name) for name in ("2026.1", "2026.2"))
+    assert (new.ladder, new.rules, new.training) == (old.ladder, old.rules, old.training)
+    assert all(item in new.classes for item in old.classes)
+    assert all(item in new.protocols for item in old.protocols)
+    assert {rule.name for rule in new.protocols} - {rule.name for rule in old.protocols} == {"aes-2025-12"}
+    more = [(item.protocol, item.task, item.name) for item in new.classes if item not in old.classes]
+    assert more == [
+        ("aes-2025-12", "text-generation", "A"),
+        ("serving-2026.1", "text-generation", "96 at once"),
+        ("serving-2026.1", "text-generation", "192 at once"),
+        ("serving-2026.1", "image-text-to-text", "96 at once"),
+    ]
+
+
+def test_the_two_rounds_of_the_ai_energy_score_are_never_compared() -> None:
+    new = load_scheme("2026.2")
+    february, december = (
+        next(item for item in new.classes if (item.protocol, item.name) == (protocol, "A"))
+        for protocol in ("aes-2025-02", "aes-2025-12")
+    )
+    assert february.e_ref_j != december.e_ref_j
+    assert {item.protocol for item in load_scheme("2026.1").classes}.isdisjoint({"aes-2025-12"})
 
 
 def test_what_is_not_rated_says_why() -> None:
@@ -173,7 +200,7 @@ def test_what_is_wrong_in_a_scheme_is_told_with_its_place(
 
 @pytest.mark.parametrize("name", tasks())
 def test_every_protocol_that_ships_is_rated_as_it_stands_or_a_reason_says_why_not(name: str) -> None:
-    scheme, task = load_scheme("2026.1"), load_task(name)
+    scheme, task = load_scheme(), load_task(name)
     for protocol, settings in task.protocols.items():
         rated = [item for item in scheme.classes if (item.protocol, item.task) == (protocol, name)]
         explained = [
@@ -248,15 +275,15 @@ def test_the_reference_energies_follow_from_the_data(benchmark: ModuleType, name
 
 
 def test_the_reference_of_training_follows_from_what_was_published(benchmark: ModuleType) -> None:
-    for item in load_scheme("2026.1").training:
+    for item in load_scheme().training:
         for key, value in benchmark.training().items():
             assert getattr(item, key) == value
 
 
 def test_no_reference_of_the_newest_scheme_hangs_on_one_model(benchmark: ModuleType) -> None:
     needs_data(benchmark)
-    anchors = {anchor.key: anchor for anchor in benchmark.anchors(vintage="2026.1")}
-    for rated in load_scheme("2026.1").classes:
+    anchors = {anchor.key: anchor for anchor in benchmark.anchors(vintage="2026.2")}
+    for rated in load_scheme("2026.2").classes:
         assert anchors[rated.protocol, rated.task, rated.name].one_less <= 2**0.5
 
 

@@ -238,7 +238,7 @@ def test_a_difference_tells_both_values(run):
         ("card.md", lambda text: text.replace("## Energy rating", "## Energy rating, certified"), "card.md: text"),
         ("card.md", lambda text: text.replace('width="300"', 'width="300" onload="x"'), "card.md: text"),
         ("card.md", lambda text: text.replace('"stars": null', '"stars": 5'), "card.md: data.stars"),
-        ("card.md", lambda text: text.replace('"scheme": "2026.1"', '"scheme": "2099.1"'), "card.md: scheme"),
+        ("card.md", lambda text: text.replace('"scheme": "2026.2"', '"scheme": "2099.1"'), "card.md: scheme"),
         ("card.md", lambda text: text.replace(', "label": ', ', "more": 1, "label": '), "card.md: text"),
         ("card.md", lambda text: re.sub(r"energy-rating:data .*? -->", "energy-rating:data {} -->", text), "card.md: data"),
         ("label.svg", lambda text: text.replace('"stars": null', '"stars": 5'), "label.svg: data.stars"),

@@ -83,6 +83,9 @@ def rating(
             lines += _wrapped(words.converted(value.conversion), "  ")
         if value.basis == "indicative":
             lines += _wrapped(f"only a hint: {words.measured_on(value.own)}", "  ")
+    for other in value.beside:
+        of = f" ({other.of})" if other.of else ""
+        lines += _wrapped(f"{with_doubt(other.energy_per_unit_j, 'J')} per {other.unit}{of}", "  ")
     if value.stars is not None and next_j is not None:
         lines.append(f"  the next star begins at {scaled(_rounded_down(next_j), 'J')} per {value.unit}")
     lines += _reasons(value)
