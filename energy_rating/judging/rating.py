@@ -53,8 +53,8 @@ from energy_rating.nouns.records import (
     MEASURED,
     RUN,
     TRAINING,
+    AlsoPer,
     Basis,
-    Beside,
     Checked,
     Component,
     Conversion,
@@ -335,7 +335,7 @@ def _conclude(record: Record, scheme: Scheme, found: _Examined, *, provisional: 
     )
 
 
-def _beside(record: Record, scheme: Scheme, found: _Examined) -> Iterator[Beside]:
+def _beside(record: Record, scheme: Scheme, found: _Examined) -> Iterator[AlsoPer]:
     """The energy that was rated in the units that the scheme has beside it, as far as they were counted or verified."""
     energy, done, measurement = found.energy, found.done.amount, found.measurement
     if energy is None or not done or measurement is None or record.stage in TRAINING:
@@ -346,11 +346,11 @@ def _beside(record: Record, scheme: Scheme, found: _Examined) -> Iterator[Beside
         amount = math.fsum(one or 0 for one in counted)
         # A sum of which a part was not counted is another one.
         if amount and None not in counted and unit.sum != (found.unit,):
-            yield Beside(unit=unit.unit, energy_per_unit_j=energy.times(done / amount))
+            yield AlsoPer(unit=unit.unit, energy_per_unit_j=energy.times(done / amount))
         each = next((work[name] for name in unit.each if work.get(name)), None)
         for quality in record.quality if each else ():
             if is_outcome(quality, unit.outcomes) and each:
-                yield Beside(
+                yield AlsoPer(
                     unit=unit.unit,
                     energy_per_unit_j=energy.times(done / (each * quality.value)),
                     of=f"{quality.metric} {quality.value:g}, {quality.source}",
@@ -498,7 +498,7 @@ def rating_schema() -> dict[str, Any]:
         schema["$defs"].pop(name, None)
     properties["beside"] = {
         "type": "array",
-        "items": {"$ref": "#/$defs/Beside"},
+        "items": {"$ref": "#/$defs/AlsoPer"},
         "description": "the same energy in other units, where the scheme has some and they were counted or verified",
     }
     properties["class"] = properties.pop("class_") | {"title": "Class"}

@@ -381,7 +381,7 @@ class Conversion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Beside:
+class AlsoPer:
     """The same energy in another unit than the one that is rated. ``of``: the outcome that it rests on, and who says so."""
 
     unit: str
@@ -420,7 +420,7 @@ class Rating:
     yardstick: Yardstick | None = field(default=None, compare=False)
     conversion: Conversion | None = field(default=None, compare=False)
     own: tuple[Own, ...] = field(default=(), compare=False)
-    beside: tuple[Beside, ...] = field(default=(), compare=False)
+    beside: tuple[AlsoPer, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if self.stars is not None and self.would_be is not None:
