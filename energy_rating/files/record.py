@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from energy_rating.files.journal import JOURNAL_NAMES, JOURNAL_SCHEMAS, being_written
 from energy_rating.files.opening import read_beginning, read_whole
-from energy_rating.files.strict import adapter, json_object, json_schema, validated
+from energy_rating.files.strict import MOST_VALUES, adapter, json_object, json_schema, validated
 from energy_rating.files.whole import write_whole
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import Estimate
@@ -25,6 +25,7 @@ from energy_rating.nouns.records import (
     SINCE_2,
     Condition,
     Device,
+    Measurement,
     Record,
     component_methods,
     plain,
@@ -35,6 +36,10 @@ RECORD_NAME = "record.json"
 # What a stranger's file may be at most. A record of a million windows of one name is a few kilobytes, one of 20,000 names 15 MB;
 # the values are counted before they are parsed, because an empty list takes 20 times the memory of its text.
 LARGEST_RECORD = 16 << 20  # bytes
+
+# One that was merged from ten thousand hosts of eight devices is 45 MB, and holds 1.4 million values.
+LARGEST_MERGED = 64 << 20
+MOST_OF_MERGED = 2_500_000
 
 # As many as one line of an error can name.
 MOST_NAMED = 3
@@ -48,8 +53,76 @@ JUST_BELOW = 0.999
 
 
 def record_to_json(record: Record) -> str:
-    """The text of ``record.json``: two spaces of indentation, keys in the order of the schema, one line end at the end."""
+    """The text of ``record.json``: two spaces of indentation, keys in the order of the schema, one line end at the end.
+
+    Of a merged one, which may tell of a hundred thousand devices, each device, channel and energy is on a line of its own.
+    """
+    if record.origin == "merged":
+        return "".join(_in_lines(record))
     return json.dumps(plain(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _in_lines(record: Record) -> Iterator[str]:
+    """The text of a record piece by piece: of what there may be many, one a line, so that they are never all in memory as plain values."""
+    few = replace(record, channels=(), measurements=(), environment=replace(record.environment, devices=()))
+    opening = "{\n"
+    for key, value in plain(few).items():
+        yield f"{opening}  {json.dumps(key)}: "
+        opening = ",\n"
+        if key == "channels":
+            yield from _listed((plain(one) for one in record.channels), "  ")
+        elif key == "environment":
+            yield '{\n    "devices": '
+            yield from _listed((plain(one) for one in record.environment.devices), "    ")
+            yield from (
+                f",\n    {json.dumps(name)}: {_text(one, '    ')}"
+                for name, one in value.items()
+                if name != "devices"
+            )
+            yield "\n  }"
+        elif key == "measurements":
+            yield "[\n"
+            for number, measurement in enumerate(record.measurements):
+                yield from _of_measurement(measurement)
+                yield ",\n" if number + 1 < len(record.measurements) else "\n"
+            yield "  ]"
+        else:
+            yield _text(value, "  ")
+    yield "\n}\n"
+
+
+def _of_measurement(measurement: Measurement) -> Iterator[str]:
+    opening = "    {\n"
+    for key, value in plain(replace(measurement, energy_by_channel_j={})).items():
+        yield f"{opening}      {json.dumps(key)}: "
+        opening = ",\n"
+        if key == "energy_by_channel_j":
+            lines = (
+                f"        {json.dumps(name)}: {json.dumps(plain(energy), allow_nan=False)}"
+                for name, energy in measurement.energy_by_channel_j.items()
+            )
+            yield from _between("{", lines, "      }")
+        else:
+            yield _text(value, "      ")
+    yield "\n    }"
+
+
+def _listed(entries: Iterable[Any], indent: str) -> Iterator[str]:
+    lines = (f"{indent}  {json.dumps(entry, ensure_ascii=False, allow_nan=False)}" for entry in entries)
+    return _between("[", lines, f"{indent}]")
+
+
+def _between(opening: str, lines: Iterable[str], closing: str) -> Iterator[str]:
+    yield opening
+    separator = "\n"
+    for line in lines:
+        yield separator + line
+        separator = ",\n"
+    yield f"\n{closing}" if separator != "\n" else closing.strip()
+
+
+def _text(value: Any, indent: str) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False).replace("\n", f"\n{indent}")
 
 
 def record_from_json(text: str | bytes, *, place: str | Path = "record") -> Record:
@@ -58,9 +131,10 @@ def record_from_json(text: str | bytes, *, place: str | Path = "record") -> Reco
     Raises:
         BadInput: it is no record of a schema that can be read; names the place in the file.
     """
-    if len(text) > LARGEST_RECORD:
-        raise BadInput(f"the file is larger than {LARGEST_RECORD >> 20} MiB", place=place)
-    entry = json_object(text, place)
+    largest, most = (LARGEST_MERGED, MOST_OF_MERGED) if _is_merged(text) else (LARGEST_RECORD, MOST_VALUES)
+    if len(text) > largest:
+        raise BadInput(f"the file is larger than {largest >> 20} MiB", place=place)
+    entry = json_object(text, place, most=most)
     schema = entry.get("schema")
     if schema in JOURNAL_SCHEMAS:
         raise BadInput(
@@ -85,6 +159,11 @@ def record_from_json(text: str | bytes, *, place: str | Path = "record") -> Reco
             for measurement in record.measurements
         ),
     )
+
+
+def _is_merged(text: str | bytes) -> bool:
+    """Whether a record says so in its first lines, where it stands behind the schema."""
+    return (b'"origin": "merged"' if isinstance(text, bytes) else '"origin": "merged"') in text[:400]  # type: ignore[operator]
 
 
 def _refuse_contradictions(record: Record, place: str | Path) -> None:
@@ -154,7 +233,8 @@ def read_record(path: str | Path) -> Record:
                 which_run(path.parent) or "Name the folder of a run",
                 place=path.parent,
             )
-    return record_from_json(read_whole(path, LARGEST_RECORD), place=path)
+    largest = LARGEST_MERGED if path.is_file() and _is_merged(read_beginning(path, 400)) else LARGEST_RECORD
+    return record_from_json(read_whole(path, largest), place=path)
 
 
 def refuse_journal_alone(folder: Path) -> None:

@@ -181,19 +181,21 @@ def optional(kind: type[T], entry: object, place: str) -> T | None:
     return None if entry is None else validated(kind, entry, place)
 
 
-def json_object(text: str | bytes, place: str | Path, *, gaps: bool = False) -> dict[str, Any]:
+def json_object(
+    text: str | bytes, place: str | Path, *, gaps: bool = False, most: int = MOST_VALUES
+) -> dict[str, Any]:
     """A JSON object without doubled keys, NaN or infinities. ``gaps``: those are taken for what is missing, and are None.
 
     Raises:
-        BadInput: it is none, or has more than a million values.
+        BadInput: it is none, or has more than ``most`` values.
     """
     if isinstance(text, bytes):
         try:
             text = text.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise BadInput("is not UTF-8 text", place=place) from None
-    if text.count(",") + text.count("[") + text.count("{") > MOST_VALUES:
-        raise BadInput(f"must hold at most {MOST_VALUES:,} values; there are more", place=place)
+    if text.count(",") + text.count("[") + text.count("{") > most:
+        raise BadInput(f"must hold at most {most:,} values; there are more", place=place)
 
     def no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entry: dict[str, Any] = {}

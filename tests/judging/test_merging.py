@@ -53,7 +53,8 @@ def test_hosts_on_one_disk_have_a_folder_each_and_their_sum_is_that_of_all(job):
     assert whole["run"].duration_s == pytest.approx(20, abs=1.1)
     assert whole["step"].n == 1
     assert whole["run"].validity == "valid"
-    assert len(whole.channels) == 12
+    # Registers that were read beside a counter stand in the records of the hosts.
+    assert [one.method for one in whole.channels] == ["counter"] * 6
     assert "hosts-missing" not in codes(whole)
 
 
@@ -304,3 +305,16 @@ def test_a_job_whose_hosts_left_siblings_is_refused_by_name(folder):
     assert (folder / "nodes/1-2").is_dir()
     with pytest.raises(BadInput, match="several runs"):
         merged(folder)
+
+
+def test_a_device_whose_sensor_gave_nothing_lowers_the_coverage_of_the_whole(job):
+    _, records = job
+    silent = records[1]["run"]
+    name = "gpu1.energy"
+    kept = {key: value for key, value in silent.energy_by_channel_j.items() if key != name}
+    half = replace(
+        silent, energy_by_channel_j=kept, energy_j={"gpu": kept["gpu0.energy"]}, coverage={"gpu": 0.5}
+    )
+    changed = replace(records[1], measurements=(half,))
+    whole = merge(named([records[0], changed, records[2]]))
+    assert whole["run"].coverage["gpu"] == pytest.approx(5 / 6, abs=1e-4)
