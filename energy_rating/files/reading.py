@@ -333,7 +333,8 @@ class _Reading:
         changing = [
             number for number, start in zip(others, starts, strict=True) if text.startswith(_CHANGING, start)
         ]
-        is_packed = bool(kinds.are_packed.any()) or b',"n":[' in text
+        is_old = self._schema == JOURNAL_SCHEMAS[0]
+        is_packed = bool(kinds.are_packed.any()) or (not is_old and b',"n":[' in text)
         if changing:
             lines = text[:-1].split(b"\n")
             for first, end in pairwise((0, *changing, len(lines))):

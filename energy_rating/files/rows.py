@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-BEHIND = len('01234567"}\n')
+# What stands before the checksum of a line, and how long the rest is.
+MARK, BEHIND = b',"crc":"', len('01234567"}\n')
 
 # Readings of one line stand in their order: so many are fewer than fit a line of the longest.
 IN_A_LINE = 1 << 20
@@ -148,15 +149,14 @@ def checksums_hold(text: bytes, letters: NDArray[numpy.uint8], ends: NDArray[num
     """Whether each line ends in the checksum of itself."""
     import numpy
 
-    # What stands before a checksum begins with what stands behind the one before it.
-    pieces = (b"." * BEHIND + text).split(b',"crc":"')
-    if len(pieces) != len(ends) + 1:
+    starts = numpy.concatenate(([0], ends[:-1] + 1))
+    stops = ends - len(MARK) - BEHIND + 1
+    if (stops < starts).any() or not begins_with(letters, stops, MARK).all():
         return False
-    del pieces[-1]
-    bodies = [piece[BEHIND:] for piece in pieces]
-    lengths = numpy.fromiter(map(len, bodies), numpy.intp, len(bodies))
-    if (numpy.diff(ends, prepend=-1) != lengths + len(',"crc":"') + BEHIND).any():
+    if (letters[ends - 2] != ord('"')).any() or (letters[ends - 1] != ord("}")).any():
         return False
+    view = memoryview(text)
+    bodies = [view[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
     sums = ~numpy.fromiter(map(zlib.crc32, bodies), numpy.uint32, len(bodies))
     # The brace that closes the line without its checksum is one step more for all of them.
     table = numpy.frombuffer(_CRC_STEPS, numpy.uint32)

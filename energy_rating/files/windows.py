@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # From so many windows on arrays are faster, even where numpy is to be loaded first; and so many are looked at together.
 MANY = 1 << 11
+SOME = 1 << 6
 AT_ONCE = 1 << 14
 
 # Windows of one name that count in more kinds of ways are taken one by one.
@@ -255,9 +256,9 @@ def chosen(spans: Sequence[Span], choose: Callable[[Array, Array], Flags]) -> It
     return spans.where(choose) if are_many(spans) else iter(spans)
 
 
-def are_many(spans: Sequence[Span]) -> TypeGuard[Spans]:
-    """Whether there are so many that they are better looked at in arrays."""
-    return isinstance(spans, Spans) and len(spans) >= MANY
+def are_many(spans: Sequence[Span], readings: int = 0) -> TypeGuard[Spans]:
+    """Whether there are so many that they are better looked at in arrays: fewer where so many readings are as well."""
+    return isinstance(spans, Spans) and len(spans) >= (MANY if readings < MANY else SOME)
 
 
 def named(spans: Sequence[Span], *names: str) -> list[Span]:

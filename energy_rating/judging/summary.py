@@ -241,7 +241,8 @@ def _added_up(journal: Journal, parts: Sequence[Curves], losses: Losses) -> dict
 
     for place, part in enumerate(parts):
         spans = part.session.spans
-        if place not in losses.of and are_many(spans):
+        readings = max(map(len, part.session.samples.values()), default=0)
+        if place not in losses.of and are_many(spans, readings):
             for block in spans.blocks():
                 of(block.name).add_block(part, block)
                 ROOM.put_away()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
-from energy_rating.files.columns import Column
+from energy_rating.files.columns import ROOM, Column
 from energy_rating.files.windows import Block, Span
 from energy_rating.judging import checks
 from energy_rating.judging.curves import Curves, Seen
@@ -173,6 +173,7 @@ class Sum:
             seen = self.seen.setdefault((part.number, channel.id), Seen())
             energies = part.energies(channel, starts_s, ends_s)
             seen.add_many(energies, part.resolutions_s(channel, starts_s, ends_s))
+            ROOM.put_away()
 
     def finish(self) -> None:
         """Adds up the last stretch; to be called when all windows were added."""

@@ -261,6 +261,7 @@ def test_a_record_of_many_windows_is_what_it_is_window_by_window(
     chance = random.Random(1000 + seed)
     content = a_journal(chance)
     monkeypatch.setattr(files_windows, "MANY", 10**9)
+    monkeypatch.setattr(files_windows, "SOME", 1)
     singly = as_told(content)
     monkeypatch.setattr(files_windows, "MANY", 1)
     monkeypatch.setattr(files_windows, "AT_ONCE", chance.choice([5, 64, 1 << 14]))

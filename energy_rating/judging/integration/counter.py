@@ -90,6 +90,9 @@ HIDDEN_TICKS = 12
 # intervals hold (`benchmarks/bursts.py`); a third, so that the other line is within three standard deviations of the one that is taken.
 UNSEEN_BURST = 1 / 3
 
+# So many are enough to tell how restless it is.
+UNREST_TICKS = 5
+
 # Over so many ticks power is looked for where a single one tells none.
 STRIDE = 4
 
@@ -676,7 +679,7 @@ class Counter:
                 return math.sqrt(max(moved - blurred, 0.0) / count)
         return 0.0
 
-    def _unrest_at(self, index: int, ticks_around: int = 5) -> float:
+    def _unrest_at(self, index: int, ticks_around: int = UNREST_TICKS) -> float:
         near = pairwise(self.ticks[max(0, index - ticks_around) : index + ticks_around])
         slopes = [slope(a, b) for a, b in near if b.time_s > a.time_s]
         if len(slopes) < 3:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[numpy.float64]
     Flags: TypeAlias = NDArray[numpy.bool_]
+    Places: TypeAlias = NDArray[numpy.intp]
 
 # From so many samples on arrays are faster, even where numpy is to be loaded first; and so many are looked at together.
 MANY = 1 << 12

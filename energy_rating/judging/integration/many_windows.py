@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from energy_rating.judging.integration import many
 from energy_rating.judging.integration.counter import ONE_SIDED, TWICE_S, UNSEEN_BURST, Counter
 from energy_rating.judging.integration.edges import Around
 from energy_rating.judging.integration.gaps import Gaps
+from energy_rating.judging.integration.many_ticks import ManyTicks
 from energy_rating.judging.integration.periods import ASSUMED_PERIOD_S
 from energy_rating.judging.integration.register import (
     HOLD_S,
@@ -26,12 +27,10 @@ from energy_rating.judging.integration.ticks import SAME_POWER, SQRT12, in_array
 from energy_rating.nouns.quantities import Estimate
 
 if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
+    from energy_rating.judging.integration.many import Array, Flags, Places
 
-    from energy_rating.judging.integration.many import Array, Flags
-
-    Places: TypeAlias = NDArray[numpy.intp]
+# Fewer edges that lie apart are asked for one by one.
+FEWEST_APART = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,22 +145,60 @@ class _ManyEdges:
         self._counter = counter
         self._edges_s = edges_s
         self._rights, self._of = numpy.unique(rights, return_inverse=True)
-        arounds = [counter.around(right, register) for right in self._rights.tolist()]
-        self._is_known = numpy.array([one is not None for one in arounds], numpy.bool_)
-        table = numpy.array([one or Around.nothing() for one in arounds], numpy.float64)
-        self._columns = dict(zip(Around._fields, table.T, strict=True))
+        self._ticks = ManyTicks(counter, self._rights)
+        if numpy.count_nonzero(self._ticks.are_usual) < FEWEST_APART:
+            self._ticks.are_usual[:] = False
+        together, alone = self._apart(numpy.arange(len(self._rights)))
+        self._is_known: Flags = numpy.zeros(len(self._rights), numpy.bool_)
+        table = numpy.empty((len(Around._fields), len(self._rights)))
+        if len(together):
+            table[:, together], self._is_known[together] = self._ticks.arounds(
+                self._rights[together], register
+            )
+        for place in alone.tolist():
+            one = counter.around(int(self._rights[place]), register)
+            table[:, place], self._is_known[place] = one or Around.nothing(), one is not None
+        self._columns = dict(zip(Around._fields, table, strict=True))
 
     def _told(self, name: str, which: Places) -> Array:
         """One of the things known around some of the edges."""
         return self._columns[name][self._of[which]]
 
-    def _asked(self, ask: Callable[[int], tuple[float, ...]], which: Places) -> tuple[Array, ...]:
-        """What the counter says around each of some edges, asked once for those that lie together."""
+    def _apart(self, places: Places) -> tuple[Places, Places]:
+        """Which of some of the ticks are looked at together, and which one by one."""
+        usual = self._ticks.are_usual[places]
+        return places[usual], places[~usual]
+
+    def _asked(
+        self,
+        ask: Callable[[int], tuple[float, ...]],
+        ask_many: Callable[[Places], tuple[Array, ...]],
+        which: Places,
+    ) -> tuple[Array, ...]:
+        """What is said around each of some edges, asked once for those that lie together."""
         import numpy
 
-        together, of = numpy.unique(self._of[which], return_inverse=True)
-        told = numpy.array([ask(right) for right in self._rights[together].tolist()], numpy.float64)
-        return tuple(column[of] for column in told.T)
+        asked, of = numpy.unique(self._of[which], return_inverse=True)
+        together, alone = self._apart(asked)
+        told: dict[int, tuple[float, ...]] = {
+            place: ask(int(self._rights[place])) for place in alone.tolist()
+        }
+        if len(together):
+            columns = (column.tolist() for column in ask_many(self._rights[together]))
+            told |= zip(together.tolist(), zip(*columns, strict=True), strict=True)
+        table = numpy.array([told[place] for place in asked.tolist()], numpy.float64)
+        return tuple(column[of] for column in table.T)
+
+    def steps_w(self, which: Places) -> Array:
+        """``Counter.steps_w`` at some of the edges."""
+        counter, ticks = self._counter, self._ticks
+        return self._asked(
+            lambda right: (counter.steps_w(right),), lambda rights: (ticks.steps_w(rights),), which
+        )[0]
+
+    def steadiness(self, which: Places) -> tuple[Array, ...]:
+        """``Counter.steadiness`` at some of the edges."""
+        return self._asked(self._counter.steadiness, self._ticks.steadiness, which)
 
     def reckoned(self) -> tuple[Array, Array, Flags]:
         """The energy at each edge, its random doubt (1 σ), and which of them are sound."""
@@ -196,9 +233,7 @@ class _ManyEdges:
         watts, width_s = self._told("before_w", which), self._told("width_a_s", which)
         reach = self._edges_s[which] - self._told("time_a_s", which)
         far = abs(reach)
-        steps_w = (
-            numpy.zeros(len(which)) if counter.first_reckoning else self._asked(_steps(counter), which)[0]
-        )
+        steps_w = numpy.zeros(len(which)) if counter.first_reckoning else self.steps_w(which)
         doubts_j = (
             _doubt_j(watts, self._told("before_s", which), self._told("before_far_s", which), width_s, far),
             self._told("unrest_w", which) * numpy.sqrt(far * (far + period)),
@@ -206,10 +241,6 @@ class _ManyEdges:
             self._told("moves_w", which) * period / SQRT12,
         )
         return self._told("energy_a_j", which) + watts * reach, _hypot(*doubts_j)
-
-
-def _steps(counter: Counter) -> Callable[[int], tuple[float, ...]]:
-    return lambda right: (counter.steps_w(right),)
 
 
 def _hypot(*several: Array) -> Array:
@@ -292,7 +323,7 @@ class _ManyLines:
         if self._counter.first_reckoning:
             stepped_j = numpy.zeros(len(reach_s))
         else:
-            (steps_w,) = self._edges._asked(_steps(self._counter), self.which)
+            steps_w = self._edges.steps_w(self.which)
             most_j = numpy.maximum(self.left_doubt_j, self.right_doubt_j)
             stepped_j = numpy.minimum(most_j, steps_w * reach_s / 3**0.5)
         doubts_j = weight * self.left_doubt_j, (1 - weight) * self.right_doubt_j
@@ -366,9 +397,7 @@ class _ManyLines:
 
         open_j = 2 * numpy.hypot(self.left_doubt_j, self.right_doubt_j)
         once = self._meet(open_j)
-        before, after, restless = (
-            one > 0 for one in self._edges._asked(self._counter.steadiness, self.which)
-        )
+        before, after, restless = (one > 0 for one in self._edges.steadiness(self.which))
         unlike = before != after
         between = ~unlike & ~once & ~restless
         both_j = numpy.hypot(self.left_doubt_j, self.right_doubt_j)

@@ -65,6 +65,9 @@ class Kept(dict[K, V]):
         super().__setitem__(key, value)
 
 
+# Over so many ticks the power beside an edge is taken at most.
+FURTHEST = 5
+
 # So many ticks are looked at together.
 AT_ONCE = 100_000
 
@@ -359,7 +362,7 @@ def slope_near(ticks: list[Tick] | Ticks, index: int, direction: int, first_reck
     near_s, near_width, near_j = near.time_s, near.width_s, near.energy_j
     power: Power | None = None
     open_s = math.inf
-    for reach in range(1, 6):
+    for reach in range(1, FURTHEST + 1):
         far_index = index + direction * reach
         if not 0 <= far_index < len(ticks):
             break
