@@ -301,7 +301,7 @@ def _way_to(
     reasons = [*_of_use(device, found.use, vintage)]
     if in_format is None:
         reasons += _of_format(record, (origin, target))
-    spread = spread_over(record.load, found.devices)
+    spread = spread_over(record, found.devices)
     reasons += _of_memory(record, (origin, target), workload, spread, vintage)
     if workload is None or found.use is None:
         return reasons, ()

@@ -64,17 +64,17 @@ def requests_in_flight(load: Load) -> int | None:
     return load.at_once if load.request_rate is None else None
 
 
-# How engines call the number of devices that one copy of the model is spread over.
-SPREAD_BY = ("tensor_parallel", "tensor_parallel_size", "option.tensor_parallel_size")
+# How the number of devices that one copy of the model is spread over is called, where it is asked of an engine.
+SPREAD_BY = ("tensor_parallel_size", "option.tensor_parallel_size")
 
 
-def spread_over(load: Load | None, devices: int) -> int:
-    """The devices that one copy of the model is spread over: as many as the engine was told, or else all that were measured."""
-    told = load.settings if load is not None else {}
-    for name in SPREAD_BY:
-        value = told.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= devices:
-            return int(value)
+def spread_over(record: Record, devices: int) -> int:
+    """The devices that one copy of the model is spread over: what the engine says or was told, or else all that were measured."""
+    asked = record.load.settings if record.load is not None else {}
+    for value in (record.operating_point.get("tensor_parallel"), *(asked.get(name) for name in SPREAD_BY)):
+        number = number_of(value)
+        if number is not None and 1 <= number <= devices:
+            return int(number)
     return devices
 
 

@@ -216,6 +216,8 @@ def test_an_mi300x_goes_by_how_many_a_model_is_spread_over(cards: int, published
     # Four cards with a copy of the model each are each alone.
     copies = Load(concurrency=32, settings={"tensor_parallel_size": 1})
     assert to(a_record(MI300X, cards=cards, load=copies)).factor == pytest.approx(0.5891)
+    told = a_record(MI300X, cards=cards, operating_point={"tensor_parallel": 1})
+    assert to(told).factor == pytest.approx(0.5891)
     assert codes(to(a_record(MI300X), vintage="2026.1").why_not) == ("no-data",)
 
 
