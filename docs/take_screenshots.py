@@ -40,9 +40,7 @@ def shown(folder: Path, *, place: str | None = None) -> Reported:
     record = load(folder)
     name = "run" if record.stage != "inference" else "measured"
     impact = footprint(record, zone=place, measurement=name) if place else None
-    return Reported(
-        record=record, rating=rate(record), journal=read_journal(folder), impact=impact, folder=folder.name
-    )
+    return Reported(record=record, rating=rate(record), journal=read_journal(folder), impact=impact)
 
 
 def both(name: str, width: int) -> str:

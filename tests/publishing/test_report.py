@@ -55,7 +55,7 @@ def folders(tmp_path_factory):
 
 def reported(folder) -> Reported:
     record = load(folder)
-    return Reported(record=record, rating=rate(record), journal=read_journal(folder), folder=folder.name)
+    return Reported(record=record, rating=rate(record), journal=read_journal(folder))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_report_says_what_the_label_and_the_record_say(runs, name, form):
     for component, why in facts.missing:
         assert why in text, component
     assert run.record.provenance.journal_sha256 in text
-    assert f"energy-rating verify {name}" in text
+    assert "energy-rating verify FOLDER" in text
 
 
 def test_everything_that_is_known_of_a_run_has_its_place(runs):
@@ -393,6 +393,14 @@ def test_a_hundred_thousand_windows_fit_into_a_page():
     assert len(page.encode()) < LARGEST
     assert "100,000 windows" in page
     assert "the line is the mean of 250 windows at a time, the band their lowest and highest" in page
+
+
+def test_of_many_runs_the_figures_stand_in_a_page_and_that_curves_do_not_is_said(runs):
+    page = html(report([runs["one"]] * 40, NO_LINKS))
+    assert len(page.encode()) < 2 * LARGEST
+    assert "Curves are drawn in reports of at most 12 runs." in page
+    assert "Power over time" not in page
+    assert page.count("<h2>") == 41
 
 
 # ------------------------------------------------------------------------------------------------------- the command

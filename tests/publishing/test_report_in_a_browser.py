@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from runs_to_show import answered, trained
 from test_report import HOSTILE, hostile, reported
 
+from energy_rating.judging.evidence import load
+from energy_rating.judging.rating import rate
+from energy_rating.publishing import badge, label
 from energy_rating.publishing.links import NO_LINKS
 from energy_rating.publishing.report import html, report
+
+EXAMPLE = Path(__file__).parents[2] / "reports/example-gpu"
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -151,6 +158,41 @@ def test_colours_are_those_of_the_page(page, pages):
     assert found["light"][0] == "rgb(0, 114, 178)"
     assert found["dark"][0] == "rgb(86, 180, 233)"
     assert found["light"][1] != found["dark"][1]
+
+
+def test_in_the_colours_of_a_system_everything_is_seen(page, pages):
+    """Who sets high contrast gets lines and letters in the system's own colours, on its own ground."""
+    page.prefers(forced_colors="active")
+    page.open(pages["one"])
+    letters = page.run("getComputedStyle(document.querySelector('svg text')).fill")
+    ground = page.run("getComputedStyle(document.body).backgroundColor")
+    line = page.run("getComputedStyle(document.querySelector('svg path[stroke=\"var(--gpu)\"]')).stroke")
+    assert len({letters, ground, line}) == 3
+
+
+def test_a_readme_shows_the_badge_and_the_label_that_fit_the_reader(page, tmp_path):
+    """As in a page of GitHub's: a picture with a source for the dark, of files that lie beside it."""
+    record = load(EXAMPLE)
+    rating = rate(record)
+    for ending, look in (("", "light"), ("-dark", "dark")):
+        (tmp_path / f"badge{ending}.svg").write_text(badge.svg(record, rating, look=look))
+        (tmp_path / f"label{ending}.svg").write_text(label.svg(record, rating, look=look, size="small"))
+    pictures = "".join(
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{name}-dark.svg"><img src="{name}.svg" alt="{name}"></picture>'
+        for name in ("badge", "label")
+    )
+    where = tmp_path / "readme.html"
+    where.write_text(f"<!doctype html><html lang=en><title>README</title><main><h1>A</h1>{pictures}</main>")
+    for scheme, ending in (("light", ""), ("dark", "-dark")):
+        page.prefers(scheme=scheme)
+        page.open(where)
+        shown = page.run(
+            "Array.from(document.images).map(one => [one.currentSrc.split('/').pop(), one.naturalWidth, one.naturalHeight])"
+        )
+        assert [name for name, _, _ in shown] == [f"badge{ending}.svg", f"label{ending}.svg"]
+        assert shown[0][2] == 28
+        assert all(width > 100 for _, width, _ in shown)
+    assert not page.errors
 
 
 def test_hostile_names_do_nothing(page, pages):

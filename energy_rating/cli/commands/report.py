@@ -89,7 +89,6 @@ def report(
                 rating=rated(record, scheme=scheme, provisional=provisional),
                 journal=journal_beside(path) if record.origin != "imported" else None,
                 impact=_footprint(record, choices),
-                folder=(path if path.is_dir() else path.parent).name or "FOLDER",
             )
         )
     found = made.report(runs, Links(journal=journal_url, meaning=meaning_url))

@@ -23,14 +23,16 @@ from energy_rating.publishing import explanation, label, trace, words
 from energy_rating.publishing import life as lives_shown
 from energy_rating.publishing.facts import Facts, Remark, Row, doubts_of, energy_by_device, facts_of
 from energy_rating.publishing.footprint import rows as footprint_rows
-from energy_rating.publishing.label.said import Said
+from energy_rating.publishing.label.said import CHECK, Said
 from energy_rating.publishing.links import MEANING, Links
+from energy_rating.publishing.names import LookName, Size
 from energy_rating.publishing.report import charts
 from energy_rating.publishing.strangers import for_plain_text
 
 MOST_COURSES = 4  # curves of windows of one run
 MOST_PICTURED = 12  # runs of which the power over time is drawn: of more, only the figures stand in the page
 PARTS = ("prefill", "decode")
+_LOOKS: tuple[LookName, ...] = ("light", "dark")
 
 
 # ---------------------------------------------------------------------------------------------------------- the values
@@ -92,6 +94,7 @@ class LabelBlock:
     kind: ClassVar[str] = "label"
     light: str
     dark: str
+    width_px: int
     alt: str
 
 
@@ -143,13 +146,12 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reported:
-    """What a report is made from: a record, its rating, its journal and its footprint, as far as they are there; and where it lies."""
+    """What a report is made from: a record, its rating, its journal and its footprint, as far as they are there."""
 
     record: Record
     rating: Rating | None = None
     journal: Journal | None = None
     impact: Impact | None = None
-    folder: str = "FOLDER"
 
 
 # ---------------------------------------------------------------------------------------------------------- all of it
@@ -162,6 +164,8 @@ def report(runs: Sequence[Reported], links: Links) -> Report:
     if len(runs) > 1:
         together = tuple(section for section in _together(runs, told) if section.blocks)
         lead = f"{len(runs)} runs, side by side. Each is told on its own below."
+        if len(runs) > MOST_PICTURED:
+            lead += f" Curves are drawn in reports of at most {MOST_PICTURED} runs."
         chapters.append(Chapter(key="together", title="All runs", lead=lead, sections=together))
     pictured = len(runs) <= MOST_PICTURED
     for number, (run, facts) in enumerate(zip(runs, told, strict=True), start=1):
@@ -193,7 +197,7 @@ def _chapter(
 ) -> Chapter:
     said = Said(facts=facts, links=links)
     sections = (
-        Section(title="Result", blocks=tuple(_result(run, facts, said, links))),
+        Section(title="Result", blocks=tuple(_result(run, facts, said, links, pictured=pictured))),
         Section(title="Energy by component", blocks=tuple(_components(facts))),
         Section(title="Power over time", blocks=tuple(_power(run, pictured=pictured))),
         Section(title="One after another", blocks=tuple(_courses(run, facts, pictured=pictured))),
@@ -202,7 +206,7 @@ def _chapter(
         Section(title="Footprint", blocks=tuple(_footprint(run))),
         Section(title="Findings", blocks=tuple(_findings(facts))),
         Section(title="On what it ran", blocks=tuple(_surroundings(said, facts))),
-        Section(title="How to check it", blocks=tuple(_check(run, facts, said))),
+        Section(title="How to check it", blocks=tuple(_check(facts, said))),
         Section(title="What it does not say", blocks=tuple(_unsaid(run, facts, said))),
     )
     stars = ""
@@ -222,7 +226,7 @@ def _chapter(
 # ------------------------------------------------------------------------------------------------------------ one run
 
 
-def _result(run: Reported, facts: Facts, said: Said, links: Links) -> Iterator[Block]:
+def _result(run: Reported, facts: Facts, said: Said, links: Links, *, pictured: bool) -> Iterator[Block]:
     if facts.example:
         yield TextBlock(text=f"{words.EXAMPLE}. This is no rating of anything real.", strong=True)
     if facts.unchecked:
@@ -230,8 +234,12 @@ def _result(run: Reported, facts: Facts, said: Said, links: Links) -> Iterator[B
     if facts.outcome is not None:
         yield TextBlock(text=f"The program {for_plain_text(facts.outcome)}.", strong=True)
     if run.rating is not None:
-        light, dark = (label.svg(run.record, run.rating, links, look=look) for look in ("light", "dark"))
-        yield LabelBlock(light=_inside(light), dark=_inside(dark), alt=said.sentence)
+        # Of many runs, only what has to be legible: the page stays small.
+        size: Size = "full" if pictured else "small"
+        light, dark = (
+            _inside(label.svg(run.record, run.rating, links, look=look, size=size)) for look in _LOOKS
+        )
+        yield LabelBlock(light=light, dark=dark, width_px=300 if pictured else 150, alt=said.sentence)
     if facts.validity != "valid":
         yield TextBlock(text=_VALIDITIES[facts.validity], strong=True)
     if (against := said.against()) is not None:
@@ -507,7 +515,7 @@ def _surroundings(said: Said, facts: Facts) -> Iterator[Block]:
     )
 
 
-def _check(run: Reported, facts: Facts, said: Said) -> Iterator[Block]:
+def _check(facts: Facts, said: Said) -> Iterator[Block]:
     record = facts.record
     if record.origin == "imported":
         yield TextBlock(text=f"It cannot be checked: {words.imported(record)}.")
@@ -515,7 +523,7 @@ def _check(run: Reported, facts: Facts, said: Said) -> Iterator[Block]:
     yield TextBlock(
         text="Everything here follows from the run's journal, on any machine and without a GPU. Whoever has the folder makes it again with:"
     )
-    yield CodeBlock(text=f"energy-rating verify {run.folder}")
+    yield CodeBlock(text=CHECK)
     yield ItemsBlock(
         items=(
             f"SHA-256 of the journal, uncompressed: {for_plain_text(record.provenance.journal_sha256, 80)}",
