@@ -147,7 +147,8 @@ class Foreign:
                 continue
             if not any(cell.strip() for cell in cells):
                 continue
-            self._refuse_other_cells(cells, head, line)
+            if len(cells) > len(head) or len(cells) == 1:
+                self._refuse_other_cells(cells, head, line)
             if self.delimiter != ",":
                 cells = [self._with_point(cell, line) for cell in cells]
             yield line, dict(zip(head, cells, strict=False))
