@@ -40,6 +40,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from fuzz_windows import a_journal_of_windows, read_windows
+
 from energy_rating.benchmarking import gguf
 from energy_rating.benchmarking.tasks import load_task, read_items
 from energy_rating.files import packed, reading
@@ -758,6 +760,13 @@ def targets(folder: Path) -> tuple[Target, ...]:
             seeds=[packed_short, packed_short + another_session(packed_short)],
             mutate=mutated_packed_journal,
             read=read_packed_journal,
+        ),
+        Target(
+            name="windows",
+            weight=10,
+            seeds=[a_journal_of_windows(), a_journal_of_windows("energy-rating/journal/1")],
+            mutate=mutated_journal,
+            read=read_windows,
         ),
         Target(
             name="journal.gz",
