@@ -45,7 +45,10 @@ _GENERATION_OF = {"Blackwell Ultra": "Blackwell"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One step from a device to another: its factor, ×/÷ its interval, what it rests on, and the exponent of the use (0: none)."""
+    """One step from a device to another: its factor, ×/÷ its interval, what it rests on, and the exponent of the use (0: none).
+
+    ``by``: the formula of the factor, of one that is a curve over the use or depends on more than that.
+    """
 
     origin: str
     target: str
@@ -54,6 +57,7 @@ class Step:
     tier: Tier
     why: str
     exponent: float = 0.0
+    by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,21 +233,23 @@ def _along(
 ) -> Step:
     """A step by a factor of the vintage, from its device to its reference or back."""
     form = factor.back if is_back else factor.there
-    value, exponent, interval = _at(form, workload, is_measured=is_measured, is_back=is_back)
+    value, exponent, interval, by = _at(form, workload, is_measured=is_measured, is_back=is_back)
     if factor.tier == "2":
         interval = max(interval, _prescribed(workload.name, vintage))
     ends = (reference, device) if is_back else (device, reference)
-    return _step(*ends, value, interval, factor.tier, _rests_on(factor), exponent)
+    return _step(*ends, value, interval, factor.tier, _rests_on(factor), exponent, by)
 
 
 def _at(
     form: UseForm, workload: Converted, *, is_measured: bool, is_back: bool
-) -> tuple[float, float, float]:
-    """The factor of a step, the exponent of the use, and the interval."""
-    value, exponent = form.at(
-        workload.use if is_measured else None, workload.spread_over, is_video=workload.is_video
-    )
-    return (1 / value, -exponent, form.interval) if is_back else (value, exponent, form.interval)
+) -> tuple[float, float, float, str]:
+    """The factor of a step, the exponent of the use, the interval, and the formula."""
+    use = workload.use if is_measured else None
+    value, exponent = form.at(use, workload.spread_over, is_video=workload.is_video)
+    by = form.told(use, workload.spread_over, is_video=workload.is_video)
+    if is_back:
+        return 1 / value, -exponent, form.interval, f"1 / ({by})"
+    return value, exponent, form.interval, by
 
 
 def _of_tier(factor: Factor, vintage: ConversionVintage) -> float:
@@ -317,9 +323,9 @@ def _assumed(
         )
     generation, is_back = found
     form = generation.back if is_back else generation.there
-    value, exponent, interval = _at(form, workload, is_measured=is_measured, is_back=is_back)
+    value, exponent, interval, by = _at(form, workload, is_measured=is_measured, is_back=is_back)
     why = f"no data of this device; what was seen from {ends[0]} to {ends[1]}"
-    return _step(origin, target, value, interval, "3", why, exponent)
+    return _step(origin, target, value, interval, "3", why, exponent, by)
 
 
 def _alike(workload: WorkloadClass, vintage: ConversionVintage) -> float:
@@ -334,6 +340,7 @@ def _step(
     tier: Tier,
     why: str,
     exponent: float = 0.0,
+    by: str = "",
 ) -> Step:
     return Step(
         origin=origin.key,
@@ -343,6 +350,7 @@ def _step(
         tier=tier,
         why=why,
         exponent=exponent,
+        by=by,
     )
 
 

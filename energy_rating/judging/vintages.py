@@ -101,6 +101,16 @@ class UseForm:
         value *= float(devices) ** self.devices * (self.video if is_video else 1.0)
         return value, self.exponent(taken) if use == taken else 0.0
 
+    def told(self, use: float | None, devices: int = 1, *, is_video: bool = False) -> str:
+        """The arithmetic of ``at``, as it is read."""
+        u = f"{self.typical_use if use is None else self.within(use):.3g}"
+        parts = [f"{self.value_at_full_use:g}"]
+        parts += [f"{u}^{self.use:+g}"] if self.use else []
+        parts += [f"exp({self.use_squared:+g} ln² {u})"] if self.use_squared else []
+        parts += [f"{devices}^{self.devices:+g}"] if self.devices and devices > 1 else []
+        parts += [f"{self.video:g}"] if is_video and self.video != 1 else []
+        return " × ".join(parts)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasuredFactor:

@@ -13,6 +13,7 @@ from energy_rating.files.whole import write_whole
 from energy_rating.judging.profiles import profile_files, profile_for, profiles_naming
 from energy_rating.judging.rating import RATING_SCHEMA, rating_to_json
 from energy_rating.judging.schemes import SCHEMES, load_scheme
+from energy_rating.judging.vintages import FIRST, VINTAGES
 from energy_rating.nouns.records import Rating, Record
 from energy_rating.publishing import card, label, trace
 from energy_rating.publishing.label import picture
@@ -55,9 +56,12 @@ def _rating(record: Record, rating: Rating) -> str:
 
 
 def _rests_on(record: Record, rating: Rating) -> Iterator[tuple[str, str]]:
-    """The files that a rating rests on beside its record, and their SHA-256: the scheme, and the profiles of the devices."""
+    """The files that a rating rests on beside its record, and their SHA-256: the scheme, the vintage that it was converted by, and
+    the profiles of the devices."""
     scheme = load_scheme(rating.scheme)
     yield f"schemes/{scheme.name}.toml", _sha256(SCHEMES / f"{scheme.name}.toml")
+    if rating.conversion is not None and scheme.normalisation != FIRST:
+        yield f"vintages/{scheme.normalisation}.toml", _sha256(VINTAGES / f"{scheme.normalisation}.toml")
     devices, files = record.environment.devices, profile_files()
     known = profiles_naming({device.name for device in devices})
     found = [profile_for(device.name, device.memory_gb, among=known) for device in devices]

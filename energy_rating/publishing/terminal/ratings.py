@@ -206,11 +206,15 @@ def explanation(value: Judgement) -> str:
     if found is not None and found.energy_per_unit_j is not None:
         for step in found.steps:
             exponent = (
-                f", use {found.use:.2f} ^ {step.exponent:+g} in it" if found.use and step.exponent else ""
+                f" = {step.by}"
+                if step.by
+                else f", use {found.use:.2f} ^ {step.exponent:+g} in it"
+                if found.use and step.exponent
+                else ""
             )
             lines += entry_lines(
                 "factor",
-                f"× {step.factor:.4g}, from {step.origin} to {step.target}{exponent}; 95 % within ×/÷ {significant(step.interval**words.TO_95, 3)}; "
+                f"× {step.factor:.4g}{exponent if step.by else ''}, from {step.origin} to {step.target}{'' if step.by else exponent}; 95 % within ×/÷ {significant(step.interval**words.TO_95, 3)}; "
                 f"tier {step.tier}: {step.why}",
             )
         profiles_ = ", ".join(f"{key} {version}" for key, version in found.versions.items())
