@@ -39,9 +39,9 @@ class BaseShare:
         """In one line of plain text."""
         told = []
         if self.energy_kwh is not None:
-            told.append(f"{_ends(self.energy_kwh, 'kWh', 1e3, 'Wh')}, {self.quality}")
+            told.append(f"{_ends(self.energy_kwh, _KWH)}, {self.quality}")
         if self.carbon_kg is not None:
-            told.append(f"{_ends(self.carbon_kg, 'kg', 1e3, 'g')} CO2e")
+            told.append(f"{_ends(self.carbon_kg, _KG)} CO2e")
         by = "its card's dia_report" if self.by == "dia_report" else "its card's section"
         return (
             f"{self.model}: {'; '.join(told) or 'no figure'} (its own runs alone, as {by} says; "
@@ -49,10 +49,14 @@ class BaseShare:
         )
 
 
-def _ends(ends: Ends, unit: str, factor: float, smaller: str) -> str:
-    if ends[1] < 1:
-        ends, unit = (ends[0] * factor, ends[1] * factor), smaller
-    texts = list(dict.fromkeys(significant(end, 3) if end else "0" for end in ends))
+_KWH = ((1e6, "GWh"), (1e3, "MWh"), (1.0, "kWh"), (1e-3, "Wh"))
+_KG = ((1e6, "kt"), (1e3, "t"), (1.0, "kg"), (1e-3, "g"))
+
+
+def _ends(ends: Ends, units: Sequence[tuple[float, str]]) -> str:
+    """Both ends in one unit, that of the upper one."""
+    size, unit = next((one for one in units if ends[1] >= one[0]), units[-1])
+    texts = list(dict.fromkeys(significant(end / size, 3) if end else "0" for end in ends))
     return f"{' to '.join(texts)} {unit}"
 
 

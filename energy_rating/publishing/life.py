@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import escape
 
 from energy_rating.judging.choice import Choice
@@ -17,6 +18,9 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 720, 400, 80, 40, 40, 60
 # Okabe and Ito's colours, which also people tell apart who do not see all colours (jfly.uni-koeln.de/color); lines differ by dashes too.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _JOULES = ((1e12, "TJ"), (1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
+_WATT_HOURS = ((3.6e12, "GWh"), (3.6e9, "MWh"), (3.6e6, "kWh"), (3600.0, "Wh"), (3.6, "mWh"))
+_GRAMS = ((1e6, "t"), (1e3, "kg"), (1.0, "g"), (1e-3, "mg"))
+_LITRES = ((1e3, "m³"), (1.0, "L"), (1e-3, "mL"))
 _DASHES = ("", "8 4", "2 4", "12 4 2 4", "4 2", "1 3")
 
 
@@ -109,18 +113,64 @@ def choice_told(found: Choice) -> Iterator[str]:
     }
     forbidden = [note for note in found.notes if "no verdict" in note]
     yield f"No verdict: {forbidden[0]}" if forbidden else f"{verdicts[found.verdict]}"
-    for letter, service in (("A", found.a), ("B", found.b)):
-        yield f"{letter}, {for_plain_text(service.model, 60)}: {service_told(service)}"
-    low, high = found.interval_95
+    of = found.a
+    length = f" of {of.tokens:g} tokens" if of.tokens is not None else ""
     yield (
-        f"B less A: {with_doubt(found.difference_j.times(1 / 3600), 'Wh')} ({found.component}); "
-        f"B / A {found.ratio:.4g}, 95 % interval {low:.4g} to {high:.4g}"
+        f"{number(of.requests)} {found.unit}s{length}{f' in {of.months:g} months' if of.months is not None else ''}, "
+        f"energy of {found.component}"
     )
+    yield from _side_by_side(found)
+    low, high = found.interval_95
+    difference = found.difference_j
+    more = "more" if difference.value > 0 else "less"
+    apart = replace(difference, value=abs(difference.value))
+    amount = with_doubt(apart.times(1 / 3600), "Wh")
+    told = f"B takes {amount} {more} than A" if found.verdict != "undecided" else f"between A and B: {amount}"
+    yield f"{told}; B / A {found.ratio:.4g}, 95 % interval {low:.4g} to {high:.4g}"
+    if found.a.zone is not None:
+        planned = " elsewhere than it was measured" if found.a.elsewhere or found.b.elsewhere else ""
+        yield f"carbon and water of use are planned{planned}, in {for_plain_text(found.a.zone, 40)}; what went before has those of where it ran"
     if found.break_even is not None:
         yield break_even_told(found.break_even)
     for note in found.notes:
         if note not in forbidden[:1]:
             yield f"note: {note}"
+
+
+def _side_by_side(found: Choice) -> Iterator[str]:
+    """Both services as a table in which a quantity has one unit."""
+    rows: list[tuple[str, Estimate | None, Estimate | None, tuple[tuple[float, str], ...]]] = [
+        ("before use", found.a.before_j, found.b.before_j, _WATT_HOURS),
+        ("use", found.a.use_j, found.b.use_j, _WATT_HOURS),
+        ("all", found.a.whole_j, found.b.whole_j, _WATT_HOURS),
+        ("CO2e before use", found.a.before_carbon_g, found.b.before_carbon_g, _GRAMS),
+        ("CO2e of use", found.a.use_carbon_g, found.b.use_carbon_g, _GRAMS),
+        ("water of use", found.a.use_water_l, found.b.use_water_l, _LITRES),
+    ]
+    cells: list[tuple[str, str, str]] = [("", _name("A", found.a), _name("B", found.b))]
+    for units in (_WATT_HOURS, _GRAMS, _LITRES):
+        told = [row for row in rows if row[3] is units and (row[1] is not None or row[2] is not None)]
+        most = max((one.value for row in told for one in row[1:3] if one is not None), default=0.0)
+        size, unit = next((one for one in units if most >= one[0]), units[-1])
+        cells += [(row[0], _cell(row[1], size, unit), _cell(row[2], size, unit)) for row in told]
+    wide = [max(len(row[column]) for row in cells) for column in range(2)]
+    for row in cells:
+        yield f"  {row[0]:<{wide[0]}}  {row[1]:<{wide[1]}}  {row[2]}".rstrip()
+
+
+def _name(letter: str, service: Service) -> str:
+    return f"{letter}, {for_plain_text(service.model, 24)}"
+
+
+def _cell(amount: Estimate | None, size: float, unit: str) -> str:
+    if amount is None:
+        return "not known"
+    if not amount.value:
+        return f"0 {unit}"
+    half = amount.half_width() / size
+    digits = 0 if not half else max(0, 1 - math.floor(math.log10(half)))
+    value = amount.value / size
+    return f"{value:,.{digits}f} ± {half:,.{digits}f} {unit}" if half else f"{value:,.4g} {unit}"
 
 
 def _kwh(energy: Estimate) -> str:

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import random
+import re
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -341,7 +342,10 @@ def test_the_command_compares_folders_of_runs_over_a_life(folder):
     told = " ".join(result.output.split())
     assert told.startswith("over this life B takes less energy than A")
     assert "pays back after 100,000" in told
-    assert "12.0 million requests of 10 tokens in 12 months" in told
+    assert "12.0 million requests of 10 tokens in 12 months, energy of gpu" in told
+    assert "B takes 33.1 ± 2.9 kWh less than A" in told
+    (whole,) = [line for line in result.stdout.splitlines() if line.startswith("  all ")]
+    assert re.fullmatch(r"  all +67\.1 ± [\d.]+ kWh  17\.5 ± [\d.]+ kWh", whole), whole
     assert max(len(line) for line in result.stdout.splitlines()) <= 80
     entry = json.loads(CliRunner().invoke(cli, [*asked, "--json", "--zone", "POL"]).stdout)
     assert entry["verdict"] == "b-better"

@@ -147,8 +147,6 @@ def _choice(
 
 
 def _tell_choice(found: Choice, limit: float | None, *, as_json: bool) -> None:
-    import textwrap
-
     from energy_rating.nouns.records import plain
     from energy_rating.publishing.life import choice_told
 
@@ -159,7 +157,7 @@ def _tell_choice(found: Choice, limit: float | None, *, as_json: bool) -> None:
             "\n".join(
                 line
                 for told in choice_told(found)
-                for line in textwrap.wrap(told, 80, subsequent_indent="  ", break_on_hyphens=False)
+                for line in ([told] if told.startswith("  ") else _folded(told))
             )
         )
     if limit is not None and found.worse_by(limit):
@@ -168,3 +166,9 @@ def _tell_choice(found: Choice, limit: float | None, *, as_json: bool) -> None:
             f"at least {100 * (found.interval_95[0] - 1):.1f} % with 95 % confidence"
         )
         sys.exit(1)
+
+
+def _folded(told: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(told, 80, subsequent_indent="  ", break_on_hyphens=False)
