@@ -98,7 +98,8 @@ def _of_measurement(measurement: Measurement) -> Iterator[str]:
         opening = ",\n"
         if key == "energy_by_channel_j":
             lines = (
-                f"        {json.dumps(name)}: {json.dumps(plain(energy), allow_nan=False)}"
+                f'        {json.dumps(name)}: {{"value": {energy.value!r}, "random": {energy.random!r}, '
+                f'"systematic": {energy.systematic!r}}}'
                 for name, energy in measurement.energy_by_channel_j.items()
             )
             yield from _between("{", lines, "      }")

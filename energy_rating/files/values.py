@@ -111,13 +111,13 @@ _SIMPLE: Mapping[Any, Make] = {
 
 
 def _one_of(words: Collection[object]) -> Make:
-    known = frozenset(words)
+    known = {word: word for word in words}  # handed out as they stand here: of many records one text
     if not all(type(word) is str for word in known):
         raise _Doubtful
 
     def make(entry: object) -> Any:
         if type(entry) is str and entry in known:
-            return entry
+            return known[entry]
         raise _Doubtful
 
     return make

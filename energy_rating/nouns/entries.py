@@ -5,6 +5,7 @@ A room of its own because a program that is only measured loads this and no more
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -781,10 +782,23 @@ def stage_of(name: str) -> Stage:
     raise BadInput(f"must be a stage; got {name!r}", f"Stages are: {', '.join(STAGES)}", place="stage")
 
 
+_SIMPLE = frozenset((str, float, int, bool, type(None)))
+
+
+@functools.cache
+def _names_of(kind: Any) -> tuple[str, ...] | None:
+    """The fields of a class, in their order; None of one that is no dataclass."""
+    return tuple(item.name for item in fields(kind)) if is_dataclass(kind) else None
+
+
 def plain(value: Any) -> Any:
     """Any of this package's values as what ``json`` can write. What a noun leaves out, or in which order it stands, its ``stored`` says."""
-    if is_dataclass(value) and not isinstance(value, type):
-        entry = {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+    kind = type(value)
+    if kind in _SIMPLE:
+        return value
+    names = _names_of(kind)
+    if names is not None:
+        entry = {name: plain(getattr(value, name)) for name in names}
         stored = getattr(value, "stored", None)
         return entry if stored is None else stored(entry)
     if isinstance(value, Mapping):

@@ -31,6 +31,7 @@ from energy_rating.judging.merging.said import MOST_NAMED, of_hosts
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import (
     RUN,
+    Channel,
     Environment,
     Finding,
     Outcome,
@@ -59,6 +60,7 @@ class Merging:
         self._quality: dict[Any, None] = {}
         self._places: set[Any] = set()
         self._points: dict[str, Any] | None = None
+        self._known: dict[Finding, Finding] = {}
 
     def add(self, record: Record, name: str) -> None:
         """One more host's record; ``name`` is what an error calls it.
@@ -103,10 +105,11 @@ class Merging:
             outcome=record.outcome,
             ranks=record.ranks,
             job=record.job,
-            measured=record.channels,
+            measured=tuple(_used(record)),
             described=record.environment.devices,
             measurements={one.name: one for one in record.measurements},
-            findings=record.findings,
+            # Hosts of a job find the same: of ten thousand that say so one sentence is kept.
+            findings=tuple(self._known.setdefault(one, one) for one in record.findings),
             provenance=record.provenance,
         )
 
@@ -195,6 +198,16 @@ class Merging:
                 f"the hosts have different versions of {', '.join(several[:MOST_NAMED])}{' …' if len(several) > MOST_NAMED else ''}",
                 severity="note",
             )
+
+
+def _used(record: Record) -> Iterator[Channel]:
+    """The channels of a record that its energies come from, or that something is said of; of a device that has none, all."""
+    used = {name for one in record.measurements for name in one.energy_by_channel_j}
+    told = {one.channel for one in record.findings}
+    beside = {(one.component, one.device) for one in record.channels if one.id in used}
+    for channel in record.channels:
+        if channel.id in used or channel.id in told or (channel.component, channel.device) not in beside:
+            yield channel
 
 
 def merge(records: Iterable[tuple[Record, str]]) -> Record:

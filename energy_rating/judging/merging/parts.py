@@ -41,7 +41,9 @@ class HostRun:
     outcome: Outcome | None
     ranks: int | None
     job: Job | None
-    measured: tuple[Channel, ...]  # its channels and devices, as it calls them
+    measured: tuple[
+        Channel, ...
+    ]  # its channels and devices, as it calls them; until they have names in the whole
     described: tuple[Device, ...]
     measurements: dict[str, Measurement]
     findings: tuple[Finding, ...]
@@ -81,18 +83,10 @@ class Named:
                 known = replace(device, id=name, name=sys.intern(device.name))
                 part.names.setdefault(name, known.name)
                 self.devices.setdefault(known)
-            # Of registers that are read beside a counter no energy stands anywhere: of many hosts only what counts is kept.
-            used = {name for one in part.measurements.values() for name in one.energy_by_channel_j}
-            told = {one.channel for one in part.findings}
-            beside = {(one.component, one.device) for one in part.measured if one.id in used}
+            part.described = ()
             for channel in part.measured:
-                if (
-                    channel.id not in used
-                    and channel.id not in told
-                    and (channel.component, channel.device) in beside
-                ):
-                    continue
                 self._add(channel, part, _called(channel.device, part, called))
+            part.measured = ()
 
     def _add(self, channel: Channel, part: HostRun, device: str) -> None:
         name = f"host{part.place}/{channel.id}"
