@@ -19,6 +19,7 @@ from energy_rating.files import foreign, imports
 from energy_rating.files.imports import dia
 
 EMISSIONS = Path(__file__).parents[1] / "tests/data/imports/codecarbon/3.3.2/emissions.csv"
+BENCH = Path(__file__).parents[1] / "tests/data/imports/made-up/vllm-0.11.0"
 LONGEST_S = 1800
 
 
@@ -53,12 +54,14 @@ def power(rows: int) -> Callable[[Path], None]:
 
 
 def result(size: int) -> Callable[[Path], None]:
-    """A result of lm-evaluation-harness whose one object has so many bytes."""
+    """A result of vLLM's benchmark whose one object, with its latencies, has so many bytes."""
 
     def make(path: Path) -> None:
-        entry = {"results": {}, "configs": {}, "versions": {}, "n-shot": {}, "filler": ""}
-        entry["filler"] = "x" * (size - len(json.dumps(entry)))
+        entry = json.loads(next(BENCH.glob("*.json")).read_text())
+        one = len(json.dumps([0.0123456789] * 2)) - len(json.dumps([0.0123456789]))
+        entry["itls"] = [0.0123456789] * ((size - len(json.dumps(entry)) - 20) // one)
         path.write_text(json.dumps(entry))
+        path.with_name("gpu_power.csv").write_bytes((BENCH / "gpu_power.csv").read_bytes())
 
     return make
 
@@ -84,6 +87,7 @@ CASES = {
     "… a line more": ("power.csv", power(foreign.MOST_ROWS)),
     "nvidia-smi, beyond 256 MiB": ("power.csv", power(foreign.LARGEST // 60)),
     "a JSON object of 64 MiB": ("results.json", result(foreign.LARGEST_OBJECT)),
+    "… a MiB more": ("results.json", result(foreign.LARGEST_OBJECT + (1 << 20))),
     "metadata of 250 KiB": ("README.md", card(dia.LARGEST_BLOCK - 6000)),
     "metadata beyond 256 KiB": ("README.md", card(dia.LARGEST_BLOCK + 6000)),
 }

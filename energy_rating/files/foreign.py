@@ -25,6 +25,8 @@ from energy_rating.nouns.errors import BadInput
 # A day of eight cards, read three times a second, is 250 MB of AIPerf's lines; a year of a team's runs is 10 MB of emissions.csv.
 LARGEST = 256 << 20  # bytes
 LARGEST_OBJECT = 64 << 20  # bytes of one JSON object; results with every latency in them are some megabytes
+# Latencies of 13 characters fill such an object with five million values (vLLM's --save-detailed: one for each token).
+MOST_VALUES_OF_OBJECT = 8_000_000
 BEGINNING = 64 << 10  # bytes by which a file is known
 MOST_ROWS = 2_000_000
 MOST_COLUMNS = 2_000
@@ -107,7 +109,25 @@ class Foreign:
     @cached_property
     def object(self) -> dict[str, Any]:
         """The JSON object that the file is. NaN and infinities, which others write, are None."""
-        return json_object(self.content, self.path, gaps=True)
+        return json_object(self.content, self.path, gaps=True, most=MOST_VALUES_OF_OBJECT)
+
+    def refuse_too_large_to_tell(self) -> None:
+        """Raises ``BadInput`` where it is JSON that nobody looked into for its size: it may be one of those that are known."""
+        if not self.is_json:
+            return
+        if self.path.stat().st_size > LARGEST_OBJECT:
+            raise BadInput(
+                f"must have at most {LARGEST_OBJECT >> 20} MiB as one JSON object",
+                "Leave lists of single latencies out",
+                place=self.path,
+            )
+        values = sum(self.text.count(mark) for mark in ",[{")
+        if values > MOST_VALUES_OF_OBJECT:
+            raise BadInput(
+                f"must hold at most {MOST_VALUES_OF_OBJECT:,} values; there are more",
+                "Leave lists of single latencies out",
+                place=self.path,
+            )
 
     def holds(self, *keys: str) -> bool:
         """Whether it is a JSON object with all these keys at its top."""

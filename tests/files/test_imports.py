@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from energy_rating import BadInput, load, normalise, rate, summarise
+from energy_rating.files import foreign
 from energy_rating.files.foreign import Foreign
 from energy_rating.files.imports import format_of, formats, imported, recognised
 from energy_rating.files.record import record_from_json, record_to_json
@@ -848,3 +849,24 @@ def test_a_table_of_which_nobody_can_tell_the_numbers_is_refused_with_its_line(t
         with pytest.raises(BadInput, match=told) as refused:
             imported(tmp_path / "emissions.csv")
         assert "\n" not in str(refused.value)
+
+
+def test_a_result_that_is_too_large_to_look_into_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A benchmark that keeps every latency writes millions of them; what is beyond the bound may be one of those that are known."""
+    source = next((MADE_UP / "vllm-0.11.0").glob("*.json"))
+    entry = json.loads(source.read_text()) | {"itls": [0.0123456789] * 1_200_000}
+    whole = tmp_path / source.name
+    whole.write_text(json.dumps(entry))
+    shutil.copy(source.parent / "gpu_power.csv", tmp_path)
+    (record,) = imported(whole)
+    assert record["run"].energy_j == imported(source)[0]["run"].energy_j
+    for name, value, told in (
+        ("MOST_VALUES_OF_OBJECT", 1_000_000, "must hold at most 1,000,000 values"),
+        ("LARGEST_OBJECT", 1 << 20, "must have at most 1 MiB as one JSON object"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(foreign, name, value)
+            with pytest.raises(BadInput, match=told):
+                imported(whole)

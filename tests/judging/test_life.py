@@ -343,9 +343,9 @@ def test_the_command_compares_folders_of_runs_over_a_life(folder):
     assert told.startswith("over this life B takes less energy than A")
     assert "pays back after 100,000" in told
     assert "12.0 million requests of 10 tokens in 12 months, energy of gpu" in told
-    assert "B takes 33.1 ± 2.9 kWh less than A" in told
+    assert re.search(r"B takes 49\.6 ± [\d.]+ kWh less than A", told)
     (whole,) = [line for line in result.stdout.splitlines() if line.startswith("  all ")]
-    assert re.fullmatch(r"  all +67\.1 ± [\d.]+ kWh  17\.5 ± [\d.]+ kWh", whole), whole
+    assert re.fullmatch(r"  all +67\.1 ± [\d.]+ kWh +17\.5 ± [\d.]+ kWh", whole), whole
     assert max(len(line) for line in result.stdout.splitlines()) <= 80
     entry = json.loads(CliRunner().invoke(cli, [*asked, "--json", "--zone", "POL"]).stdout)
     assert entry["verdict"] == "b-better"

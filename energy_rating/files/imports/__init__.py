@@ -90,6 +90,7 @@ def found_in(path: str | Path, *, named: Sequence[str | Path] = ()) -> ReadFile:
     file = Foreign(Path(path), [Path(one) for one in named])
     form = _form_of(file)
     if form is None:
+        file.refuse_too_large_to_tell()
         names = ", ".join(dict.fromkeys(format_of(one).NAME for one in formats()))
         raise BadInput("is no file that can be imported", f"Known are files of: {names}", place=file.path)
     records = tuple(_records(file, form))
