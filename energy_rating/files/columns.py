@@ -28,7 +28,7 @@ BLOCK = 1 << 10
 # Arrays are copied so many at a time.
 PIECE = 1 << 16
 
-# When so many bytes were written to files, what is on them leaves this process's memory.
+# When so many bytes of files were written or read through, what is on them leaves this process's memory.
 PUT_AWAY_BYTES = 1 << 23
 
 # Without room for files a column stays in memory while it is shorter than this (bytes). A journal of a gigabyte has columns of 100 MB.
@@ -85,7 +85,7 @@ class Room:
         self.most_in_memory = most_in_memory
         self._latest: _Segment | None = None
         self._files: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
-        self._written = 0
+        self._touched = 0
         self._lock = threads.lock()
 
     def folders(self) -> list[str]:
@@ -130,15 +130,15 @@ class Room:
         self._files.add(mapped)
         return mapped
 
-    def written(self, count: int) -> None:
-        """So many bytes more were written: now and then what is on files is put away."""
-        self._written += count
-        if self._written >= PUT_AWAY_BYTES:
+    def touched(self, count: int) -> None:
+        """So many bytes more were written, or read through: now and then what is on files is put away."""
+        self._touched += count
+        if self._touched >= PUT_AWAY_BYTES:
             self.put_away()
 
     def put_away(self) -> None:
         """Takes what is on files out of this process's memory until it is asked for again: what is read through once need not stay."""
-        self._written = 0
+        self._touched = 0
         advice = getattr(mmap, "MADV_DONTNEED", None)
         if advice is not None:
             for mapped in tuple(self._files):
@@ -263,7 +263,7 @@ class Column(Sequence[float]):
                 self._kept.frombytes(tail.cast("B"))
             else:
                 self._kept[self._length : length] = tail
-                self._files.written(len(tail) * ITEM_BYTES)
+                self._files.touched(len(tail) * ITEM_BYTES)
         except MemoryError:
             raise self._files.none(
                 "no memory is left either, or mapped files count against a limit"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MANY = 1 << 11
 SOME = 1 << 6
 AT_ONCE = 1 << 14
+READINGS_AT_ONCE = 1 << 18
 
 # Windows of one name that count in more kinds of ways are taken one by one.
 MOST_KINDS = 64
@@ -118,12 +119,13 @@ class Spans(Sequence[Span]):
         kind_of = self._kind_of
         return [self._span(row) for row in self._order if kind_of[row] in wanted]
 
-    def _rows(self) -> Iterator[Places]:
+    def _rows(self, at_once: int | None = None) -> Iterator[Places]:
         """The rows of the windows in their order, many at a time."""
         import numpy
 
-        for first in range(0, len(self._order), AT_ONCE):
-            yield numpy.array(self._order[first : first + AT_ONCE], numpy.intp)
+        at_once = at_once or AT_ONCE
+        for first in range(0, len(self._order), at_once):
+            yield numpy.array(self._order[first : first + at_once], numpy.intp)
 
     def where(self, choose: Callable[[Array, Array], Flags]) -> Iterator[Span]:
         """The windows that are chosen by their starts and ends."""
@@ -134,8 +136,11 @@ class Spans(Sequence[Span]):
             for row in rows[choose(starts[rows], ends[rows])].tolist():
                 yield self._span(row)
 
-    def blocks(self) -> Iterator[Block]:
-        """All windows, many at a time; of each lot those of one name together, in the order in which the names come."""
+    def blocks(self, readings: int = 0) -> Iterator[Block]:
+        """All windows, many at a time; of each lot those of one name together, in the order in which the names come.
+
+        Where so many ``readings`` were taken meanwhile, there are fewer windows in a lot, so that few of these lie around them.
+        """
         import numpy
 
         numbers: dict[str, int] = {}
@@ -144,7 +149,8 @@ class Spans(Sequence[Span]):
         )
         names = tuple(numbers)
         kind_of = numpy.asarray(self._kind_of)
-        for rows in self._rows():
+        at_once = min(max(SOME, READINGS_AT_ONCE * len(self) // max(readings, 1)), AT_ONCE)
+        for rows in self._rows(at_once):
             kinds = kind_of[rows].astype(numpy.intp)
             of_names = name_of[kinds]
             found, first = numpy.unique(of_names, return_index=True)

@@ -243,7 +243,7 @@ def _added_up(journal: Journal, parts: Sequence[Curves], losses: Losses) -> dict
         spans = part.session.spans
         readings = max(map(len, part.session.samples.values()), default=0)
         if place not in losses.of and are_many(spans, readings):
-            for block in spans.blocks():
+            for block in spans.blocks(readings):
                 of(block.name).add_block(part, block)
                 ROOM.put_away()
             continue

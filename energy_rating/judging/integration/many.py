@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
-from energy_rating.files.columns import Column
+from energy_rating.files.columns import ITEM_BYTES, ROOM, Column
 
 if TYPE_CHECKING:
     import numpy
@@ -137,9 +137,15 @@ def learned_period_s(
     """What ``ticks.learned_period_s`` says."""
     import numpy
 
-    start, end, value = arrays(start_s, end_s, values)
-    changed = numpy.flatnonzero(value[1:] != value[:-1])
-    since, until = start[changed], end[changed + 1]
+    starts, ends = Column(), Column()
+    for at in range(0, len(values) - 1, BLOCK):
+        some = slice(at, at + BLOCK + 1)
+        start, end, value = arrays(start_s[some], end_s[some], values[some])
+        changed = numpy.flatnonzero(value[1:] != value[:-1])
+        extend(starts, start[changed])
+        extend(ends, end[changed + 1])
+        ROOM.touched(3 * len(start) * ITEM_BYTES)
+    since, until = arrays(starts.values(), ends.values())
     best: tuple[int, float] | None = None
     first, count = 0, len(since)
     while first < count:
@@ -187,6 +193,7 @@ def _end_of_row(since: Array, until: Array, first: int) -> int:
         if not even.all():
             return at + int(numpy.argmin(even)) - 1
         at += len(spacings)
+        ROOM.touched(2 * len(spacings) * ITEM_BYTES)
         piece = min(4 * piece, BLOCK)
     return len(since) - 1
 
@@ -336,6 +343,7 @@ def places_apart(times_s: Sequence[float], apart_s: float) -> list[int]:
     for first in range(0, len(times), BLOCK):
         some = times[first : first + BLOCK + 1]
         found += (numpy.flatnonzero(some[1:] - some[:-1] > apart_s) + first).tolist()
+        ROOM.touched(len(some) * ITEM_BYTES)
     return found
 
 
@@ -455,6 +463,7 @@ def block_borders(
                     break
                 borders.append(place)
         yield borders
+        ROOM.touched(4 * (end - at) * ITEM_BYTES)  # of readings there are more than ticks
         if borders[-1] < end:
             return
         at = borders[-1]

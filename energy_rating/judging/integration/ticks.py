@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeVar, overload
 
-from energy_rating.files.columns import Column
+from energy_rating.files.columns import ITEM_BYTES, ROOM, Column
 from energy_rating.judging.integration import many
 from energy_rating.judging.integration.many import FAST, FEWEST_CLOSE, MISSED, MOST_MISSED
 
@@ -137,6 +137,7 @@ class Ticks:
                 self._earliest[places], self._latest[places], self._energies[places]
             )
             highest = max(highest, many.steepest_w(earliest, latest, energies, reach, times_wider))
+            ROOM.touched(3 * len(energies) * ITEM_BYTES)
         return highest
 
     def energies_j(self) -> Sequence[float]:
@@ -167,6 +168,7 @@ class Ticks:
             places = slice(first, min(first + self._at_once, len(self)))
             earliest, latest = many.arrays(self._earliest[places], self._latest[places])
             found = many.sharpened(earliest, latest, period_s, first_reckoning)
+            ROOM.touched(2 * len(earliest) * ITEM_BYTES)
             if found is None:
                 continue
             others = list(_others_sharpened(_SomeTicks(self, first, places.stop), found, first_reckoning))
