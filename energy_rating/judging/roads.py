@@ -265,7 +265,9 @@ def _prescribed(workload: WorkloadClass, vintage: ConversionVintage) -> float:
 
 def _rests_on(factor: Factor | MeasuredFactor) -> str:
     if factor.tier == "2":
-        return f"calibrated on this kind of device with {factor.models} model{'s' if factor.models > 1 else ''}"
+        return (
+            f"calibrated on this kind of device with {factor.models} model{'s' if factor.models > 1 else ''}"
+        )
     return f"{factor.models} model{'s' if factor.models > 1 else ''}, {factor.rows} pairs"
 
 
