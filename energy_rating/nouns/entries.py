@@ -793,7 +793,7 @@ def _names_of(kind: Any) -> tuple[str, ...] | None:
 
 def plain(value: Any) -> Any:
     """Any of this package's values as what ``json`` can write. What a noun leaves out, or in which order it stands, its ``stored`` says."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _SIMPLE:
         return value
     names = _names_of(kind)

@@ -51,6 +51,13 @@ class TwoHosts:
 
     def run(self, expected, **options):
         """Runs until so many processes have told how they ended; what these told, by rank."""
+        told = [str(PROGRAM), str(self.folder), str(self.told)]
+        told += [f"{name}={value}" for name, value in options.items()]
+        self.launch(told, lambda: len(list(self.told.glob("*.json"))) >= expected)
+        return {int(path.stem): json.loads(path.read_text()) for path in self.told.glob("*.json")}
+
+    def launch(self, program, is_done):
+        """torchrun on both hosts, until it is done; what they said."""
         port = free_port()
         hosts = []
         try:
@@ -69,8 +76,7 @@ class TwoHosts:
                 }
                 command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--node_rank={node}"]
                 command += ["--nproc_per_node=2", "--master_addr=127.0.0.1", f"--master_port={port}"]
-                command += [str(PROGRAM), str(self.folder), str(self.told)]
-                command += [f"{name}={value}" for name, value in options.items()]
+                command += program
                 with (scratch / "said").open("w") as said:
                     hosts.append(
                         subprocess.Popen(
@@ -78,14 +84,14 @@ class TwoHosts:
                         )
                     )
             until = time.monotonic() + 150
-            while len(list(self.told.glob("*.json"))) < expected and time.monotonic() < until:
+            while not is_done() and time.monotonic() < until:
                 time.sleep(0.1)
         finally:
             # After a process has died the agents wait for each other for five minutes (torch 2.13).
             for host in hosts:
                 os.killpg(host.pid, signal.SIGKILL)
                 host.wait()
-        return {int(path.stem): json.loads(path.read_text()) for path in self.told.glob("*.json")}
+        return [(self.place / f"host{node}" / "said").read_text() for node in range(len(WATTS))]
 
 
 @pytest.fixture(name="hosts")
@@ -136,3 +142,13 @@ def test_a_host_that_is_late_is_not_waited_for_and_can_be_added_afterwards(hosts
     whole = merge(hosts.folder)
     assert whole.nodes == 2
     assert "hosts-missing" not in [one.code for one in whole.findings]
+
+
+def test_the_example_of_several_hosts_ends_with_one_record(hosts):
+    example = Path(__file__).parents[2] / "examples" / "several_hosts.py"
+    said = hosts.place / "host0" / "said"
+    first, _ = hosts.launch(
+        [str(example), str(hosts.folder)], lambda: said.exists() and "a sample took" in said.read_text()
+    )
+    assert "2 hosts, 4 processes, work of all: {'sample': 24576}" in first
+    assert load(hosts.folder).nodes == 2
