@@ -264,7 +264,7 @@ def _prescribed(workload: WorkloadClass, vintage: ConversionVintage) -> float:
 
 
 def _rests_on(factor: Factor | MeasuredFactor) -> str:
-    if factor.tier == "2":
+    if isinstance(factor, Factor) and factor.tier == "2":
         return (
             f"calibrated on this kind of device with {factor.models} model{'s' if factor.models > 1 else ''}"
         )
