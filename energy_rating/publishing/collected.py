@@ -136,7 +136,10 @@ def run_of(record: Record) -> CollectedRun:
         base_model=_text(record.lineage.base_model if record.lineage else None),
         parameters=model.parameters if model else None,
         task=_text(task.name if task else None),
-        protocol=_text(rating.protocol or (task.protocol if task else None)),
+        # That of a training's rating is of its floating-point operations, and its figure here is of what was counted.
+        protocol=_text(
+            (rating.protocol if record.stage == "inference" else None) or (task.protocol if task else None)
+        ),
         engine=_engine(record),
         items=load.items if load else None,
         batch=load.batch_size if load else None,

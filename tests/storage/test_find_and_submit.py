@@ -16,6 +16,8 @@ import yaml
 from many_runs import a_record, inference, measured, written
 
 from energy_rating.cli import main
+from energy_rating.files.record import load
+from energy_rating.judging.rating import rate
 from energy_rating.publishing import submission
 from energy_rating.publishing.found import nearness
 from energy_rating.publishing.verification import verify
@@ -125,7 +127,10 @@ def test_why_it_is_not_rated_is_told(runs, run_cli):
     assert "not rated, because" in out
     assert "1 repeat was measured; 5 are needed" in out
     _, out, _ = run_cli("find", "example-model", runs)
-    assert "★★★★ (scheme 2026.1, could be 3–4, indicative)" in out
+    rating = rate(load(EXAMPLE))
+    low, high = rating.could_be
+    assert f"{'★' * rating.stars} (scheme {rating.scheme}" in out
+    assert f"could be {low}–{high}, indicative)" in out
 
 
 def test_figures_of_others_are_marked_so_and_have_no_stars(run_cli):
@@ -186,7 +191,9 @@ def test_a_contribution_holds_what_anybody_can_verify_and_says_what_becomes_publ
     text = (tmp_path / "given" / "PULL_REQUEST.md").read_text()
     for path in folder.iterdir():
         assert f"reports/{folder.name}/{path.name}" in text
-    assert "4 of 5 stars under scheme 2026.1, could be 3 to 4" in text
+    rating = rate(load(EXAMPLE))
+    low, high = rating.could_be
+    assert f"{rating.stars} of 5 stars under scheme {rating.scheme}, could be {low} to {high}" in text
     assert "Add example/example-model" in out
     assert str(tmp_path) not in text
 

@@ -144,6 +144,7 @@ BESIDE = {
     "export": ["--format", "csv"],
     "find": ["org/name"],
     "impact": ["--zone", "FRA"],
+    "leaderboard": ["--output", "site"],
 }
 
 # Options that name a folder which is made, and the file of a command's counts, which is read after it (tests/measuring/test_counts).

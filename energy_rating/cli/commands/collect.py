@@ -145,7 +145,13 @@ def brought_up_to_date(
     index = collection.collection(folders, log=log)
     workers = jobs if jobs is not None else collection.cores()
     brought = collection.bring_up_to_date(
-        index, folders, collected.read, workers=workers, anew=anew, because=because, progress=_progress()
+        index,
+        folders,
+        collected.read,
+        workers=workers,
+        anew=anew,
+        because=because,
+        progress=progress_of_many(),
     )
     refused = {one.folder: one.why for one in index.left_out()} if brought.left_out else {}
     for place in folders:
@@ -161,7 +167,7 @@ def brought_up_to_date(
         tell(f"{brought.changes:,} published figures are others than before: see {index.log.path}")
     if verify:
         found = collection.verify_all(
-            index, collected.check, workers=workers, because=because, progress=_progress()
+            index, collected.check, workers=workers, because=because, progress=progress_of_many()
         )
         if found.asked:
             tell(f"verified: {found.good:,} of {found.asked:,} match their journals")
@@ -194,7 +200,7 @@ def gathered(index: Index, folders: Sequence[Path], by: Sequence[By] = ()) -> Ga
     )
 
 
-def _progress() -> Callable[[str, int, int], None] | None:
+def progress_of_many() -> Callable[[str, int, int], None] | None:
     """A line on a terminal that moves, for what takes long."""
     if not sys.stderr.isatty():
         return None
