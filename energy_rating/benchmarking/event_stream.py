@@ -16,12 +16,10 @@ _MARK = b"\xef\xbb\xbf"
 _FIELD = re.compile(rb"[A-Za-z][A-Za-z0-9_-]{0,63}[ \t]*(?::|$)")
 
 
-class NoEventStream(ValueError):
-    """A line of something else."""
-
-
 class EventStream:
-    """Bytes in, data out. ``waiting``: how many bytes it holds of what is not whole."""
+    """Bytes in, data out. ``waiting``: how many bytes it holds of what is not whole. ``foreign``: a line was none of an event, and what
+    comes after it is not looked at.
+    """
 
     def __init__(self) -> None:
         self._rest: list[bytes] = []  # of a line whose end has not come: put together once it has
@@ -29,13 +27,10 @@ class EventStream:
         self._after_cr = False
         self._first = True
         self.waiting = 0
+        self.foreign = False
 
     def feed(self, part: bytes) -> Iterator[bytes]:
-        """What is whole now.
-
-        Raises:
-            NoEventStream: a line is none of an event.
-        """
+        """What is whole now."""
         if self._after_cr and part.startswith(b"\n"):
             part = part[1:]  # the second half of one line end
             self._after_cr = not part
@@ -50,15 +45,18 @@ class EventStream:
         self._rest.append(after)
         self.waiting += len(after)
         for place, line in enumerate(lines):
+            if self.foreign:
+                return
             following = lines[place + 1] if place + 1 < len(lines) else None
             yield from self._line(line, following)
 
     def end(self) -> Iterator[bytes]:
         """What was not ended by its empty line when the stream was."""
         line, self._rest = b"".join(self._rest), []
-        if line:
+        if line and not self.foreign:
             yield from self._line(line, b"")
-        yield from self._event()
+        if not self.foreign:
+            yield from self._event()
 
     def _line(self, line: bytes, following: bytes | None) -> Iterator[bytes]:
         if self._first:
@@ -72,7 +70,7 @@ class EventStream:
             if following is None or following.strip():
                 yield from self._event(if_whole=True)
         elif not line.startswith(b":") and _FIELD.match(line) is None:
-            raise NoEventStream(line[:80])
+            self.foreign = True
 
     def _event(self, *, if_whole: bool = False) -> Iterator[bytes]:
         if not self._data:

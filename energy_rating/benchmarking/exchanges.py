@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from energy_rating.benchmarking.event_stream import EventStream, NoEventStream
+from energy_rating.benchmarking.event_stream import EventStream
 from energy_rating.nouns.errors import BadInput, EndpointFailed, EnergyRatingError
 from energy_rating.nouns.records import Finding
 
@@ -307,13 +307,12 @@ class Exchange:
                 part = response.read1(1 << 16)
             now = time.monotonic()
             size += len(part)
-            try:
-                for data in stream.feed(part) if part else stream.end():
-                    yield data, now
-            except NoEventStream:
+            for data in stream.feed(part) if part else stream.end():
+                yield data, now
+            if stream.foreign:
                 raise EndpointFailed(
                     f"the server answered {self.name} with something other than a stream of events", LOOK
-                ) from None
+                )
             if stream.waiting > LARGEST_EVENT or size > LARGEST_REPLY:
                 raise EndpointFailed(f"the server answered {self.name} with more than can be an answer", LOOK)
             if not part:

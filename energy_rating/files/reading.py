@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from energy_rating.files.columns import Column
-from energy_rating.files.edge_lines import Edge, EdgeLines, Pairs, are_amounts, is_of_a_window
+from energy_rating.files.edge_lines import Edge, EdgeLines, are_amounts, is_of_a_window
 from energy_rating.files.journal import (
     JOURNAL_NAMES,
     JOURNAL_SCHEMA,
@@ -48,7 +48,7 @@ from energy_rating.files.sessions import Journal as Journal
 from energy_rating.files.sessions import Session as Session
 from energy_rating.files.strict import optional, unknown_key, validated
 from energy_rating.files.unpacking import rows_of
-from energy_rating.files.windows import MOST_WHOLE, Checkpoint, Windows
+from energy_rating.files.windows import MOST_WHOLE, Checkpoint, Pairs, Windows
 from energy_rating.nouns import records
 from energy_rating.nouns.entries import refuse_unless_said_well
 from energy_rating.nouns.errors import STRICT, BadInput, CutShort, LineMissing, UnpacksTooFar

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast, overload
 
 from energy_rating.files.columns import Column
 from energy_rating.nouns.records import RUN, Number
-from energy_rating.nouns.work import Work
+from energy_rating.nouns.work import LEAST_WORK, Work
 
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
-
-    from energy_rating.files.edge_lines import Pairs
 
     Array: TypeAlias = NDArray[numpy.float64]
     Flags: TypeAlias = NDArray[numpy.bool_]
@@ -48,6 +46,84 @@ class Span:
     end_s: float
     work: Work = field(default_factory=Work)
     closed: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pairs:
+    """Windows each of which was opened and closed before the next: their names, their units, and where their numbers begin among ``values``.
+
+    ``told``: with which the work of the run was told, of the units ``of_run``; ``whole``: which of the numbers are whole.
+    """
+
+    names: list[str]
+    units: list[tuple[str, ...]]
+    told: Flags
+    of_run: tuple[str, ...]
+    firsts: Places
+    values: Array
+    whole: Flags
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def keys(self) -> Array:
+        return self.values[self.firsts]
+
+    @property
+    def starts_s(self) -> Array:
+        return self.values[self.firsts + 1]
+
+    @property
+    def ends_s(self) -> Array:
+        return self.values[self.firsts + 3]
+
+    @property
+    def counts(self) -> Places:
+        """How many units each counted."""
+        import numpy
+
+        found: Places = numpy.array(list(map(len, self.units)), numpy.intp)
+        return found
+
+    def places(self) -> Places:
+        """Where the amounts of all of them stand, one window after the other."""
+        import numpy
+
+        counts = self.counts
+        before = numpy.cumsum(counts) - counts
+        found: Places = numpy.arange(counts.sum()) + numpy.repeat(self.firsts + 4 - before, counts)
+        return found
+
+    def run_places(self) -> Places:
+        """Where what is told of the run stands: a row for each time that it was."""
+        import numpy
+
+        found: Places = (self.firsts + 4 + self.counts)[self.told][:, None] + numpy.arange(len(self.of_run))
+        return found
+
+    def counted(self) -> dict[str, tuple[Array, bool]]:
+        """What each counted of each unit, and whether all of that is whole."""
+        import numpy
+
+        found: dict[str, tuple[Array, bool]] = {}
+        for units in dict.fromkeys(self.units):
+            windows = numpy.array([one == units for one in self.units], numpy.bool_)
+            for offset, unit in enumerate(units):
+                amounts, whole = found.get(unit, (numpy.zeros(len(self)), True))
+                places = self.firsts[windows] + 4 + offset
+                amounts[windows] = self.values[places]
+                found[unit] = amounts, whole and bool(self.whole[places].all())
+        return found
+
+    def can_be(self, most: float) -> bool:
+        """Whether all times are less than that, and all amounts can be."""
+        import numpy
+
+        places = numpy.concatenate((self.places(), self.run_places().ravel()))
+        values, whole = self.values[places], self.whole[places]
+        amounts = ((values >= LEAST_WORK) & (values <= MOST_WHOLE)) | ((values == 0) & whole)
+        return bool(amounts.all() and (self.ends_s < most).all() and (self.starts_s > -most).all())
 
 
 @dataclass(frozen=True, slots=True)
