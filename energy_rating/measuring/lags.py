@@ -43,23 +43,40 @@ class Lags:
         self.waiting = False  # for something to be done
 
     def closed(self, name: str, opened_s: float, now_s: float) -> None:
-        """A window that did not wait was closed by the thread that closes it."""
-        if not queues.are_any():
-            return
-        of = self._names.get(name)
+        """A window that did not wait was closed at some time."""
+        of = self._of(name)
         if of is None:
-            if len(self._names) >= MOST_NAMES:
-                return
-            of = self._names[name] = _WindowsOfName(first_s=opened_s)
+            return
+        if not of.closed:
+            of.first_s = opened_s
         of.closed += 1
         of.open_s += now_s - opened_s
         of.last_s = now_s
-        if of.waiting is None and (of.looked < LOOKED_AT_FIRST or now_s - of.looked_s >= EVERY_S):
+
+    def is_due(self, name: str, now_s: float) -> bool:
+        """Whether it is time to look what is queued where such a window is closed, or whether what was queued is done by now."""
+        of = self._names.get(name)
+        if of is None:
+            return len(self._names) < MOST_NAMES
+        if of.waiting is not None:
+            return True
+        return of.looked < LOOKED_AT_FIRST or now_s - of.looked_s >= EVERY_S
+
+    def mark(self, name: str, now_s: float) -> None:
+        """Looks what is queued, in the thread that closes such a window."""
+        of = self._of(name)
+        if of is not None and of.waiting is None:
             of.looked, of.looked_s = of.looked + 1, now_s
             is_done = queues.mark()
             if is_done is not None:
                 of.waiting = is_done, now_s
                 self.waiting = True
+
+    def _of(self, name: str) -> _WindowsOfName | None:
+        of = self._names.get(name)
+        if of is None and len(self._names) < MOST_NAMES:
+            of = self._names[name] = _WindowsOfName()
+        return of
 
     def look(self, now_s: float) -> None:
         """Is what was queued done by now?"""
@@ -79,6 +96,8 @@ class Lags:
         self.look(now_s)
         for name, of in tuple(self._names.items()):
             lag_s = max(of.longest_s, now_s - of.waiting[1] if of.waiting is not None else 0.0)
+            if not of.closed:
+                continue
             span_s = of.last_s - of.first_s
             contiguous = of.closed > 1 and of.open_s >= (1 - CONTIGUOUS) * span_s
             measured_s = span_s if contiguous else of.open_s / of.closed

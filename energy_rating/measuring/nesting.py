@@ -34,6 +34,14 @@ def leave(window: Window) -> None:
         HERE.set(tuple(one for one in here if one is not window))
 
 
+def without(left: Window | None) -> tuple[Window, ...]:
+    """The windows that are open here beside one, and beside those that were left elsewhere."""
+    here = HERE.get()
+    if here and here[-1] is left:
+        return here[:-1]
+    return tuple([one for one in here if one is not left and not one.left])
+
+
 def here(run: Window) -> tuple[bool, list[Window]]:
     """Whether this was started inside the run that ``run`` is the window of, and that run's windows that are open here.
 

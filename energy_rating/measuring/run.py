@@ -270,8 +270,8 @@ class JournalRun(Ranked):
         try:
             from energy_rating.nouns.quantities import duration
 
-            now = self._now()
-            for name, lag_s, is_grave in self._lags.found(now):
+            self._make_edges()
+            for name, lag_s, is_grave in self._lags.found(self._clock()):
                 self.tell(
                     "work-still-queued",
                     f"the devices went on for up to {duration(lag_s)} with work of {name!r} after such a window was closed",

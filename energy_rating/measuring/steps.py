@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from energy_rating.measuring.windows import Windowed
-from energy_rating.nouns.entries import Number
+from energy_rating.nouns.entries import Number, Window
 from energy_rating.nouns.interruptions import pass_on
 
 if TYPE_CHECKING:
@@ -53,26 +53,47 @@ class Steps(Generic[T]):
         return bool(self._items)
 
     def __iter__(self) -> Iterator[T]:
-        window = self._run.window(self._name, self._sync)
-        loop = self._run.loop_begins(self._name, self._items)
+        run, sync = self._run, self._sync
+        loop = run.loop_begins(self._name, self._items)
+        alike, asked = self._alike()
+        window: Window | None = None
+        entered: Window | None = None
         try:
             for item in self._items:  # it is waited for in the window of the item before
-                if window.leave() and loop is not None:
+                if window is not None and loop is not None:
                     loop.done += 1
-                window.open()
-                self._count(window.count, item)
+                entered = Window(self._name, alike)
+                run.turn(window, entered, sync)
+                window = entered
+                if asked:
+                    self._count(window, item, asked)
                 yield item
-            if not self._sync:
-                self._run.drain(self._name)
+            if not sync:
+                run.drain(self._name)
         finally:  # also where the loop is left by break, by an exception, or as somebody drops it
-            window.leave()
+            run.turn(window, None, sync)
+            if entered is not window:  # something of the program came in between
+                run.turn(entered, None, sync)
             if loop is not None:
-                self._run.loop_ends(loop)
+                run.loop_ends(loop)
 
-    def _count(self, count: Callable[..., None], item: T) -> None:
+    def _alike(self) -> tuple[Window, dict[str, Any]]:
+        """What is the same in each step, counted once; and what each is to be asked for."""
+        alike, asked = Window(self._name), {}
         for unit, amount in self._work.items():
+            one = Window(self._name)
+            if type(amount) is int or type(amount) is float:
+                one.count(**{unit: amount})
+            if one.work:
+                alike.count(**{unit: amount})
+            else:
+                asked[unit] = amount
+        return alike, asked
+
+    def _count(self, window: Window, item: T, asked: Mapping[str, Any]) -> None:
+        for unit, amount in asked.items():
             try:
-                count(**{unit: amount(item) if callable(amount) else amount})
+                window.count(**{unit: amount(item) if callable(amount) else amount})
             except Exception as error:  # of a function that was handed in: the program's loop goes on
                 pass_on(error, called=None)
                 self._run._misused(

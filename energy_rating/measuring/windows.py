@@ -65,9 +65,9 @@ class State(enum.Enum):
 _OPEN = State.OPEN  # looked up at every edge
 
 # A window that was opened or closed, and when on the run's clock; of one that was opened also which others were open where that was,
-# and in which thread.
+# and in which thread; of one that was closed whether that waited for the devices.
 Opened = tuple[Window, float, tuple[Window, ...], int]
-Closed = tuple[Window, float]
+Closed = tuple[Window, float, bool]
 
 
 class _Exit:
@@ -455,6 +455,8 @@ class Windowed(Placed):
                         self._open_window(window, at, edge[2], edge[3])
                     elif window.key:  # one that could not be noted has none, and 0 is the run's
                         self._close(window.key, at)
+                        if not edge[2] and queues.are_any():
+                            self._lags.closed(window.name, window.since_s, now)
                 except Exception as error:  # as above; of the program nothing comes into the sampler's thread
                     if not passing:
                         pass_on(error)
@@ -505,7 +507,7 @@ class Windowed(Placed):
                 self.drain(window.name)
             now = self._clock()
             window.closed(self._late_count)
-            self._edges.append((window, now))
+            self._edges.append((window, now, sync))
             self._holders.pop(window, None)
             sampler.last_edge_s = now
             if (
@@ -514,18 +516,68 @@ class Windowed(Placed):
                 or now - window.since_s >= LONG_S
             ):
                 self._write_edges()
-            if not sync and (self._lags.waiting or queues.are_any()):
-                self._look_at_queues(window, now)
+            if not sync and queues.are_any() and (self._lags.waiting or self._lags.is_due(window.name, now)):
+                self._look_at_queues(window.name, now)
         except Exception as error:  # as above
             pass_on(error)
             self._note_failure(window.name, error)
 
-    def _look_at_queues(self, window: Window, now: float) -> None:
-        """Whether the devices still have work that was asked for in a window that did not wait for them."""
-        zero = self._zero or 0.0
+    def turn(self, left: Window | None, entered: Window | None, sync: bool) -> None:
+        """Leaves a window and enters another at the same moment, as a loop does from step to step."""
         try:
-            self._lags.closed(window.name, window.since_s - zero, now - zero)
-            self._lags.look(now - zero)
+            sampler = self._sampler
+            if self._state is not _OPEN or sampler is None or os.getpid() != self._pid:
+                if left is not None:
+                    nesting.leave(left)
+                if entered is not None:
+                    self._enter_unmeasured(entered)
+                return
+            name = (entered or left or self._whole).name
+            if sync:
+                self.drain(name)
+            if name not in self._names and entered is not None:
+                self._name_in_order(entered)
+            if self._gone:
+                self._leave_deserted()
+            here = nesting.without(left)
+            now = self._clock()
+            if left is not None and not left.left and left.of is self._whole:
+                left.closed(self._late_count)
+                self._edges.append((left, now, sync))
+            if entered is not None:
+                entered.of = self._whole
+                entered.since_s = now
+                self._edges.append((entered, now, here, threading.get_ident()))
+                here = (*here, entered)
+            nesting.HERE.set(here)
+            sampler.last_edge_s = now
+            if (
+                sampler.comes_s - now > WAITS_S
+                or len(self._edges) > MOST_EDGES
+                or (left is not None and now - left.since_s >= LONG_S)
+            ):
+                self._write_edges()
+            if not sync and queues.are_any() and (self._lags.waiting or self._lags.is_due(name, now)):
+                self._look_at_queues(name, now)
+        except Exception as error:  # as in _enter
+            self._undo_turn(left, entered)
+            pass_on(error)
+            self._note_failure((entered or left or self._whole).name, error)
+        except BaseException:  # of the program; the loop is left
+            self._undo_turn(left, entered)
+            raise
+
+    def _undo_turn(self, *windows: Window | None) -> None:
+        for window in windows:
+            if window is not None:
+                self._undo(window)
+
+    def _look_at_queues(self, name: str, now: float) -> None:
+        """Whether the devices still have work that was asked for in a window that did not wait for them."""
+        try:
+            if self._lags.is_due(name, now):
+                self._lags.mark(name, now)
+            self._lags.look(now)
         except (
             Exception
         ) as error:  # of a framework that is otherwise than it was: what it does not tell is not known
@@ -637,7 +689,7 @@ class Windowed(Placed):
 
     def _look_again(self, now: float) -> None:
         try:
-            self._lags.look(now - (self._zero or 0.0))
+            self._lags.look(now)
         except Exception as error:  # as above
             pass_on(error, called=QUEUES)
 
@@ -653,7 +705,7 @@ class Windowed(Placed):
         if self._gone:
             self._leave_deserted()
         for key, window in tuple(self._open.items()):
-            work = self._work_of_run()[0] if window is self._whole else window.figure()
+            work = self._work_by_now()[0] if window is self._whole else window.figure()
             if work and self._counted.get(key) != work:
                 with self._lock:
                     if key in self._open:

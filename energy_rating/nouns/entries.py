@@ -520,11 +520,11 @@ class Window:
         *("above", "holding", "holds_name_around", "key", "name", "of", "since_s", "waiting"),
     )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, like: Window | None = None) -> None:
+        """``like``: what was counted into that one is counted into this one already."""
         self.name = name
-        self._counts: dict[
-            str, tuple[Number, Number]
-        ] = {}  # of each unit all, and what of it was counted at the run
+        # Of each unit all, and what of it was counted at the run.
+        self._counts: dict[str, tuple[Number, Number]] = {} if like is None else like._counts.copy()
         self.of: Window | None = None  # the window of the run that it is one of
         self.key = 0  # its number in the journal, once that has a line of it
         self.since_s = 0.0  # on the run's clock

@@ -143,6 +143,20 @@ def test_windows_in_windows_and_those_that_were_timed_elsewhere_are_whole_as_wel
     assert read_journal(tmp_path / "run").damage is None
 
 
+def test_every_timeout_in_a_loop_of_steps_reaches_the_program(tmp_path):
+    with measure(output_dir=tmp_path / "run", sensors=[Still()], report=None) as run:
+
+        def body():
+            for _ in run.steps(range(1000), token=1):
+                pass
+
+        assert alarms(Timeout, TIMEOUTS, body) == TIMEOUTS
+    lines = a_sound_journal(tmp_path / "run")
+    of_windows = sum(line["work"].get("token", 0) for line in lines if line.get("close"))
+    of_run = next(line["work"] for line in lines if line.get("close") == 0)
+    assert of_run == {"token": of_windows}
+
+
 def test_what_another_thread_has_raised_here_reaches_the_program(tmp_path):
     raised = ctypes.pythonapi.PyThreadState_SetAsyncExc
     came = 0
