@@ -60,7 +60,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Devices and surroundings": ("Device", "Environment", "Condition"),
     "What ran, and how": ("Model", "Task", "Load", "Quality"),
     "The run": ("Record", "Outcome", "Place", "Lineage", "Job", "Finding", "Provenance"),
-    "Rating": ("Rating",),
+    "Rating": ("Rating", "AlsoPer"),
     "Normalisation": ("Normalised",),
     "Carbon": ("Impact",),
     "Comparison": ("Comparison",),
@@ -155,6 +155,7 @@ def paths() -> dict[str, str]:
     """Where each noun of the record stands in it."""
     schema = record_schema()
     found = {"Record": "", "Condition": "condition.DEVICE.", "Rating": "", "Estimate": ""}
+    found["AlsoPer"] = "beside[]."
 
     def walk(properties: Mapping[str, Any], prefix: str) -> None:
         for key, entry in properties.items():
