@@ -281,6 +281,10 @@ class Column(Sequence[float]):
             if not isinstance(self._kept, array):
                 self._kept = array("d", self._kept[: self._length])
         else:
-            grown[: self._length] = memoryview(self._kept)[: self._length]
+            kept = memoryview(self._kept)
+            for first in range(0, self._length, PIECE):
+                end = min(first + PIECE, self._length)
+                grown[first:end] = kept[first:end]
+                self._files.touched(2 * (end - first) * ITEM_BYTES)
             self._kept = grown
         self._room = room
