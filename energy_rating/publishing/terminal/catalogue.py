@@ -166,8 +166,16 @@ def scheme(value: Scheme) -> str:
     )
     if value.normalised_tiers:
         lines += entry_lines(
-            "other devices", f"converted, where the factor is of tier {', '.join(value.normalised_tiers)}"
+            "other devices",
+            f"converted, where the factor is of tier {', '.join(value.normalised_tiers)}, by the rules and factors of the vintage "
+            f"{value.normalisation}",
         )
+    if value.limit_must_bind:
+        lines += entry_lines(
+            "power limits", "another limit than the data sheet's counts only where it held the clocks down"
+        )
+    if value.beside:
+        lines += entry_lines("beside", f"joules per {', per '.join(one.unit for one in value.beside)}")
     for protocol in value.protocols:
         lines += ["", protocol.name]
         lines += entry_lines("title", protocol.title)
