@@ -127,6 +127,10 @@ def _difference(a: Life, b: Life, weights: list[float], factor: float) -> Estima
         one, other = sides[0].times(factor), sides[1]
         value += other.value - one.value
         random = math.hypot(random, one.random, other.random)
+        if a.imported or b.imported:
+            # How others read a sensor, nobody here knows, even where it was the same one.
+            random = math.hypot(random, one.systematic, other.systematic)
+            continue
         shared = math.hypot(shared, other.systematic - one.systematic)
         if not same_cards:
             own = [min(side.systematic, BETWEEN_CARDS * side.value) for side in (one, other)]
@@ -140,6 +144,10 @@ def _notes(a: Life, b: Life, of_a: Service, of_b: Service) -> list[str]:
         if one.estimated:
             notes.append(
                 f"{letter} is estimated by a model in part, not measured: no verdict, whatever the figures say"
+            )
+        if one.imported:
+            notes.append(
+                f"{letter} has runs that were taken over from other tools' files: what their sensors share is not known, and nothing cancels"
             )
         if one.invalid:
             notes.append(f"{letter} has an invalid run: no verdict, whatever the figures say")

@@ -93,9 +93,10 @@ class Life:
     before_carbon_g: Estimate | None = None
     before_water_l: Estimate | None = None
     devices: tuple[str, ...] = ()
-    # Whether a model told the energy of a run, or its findings leave nothing of it.
+    # Whether a model told the energy of a run, its findings leave nothing of it, or it was taken over from another tool's file.
     estimated: bool = False
     invalid: bool = False
+    imported: bool = False
 
     @property
     def final_run_only(self) -> bool:
@@ -235,6 +236,7 @@ def life(
         before_carbon_g=_carbon(of_before := _impacts(before, zone, else_in)),
         before_water_l=_water(of_before),
         estimated=any(record[RUN].methods.get(chosen) == "model" for record in records),
+        imported=any(record.origin == "imported" for record in records),
         invalid=any(record[RUN].validity == "invalid" for record in records),
         devices=tuple(
             sorted(

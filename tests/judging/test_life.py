@@ -321,6 +321,17 @@ def test_an_estimate_or_an_invalid_run_decides_nothing():
     assert any("no verdict" in note for note in invalid.notes)
 
 
+def test_of_what_others_measured_nothing_cancels():
+    a, b = two(systematic=0.10, noise=1e-6)
+    own = choice(a, b, requests=1e6)
+    taken_over = choice(replace(a, imported=True), b, requests=1e6)
+    widths = [one.interval_95[1] - one.interval_95[0] for one in (own, taken_over)]
+    assert widths[1] > 2 * widths[0]
+    assert any("nothing cancels" in note for note in taken_over.notes)
+    imported = life([replace(a_run(1.0, "inference"), origin="imported")])
+    assert imported.imported
+
+
 @settings(deadline=None, max_examples=20)
 @given(st.floats(1.0, 1e9))
 def test_a_choice_between_a_life_and_itself_is_none(requests):
