@@ -26,6 +26,7 @@ EMISSIONS = (
 
 # What each command prints to standard output, as it is asked for there. RUN is a folder with a run, CARD a card.
 PRINTS: dict[str, list[list[str]]] = {
+    "badge": [["badge", "RUN", "-o", "badge.svg"]],
     "benchmark": [
         [
             *(
@@ -54,6 +55,7 @@ PRINTS: dict[str, list[list[str]]] = {
     "normalise": [["normalise", "RUN"], ["normalise", "RUN", "--json"]],
     "profiles": [["profiles"], ["profiles", "nvidia-l4-24gb", "--json"]],
     "rate": [["rate", "RUN"], ["rate", "RUN", "--json"], ["rate", "RUN", "--explain"]],
+    "report": [["report", "RUN", "-o", "report.html"]],
     "schemes": [["schemes"], ["schemes", "2026.1", "--json"]],
     "sensors": [["sensors"], ["sensors", "--json"]],
     "summarise": [["summarise", "RUN", "--force"], ["summarise", "RUN", "--force", "--json"]],
@@ -64,6 +66,7 @@ PRINTS: dict[str, list[list[str]]] = {
 
 # What each command writes into a folder that takes nothing.
 WRITES: dict[str, list[list[str]]] = {
+    "badge": [["badge", "RUN", "-o", "LOCKED/badge.svg"], ["badge", "RUN", "-o", "LOCKED/badge.json"]],
     "benchmark": [],  # what cannot be written there goes under the state folder, and is told
     "calibrate": [["calibrate", "--trial", "--output", "LOCKED/new"], ["calibrate", "--trial", "--records", "LOCKED/new"]],
     "card": [["card", "LOCKED/README.md", "RUN"]],
@@ -78,6 +81,7 @@ WRITES: dict[str, list[list[str]]] = {
     "normalise": [],
     "profiles": [],
     "rate": [],
+    "report": [["report", "RUN", "-o", "LOCKED/report.html"], ["report", "RUN", "-o", "LOCKED/report.md"]],
     "schemes": [],
     "sensors": [],
     "summarise": [["summarise", "LOCKED/run", "--force"], ["summarise", "RUN", "-o", "LOCKED/record.json"]],

@@ -31,6 +31,7 @@ OF_THE_KERNEL = (
 THAT_SHIP = (
     *("judging/profiles.py", "benchmarking/calibration/points.py", "publishing/checking.py"),
     *("publishing/folder.py", "judging/footprint/factors.py", "publishing/label/letters.py"),
+    "publishing/report/page.py",
 )
 
 # What all its tests look at is tried once.
