@@ -50,6 +50,7 @@ UNSTEADY, FAR_OFF = 0.10, 0.50
 # What holds a GPU's clocks down (nvmlClocksEventReasons, nvml.h), by what it means to a figure: a power limit belongs to the device
 # that was measured; heat and brakes are those of one machine on one day; settings are somebody's.
 POWER_CAP = frozenset({"sw-power-cap"})
+HELD_NOTHING = "power-limit-held-nothing"
 TOO_HOT = frozenset({"hw-slowdown", "sw-thermal", "hw-thermal", "hw-power-brake"})
 SETTINGS = frozenset({"applications-clocks", "sync-boost", "display-clock"})
 
@@ -354,6 +355,14 @@ class _WindowTimes:
         return self._held[key]
 
 
+def of_all_conditions(sessions: Sequence[Session]) -> Iterator[Finding]:
+    """What the conditions of all sessions say. That a power limit held nothing is said only where each of them says so."""
+    found = [list(of_conditions(session)) for session in sessions]
+    is_free = all(HELD_NOTHING in {finding.code for finding in those} for those in found)
+    for those in found:
+        yield from (finding for finding in those if is_free or finding.code != HELD_NOTHING)
+
+
 def of_conditions(session: Session) -> Iterator[Finding]:
     """What the devices' conditions say about the windows of each name; a condition stands for the time that is nearest to it."""
     if not session.conditions:
@@ -455,7 +464,7 @@ def _of_free_limits(
             continue
         if not is_same_limit(limit_w, sheet.value):
             yield Finding.of(
-                "power-limit-held-nothing",
+                HELD_NOTHING,
                 f"{device.name}: its power limit of {limit_w:.0f} W (by its data sheet {sheet.value:.0f} W) held no clocks down in "
                 f"{name!r}",
                 measurement=name,

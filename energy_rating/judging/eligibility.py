@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from energy_rating.judging.checks import LEAST_COVERAGE, ONLY_ESTIMATED
+from energy_rating.judging.checks import HELD_NOTHING, LEAST_COVERAGE, ONLY_ESTIMATED
 from energy_rating.judging.items import OF_DATASETS, OWN, names_of_items
 from energy_rating.judging.profiles import EXAMPLE_DEVICE, Profile, is_same_limit, load_profile, profile_for
 from energy_rating.judging.schemes import ProtocolRule, RatingClass, Scheme
@@ -244,7 +244,7 @@ def of_unknown_devices(names: Sequence[str], every: int) -> Iterator[Reason]:
 
 
 # What a finding says of another power limit than the profile's that held no clocks down.
-HELD_NOTHING, HELD_DOWN = "power-limit-held-nothing", "throttled"
+HELD_DOWN = "throttled"
 
 
 def limit_held_nothing(record: Record, measurement: Measurement) -> bool:

@@ -174,7 +174,7 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
     channels = _distinct(parts)
     findings = [finding for part in parts for finding in part.findings]
     findings += beside.findings
-    findings += [finding for part in parts for finding in checks.of_conditions(part.session)]
+    findings += checks.of_all_conditions([part.session for part in parts])
     losses = losses_of(journal)
     sums = _added_up(journal, parts, losses)
     findings += _interrupted(parts, going_on=going_on)

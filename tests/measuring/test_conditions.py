@@ -13,7 +13,7 @@ from virtual import FakeDevice, VirtualClock, constant
 from energy_rating import load, measure
 from energy_rating.files.reading import read_journal
 from energy_rating.files.record import condition_schema
-from energy_rating.judging.checks import of_conditions
+from energy_rating.judging.checks import of_all_conditions, of_conditions
 from energy_rating.measuring.processes import FIRST_NAMESPACE, declare, foreign
 from energy_rating.nouns.entries import Channel, Device
 
@@ -363,5 +363,11 @@ def test_another_power_limit_that_held_no_clocks_down_is_told(tmp_path, limit_w,
     session = replace(session, environment=replace(session.environment, devices=(device,)))
     found = [one for one in of_conditions(session) if one.code == "power-limit-held-nothing"]
     assert [one.measurement for one in found] == (["measured"] if told else [])
+    assert [one.code for one in of_all_conditions([session, session])].count("power-limit-held-nothing") == (
+        2 if told else 0
+    )
+    # Of a run that was resumed each session has to say so.
+    silent = replace(session, conditions={})
+    assert "power-limit-held-nothing" not in {one.code for one in of_all_conditions([session, silent])}
     first = replace(session, schema="energy-rating/journal/1")
     assert "power-limit-held-nothing" not in {one.code for one in of_conditions(first)}
