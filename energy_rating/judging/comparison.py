@@ -23,7 +23,6 @@ from energy_rating.nouns.records import (
     RUN,
     TRAINING,
     Component,
-    Device,
     Measurement,
     Record,
     Setting,
@@ -387,7 +386,9 @@ _OF_DEVICE: Mapping[str, Any] = {
     "driver": lambda device: device.driver,
     "power limit (W)": lambda device: _number(device.power_limit_w),
     "clock (MHz)": lambda device: _number(device.clock_mhz),
-    "MIG": lambda device: _yes(device),
+    "MIG": lambda device: _yes(device.mig),
+    "power profile": lambda device: device.power_profile,
+    "adaptive power limit": lambda device: _yes(device.adaptive_limit),
 }
 
 
@@ -396,8 +397,8 @@ def _rounded(value: Setting) -> Setting:
     return significant(value, 3) if isinstance(value, float) else value
 
 
-def _yes(device: Device) -> str | None:
-    return None if device.mig is None else "on" if device.mig else "off"
+def _yes(value: bool | None) -> str | None:
+    return None if value is None else "on" if value else "off"
 
 
 def _number(value: float | None) -> str | None:

@@ -134,7 +134,11 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
-    """One device: ``id`` is what channels name (a GPU's UUID, a CPU's zone). Clocks in MHz; None is not known."""
+    """One device: ``id`` is what channels name (a GPU's UUID, a CPU's zone). Clocks in MHz; None is not known.
+
+    ``power_profile``: the driver's profiles of power for kinds of work that are in force, or ``none``; ``adaptive_limit``: whether the
+    driver moves the power limit by itself. Neither is stored where the driver does not tell it.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -145,6 +149,15 @@ class Device:
     clock_mhz: float | None = None
     memory_gb: float | None = None
     mig: bool | None = None
+    power_profile: str | None = None
+    adaptive_limit: bool | None = None
+
+    def stored(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """As it stands in a file: a journal from before has no such keys."""
+        for key in ("power_profile", "adaptive_limit"):
+            if entry[key] is None:
+                del entry[key]
+        return entry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,7 +23,7 @@ from energy_rating.measuring.sensors.nvml import binding, detect, driver
 from energy_rating.measuring.sensors.nvml.binding import ACCURACY, load_driver, load_pynvml
 from energy_rating.measuring.sensors.nvml.library import SM_CLOCK
 from energy_rating.nouns.errors import DriverRefused, SensorFailed, SensorLost, SensorUnavailable
-from energy_rating.nouns.records import Finding, validity
+from energy_rating.nouns.records import Finding, plain, validity
 
 Detected = Callable[..., Detection]
 
@@ -752,6 +752,24 @@ def test_there_is_nothing_to_ask_where_the_driver_s_library_is_not(monkeypatch: 
         load_driver()
 
 
+def test_the_driver_s_power_profile_and_its_adaptive_limit_are_known_of_the_device(
+    machine: Machine, detected: Detected
+) -> None:
+    machine(Device(tells_profiles=True, power_profiles=1 << 2 | 1 << 21, adaptive_limit=True))
+    (device,) = detected().devices
+    assert (device.power_profile, device.adaptive_limit) == ("compute, inference", True)
+
+
+def test_a_driver_of_before_has_neither_and_none_in_force_is_said(
+    machine: Machine, detected: Detected
+) -> None:
+    machine(Device(), Device(tells_profiles=True))
+    first, second = detected().devices
+    assert (first.power_profile, first.adaptive_limit) == (None, None)
+    assert (second.power_profile, second.adaptive_limit) == ("none", False)
+    assert "power_profile" not in plain(first)
+
+
 # Our own binding of the calls that are made, held against NVIDIA's
 
 # A value's last kind, which NVIDIA's binding of driver 560 has no name for; all kinds lie in the same bytes.
@@ -766,6 +784,15 @@ NOT_KNOWN_YET = {"usVal"} - {name for name, *_ in pynvml.c_nvmlValue_t._fields_}
         (driver.Memory, pynvml.c_nvmlMemory_t),
         (driver.PciInfo, pynvml.nvmlPciInfo_t),
         (driver.ProcessInfo, pynvml.c_nvmlProcessInfo_v3_t),
+        # Newer than the oldest binding that is tried.
+        *(
+            (own, getattr(pynvml, name))
+            for own, name in (
+                (driver.PowerProfiles, "c_nvmlWorkloadPowerProfileCurrentProfiles_v1_t"),
+                (driver.AdaptiveLimit, "c_nvmlAdaptiveTgpModeInfo_v1_t"),
+            )
+            if hasattr(pynvml, name)
+        ),
     ],
 )
 def test_a_structure_is_laid_out_as_nvidia_s_binding_has_it(own: Any, theirs: Any) -> None:

@@ -92,6 +92,9 @@ class Device:
     power_limit_min_w: float = 200
     power_limit_max_w: float = 700
     persistence: bool = True
+    tells_profiles: bool = False
+    power_profiles: int = 0
+    adaptive_limit: bool = False
     c2c: bool = False
     virtualization: int = 0
     temperature_c: float = 45

@@ -22,6 +22,8 @@
  *   name, uuid (GPU-00000000-0000-4000-8000-<index, 12 hex digits>), pci (DOMAIN:BUS:DEVICE.0 in hex),
  *   brand = 14, architecture = 9, compute_capability = 9.0, memory_total_mib, memory_used_mib,
  *   power_limit_w, power_limit_default_w, power_limit_min_w, power_limit_max_w, persistence = yes,
+ *   tells_profiles = no (yes: the driver knows workload power profiles and an adaptive limit),
+ *   power_profiles = 0 (the bits of those in force; 4: compute), adaptive_limit = no,
  *   virtualization = 0, temperature_c, utilisation_percent, sm_clock_mhz, sm_clock_max_mhz,
  *   mem_clock_mhz, mem_clock_max_mhz, c2c = no (yes: linked to a Grace CPU)
  *   mig = off                   off, unsupported, or 0 to 7: MIG mode with that many instances, named
@@ -128,7 +130,8 @@ typedef struct {
     double brand, architecture, compute_capability, memory_total_mib, memory_used_mib, virtualization;
     double power_limit_w, power_limit_default_w, power_limit_min_w, power_limit_max_w;
     double temperature_c, utilisation_percent, sm_clock_mhz, sm_clock_max_mhz, mem_clock_mhz, mem_clock_max_mhz;
-    int persistence, c2c, mig;
+    double power_profiles;
+    int persistence, c2c, mig, tells_profiles, adaptive_limit;
     Spans pids, throttle, temperature_at, sm_clock_at, power_limit_at, faults;
     Profile profile[SCOPES];
     double gain, seed;
@@ -459,7 +462,7 @@ static const Key GLOBAL_KEYS[] = {
 
 static const Key DEVICE_KEYS[] = {
     D(TEXT, name, NULL), D(TEXT, uuid, NULL), D(TEXT, pci, NULL), N(brand), N(architecture), N(compute_capability),
-    N(memory_total_mib), N(memory_used_mib), N(virtualization), N(power_limit_w), N(power_limit_default_w),
+    N(power_profiles), D(WORD, tells_profiles, NO_YES), D(WORD, adaptive_limit, NO_YES), N(memory_total_mib), N(memory_used_mib), N(virtualization), N(power_limit_w), N(power_limit_default_w),
     N(power_limit_min_w), N(power_limit_max_w), N(temperature_c), N(utilisation_percent), N(sm_clock_mhz),
     N(sm_clock_max_mhz), N(mem_clock_mhz), N(mem_clock_max_mhz), D(WORD, persistence, NO_YES), D(WORD, c2c, NO_YES),
     D(MIG, mig, NULL), D(SPANS, pids, NULL), D(SPANS, throttle, NULL), D(SPANS, faults, FAULTS),
@@ -861,6 +864,28 @@ int nvmlDeviceGetPciInfo_v3(void *handle, PciInfo *out)
     return SUCCESS;
 }
 int nvmlDeviceGetPciInfo_v2(void *, PciInfo *) ALIAS("nvmlDeviceGetPciInfo_v3");
+
+typedef struct { unsigned version, supported[8], requested[8], enforced[8]; } PowerProfiles;
+
+int nvmlDeviceWorkloadPowerProfileGetCurrentProfiles(void *handle, PowerProfiles *out)
+{
+    ABOUT(handle);
+    if (!d->tells_profiles) return NOT_SUPPORTED;
+    if (out->version != 0x1000064) return INVALID_ARGUMENT;
+    for (int i = 0; i < 8; i++) out->supported[i] = ~0u, out->requested[i] = out->enforced[i] = 0;
+    out->requested[0] = out->enforced[0] = (unsigned)d->power_profiles;
+    return SUCCESS;
+}
+
+typedef struct { unsigned in_band, allowed, overridden, enabled, limit_mw; } AdaptiveLimit;
+
+int nvmlDeviceGetAdaptiveTgpModeInfo_v1(void *handle, AdaptiveLimit *out)
+{
+    ABOUT(handle);
+    if (!d->tells_profiles) return NOT_SUPPORTED;
+    *out = (AdaptiveLimit){ .allowed = 1, .enabled = d->adaptive_limit, .limit_mw = (unsigned)(1000 * d->power_limit_w) };
+    return SUCCESS;
+}
 
 int nvmlDeviceGetC2cModeInfoV(void *handle, unsigned *enabled)
 {

@@ -77,6 +77,39 @@ class ProcessInfo(ctypes.Structure):
     )
 
 
+class ProfileMask(ctypes.Structure):
+    """nvmlMask255_t: a bit a profile."""
+
+    _fields_ = (("mask", c_uint * 8),)
+
+
+class PowerProfiles(ctypes.Structure):
+    """nvmlWorkloadPowerProfileCurrentProfiles_v1_t."""
+
+    _fields_ = (
+        ("version", c_uint),
+        ("perfProfilesMask", ProfileMask),
+        ("requestedProfilesMask", ProfileMask),
+        ("enforcedProfilesMask", ProfileMask),
+    )
+
+
+class AdaptiveLimit(ctypes.Structure):
+    """nvmlAdaptiveTgpModeInfo_v1_t."""
+
+    _fields_ = (
+        ("inBandEnableRequest", c_uint),
+        ("featureAllowedByAdmin", c_uint),
+        ("adminOverrideEnabled", c_uint),
+        ("enablementStatus", c_uint),
+        ("adjustedLimitMw", c_uint),
+    )
+
+
+# nvmlWorkloadPowerProfileCurrentProfiles_v1: the size of the structure, and its version in the topmost byte.
+POWER_PROFILES_V1 = ctypes.sizeof(PowerProfiles) | 1 << 24
+
+
 class NvmlDriver:
     """NVML by its library. A call raises ``NVMLError``, with what the driver returned as ``value``, where that is not success."""
 
@@ -174,6 +207,12 @@ class NvmlDriver:
 
     def nvmlDeviceGetEnforcedPowerLimit(self, handle: Any) -> int:
         return self._number("nvmlDeviceGetEnforcedPowerLimit", handle)
+
+    def nvmlDeviceWorkloadPowerProfileGetCurrentProfiles(self, handle: Any, profiles: Any) -> None:
+        self._call("nvmlDeviceWorkloadPowerProfileGetCurrentProfiles", handle, profiles)
+
+    def nvmlDeviceGetAdaptiveTgpModeInfo_v1(self, handle: Any, info: Any) -> None:
+        self._call("nvmlDeviceGetAdaptiveTgpModeInfo_v1", handle, info)
 
     def nvmlDeviceGetPersistenceMode(self, handle: Any) -> int:
         return self._number("nvmlDeviceGetPersistenceMode", handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,11 +24,21 @@ from energy_rating.measuring.sensors.nvml.binding import (
     implausible,
     in_thousandths,
 )
+from energy_rating.measuring.sensors.nvml.driver import POWER_PROFILES_V1, AdaptiveLimit, PowerProfiles
 from energy_rating.measuring.visible_devices import PresentGpu, visible_gpus
 from energy_rating.nouns.entries import Device, Finding, Method
 from energy_rating.nouns.errors import SensorUnavailable
 
 _COUNTERS = (COUNTER, SCOPED_COUNTER, MODULE_COUNTER)
+# NVML_POWER_PROFILE_… (nvml.h, driver 610), in their order.
+POWER_PROFILES = (
+    *("max-p", "max-q", "compute", "memory-bound", "network", "balanced", "llm-inference", "llm-training"),
+    *("rbm", "dcpcie", "hmma-sparse", "hmma-dense", "sync-balanced", "hpc", "mig", "max-q-1"),
+    *("network-bound", "high-throughput-inference", "medium-throughput-inference", "low-latency-inference"),
+    *("training", "inference", "max-q-2", "max-q-3", "low-priority-background"),
+)
+LONGEST_PROFILES = 200
+
 SM_CLOCK = 1  # NVML_CLOCK_SM
 ASLEEP = "asleep at "  # in place of the UUID of a GPU that must not be asked for it
 
@@ -197,7 +208,41 @@ class Library:
             clock_mhz=float(clock_mhz) if clock_mhz else None,
             memory_gb=memory.total / 1e9 if memory is not None and memory.total else None,
             mig=gpu.mig,
+            power_profile=self._power_profile(handle),
+            adaptive_limit=self._adaptive_limit(handle),
         )
+
+    def _power_profile(self, handle: Any) -> str | None:
+        """The workload power profiles in force, which move clocks and limits as a whole; ``none``; None where the driver has none."""
+        profiles = PowerProfiles(version=POWER_PROFILES_V1)
+        if not self._asked("nvmlDeviceWorkloadPowerProfileGetCurrentProfiles", handle, profiles):
+            return None
+        in_force = [
+            32 * place + bit
+            for place, word in enumerate(profiles.enforcedProfilesMask.mask)
+            for bit in range(32)
+            if word >> bit & 1
+        ]
+        names = [POWER_PROFILES[one] if one < len(POWER_PROFILES) else f"profile-{one}" for one in in_force]
+        return ", ".join(names)[:LONGEST_PROFILES] or "none"
+
+    def _adaptive_limit(self, handle: Any) -> bool | None:
+        """Whether the driver moves the power limit by itself (adaptive TGP, driver 610); None where it cannot."""
+        info = AdaptiveLimit()
+        if not self._asked("nvmlDeviceGetAdaptiveTgpModeInfo_v1", handle, info):
+            return None
+        return bool(info.enablementStatus)
+
+    def _asked(self, name: str, handle: Any, answer: Any) -> bool:
+        """Whether a call that older drivers, and older bindings, do not have has filled in its answer."""
+        call = getattr(self.nvml, name, None)
+        if call is None:
+            return False
+        try:
+            call(handle, ctypes.byref(answer))
+        except self.nvml.NVMLError:
+            return False
+        return True
 
     def _mig(self, handle: Any) -> bool | None:
         """Whether the GPU is divided by MIG; None where the driver does not say."""
