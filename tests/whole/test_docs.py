@@ -15,6 +15,7 @@ from typing import get_args
 import pytest
 from fake_nvml import Device, FakeNvml
 from forked import energy_rating
+from hosts import run_host
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import measure
@@ -106,6 +107,11 @@ def workplace(tmp_path_factory):
         ) as run:
             clock.sleep(10)
             run.count(token=10_000)
+    # What the hosts of two jobs left: of one on a disk that they share, of the other each by itself.
+    for place in range(2):
+        run_host(folder / "reports" / "job", place, 2)
+    for place in range(3):
+        run_host(folder / f"node{place}", place, 3)
     return folder
 
 
