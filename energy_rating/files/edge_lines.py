@@ -103,6 +103,10 @@ class ToldEdges:
             & (t[of_open + 1] <= t[of_close + 1])
         )
 
+    def others(self, lines: Sequence[bytes]) -> list[bytes]:
+        """Those of the lines that open and close nothing."""
+        return [line for line, edge in zip(lines, self.edges, strict=True) if edge is None]
+
     def of(self, place: int) -> tuple[Edge | None, Sequence[Number]]:
         """What one of the lines does, and its numbers."""
         edge, first = self.edges[place], self._firsts[place]

@@ -410,15 +410,16 @@ class _Reading:
         of_packed: list[int],
     ) -> None:
         """Takes readings that are sound, and the other lines among them one by one."""
-        if not all(line.startswith(_OTHERS) for line in others.values()):
+        numbers, lines = [*others], [*others.values()]
+        told = self._edge_lines.told(lines)
+        unlike = lines if told is None else told.others(lines)
+        if not all(line.startswith(_OTHERS) for line in unlike):
             self._take_singly(
                 text[:-1].split(b"\n")
             )  # a reading that is written in another way would not stand in its place
             return
         before, self._unpacker = self._unpacker, unpacker
         first, good, is_whole = self.number, count, True
-        numbers, lines = [*others], [*others.values()]
-        told = self._edge_lines.told(lines)
         at = singly_to = 0
         try:
             while at < len(lines):

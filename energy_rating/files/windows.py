@@ -27,6 +27,9 @@ SOME = 1 << 6
 AT_ONCE = 1 << 14
 READINGS_AT_ONCE = 1 << 18
 
+# Where more windows are open at once, others are taken one by one.
+MOST_OPEN = 16
+
 # Windows of one name that count in more kinds of ways are taken one by one.
 MOST_KINDS = 64
 
@@ -559,7 +562,7 @@ class Windows:
         import numpy
 
         keys, starts_s = pairs.keys, pairs.starts_s
-        if numpy.isin(keys, numpy.array([*self._open], numpy.float64)).any():
+        if len(self._open) > MOST_OPEN or any((keys == key).any() for key in self._open):
             return False
         if is_told and 0 in self._open and pairs.told.any() and not self._tell_many(pairs):
             return False
@@ -594,10 +597,13 @@ class Windows:
         for (name, units), form in forms.items():
             windows = numpy.flatnonzero(form_of == form)
             are_whole = whole[first[windows][:, None] + numpy.arange(len(units))]
-            for some in {tuple(one) for one in numpy.unique(are_whole, axis=0).tolist()}:
-                alike = (are_whole == numpy.array(some, numpy.bool_)).all(axis=1)
-                types = tuple(int if one else float for one in some)
+            left: Flags = numpy.ones(len(windows), numpy.bool_)
+            while left.any():
+                some = are_whole[int(left.argmax())]
+                alike = (are_whole == some).all(axis=1)
+                types = tuple(int if one else float for one in some.tolist())
                 kinds[windows[alike]] = self._kind(name, units, types, closed=True)
+                left &= ~alike
         return kinds
 
     def _tell_many(self, pairs: Pairs) -> bool:

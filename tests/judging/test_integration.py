@@ -13,6 +13,7 @@ from energy_rating.judging.integration.counter import Counter
 from energy_rating.judging.integration.gaps import covered_s
 from energy_rating.judging.integration.periods import learned_period_s
 from energy_rating.judging.integration.register import Register
+from energy_rating.judging.integration.ticks import Tick, sharpened_ticks
 from energy_rating.nouns.records import Samples
 
 
@@ -340,3 +341,20 @@ def test_what_is_covered_is_never_negative_nor_more_than_all(gaps, start, end):
             ordered.append((a, b))
             last = b
     assert -1e-9 <= covered_s(start, end, ordered) <= end - start + 1e-9
+
+
+def test_ticks_of_one_moment_tell_no_rhythm():
+    times_s = [1.0, 1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    ticks = [Tick(time_s, time_s + 0.001, 300 * time_s) for time_s in times_s]
+    ticks.append(Tick(6.0, 8.0, 2400.0))
+    assert len(sharpened_ticks(ticks)) == len(ticks)
+
+
+def test_a_counter_whose_readings_go_back_in_time_ticks_nobody_knows_how_often():
+    starts_s = [10.0 - 0.5 * number for number in range(9)]
+    samples = Samples(
+        start_s=starts_s,
+        end_s=[start_s + 0.001 for start_s in starts_s],
+        values=[100.0 * number for number in range(9)],
+    )
+    assert Counter(samples, accuracy=0.04, limit_w=1e9).ticks_within_s is None

@@ -130,7 +130,9 @@ def _work(
         "input_token": "joules_per_input_token",
     }
     follows = {
-        unit: round(energy / per) for unit, key in each.items() if energy and (per := joules(entry.get(key)))
+        unit: round(amount)
+        for unit, key in each.items()
+        if energy and (per := joules(entry.get(key))) and math.isfinite(amount := energy / per)
     }
     if isinstance(window, Mapping):
         amounts = work(

@@ -182,7 +182,8 @@ class Counter:
         """It ticks at least this often: its period, or where the readings do not tell it the mean spacing of the ticks that they saw."""
         if self.period_s is not None or self.first_reckoning or len(self.times_s) < FEWEST_CLOSE:
             return self.period_s
-        return (self.times_s[-1] - self.times_s[0]) / (len(self.times_s) - 1) or None
+        spacing_s = (self.times_s[-1] - self.times_s[0]) / (len(self.times_s) - 1)
+        return spacing_s if spacing_s > 0 else None  # readings may be a little out of order
 
     def resolution_s(self, start_s: float, end_s: float) -> float:
         """What the counter, as it was read around a window, tells apart: its period, or the spacing of the ticks seen then."""

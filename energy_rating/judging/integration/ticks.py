@@ -257,6 +257,7 @@ def sharpened_ticks(
         ticks[b].time_s - (ticks[a].time_s + ticks[c].time_s) / 2
         for a, b, c in zip(close, close[1:], close[2:], strict=False)
         if c - a == 2
+        and ticks[b].time_s != ticks[a].time_s
         and 0.8 < (ticks[c].time_s - ticks[b].time_s) / (ticks[b].time_s - ticks[a].time_s) < 1.25
     ]
     if len(offs) < FEWEST_CLOSE:
