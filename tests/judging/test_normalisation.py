@@ -617,6 +617,9 @@ def test_a_profile_that_says_something_else_has_another_version() -> None:
 # -------------------------------------------------------------------------------------------------- the command line
 
 
+FIRST = ("--vintage", "2026.1")
+
+
 @pytest.fixture
 def run_cli(capsys: pytest.CaptureFixture[str]) -> Any:
     def call(*arguments: object) -> tuple[int, str, str]:
@@ -633,7 +636,7 @@ def run_cli(capsys: pytest.CaptureFixture[str]) -> Any:
 
 def test_the_command_prints_the_contract_for_programs(run_cli: Any, tmp_path: Path) -> None:
     write_record(a_record(A100, 2.0, use=0.25), tmp_path / "record.json")
-    code, out, _ = run_cli("normalise", tmp_path, "--json")
+    code, out, _ = run_cli("normalise", tmp_path, *FIRST, "--json")
     assert code == 0
     told = json.loads(out)
     assert list(told) == [
@@ -650,7 +653,7 @@ def test_the_command_prints_the_contract_for_programs(run_cli: Any, tmp_path: Pa
 
 def test_the_command_shows_what_was_measured_first(run_cli: Any, tmp_path: Path) -> None:
     write_record(a_record(A100, 2.0, use=0.25, doubt=(0.01, 0.0)), tmp_path / "record.json")
-    code, out, _ = run_cli("normalise", tmp_path / "record.json", "--to", H100.key)
+    code, out, _ = run_cli("normalise", tmp_path / "record.json", *FIRST, "--to", H100.key)
     assert code == 0
     first, second, *rest = out.splitlines()
     assert first.startswith("measured       2.000 ± 0.039 J per token")
@@ -663,12 +666,12 @@ def test_the_command_shows_what_was_measured_first(run_cli: Any, tmp_path: Path)
 
 def test_a_refusal_is_an_answer_and_no_error(run_cli: Any, tmp_path: Path) -> None:
     write_record(a_record(A100, use=0.1), tmp_path / "record.json")
-    code, out, _ = run_cli("normalise", tmp_path)
+    code, out, _ = run_cli("normalise", tmp_path, *FIRST)
     assert code == 0
     assert out.splitlines()[0].startswith("measured ")
     assert "not normalised to nvidia-h100-sxm-80gb" in out
     assert "the host sets the pace" in " ".join(out.split())
-    code, out, _ = run_cli("normalise", tmp_path, "--json")
+    code, out, _ = run_cli("normalise", tmp_path, *FIRST, "--json")
     told = json.loads(out)
     assert code == 0
     assert (told["factor"], told["energy_per_unit_j"], told["interval_90"]) == (None, None, None)
@@ -677,7 +680,7 @@ def test_a_refusal_is_an_answer_and_no_error(run_cli: Any, tmp_path: Path) -> No
 
 def test_a_wrong_profile_is_an_error_in_one_line(run_cli: Any, tmp_path: Path) -> None:
     write_record(a_record(A100), tmp_path / "record.json")
-    code, out, err = run_cli("normalise", tmp_path, "--to", "nvidia-h101")
+    code, out, err = run_cli("normalise", tmp_path, *FIRST, "--to", "nvidia-h101")
     assert (code, out) == (1, "")
     assert "there is no hardware profile 'nvidia-h101'. The nearest are" in err
     assert len(err.splitlines()) == 1

@@ -19,6 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from of_every_tier import EACH, KEPT, outcomes, records_of_every_tier
 
+from energy_rating.cli import main
+from energy_rating.files.record import write_record
 from energy_rating.judging import normalisation
 from energy_rating.judging.normalisation import Normalised, normalise
 from energy_rating.judging.profiles import Profile, load_profile, profiles
@@ -436,3 +438,31 @@ def test_the_exact_test_is_the_textbooks(evidence: ModuleType) -> None:
     assert evidence.binomial_p(9, 10) == pytest.approx(1.0)
     assert evidence.binomial_p(13, 20) == pytest.approx(0.0024, abs=3e-4)  # the old tier 3 on the A100 80 GB
     assert evidence.interval_of([math.log(1.1)] * 9 + [math.log(2.0)]) == 2.0
+
+
+def test_the_command_takes_the_newest_vintage_or_the_one_that_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    record = a_record(A100_80, use=0.8)
+    energy = Estimate(value=2000.0, random=0.0, systematic=100.0)
+    measured = replace(
+        record["measured"], energy_j={"gpu": energy}, energy_by_channel_j={"gpu0.energy": energy}
+    )
+    path = tmp_path / "record.json"
+    write_record(replace(record, measurements=(replace(measured, name="run", n=1), measured)), path)
+
+    def told(*named: str) -> tuple[int, str]:
+        code = 0
+        try:
+            main(["normalise", str(path), "--json", *named])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return code, out or err
+
+    assert json.loads(told()[1])["vintage"] == "2026.2"
+    first = json.loads(told("--vintage", "2026.1")[1])
+    assert (first["tier"], "vintage" in first) == ("3", False)
+    code, error = told("--vintage", "2025.1")
+    assert code == 1
+    assert "2026.1, 2026.2" in error
