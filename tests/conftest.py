@@ -42,6 +42,22 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Tests of one ``xdist_group`` go to one worker, so that what they share is made once.
+
+    pytest-xdist (3.8) tells its scheduler the group by the end of a test's name, and puts it where pytest from 9.2 on does not look for it:
+    each worker would make everything anew.
+    """
+    if not config.getoption("loadgroup", False):
+        return
+    for item in items:
+        groups = sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")})
+        ending = f"@{'_'.join(groups)}"
+        if groups and hasattr(item, "_id") and not item.nodeid.endswith(ending):
+            item._id = type(item._id).parse(item.nodeid + ending)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _no_memory_of_other_runs(tmp_path_factory):
     """What devices turned out to be like is remembered from run to run; tests neither read nor write what a user's runs learned."""
