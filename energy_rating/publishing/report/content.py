@@ -244,7 +244,8 @@ def _result(run: Reported, facts: Facts, said: Said, links: Links, *, pictured: 
         yield TextBlock(text=_VALIDITIES[facts.validity], strong=True)
     if (against := said.against()) is not None:
         yield TextBlock(text=f"That is {against[0]}, {against[1]}.")
-    resting = list(said.rests_on())
+    # What was said of where it comes from stands above.
+    resting = [text for text in said.rests_on() if text != facts.unchecked]
     if resting:
         yield ItemsBlock(items=tuple(resting))
     if said.reasons():
