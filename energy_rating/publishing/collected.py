@@ -72,10 +72,7 @@ def check(folder: Path, content: str) -> tuple[Checkup, CollectedRun | None]:
     checkup = _checkup(content, found.verdict, sha256=found.journal_sha256, plausible=not doubts, why=why)
     if found.verdict != "matches":
         return checkup, None
-    try:
-        return checkup, run_of(evidence.load(folder))
-    except EnergyRatingError as error:
-        return _checkup(content, "cannot be checked", why=str(error)), None
+    return checkup, None if found.record is None else run_of(found.record)
 
 
 def _checkup(

@@ -9,7 +9,7 @@ at all (``plausibility``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,6 +74,8 @@ class Verification:
     not_checked: tuple[str, ...] = ()
     cannot: str = ""
     damaged: tuple[str, ...] = ()
+    # As whoever makes something of it today is handed it; None where it does not follow from the journal. Not told in JSON.
+    record: Record | None = field(default=None, compare=False, repr=False)
 
     @property
     def agrees(self) -> bool:
@@ -257,6 +259,7 @@ def _verification(
         not_checked=tuple(dict.fromkeys(not_checked)),
         cannot=checking.cannot,
         damaged=tuple(one.message for one in checking.record.findings if one.code in NOT_WHOLE),
+        record=checking.as_today if not checking.differences and not checking.cannot else None,
     )
 
 
@@ -315,7 +318,8 @@ def _not_checked(checking: Checking, journal_name: str, *, items_given: bool) ->
 
 def verification_to_json(found: Verification) -> dict[str, Any]:
     """What ``verify --json`` prints."""
-    entry: dict[str, Any] = plain(found)
+    entry: dict[str, Any] = plain(replace(found, record=None))
+    del entry["record"]
     told = {"agrees": found.agrees, "verdict": found.verdict}
     return {**told, "plausible": found.plausible if found.strict else None, **entry}
 
