@@ -465,6 +465,19 @@ def test_fewer_items_than_were_published_are_refused_and_no_model_of_them_is_run
         run_on(card, home, plan)
 
 
+def test_items_that_somebody_gave_are_called_so_in_the_factor(home):
+    mine = home / "mine.jsonl"
+    lines = [json.dumps({"question": f"what is {number}?", "context": "a number"}) for number in range(1000)]
+    mine.write_text("\n".join(lines))
+    card = Card("NVIDIA GeForce RTX 4090", 25.76, 450.0)
+    plan = plan_for(card, tasks=["question-answering"], models=2, items={"question-answering": mine})
+    assert not [one.id for one in plan.chosen.fetched if "extractive_qa" in one.id]
+    found = run_on(card, home, plan)
+    assert found.factors[0].evidence.startswith(
+        "published aes-2025-02 (items of question-answering as they were given), there over here: "
+    )
+
+
 def test_of_pictures_that_cost_all_the_same_a_dozen_is_enough_and_is_called_so(home):
     card = Card("NVIDIA GeForce RTX 4090", 25.76, 450.0)
     found = run_on(card, home, plan_for(card, classes=["diffusion"], models=2))

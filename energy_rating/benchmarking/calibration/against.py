@@ -263,7 +263,11 @@ def calibrate_published(
         raise EnergyRatingError(f"nothing could be measured: {outcomes[0].left_out}")
     reference = plan.chosen.models[0].list.reference
     names = dict.fromkeys(one.list.name for one in plan.chosen.models)
-    against = f"published {' and '.join(names)}"
+    given = sorted({one.set.task for one in plan.chosen.models} & set(plan.items))
+    # Nobody has published what an item set hashes to: whose items these are, only who gave them knows.
+    against = f"published {' and '.join(names)}" + (
+        f" (items of {', '.join(given)} as they were given)" if given else ""
+    )
     kept = [outcome for outcome in outcomes if outcome.ratio is not None]
     written, factors, left = write_profile(
         plan.base, plan.device, load_profile(reference), kept, output or user_profiles(), of=against

@@ -176,19 +176,19 @@ def _why_not(
     """Why a model is not run here; None where it is."""
     model, asked = one.model, one.set
     if asked.dtype in emulated:
-        return f"was published in {asked.dtype}, which this device emulates: the ratio would not be that of the device"
+        return f"published in {asked.dtype}, which this device emulates: the ratio would not be that of the device"
     if model.id not in local and model.id not in on_disk:
         if model.gated and not download:
             return (
                 "is not on disk, and its publisher wants an agreement first: get it, and give it with --model"
             )
         if not download:
-            return "is not on disk: allow fetching it with --download, or give it with --model NAME=FOLDER"
+            return "not on disk: allow fetching it with --download, or give it with --model NAME=FOLDER"
         if model.gated:
-            return "its publisher wants an agreement before it is fetched: get it, and give it with --model NAME=FOLDER"
+            return "the publisher wants an agreement before anything is fetched: get it, and give it with --model NAME=FOLDER"
     if asked.task not in items_here and not download:
         return (
-            f"its {asked.items:,} items ({asked.dataset}) are not here: allow fetching them with --download, or give them with "
+            f"the {asked.items:,} items ({asked.dataset}) are not here: allow fetching them with --download, or give them with "
             f"--items {asked.task}=FILE"
         )
     return None
