@@ -329,7 +329,7 @@ def _rows(
     elif emissions is not None:
         where = f", {for_markdown(location)}" if location else ""
         yield "Emissions of the training", f"{splice.decimal(emissions)} g CO2e{where} (as given)"
-    yield "Hardware", for_markdown(hardware(facts.machine)) or "not recorded"
+    yield "Hardware", (for_markdown(hardware(facts.machine)) or "not recorded") + words.on_hosts(record)
     if facts.place is not None:
         yield "Place", _place(facts.place)
     software = [
@@ -546,6 +546,12 @@ def _check(facts: Facts, links: Links) -> str:
     else:
         where = "The address of its journal is not given: ask whoever published this for it"
     told = f" When this was written these figures were {facts.unchecked}." if facts.unchecked else ""
+    if facts.record.origin == "merged":
+        return (
+            f"{where}; they are {facts.record.nodes or 'several'}, one of each host, and the SHA-256 of their SHA-256s is <code>{sha256}</code>. To "
+            "check this section, put the record into a folder and what each host left into its `nodes/`, and run "
+            f"`energy-rating verify FOLDER --card README.md`.{told}"
+        )
     return (
         f"{where}; its SHA-256, uncompressed, is <code>{sha256}</code>. To check this section, put the journal and the record of the "
         f"run into one folder and run `energy-rating verify FOLDER --card README.md`.{told}"

@@ -201,6 +201,11 @@ def unchecked(record: Record) -> str:
     return said
 
 
+def on_hosts(record: Record) -> str:
+    """On how many hosts it ran, where it is a record of several: ``, on 4 hosts``."""
+    return f", on {record.nodes:,} host{'s' if record.nodes > 1 else ''}" if record.nodes else ""
+
+
 def imported(record: Record) -> str:
     """From what a record was taken over: ``taken over from a file of CodeCarbon 3.3.2, not measured by energy-rating; …``."""
     told = next((one.data for one in record.findings if one.code == "imported"), {})

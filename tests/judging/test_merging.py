@@ -318,3 +318,12 @@ def test_a_device_whose_sensor_gave_nothing_lowers_the_coverage_of_the_whole(job
     changed = replace(records[1], measurements=(half,))
     whole = merge(named([records[0], changed, records[2]]))
     assert whole["run"].coverage["gpu"] == pytest.approx(5 / 6, abs=1e-4)
+
+
+def test_a_card_says_on_how_many_hosts_it_ran(folder):
+    from energy_rating import update_card
+
+    record = load(folder)
+    card = update_card("# A model\n", [record])
+    assert "4 × NVIDIA H100 80GB HBM3 (power limit 700 W), on 2 hosts" in card
+    assert "one of each host" in card

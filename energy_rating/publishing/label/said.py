@@ -222,7 +222,8 @@ class Said:
             yield "Runs", for_picture(which, most=400)
         yield self.facts.origin.capitalize(), self.holds
         yield "Left out", self.left_out
-        yield "Hardware", self.hardware + (f", {self.power_limit}" if self.power_limit else "")
+        told = f", {self.power_limit}" if self.power_limit else ""
+        yield "Hardware", f"{self.hardware}{told}{words.on_hosts(self.facts.record)}"
         yield "Software", self.software
         yield "Load", self.load
         yield "Compared", self.compared
