@@ -142,8 +142,8 @@ class Normalised:
     ``reference`` is the key of the profile normalised to. ``energy_per_unit_j`` is joules per ``unit`` there, ``interval_90`` its
     90 % interval, ``factor`` that over the measured figure; None where it is refused, and ``reasons`` says why.
     ``measured_per_unit_j`` is the figure as measured, on ``device``; ``use`` the mean power over the power limit. ``steps`` is the
-    way there; ``versions`` are the profiles on it, each with a hash of what it says, and ``vintage`` is whose rules and factors these
-    are.
+    way there; ``versions`` are the profiles on it, each with a hash of what it says, and so is the file of the ``vintage`` whose
+    rules and factors these are, but for the first, which has none of its own.
     """
 
     energy_per_unit_j: Estimate | None

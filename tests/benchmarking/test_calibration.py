@@ -110,7 +110,7 @@ def test_a_third_more_power_is_a_factor_of_1_over_1_3_which_a_record_is_then_nor
     assert there.measured_per_unit_j.value == pytest.approx(3.0, rel=0.01)
     assert there.energy_per_unit_j.value == pytest.approx(3.0 / 1.3, rel=0.01)
     assert there.interval_90[0] < 3.0 / 1.3 / 1.25 < 3.0 / 1.3 * 1.25 < there.interval_90[1]
-    assert set(there.versions) == {"hungry-gpu-80gb", "example-gpu"}
+    assert set(there.versions) == {"hungry-gpu-80gb", "example-gpu", "vintage 2026.2"}
     # What was found at one power limit says nothing of another.
     other = a_record(home / "other", "Hungry GPU", 390.0, limit_w=600.0)
     assert normalise(other, to="example-gpu").factor is None
