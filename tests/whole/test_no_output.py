@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from forked import energy_rating
 
 from energy_rating.cli import cli
 
@@ -135,6 +136,10 @@ def _words(words: list[str], work: Path) -> list[str]:
     return [places.get(word, word.replace("LOCKED", str(work / "locked"))) for word in words]
 
 
+def _environment(work: Path) -> dict[str, str]:
+    return os.environ | {"XDG_STATE_HOME": str(work / "state"), "XDG_CONFIG_HOME": str(work / "config")}
+
+
 def _done(words: list[str], work: Path, **how) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         words,
@@ -143,7 +148,7 @@ def _done(words: list[str], work: Path, **how) -> subprocess.CompletedProcess[st
         timeout=120,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
-        env=os.environ | {"XDG_STATE_HOME": str(work / "state"), "XDG_CONFIG_HOME": str(work / "config")},
+        env=_environment(work),
         **how,
     )
 
@@ -160,12 +165,14 @@ def _is_one_line(done: subprocess.CompletedProcess[str]) -> None:
 def test_where_nothing_can_be_printed_one_line_says_so(work, words, output):
     if not Path("/dev/full").exists():
         pytest.skip("this system has no file that is always full")
-    words = [sys.executable, "-m", "energy_rating", *_words(words, work)]
+    words = _words(words, work)
     if output == "full":
         with Path("/dev/full").open("w") as full:
-            _is_one_line(_done(words, work, stdout=full))
+            _is_one_line(energy_rating(*words, cwd=work, env=_environment(work), stdout=full.fileno()))
     else:  # what Python does without the descriptor, it does as it starts
-        _is_one_line(_done(["sh", "-c", 'exec "$@" >&-', "sh", *words], work))
+        _is_one_line(
+            _done(["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "energy_rating", *words], work)
+        )
 
 
 @pytest.mark.parametrize("words", _all(WRITES), ids=_name)

@@ -250,29 +250,39 @@ def test_no_command_waits_for_a_path_or_replaces_what_is_no_file(tried, name, pl
         assert is_there, kind
 
 
-@pytest.mark.parametrize(
-    "inside", ["record.json", "journal.jsonl", "journal.jsonl.gz", "card.md", "label.svg", "rating.json"]
-)
-@pytest.mark.parametrize("make", [_pipe, _device, _folder], ids=["pipe", "device", "folder"])
-def test_no_file_in_a_runs_folder_lets_a_command_wait(tmp_path, inside, make):
-    run = tmp_path / "run"
-    shutil.copytree(EXAMPLE, run)
-    (run / inside).unlink(missing_ok=True)
-    make(run / inside)
+INSIDE = ["record.json", "journal.jsonl", "journal.jsonl.gz", "card.md", "label.svg", "rating.json"]
+IN_A_FOLDER = {"pipe": _pipe, "device": _device, "folder": _folder}
+
+
+@pytest.fixture(scope="module")
+def tried_inside(tmp_path_factory):
+    """What became of each command with a run's folder in which something else stands in a file's place: code, output, errors."""
+    tries = []
+    for kind, make in IN_A_FOLDER.items():
+        for inside in INSIDE:
+            folder = tmp_path_factory.mktemp("f")
+            run = folder / "run"
+            shutil.copytree(EXAMPLE, run)
+            (run / inside).unlink(missing_ok=True)
+            make(run / inside)
+            for words in (["rate"], ["verify"], ["summarise", "-o", str(folder / "again.json")]):
+                tries.append(((kind, inside), [words[0], str(run), *words[1:]]))
     done = subprocess.run(
         [sys.executable, "-c", TRYING],
-        input="\n".join(
-            json.dumps(words)
-            for words in (
-                ["rate", str(run)],
-                ["verify", str(run)],
-                ["summarise", str(run), "-o", str(tmp_path / "again.json")],
-            )
-        ),
+        input="\n".join(json.dumps(words) for _, words in tries),
         capture_output=True,
         text=True,
         timeout=100,
     )
     told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [code in (0, 1, None) for code, _, _ in told] == [True] * 3, done.stderr
+    if len(told) < len(tries):
+        pytest.fail(f"{tries[len(told)][1]} waits, or ended all: {done.stderr}")
+    return [(what, one) for (what, _), one in zip(tries, told, strict=True)]
+
+
+@pytest.mark.parametrize("inside", INSIDE)
+@pytest.mark.parametrize("kind", IN_A_FOLDER)
+def test_no_file_in_a_runs_folder_lets_a_command_wait(tried_inside, inside, kind):
+    told = [one for what, one in tried_inside if what == (kind, inside)]
+    assert [code in (0, 1, None) for code, _, _ in told] == [True] * 3, told
     assert not any("Traceback" in said for _, _, said in told)
