@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from chat_server import MODEL, USAGE, answers, serving
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import compare, load, measure
+from energy_rating.benchmarking import child
+from energy_rating.benchmarking.conduct import run_plan
 from energy_rating.benchmarking.engine_account import Account, account
+from energy_rating.benchmarking.plan import planned
 from energy_rating.benchmarking.serving import Answered, mean_at_once
-from energy_rating.benchmarking.work import Item, Settings, Stretch
+from energy_rating.benchmarking.tasks import load_task
+from energy_rating.benchmarking.work import Done, Item, Settings, Stretch
 from energy_rating.benchmarking.workloads import prepare
+from energy_rating.benchmarking.workloads.diffusers import _attention_of as pipeline_attention
 from energy_rating.benchmarking.workloads.endpoint.metrics import (
     EngineCounts,
     Onlooking,
@@ -24,6 +31,8 @@ from energy_rating.benchmarking.workloads.endpoint.metrics import (
     of_server_info,
     written,
 )
+from energy_rating.benchmarking.workloads.transformers.library import attention_of
+from energy_rating.benchmarking.workloads.vllm import _account_of as vllm_account
 from energy_rating.judging.operating_point import of_operating_point, told_by_engine
 from energy_rating.judging.schemes import load_scheme
 from energy_rating.nouns.records import Finding, Load, Model, Task
@@ -390,3 +399,139 @@ def test_a_class_can_ask_for_it(tmp_path):
     silent = [str(one) for one in of_operating_point(a_record(tmp_path / "silent"), asks)]
     assert any("the engine does not say it" in one for one in silent)
     assert any("the record does not say it" in one for one in silent)
+
+
+# ---------------------------------------------------------------------------------------- engines in a process of their own
+
+
+def a_vllm_engine(**parallel):
+    class LLMEngine:
+        pass
+
+    LLMEngine.__module__ = "vllm.v1.engine.llm_engine"
+    inner = LLMEngine()
+    inner.vllm_config = SimpleNamespace(
+        attention_config=SimpleNamespace(backend=SimpleNamespace(name="FLASHINFER")),
+        parallel_config=SimpleNamespace(
+            **{
+                "tensor_parallel_size": 2,
+                "pipeline_parallel_size": 1,
+                "data_parallel_size": 1,
+                "enable_expert_parallel": True,
+                **parallel,
+            }
+        ),
+        speculative_config=SimpleNamespace(method="eagle3"),
+        cache_config=SimpleNamespace(enable_prefix_caching=False, cache_dtype="fp8"),
+        model_config=SimpleNamespace(enforce_eager=False),
+    )
+    return SimpleNamespace(llm_engine=inner)
+
+
+def test_vllm_says_what_its_configuration_has_become():
+    told = vllm_account(a_vllm_engine(), SimpleNamespace(__version__="0.12.0"))
+    assert told == {
+        "engine": "vLLM",
+        "engine_version": "0.12.0",
+        "engine_core": "V1",
+        "attention": "FLASHINFER",
+        "compiled": True,
+        "tensor_parallel": 2,
+        "pipeline_parallel": 1,
+        "data_parallel": 1,
+        "expert_parallel": True,
+        "speculative": "eagle3",
+        "prefix_cache": False,
+        "cache_dtype": "fp8",
+    }
+
+
+def test_a_vllm_of_before_says_of_its_attention_what_the_environment_asked_for(monkeypatch):
+    engine = a_vllm_engine()
+    del engine.llm_engine.vllm_config.attention_config
+    engine.llm_engine.vllm_config.speculative_config = None
+    assert vllm_account(engine, SimpleNamespace())["attention"] is None
+    monkeypatch.setenv("VLLM_ATTENTION_BACKEND", "FLASH_ATTN")
+    told = vllm_account(engine, SimpleNamespace())
+    assert (told["attention"], told["speculative"], told["engine_version"]) == ("FLASH_ATTN", False, None)
+    nothing = vllm_account(SimpleNamespace(), SimpleNamespace(__version__="0.6.0"))
+    assert {name for name, value in nothing.items() if value is not None} == {
+        "engine",
+        "engine_version",
+        "attention",
+    }
+
+
+def test_a_network_of_transformers_says_which_attention_it_took():
+    part = SimpleNamespace(config=SimpleNamespace(_attn_implementation="eager"))
+    whole = SimpleNamespace(
+        config=SimpleNamespace(_attn_implementation="sdpa"), modules=lambda: [part, SimpleNamespace()]
+    )
+    assert attention_of(whole) == "eager, sdpa"
+    assert attention_of(SimpleNamespace(config=SimpleNamespace())) is None
+
+
+class AttnProcessor2_0:
+    pass
+
+
+class FluxAttnProcessor:
+    _attention_backend = None
+
+
+def test_a_pipeline_of_diffusers_says_which_attention_denoises():
+    unet = SimpleNamespace(attn_processors={"a": AttnProcessor2_0(), "b": AttnProcessor2_0()})
+    assert pipeline_attention(SimpleNamespace(unet=unet)) == "AttnProcessor2_0"
+    flux = FluxAttnProcessor()
+    flux._attention_backend = SimpleNamespace(value="flash")
+    net = SimpleNamespace(attn_processors={"a": flux})
+    assert pipeline_attention(SimpleNamespace(transformer=net)) == "FluxAttnProcessor, flash"
+    assert pipeline_attention(SimpleNamespace()) is None
+
+
+class Telling:
+    """A workload that says how it ran: one request at once while warming up, thirty and then thirty-two in the repeats."""
+
+    def __init__(self, clock):
+        self.clock, self.calls = clock, 0
+
+    def load(self):
+        pass
+
+    def run(self, items):
+        self.clock.sleep(20.0)
+        self.calls += 1
+        data = {"engine": "vLLM", "mean_running": {1: 1.0, 2: 30.0}.get(self.calls, 32.0)}
+        return Done(work={"request": len(items), "token": 10 * len(items)}, findings=[account(data)])
+
+    def close(self):
+        pass
+
+
+def test_a_benchmark_tells_it_once_and_of_its_repeats(tmp_path):
+    clock = VirtualClock()
+    power, energy = constant(300.0)
+    meter = FakeDevice(clock=clock, power=power, energy=energy, known_period=True)
+    plan = planned(load_task("text-generation"), repeats=2, min_duration_s=0.0, idle_s=0.0)
+    run = run_plan(
+        Telling(clock),
+        replace(plan, settings=replace(plan.settings, batch_size=len(plan.items))),
+        model=Model(id="org/tiny"),
+        output_dir=tmp_path / "run",
+        sensors=[meter],
+        clock=clock,
+        sleep=clock.sleep,
+        report=lambda _: None,
+    )
+    (told,) = [finding for finding in run.record.findings if finding.code == "operating-point"]
+    assert told.data == {"engine": "vLLM", "mean_running": 31.0}
+    assert run.record.operating_point == told.data
+
+
+def test_what_a_child_found_comes_with_its_figures():
+    told = account({"engine": "transformers", "attention": "sdpa", "compiled": False, "mean_running": 1.5})
+    done = Done(work={"request": 1}, findings=[told])
+    again = child._done(json.loads(json.dumps(child._done_entry(done))))
+    assert [(one.code, one.data) for one in again.findings] == [(told.code, dict(told.data))]
+    with pytest.raises(TypeError, match="must be a text or a number"):
+        child._data({"x": [1]})

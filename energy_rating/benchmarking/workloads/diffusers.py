@@ -612,8 +612,8 @@ def _attention_of(pipeline: Any) -> str | None:
     if not isinstance(processors, Mapping):
         return None
     names = {type(one).__name__ for one in processors.values()}
-    backends = {getattr(one, "_attention_backend", None) for one in processors.values()}
-    told = [str(getattr(one, "value", one)) for one in backends if one is not None]
+    backends = [getattr(one, "_attention_backend", None) for one in processors.values()]
+    told = list({str(getattr(one, "value", one)) for one in backends if one is not None})
     if not told and any("_attention_backend" in dir(type(one)) for one in processors.values()):
         told = [_usual_backend()]
     return ", ".join([*sorted(names), *sorted(filter(None, told))]) or None
