@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeGuard
 
+from energy_rating.files.opening import read_whole
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Quality
 
@@ -23,6 +24,7 @@ from energy_rating.nouns.records import Quality
 SOLVED_BY = ("is_resolved", "resolved", "is_solved", "solved", "success", "passed")
 REWARD, WHOLE = "reward", 1.0
 METRIC = "solved"
+LARGEST_LOG = 16 << 20  # bytes
 
 
 def share_solved(content: bytes, path: Path) -> Quality | None:
@@ -39,6 +41,16 @@ def share_solved(content: bytes, path: Path) -> Quality | None:
         raise BadInput("must tell the outcome of one task at least; got none", place=path)
     source = f"{name}, {solved:,} of {tasks:,} tasks, file {hashlib.sha256(content).hexdigest()[:12]}"
     return Quality(metric=METRIC, value=solved / tasks, source=source)
+
+
+def tasks_in(path: Path) -> int | None:
+    """How many tasks an agent's log tells the outcome of; None where it is none.
+
+    Raises:
+        BadInput: it cannot be read, or a task does not say whether it was solved.
+    """
+    found = _counted(read_whole(path, LARGEST_LOG), path)
+    return found[2] if found is not None else None
 
 
 def _counted(content: bytes, path: Path) -> tuple[str, int, int] | None:

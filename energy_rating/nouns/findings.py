@@ -386,6 +386,11 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
         ),
     },
     "Counted work": {
+        "quality-refused": FindingKind(
+            NOTE,
+            "The file that was to say how good the answers were could not be read.",
+            "Name results of lm-evaluation-harness, or an agent's log that says of each task whether it was solved",
+        ),
         "count-refused": FindingKind(
             DEGRADES,
             "Counts were left out: a count must be a finite number of at least 0, and come before the end of its window.",

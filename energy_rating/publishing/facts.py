@@ -14,8 +14,9 @@ from typing import Literal
 from energy_rating.judging import checks
 from energy_rating.judging.footprint.carbon import missing
 from energy_rating.judging.normalisation import Normalised
+from energy_rating.judging.outcomes import METRIC as SOLVED
 from energy_rating.judging.profiles import is_example
-from energy_rating.judging.quality import is_accuracy
+from energy_rating.judging.quality import is_accuracy, is_outcome
 from energy_rating.judging.rating import Judgement
 from energy_rating.judging.summary import IDLE_WINDOWS
 from energy_rating.nouns.quantities import (
@@ -415,16 +416,22 @@ def headline(record: Record) -> Measurement | None:
 
 
 def _by_right_answer(record: Record, shown: Row | None) -> Iterator[tuple[Quality, EnergyPerUnit]]:
-    """Joules per right answer for each accuracy that the record tells: those per request over the share that is right.
+    """Joules per right answer for each accuracy that the record tells: those per request over the share that is right; and of an agent
+    per solved task, over the share of its tasks that it solved.
 
     The share is taken as exact; whether it holds for these very items is for its source to say.
     """
     part = shown.lead if shown is not None else None
-    if shown is None or part is None or not shown.measurement.work.get("request"):
+    if shown is None or part is None:
         return
-    each = shown.per("request", part)
+    work = shown.measurement.work
     for quality in record.quality:
-        if is_accuracy(quality):
+        is_solved = is_outcome(quality, (SOLVED,))
+        unit = next(
+            (one for one in (("task", "request") if is_solved else ("request",)) if work.get(one)), None
+        )
+        if unit is not None and (is_solved or is_accuracy(quality)):
+            each = shown.per(unit, part)
             yield (
                 quality,
                 replace(
@@ -432,7 +439,7 @@ def _by_right_answer(record: Record, shown: Row | None) -> Iterator[tuple[Qualit
                     value=each.value / quality.value,
                     random=each.random / quality.value,
                     systematic=each.systematic / quality.value,
-                    unit="right answer",
+                    unit="solved task" if is_solved else "right answer",
                 ),
             )
 

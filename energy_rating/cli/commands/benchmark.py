@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     "--quality-from",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Result file of lm-evaluation-harness.",
+    help="Result file of lm-evaluation-harness, or an agent's log of the tasks that it solved.",
 )
 @click.option(
     "--option",

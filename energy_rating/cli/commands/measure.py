@@ -52,6 +52,12 @@ if TYPE_CHECKING:
     help="File that the command writes: a JSON object of counts, or lines of unit=number.",
 )
 @click.option(
+    "--quality-from",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File that the command writes: results of lm-evaluation-harness, or an agent's log of the tasks that it solved.",
+)
+@click.option(
     "--period",
     type=click.FloatRange(0.005, 60.0),
     default=0.1,
@@ -71,6 +77,7 @@ def measure(
     task: str | None,
     counts: Sequence[str],
     count_from: Path | None,
+    quality_from: Path | None,
     period: float,
     zone: str | None,
     region: str | None,
@@ -110,14 +117,16 @@ def measure(
         lineage=lineage_of(base, relation),
         report=last_lines.say,
     )
+    counted = dict(parse_count(count, place="--count") for count in counts)
+
+    def ended() -> None:
+        if as_json:
+            last_lines.wait()
+        if quality_from is not None:
+            _judge(run, quality_from, counts_tasks="task" not in counted)
+
     with last_lines:
-        code = run_command(
-            command,
-            run,
-            counts=dict(parse_count(count, place="--count") for count in counts),
-            count_from=count_from,
-            ended=last_lines.wait if as_json else lambda: None,
-        )
+        code = run_command(command, run, counts=counted, count_from=count_from, ended=ended)
         record = _record_or_none(run)
         if zone is not None and record is not None:
             _tell_carbon(record, zone)
@@ -165,6 +174,23 @@ class _LastLines:
         with contextlib.suppress(OSError):  # standard error is full: the exit code has to do
             for line in kept:
                 self._to_stderr(line)
+
+
+def _judge(run: Any, path: Path, *, counts_tasks: bool) -> None:
+    """How good the answers were, by what the command wrote. It has done its work and is measured: what cannot be read is a finding."""
+    from energy_rating.judging.outcomes import tasks_in
+    from energy_rating.judging.quality import read_results
+
+    try:
+        found = read_results(path)
+        tasks = tasks_in(path)
+    except EnergyRatingError as error:
+        run.tell("quality-refused", str(error), remedy=error.remedy or "Name the file with --quality-from")
+        return
+    for quality in found:
+        run.judged(quality)
+    if tasks and counts_tasks:
+        run.count(task=tasks)
 
 
 def _record_or_none(run: Any) -> Record | None:

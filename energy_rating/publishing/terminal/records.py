@@ -36,7 +36,9 @@ def record(value: Record) -> str:
             lines.append("* estimated by a model, not measured")
     for quality, energy in facts.by_right_answer:
         origin = f"{energy.component}, estimated" if energy.estimated else energy.component
-        told = f"{with_doubt(energy, 'J')} per right answer ({origin}), at {quality.metric} {quality.value:g}"
+        told = (
+            f"{with_doubt(energy, 'J')} per {energy.unit} ({origin}), at {quality.metric} {quality.value:g}"
+        )
         lines += ["", *textwrap.wrap(f"{told} by {quality.source}", WIDTH)]
         lines.append("")
     lines += findings_listed(value.findings)
