@@ -166,6 +166,9 @@ def test_training_and_use_of_a_model_make_a_life(runs):
     )
     page = words(html(report([of_one_revision, runs["one"]], NO_LINKS)))
     assert "Energy of each stage" in page
+    # What went before and what each request adds, from the records.
+    before, each = run.record["run"].energy_j["gpu"], runs["one"].record["measured"].energy_per("request")
+    assert f"{with_doubt(before, 'J')} before use, {with_doubt(each, 'J')} for each request" in page
     assert "fine-tuning" in page.partition("The life of the model")[2].partition("1. org/name")[0]
 
 

@@ -18,6 +18,7 @@ from energy_rating.publishing.axes import short, ticks
 from energy_rating.publishing.names import NAMES, Origin
 from energy_rating.publishing.paper import COLOURS, INK, QUIET_INK, RULE, Paper
 from energy_rating.publishing.strangers import for_plain_text
+from energy_rating.publishing.words import plural
 
 WIDTH_PX = 1200
 LEFT_PX, RIGHT_PX = 110, 1170
@@ -287,6 +288,53 @@ def two_courses(component: Component, sides: Sequence[tuple[str, Sequence[tuple[
     for at in ticks(longest_s):
         paper.text(x_px(at), _BOTTOM - 16, f"{short(at)} s", size=10, across="center")
     return paper.svg(title=f"Power of the {NAMES[component]}, both runs on one scale", words="; ".join(said))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LifeLine:
+    """A model's energy over the requests that it answers: what went before, and what each adds."""
+
+    name: str
+    before_j: Estimate
+    each_j: Estimate
+
+
+def over_requests(lines: Sequence[LifeLine], unit: str, meet: float | None) -> str:
+    """The energy of each model's life over how often it is used; ``meet``: where two of them have taken as much."""
+    paper = Paper(WIDTH_PX, _HEIGHT, "svg")
+    # As far as use has taken as much as all before it, or well beyond where two meet.
+    doubled = [one.before_j.value / one.each_j.value for one in lines if one.each_j.value > 0]
+    most = 1.6 * meet if meet else 1.2 * max(doubled, default=0.0) or 1000.0
+    ends_j = [one.before_j.value + most * one.each_j.value for one in lines]
+    top_j = max(ends_j) or 1.0
+    size, name = next(((size, name) for size, name in _JOULES if top_j >= size), _JOULES[-1])
+    y_px = _with_axis(paper, 1.05 * top_j / size, f"Energy ({name})")
+
+    def x_px(amount: float) -> float:
+        return LEFT_PX + (RIGHT_PX - LEFT_PX) * amount / most
+
+    x = float(LEFT_PX)
+    told: list[str] = []
+    for one, end_j, (colour, dashed) in zip(lines, ends_j, itertools.cycle(_LINES)):
+        points = [(x_px(0), y_px(one.before_j.value / size)), (x_px(most), y_px(end_j / size))]
+        paper.line(points, colour, width=1.8, dashed=dashed)
+        paper.line([(x, _TOP + 20), (x + 36, _TOP + 20)], colour, width=2.0, dashed=dashed)
+        label = paper.fitting(one.name, size=11, room=420)
+        paper.text(x + 44, _TOP + 20, label, size=11)
+        x += 44 + paper.width(label, size=11) + 40
+        told.append(
+            f"{for_plain_text(one.name, 80)}: {with_doubt(one.before_j, 'J')} before use, {with_doubt(one.each_j, 'J')} for each {unit}"
+        )
+    if meet:
+        paper.line([(x_px(meet), y_px(0)), (x_px(meet), _TOP)], QUIET_INK, width=1.0, dashed=True)
+        told.append(f"they have taken as much after {short(meet)}")
+    for at in ticks(most):
+        paper.text(x_px(at), _BOTTOM - 16, short(at), size=10, across="center")
+    paper.text((LEFT_PX + RIGHT_PX) / 2, _BOTTOM - 40, f"number of {plural(unit)}", size=11, across="center")
+    return paper.svg(title="Energy of a model's life over its use", words="; ".join(told))
+
+
+_LINES = ((COLOURS["gpu"], False), (COLOURS["cpu"], True))
 
 
 def _mean_w(points: Sequence[tuple[float, float]]) -> float:

@@ -669,9 +669,25 @@ def _life(runs: Sequence[Reported]) -> Iterator[Block]:
         return
     for one in found:
         yield from _of_life(one)
+    lines = [
+        charts.LifeLine(name=one.model, before_j=one.before_j, each_j=one.use.energy_j)
+        for one in found
+        if one.use is not None and one.before_j.value
+    ]
     used = [one for one in found if one.use is not None]
-    if len(used) == 2:
-        yield TextBlock(text=lives_shown.break_even_told(break_even(*used)) + ".")
+    pair = break_even(*used) if len(used) == 2 else None
+    if 0 < len(lines) <= 2:
+        unit = next(one.use.unit for one in found if one.use is not None)
+        yield PictureBlock(
+            svg=charts.over_requests(
+                lines,
+                for_plain_text(unit, 24),
+                pair.requests if pair is not None and len(lines) == 2 else None,
+            ),
+            caption="What went before use stands at the left; each line rises by what every use adds.",
+        )
+    if pair is not None:
+        yield TextBlock(text=lives_shown.break_even_told(pair) + ".")
 
 
 def _of_life(one: Life) -> Iterator[Block]:
