@@ -205,6 +205,11 @@ def sums(one: Collected) -> str:
 def as_text(runs: Sequence[IndexedRun], told: Gathered, width: int) -> str:
     """A table for a terminal: a row for each group, or each run; then the sums, and all that a reader has to know of them."""
     lines = _group_table(told, width) if told.by else _run_table(runs, width)
+    hidden = told.whole.runs + len(told.twice) + len(told.inside) - len(runs)
+    if not told.by and hidden > 0:
+        lines.insert(
+            1, f"… {hidden:,} older runs are not shown: sum up with --by, or see all with --format csv"
+        )
     lines += ["", f"In all: {sums(told.whole)}."]
     if len(told.whole.boundaries) > 1:
         named = ", ".join(f"{count} of {name}" for name, count in told.whole.boundaries.items())

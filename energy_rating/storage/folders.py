@@ -85,7 +85,7 @@ def _below(folder: str, depth: int) -> Iterator[RunFolder]:
         stamps: list[str] = []
         for one in files:
             try:
-                stamps.append(f"{one.name}:{_stamp_of(one.stat(follow_symlinks=False))}")
+                stamps.append(f"{one.name}:{_stamp_of(one.stat())}")
             except OSError:
                 continue
         text = "\n".join(stamps)

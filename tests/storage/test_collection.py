@@ -645,3 +645,11 @@ def test_a_line_comes_back_from_the_index_as_it_was(runs):
     written(runs, record)
     (one,) = brought(runs).runs()
     assert one.run == collected.run_of(record)
+
+
+def test_of_very_many_runs_the_newest_are_shown_and_all_are_added_up(runs, run_cli):
+    for number in range(205):
+        written(runs, a_record(number, 1e5))
+    _, out, _ = run_cli("collect", runs)
+    assert "… 5 older runs are not shown" in out
+    assert "205 measured" in out

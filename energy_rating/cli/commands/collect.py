@@ -112,7 +112,7 @@ def collect(
     told = gathered(index, folders, by)
     if form == "table":
         width = max(shutil.get_terminal_size((110, 24)).columns, 80)
-        shown = [] if by else list(index.runs())
+        shown = [] if by else list(index.runs(order="r.run_created DESC, r.folder LIMIT 200"))[::-1]
         _out(output, iter([tables.as_text(shown, told, width) + "\n"]))
     elif form == "csv":
         _out(output, tables.as_csv(index.runs(), told.root))
