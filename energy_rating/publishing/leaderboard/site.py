@@ -329,7 +329,7 @@ def _sweep(folder: Path) -> None:
 def _swap(made: Path, folder: Path) -> None:
     """Puts a whole site in the place of the old one, in one step where the system can."""
     made.chmod(0o755)
-    os.sync()
+    _on_the_disk(made)
     try:
         made.rename(folder)  # into nothing, or into an empty folder
         return
@@ -346,6 +346,18 @@ def _swap(made: Path, folder: Path) -> None:
         aside.rename(folder)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _on_the_disk(made: Path) -> None:
+    """Returns when all that was written is: a machine that dies has the old site or the new one. That disk alone is waited for."""
+    descriptor = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+            os.sync()
+    except (OSError, AttributeError):
+        os.sync()
+    finally:
+        os.close(descriptor)
 
 
 def _exchanged(one: Path, other: Path) -> bool:
