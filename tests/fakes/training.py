@@ -105,6 +105,7 @@ def main(folder: Path, told: Path, options: dict[str, str]) -> None:
                     torch.save({"model": plain.state_dict(), "step": number}, saved)
                 run.checkpoint(step=number)
             if attempt == 0 and number == int(options.get("kill", 0)) and rank == int(options.get("who", 0)):
+                _ = run.journal  # what happened in the last 50 ms is lost with the process
                 os.kill(os.getpid(), signal.SIGKILL)
             if attempt == 0 and number == int(options.get("stay", 0)):
                 time.sleep(120)
