@@ -185,7 +185,8 @@ def _judge(run: Any, path: Path, *, counts_tasks: bool) -> None:
         found = read_results(path)
         tasks = tasks_in(path)
     except EnergyRatingError as error:
-        run.tell("quality-refused", str(error), remedy=error.remedy or "Name the file with --quality-from")
+        # No path: it would stand in the record.
+        run.tell("quality-refused", error.message, remedy=error.remedy or "Name the file with --quality-from")
         return
     for quality in found:
         run.judged(quality)
