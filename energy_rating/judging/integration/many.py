@@ -352,11 +352,14 @@ def least_apart(times_s: Sequence[float], ends: bytearray, count: int) -> list[f
     import numpy
 
     (times,) = arrays(times_s)
-    told = numpy.frombuffer(ends, numpy.bool_)
+    told = numpy.frombuffer(ends, numpy.bool_) if ends else None
     found = numpy.empty(0)
     for first in range(0, len(times), BLOCK):
         some = times[first : first + BLOCK + 1]
-        found = numpy.concatenate((found, (some[1:] - some[:-1])[~told[first + 1 : first + len(some)]]))
+        apart = some[1:] - some[:-1]
+        if told is not None:
+            apart = apart[~told[first + 1 : first + len(some)]]
+        found = numpy.concatenate((found, apart))
         if len(found) >= count:
             break
     return numpy.sort(found[:count]).tolist()  # type: ignore[no-any-return]

@@ -111,7 +111,7 @@ class Register:
         self._add_up()
 
     def _read(self, samples: Samples, limit_w: float) -> bytearray:
-        """Takes in the readings that can be; returns of each time whether it ends a span of which a mean was told."""
+        """Takes in the readings that can be; returns of each time whether it ends a span of which a mean was told; nothing if none does."""
         times, watts, ends = Column(), Column(), bytearray()
         last_s = math.nan
         for first in range(0, len(samples), READ_AT_ONCE):
@@ -129,7 +129,8 @@ class Register:
             self.gaps += many.further_apart(usual.times, last_s, GAP_S, usual.ends)
             many.extend(times, usual.times)
             many.extend(watts, usual.watts)
-            ends += usual.ends.tobytes()
+            if ends or usual.ends.any():
+                ends += bytes(len(times) - len(usual.ends) - len(ends)) + usual.ends.tobytes()
             last_s = float(usual.times[-1]) if len(usual.times) else last_s
         self.times, self.watts = times.values(), watts.values()
         return ends
@@ -146,6 +147,7 @@ class Register:
         """Takes in readings that come after ``last_s``, one by one; returns when the last of them was."""
         some_s: list[float] = []
         some_w: list[float] = []
+        some_ends = bytearray()
         for start, end, value in zip(*samples, strict=True):
             if not 0 <= value <= limit_w:
                 self.rejected += 1
@@ -159,13 +161,15 @@ class Register:
                 self.gaps.append((last_s, start))
             some_s.append(start)
             some_w.append(value)
-            ends.append(False)
+            some_ends.append(False)
             last_s = start
             if end > start:
                 some_s.append(end)
                 some_w.append(value)
-                ends.append(True)
+                some_ends.append(True)
                 last_s = end
+        if ends or any(some_ends):
+            ends += bytes(len(times) - len(ends)) + some_ends
         times.extend(some_s)
         watts.extend(some_w)
         return last_s
@@ -186,10 +190,11 @@ class Register:
     def _far_apart(self, apart_s: float, ends: bytearray) -> Iterator[tuple[float, float, int]]:
         """Times that follow each other, those that are further apart than that among them; whether a mean of what lies between was told."""
         if len(self.times) < many.MANY:
-            yield from ((a, b, told) for (a, b), told in zip(pairwise(self.times), ends[1:], strict=True))
+            told_of = ends[1:] or bytes(max(len(self.times) - 1, 0))
+            yield from ((a, b, told) for (a, b), told in zip(pairwise(self.times), told_of, strict=True))
             return
         for place in many.places_apart(self.times, apart_s):
-            yield self.times[place], self.times[place + 1], ends[place + 1]
+            yield self.times[place], self.times[place + 1], ends[place + 1] if ends else False
 
     def _add_up(self) -> None:
         """The energy up to each reading, and how the power moved until then."""
@@ -216,7 +221,7 @@ class Register:
         if len(self.times) >= many.MANY:
             apart_s = many.least_apart(self.times, ends, PACE_FROM)
         else:
-            apart = (b - a for (a, b), told in zip(pairwise(self.times), ends[1:], strict=True) if not told)
+            apart = (b - a for a, b, told in self._far_apart(0.0, ends) if not told)
             apart_s = sorted(islice(apart, PACE_FROM))
         usual_s = apart_s[len(apart_s) // 4] if len(apart_s) >= FEWEST_READINGS else 0.0
         return max(SHORTEST_HOLE_S, HOLES_FROM * max(self.period_s, usual_s))
