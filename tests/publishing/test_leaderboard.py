@@ -23,6 +23,8 @@ import pytest
 from many_runs import a_record, inference, measured, written
 
 from energy_rating.cli import main
+from energy_rating.files.record import load
+from energy_rating.judging.rating import rate
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Load, Model, Outcome, Quality
 from energy_rating.publishing import collected
@@ -160,9 +162,12 @@ def test_what_was_not_verified_has_neither_rank_nor_stars(runs):
     told = dict(zip(rows.RANKED, row, strict=True))
     assert (told["rank"], told["stars"], told["checked"]) == (0, 0, "not verified")
     collection.verify_all(index, collected.check)
+    # A device that does not exist has stars, marked so, and no rank.
+    rating = rate(load(EXAMPLE))
+    stars, doubt = rating.stars, "could be {}–{}".format(*rating.could_be)
     (row,) = rows.ranking(index, board)
     told = dict(zip(rows.RANKED, row, strict=True))
-    assert (told["rank"], told["stars"], told["doubt"], told["basis"]) == (1, 4, "could be 3–4", "example")
+    assert (told["rank"], told["stars"], told["doubt"], told["basis"]) == (0, stars, doubt, "example")
 
 
 def test_what_does_not_match_failed_or_is_invalid_is_in_no_ranking_and_estimates_have_no_rank(runs):

@@ -3,7 +3,7 @@
 **A ranking is of one kind of figure.** What was done, under which protocol, per which unit, of which component: two that differ in any of
 it never stand in one order. **A row is a setting, and told by its median.** Who measures ten times and publishes the best would else stand
 before who measures once: runs of one model on the same hardware, engine, precision and load are one row, and the best stands beside it.
-**Stars and a rank** have figures that were verified here, or whose rating their own journal gives; nothing else.
+**Stars and a rank** have figures that were verified here; nothing else, and a device that does not exist has no rank.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ def _row(some: Sequence[IndexedRun]) -> tuple[int, tuple[Cell, ...]]:
     # Of an even number the run above the middle: it is one that was measured, and never the luckier one.
     middle = counted[len(counted) // 2]
     run = middle.run
-    ranked = bool(good) and run.kind == "measured"
+    rated = bool(good) and run.kind == "measured"
+    ranked = rated and not run.example  # what does not exist needs neither more nor less than anything
     quality = run.quality[0] if run.quality else None
     load = ", ".join(
         part
@@ -158,8 +159,8 @@ def _row(some: Sequence[IndexedRun]) -> tuple[int, tuple[Cell, ...]]:
         run.figure_j,
         scaled(counted[0].run.figure_j or 0.0, "J"),
         len(some),
-        run.stars if ranked and run.stars is not None else 0,
-        doubt_of_stars(middle) if ranked else "",
+        run.stars if rated and run.stars is not None else 0,
+        doubt_of_stars(middle) if rated else "",
         run.class_,
         hardware(middle),
         basis(middle),
