@@ -189,7 +189,8 @@ def _why_no_factor(
             "no-reference-energies",
             f"the profile of {target.key} holds no energies of {PROTOCOL} yet, so that no factor can be told; what was measured here "
             "is kept",
-            "Run energy-rating calibrate --as-reference on that device, put the profile that it writes into "
+            "Calibrate against published energies: energy-rating calibrate --published. Or run energy-rating calibrate --as-reference "
+            "on that device, put the profile that it writes into "
             f"{user_profiles()}, and run this again",
         ),
     )
