@@ -303,7 +303,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_built(runs, tmp_path, run_
     page = (site / "index.html").read_text()
     assert "torn" in page
     assert "forged" in page
-    assert "example/example-model" in page
+    assert "boards/text-generation_aes-2025-02_request_gpu.html" in page
     assert run_cli("leaderboard", runs, "-o", site, "--strict")[0] == 1
 
 
