@@ -20,7 +20,7 @@ import pytest
 from energy_rating.benchmarking.tasks import load_task, tasks
 from energy_rating.judging.operating_point import weight_bits
 from energy_rating.judging.rating import rating_schema
-from energy_rating.judging.schemes import SCHEMES, load_scheme, scheme_schema, schemes
+from energy_rating.judging.schemes import SCHEMES, BesideUnit, load_scheme, scheme_schema, schemes
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import TRAINING
 
@@ -362,3 +362,17 @@ def test_what_a_schema_demands_is_what_is_written() -> None:
     for name in schemes():
         keys = set(tomllib.loads((SCHEMES / f"{name}.toml").read_text(encoding="utf-8")))
         assert set(scheme["required"]) <= keys <= set(scheme["properties"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"sum": ("token",), "outcomes": ("solved",), "each": ("task",)},
+        {"outcomes": ("solved",)},
+        {"each": ("task",)},
+    ],
+)
+def test_a_unit_beside_is_a_sum_or_an_outcome_of_each(given: dict[str, tuple[str, ...]]) -> None:
+    with pytest.raises(ValueError, match="sum of counted ones"):
+        BesideUnit(unit="u", **given)
