@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from energy_rating.files.published import NOT_VERIFIED, OthersFigure
+from energy_rating.files.withheld import without_secrets
 from energy_rating.judging.profiles import Profile, profiles
 from energy_rating.nouns.quantities import Estimate, scaled, with_doubt
 from energy_rating.nouns.records import plain
@@ -87,7 +88,7 @@ def as_text(found: MeasuredAlready, model: str) -> str:
     lines: list[str] = []
     if not found.runs and not found.published:
         lines.append(
-            f"Nothing is known of {for_plain_text(model)}: nobody has measured it, as far as this machine knows."
+            f"Nothing is known of {for_plain_text(without_secrets(model))}: nobody has measured it, as far as this machine knows."
         )
     shown, hidden = found.runs[:MOST_TOLD], len(found.runs) - MOST_TOLD + found.more
     if shown:

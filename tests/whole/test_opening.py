@@ -149,8 +149,9 @@ BESIDE = {
     "leaderboard": ["--output", "site"],
 }
 
-# Options that name a folder which is made, and the file of a command's counts, which is read after it (tests/measuring/test_counts).
-APART = {("measure", "count_from")}
+# Options that name a folder which is made, and what a command writes itself, which is read after it: its counts (tests/measuring/test_counts)
+# and its results. Its own exit code stands; what is no file is a finding.
+APART = {("measure", "count_from"), ("measure", "quality_from")}
 
 
 def _places() -> list[tuple[str, str]]:
@@ -286,3 +287,19 @@ def test_no_file_in_a_runs_folder_lets_a_command_wait(tried_inside, inside, kind
     told = [one for what, one in tried_inside if what == (kind, inside)]
     assert [code in (0, 1, None) for code, _, _ in told] == [True] * 3, told
     assert not any("Traceback" in said for _, _, said in told)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_that_are_no_file_are_a_finding_of_a_run_that_waits_for_nothing(kind, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    path = tmp_path / "results"
+    KINDS[kind](path)
+    before = path.lstat().st_ino
+    words = ["measure", "--output-dir", str(tmp_path / "run"), "--quality-from", str(path), "--", "true"]
+    done = subprocess.run(
+        [sys.executable, "-m", "energy_rating", *words], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "run" / "record.json").read_text())["findings"]
+    assert "quality-refused" in [one["code"] for one in told]
+    assert path.lstat().st_ino == before
