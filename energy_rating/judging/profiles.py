@@ -492,7 +492,8 @@ def _contents(folder: Path, listed: tuple[_Listed, ...]) -> tuple[tuple[Path, by
 
 def _shipped_naming(names: Collection[str]) -> Iterator[Profile]:
     """Of the profiles that ship, those in which one of these names stands; no other is parsed."""
-    written = [json.dumps(name, ensure_ascii=False).encode() for name in names]
+    # A name that is no text (half a pair of surrogates, which JSON may hold) stands in none of them.
+    written = [json.dumps(name, ensure_ascii=False).encode(errors="replace") for name in names]
     for path, content in _shipped():
         if any(name in content for name in written):
             yield _profile_in(path, content)

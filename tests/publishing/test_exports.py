@@ -525,6 +525,10 @@ def test_two_hundred_records_at_random_are_valid(name, value, number):
     variants = exports.export_form(name).variants
     variant = variants[number % len(variants)]
     done = exports.export_form(name).export([subject], variant)
+    if not done.content:  # of what has no energy some forms have no file at all
+        assert done.gaps
+        assert name == "eval-results" or subject.energy is None
+        return
     check(name, variant, done.content, quick=True)
     for gap in done.gaps:
         assert gap.field

@@ -40,13 +40,16 @@ BILLION = 1e9
 
 
 def export(subjects: Sequence[Subject], variant: str) -> Exported:  # noqa: ARG001
-    """The report of one record."""
+    """The report of one record; empty where no energy was measured."""
     (subject,) = subjects
     gaps: list[FormGap] = []
+    measures = list(_measures(subject, gaps))
+    if not measures:  # the form has no report without an energy, and a zero would be one
+        return Exported(content="", gaps=tuple(gaps))
     content = {
         "header": _header(subject, gaps),
         "task": _task(subject, gaps),
-        "measures": list(_measures(subject, gaps)),
+        "measures": measures,
         **_software(subject),
         "infrastructure": _infrastructure(subject, gaps),
         **_environment(subject, gaps),
