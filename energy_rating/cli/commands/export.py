@@ -156,7 +156,7 @@ def _exported(
     choices = Choices(zone=zone, **asked)
     subjects = [subject_of(record, choices) for record in found]
     if into is not None:
-        from energy_rating.publishing.card import content_of
+        from energy_rating.publishing.card_files import content_of
         from energy_rating.publishing.exports.cyclonedx import into as added
 
         if variant is not None:
