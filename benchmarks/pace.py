@@ -139,6 +139,14 @@ def table(results: Mapping[str, Any]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def missed(results: Mapping[str, Any]) -> str:
+    """The goals that are still missed, in one sentence."""
+    found = [
+        row.what for row in ROWS if row.name in results["rows"] and not is_met(row, results["rows"][row.name])
+    ]
+    return f"**Still missed**: {'; '.join(found)}." if found else "No goal is missed."
+
+
 def page(results: Mapping[str, Any]) -> str:
     machine = results["machine"]
     return f"""# Pace
@@ -148,6 +156,8 @@ def page(results: Mapping[str, Any]) -> str:
 > - **Made by** `python benchmarks/pace.py --write`; no figure is typed by hand. "Met" also means that both say the same, to 10⁻¹².
 
 {table(results)}
+
+{missed(results)}
 
 CPU time is that of the process between its imports and its result, for commands that of the whole process. Memory is the most that the process ever had (VmHWM), its
 libraries and what it shares with files included. Times are those of {machine["cores"]} cores ({machine["processor"]}) and Python {machine["python"]}, which other work may

@@ -225,6 +225,17 @@ ROWS: tuple[Row, ...] = (
         turns=1,
     ),
     Row(
+        name="summarise-400",
+        what="400 MB of one GPU (10 GB in 350 s are 14 s of these)",
+        before="import energy_rating",
+        code=SUMMARISE,
+        prepare=of_size(1, 400),
+        most=350 / 25,
+        most_mib=150,
+        turns=1,
+        is_new=True,
+    ),
+    Row(
         name="summarise-long",
         what="10 GB of one GPU",
         before="import energy_rating",
