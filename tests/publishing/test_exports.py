@@ -517,6 +517,7 @@ def records(draw: Any) -> Record:
     )
 
 
+@pytest.mark.timeout(600)  # a schema of 449 definitions, 200 times over, on a machine that others use too
 @pytest.mark.parametrize("name", MADE_OF_SUBJECTS)
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(value=records(), number=st.integers(0, 10))
