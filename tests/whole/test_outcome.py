@@ -518,6 +518,7 @@ run = measure(output_dir='run', sensors=[], report=None).start()
 for step in range(4):
     with run.window('step') as window:
         {counting}
+assert run.journal  # what happened in the last 50 ms is lost with the process; that is tried in test_edges
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
