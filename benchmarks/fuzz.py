@@ -40,6 +40,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
 from fuzz_windows import a_journal_of_windows, read_windows
 
 from energy_rating.benchmarking import gguf

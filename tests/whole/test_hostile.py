@@ -54,6 +54,7 @@ NAMES = (
     "journal",
     "journal.gz",
     "packed",
+    "windows",
     "profile",
     "scheme",
     "task",
