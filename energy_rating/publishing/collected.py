@@ -22,6 +22,7 @@ from energy_rating.nouns.errors import BadInput, EnergyRatingError
 from energy_rating.nouns.quantities import Estimate, total
 from energy_rating.nouns.records import FULL_COVERAGE, RUN, Component, Record
 from energy_rating.publishing.facts import Facts, Part, facts_of
+from energy_rating.publishing.names import origin_of
 from energy_rating.publishing.strangers import for_plain_text
 from energy_rating.publishing.verification import verify
 from energy_rating.storage.runs import Checkup, CollectedRun, Kind
@@ -246,7 +247,7 @@ def _devices(record: Record) -> tuple[str, ...]:
     host = record.environment.host
     if host is None:
         return ()
-    used = dict.fromkeys(one.device for one in record.channels if one.method != "model")
+    used = dict.fromkeys(one.device for one in record.channels if origin_of(one.method) != "estimated")
     return tuple(_text(f"{host}/{device}") for device in used)[:MOST_DEVICES]
 
 
