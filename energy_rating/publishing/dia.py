@@ -16,7 +16,8 @@ from energy_rating.files.imports.dia import report_in as report_in
 from energy_rating.judging.footprint.carbon import Impact, components_of
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.quantities import JOULES_PER_KWH, Estimate, significant, total
-from energy_rating.nouns.records import RUN, TRAINING, Record, worst_method
+from energy_rating.nouns.records import RUN, TRAINING, Record
+from energy_rating.publishing.facts import facts_of
 from energy_rating.publishing.splice import Item
 from energy_rating.publishing.strangers import for_plain_text
 
@@ -125,8 +126,9 @@ def _energy(record: Record) -> tuple[Estimate, bool]:
     """The energy of a whole run, and whether all of it came from sensors of ours."""
     run = record[RUN]
     names = _components(record)
-    methods = [worst_method(channel.method for channel in record.channels_of(run, name)) for name in names]
-    sensed = record.origin != "imported" and all(one in ("counter", "power") for one in methods)
+    row = next((one for one in facts_of(record).rows if one.measurement.name == RUN), None)
+    parts = [row.part(name) if row is not None else None for name in names]
+    sensed = all(part is not None and part.method is not None and part.origin == "measured" for part in parts)
     return total((run.energy_j[name] for name in names), same_sensor=False), sensed
 
 
