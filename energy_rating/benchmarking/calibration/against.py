@@ -440,7 +440,7 @@ class _PublishedRuns:
             run = run_plan(
                 OnDevice(workload),
                 plan,
-                model=replace(model, id=name, parameters=model.parameters or candidate.model.parameters),
+                model=replace(model, id=name),
                 output_dir=blank.folder,
                 sensors=self.sensors,
                 clock=self.clock,
