@@ -44,7 +44,7 @@ ACTIONS = {
 }
 NUMBERS = (
     "Numbers are those of the final text (July 2024), in which MEASURE 2.12 has the actions -001 to -004. Papers that cite MS-2.12-005 "
-    "cite a draft: what it asked of the environment is now in MS-2.12-002 to -004. MS-2.11-005 is of synthetic training data in the final "
+    "cite a draft that was not to be had here; the final text asks of the environment in MS-2.12-001 to -004. MS-2.11-005 is of synthetic training data in the final "
     "text, and of no energy: a figure of energy is no evidence for it."
 )
 
