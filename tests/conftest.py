@@ -112,3 +112,20 @@ _numbers = itertools.count()
 def _no_memory_of_other_tests(_no_memory_of_other_runs, monkeypatch):
     """A test's runs know nothing of those of the tests before it, so that their order does not matter."""
     monkeypatch.setenv("XDG_CACHE_HOME", f"{os.environ['XDG_CACHE_HOME']}/{next(_numbers)}")
+
+
+@pytest.fixture
+def run_cli(capsys):
+    """Calls a command as a user's shell would: its exit code, and what it said on either side."""
+    from energy_rating.cli import main
+
+    def call(*arguments):
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code or 0
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return call

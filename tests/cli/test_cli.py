@@ -16,7 +16,6 @@ from forked import energy_rating
 from virtual import FakeDevice, VirtualClock, constant
 
 from energy_rating import measure
-from energy_rating.cli import main
 
 REPORTS = Path(__file__).parents[2] / "reports"
 
@@ -35,20 +34,6 @@ def folder(tmp_path_factory):
             clock.sleep(1)
             window.count(token=20)
     return where
-
-
-@pytest.fixture
-def run_cli(capsys):
-    def call(*arguments):
-        code = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def test_summarise_shows_every_window_in_80_columns(run_cli, folder):
@@ -197,7 +182,7 @@ def test_a_folder_that_only_holds_runs_names_them(run_cli, folder, tmp_path, com
         (("rat", "x"), "there is no command 'rat'. Did you mean: rate"),
         (("summarize", "x"), "Did you mean: summarise"),
         (("zzz",), "See all with: energy-rating --help"),
-        (("export", "x", "--format", "pdf"), "must be csv; got 'pdf'"),
+        (("export", "x", "--format", "pdf"), "spdx or xlsx; got 'pdf'"),
         (("rate", "x", "--schem", "1"), "--scheme"),
     ],
 )

@@ -20,7 +20,6 @@ from pathlib import Path
 import pytest
 from many_runs import a_record, inference, measured, written
 
-from energy_rating.cli import main
 from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Finding, Load, Outcome
 from energy_rating.publishing import collected
@@ -45,20 +44,6 @@ def runs(tmp_path):
     folder = tmp_path / "runs"
     folder.mkdir()
     return folder
-
-
-@pytest.fixture
-def run_cli(capsys):
-    def call(*arguments):
-        code = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code or 0
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return call
 
 
 def brought(folder: Path, **more) -> Index:

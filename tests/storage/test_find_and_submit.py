@@ -15,7 +15,6 @@ import pytest
 import yaml
 from many_runs import a_record, inference, measured, written
 
-from energy_rating.cli import main
 from energy_rating.files.record import load
 from energy_rating.judging.rating import rate
 from energy_rating.publishing import submission
@@ -37,20 +36,6 @@ def runs(tmp_path):
     folder = tmp_path / "runs"
     folder.mkdir()
     return folder
-
-
-@pytest.fixture
-def run_cli(capsys):
-    def call(*arguments):
-        code = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code or 0
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return call
 
 
 def found(run_cli, *arguments):

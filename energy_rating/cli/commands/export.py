@@ -24,7 +24,7 @@ class _Form(click.Choice[str]):
     """The forms that there are; while there is one, click would say that *xlsx* is not *csv*."""
 
     def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:  # noqa: ARG002
-        return f"must be {' or '.join(self.choices)}; got {str(value)[:80]!r}"
+        return f"must be {', '.join(self.choices[:-1])} or {self.choices[-1]}; got {str(value)[:80]!r}"
 
 
 @click.command()
