@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Form(click.Choice[str]):
-    """The forms that there are; while there is one, click would say that *xlsx* is not *csv*."""
+    """The forms that there are; an error says it as others do."""
 
     def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:  # noqa: ARG002
         return f"must be {', '.join(self.choices[:-1])} or {self.choices[-1]}; got {str(value)[:80]!r}"
