@@ -201,10 +201,28 @@ def _published(found: MeasuredAlready) -> Iterator[dict[str, Any]]:
         yield entry | {"settings": dict(one.settings), "said_of_it": NOT_VERIFIED}
 
 
-def before_a_benchmark(found: MeasuredAlready, task: str) -> str | None:
-    """One line for whoever is about to measure: that it was done, and where to see it. None where it was not."""
-    runs = [one for one in found.runs if one.run.task == task and one.run.stage == "inference"]
-    others = [one for one in found.published if one.task == task]
+class _Same:
+    """A model by its id, or by what stands behind the slash of it where one of two names has none."""
+
+    def __init__(self, model: str) -> None:
+        self._name = model.casefold()
+
+    def is_called(self, name: str) -> bool:
+        name = name.casefold()
+        if "/" in name and "/" in self._name:
+            return name == self._name
+        return name.rpartition("/")[2] == self._name.rpartition("/")[2]
+
+
+def before_a_benchmark(found: MeasuredAlready, model: str, task: str) -> str | None:
+    """One line for whoever is about to measure: that it was done, and where to see it. None where it was not, or not of this very model."""
+    same = _Same(model)
+    runs = [
+        one
+        for one in found.runs
+        if one.run.task == task and one.run.stage == "inference" and same.is_called(one.run.model)
+    ]
+    others = [one for one in found.published if one.task == task and same.is_called(one.model)]
     if not runs and not others:
         return None
     parts = []

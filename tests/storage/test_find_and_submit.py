@@ -271,3 +271,21 @@ def test_the_workflow_takes_what_matches_and_refuses_what_does_not(tmp_path, run
     assert contributed(forges) != 0
     assert contributed(removes_what_is_not_its) == 0
     assert not (home / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "is_told"),
+    [
+        ("meta-llama/Llama-3.1-8B-Instruct", True),
+        ("Llama-3.1-8B-Instruct", True),
+        ("Llama-3.1", False),
+        ("m", False),
+    ],
+)
+def test_a_benchmark_is_told_of_this_very_model_alone(model, is_told):
+    from energy_rating.publishing.found import before_a_benchmark
+    from energy_rating.storage.search import Wanted, find
+
+    found = find(Wanted(model=model), ())
+    told = [before_a_benchmark(found, model, task) for task in {one.task for one in found.published}]
+    assert any(told) is is_told

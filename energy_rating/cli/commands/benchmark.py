@@ -219,10 +219,11 @@ def _tell_what_is_known(model: str, task: str) -> None:
     from energy_rating.publishing import found
     from energy_rating.storage.search import Wanted, find
 
-    # A file or a folder goes by its own name.
-    name = Path(model).stem if Path(model).suffix else model
+    # A file or a folder goes by its own name. What stands behind the dot of Llama-3.1-8B is no ending.
+    path = Path(model)
+    name = path.stem if path.suffix == ".gguf" or path.is_file() else path.name if path.is_dir() else model
     try:
-        told = found.before_a_benchmark(find(Wanted(model=name), known_indexes(())), task)
+        told = found.before_a_benchmark(find(Wanted(model=name), known_indexes(())), name, task)
     except EnergyRatingError:
         return
     if told:
