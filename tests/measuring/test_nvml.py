@@ -752,9 +752,17 @@ def test_there_is_nothing_to_ask_where_the_driver_s_library_is_not(monkeypatch: 
         load_driver()
 
 
+def _skip_without(name: str) -> None:
+    """On Linux the driver is asked by our own binding; NVIDIA's, through which the fake is asked here, has not always known all calls."""
+    pynvml = load_pynvml()
+    if not hasattr(pynvml, name):
+        pytest.skip(f"this nvidia-ml-py has no {name}")
+
+
 def test_the_driver_s_power_profile_and_its_adaptive_limit_are_known_of_the_device(
     machine: Machine, detected: Detected
 ) -> None:
+    _skip_without("nvmlDeviceGetAdaptiveTgpModeInfo_v1")
     machine(Device(tells_profiles=True, power_profiles=1 << 2 | 1 << 21, adaptive_limit=True))
     (device,) = detected().devices
     assert (device.power_profile, device.adaptive_limit) == ("compute, inference", True)
@@ -763,6 +771,7 @@ def test_the_driver_s_power_profile_and_its_adaptive_limit_are_known_of_the_devi
 def test_a_driver_of_before_has_neither_and_none_in_force_is_said(
     machine: Machine, detected: Detected
 ) -> None:
+    _skip_without("nvmlDeviceGetAdaptiveTgpModeInfo_v1")
     machine(Device(), Device(tells_profiles=True))
     first, second = detected().devices
     assert (first.power_profile, first.adaptive_limit) == (None, None)
