@@ -88,6 +88,7 @@ def _below(folder: str, depth: int) -> Iterator[RunFolder]:
                 stamps.append(f"{one.name}:{_stamp_of(one.stat())}")
             except OSError:
                 continue
+        stamps += _stamps_of_parts(Path(folder))
         text = "\n".join(stamps)
         yield RunFolder(path=folder, stamp=hashlib.sha256(text.encode(errors="replace")).hexdigest()[:32])
     if depth >= DEEPEST:
@@ -107,6 +108,17 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _stamp_of(status: os.stat_result) -> str:
     # The time of the last change of a file's state is the system's: who sets back the time of a file's content changes that one.
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
+
+
+def _stamps_of_parts(root: Path) -> list[str]:
+    """Those of the files of a run's nodes, which its verdict rests on as well."""
+    stamps: list[str] = []
+    for file in sorted(_parts(root)):
+        try:
+            stamps.append(f"{file.relative_to(root).as_posix()}:{_stamp_of(file.stat())}")
+        except OSError:
+            continue
+    return stamps
 
 
 def content_of(path: str) -> str:
@@ -131,10 +143,18 @@ def content_of(path: str) -> str:
 
 def _files(root: Path) -> Iterator[Path]:
     """The files of a run: its own, and those of its nodes."""
-    for one in root.iterdir():
-        if one.name.startswith("."):
-            continue
-        if one.is_file():
-            yield one
-        elif one.name == PARTS and one.is_dir() and not one.is_symlink():
-            yield from (below for below in one.rglob("*") if below.is_file())
+    yield from (one for one in root.iterdir() if not one.name.startswith(".") and one.is_file())
+    yield from _parts(root)
+
+
+def _parts(root: Path) -> Iterator[Path]:
+    """The files of a run's nodes. What a link leads to is a part too where it is read as one: a node, or all of them."""
+    nodes = root / PARTS
+    try:
+        places = [nodes, *nodes.iterdir()] if nodes.is_dir() else []
+    except OSError:
+        return  # nobody else's to look into
+    for place in places:
+        if place.is_dir():
+            below = place.iterdir() if place == nodes or place.is_symlink() else place.rglob("*")
+            yield from (one for one in below if one.is_file())

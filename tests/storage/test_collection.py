@@ -24,6 +24,7 @@ from energy_rating.nouns.errors import BadInput
 from energy_rating.nouns.records import Finding, Load, Outcome
 from energy_rating.publishing import collected
 from energy_rating.storage import collection
+from energy_rating.storage.folders import content_of
 from energy_rating.storage.index import Index
 from energy_rating.storage.sums import added_up, outliers
 
@@ -215,6 +216,24 @@ def test_nodes_of_a_run_are_no_runs_beside_it(runs):
     written(run / "nodes", a_record(2), "0")
     written(run, a_record(3), "a-trial")
     assert {one.run.run_id for one in brought(runs).runs()} == {a_record(1).run_id, a_record(3).run_id}
+
+
+@pytest.mark.parametrize("linked", ["", "0", "nodes"], ids=["in-the-folder", "a-linked-node", "linked-nodes"])
+def test_a_change_in_a_node_is_a_change_of_its_run(runs, tmp_path, linked):
+    run = written(runs, a_record(1))
+    nodes = tmp_path / "elsewhere" if linked else run / "nodes"
+    node = written(nodes, a_record(2), "0")
+    if linked == "nodes":
+        (run / "nodes").symlink_to(nodes)
+    elif linked:
+        (run / "nodes").mkdir()
+        (run / "nodes" / linked).symlink_to(node)
+    index = brought(runs)
+    before = content_of(str(run))
+    (node / "record.json").write_text((node / "record.json").read_text() + "\n")
+    told = collection.bring_up_to_date(index, [runs], collected.read)
+    assert told.read == 1
+    assert content_of(str(run)) != before
 
 
 def test_only_what_has_changed_is_read_again(runs):
