@@ -200,6 +200,7 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
     )
     findings += impossible(journal, _draft(journal, parts, channels, measurements))
     findings += checks.of_estimates(measurements, findings)
+    findings += _of_other_hosts(_job(journal), measurements[0])
     findings = list(dict.fromkeys(findings))
     return Record(
         run_id=journal.run_id,
@@ -227,6 +228,16 @@ def summarise_journal(journal: Journal, *, going_on: bool = False) -> Record:
         job=_job(journal),
         operating_point={**journal.operating_point, **told_by_engine(findings)},
     )
+
+
+def _of_other_hosts(job: Job | None, run: Measurement) -> Iterator[Finding]:
+    """Work of all hosts over the energy of one would be a figure many times too good."""
+    if job is not None and job.counts == "all-ranks" and (job.of or 1) > 1 and any(run.work.values()):
+        yield Finding.of(
+            "hosts-missing",
+            f"the work is that of all {job.of} hosts of the job, the energy that of one of them",
+            "Merge the records of all hosts: energy-rating merge",
+        )
 
 
 def _added_up(journal: Journal, parts: Sequence[Curves], losses: Losses) -> dict[str, Sum]:

@@ -104,6 +104,11 @@ def test_a_device_that_two_hosts_measured_counts_once(tmp_path):
 def test_what_all_ranks_did_is_not_counted_once_a_host(tmp_path):
     records = [run_host(tmp_path, place, 2, tokens=5000, counts="all-ranks") for place in range(2)]
     assert records[0].job.counts == "all-ranks"
+    # One host's energy for the work of all is no figure by itself; with the other's it is one.
+    assert "hosts-missing" in {one.code for one in records[0].findings if one.severity == "disqualifies"}
+    assert records[0]["run"].validity == "invalid"
+    assert "hosts-missing" in {one.code for one in merge((one, one.run_id) for one in records[:1]).findings}
+    assert "hosts-missing" not in {one.code for one in merge((one, one.run_id) for one in records).findings}
     assert merge(named(records))["step"].work == {"token": 5000}
 
 

@@ -11,13 +11,16 @@ from energy_rating.nouns.records import Finding
 
 MOST_NAMED = 4
 
+# Of a host by itself, whose work is that of all; of the whole it is told by which hosts are there.
+MISSING = "hosts-missing"
+
 
 def of_hosts(parts: Sequence[HostRun]) -> Iterator[Finding]:
     """What was found on the hosts: what many of them found, once, with how many they are."""
     groups: dict[tuple[str, str, str | None, str | None], list[tuple[HostRun, Finding]]] = {}
     for part in parts:
         for one in part.findings:
-            if one.code == COMPARED:
+            if one.code in (COMPARED, MISSING):  # said anew of the whole
                 continue
             channel = part.channels.get(one.channel) if one.channel is not None else None
             key = (
