@@ -230,6 +230,9 @@ class _Covered:
         for channel in part.channels.values():
             if (channel.device, number) not in left_out:
                 devices.setdefault(channel.component, set()).add(channel.device)
+            elif channel.component in one.coverage:
+                # Its devices count where somebody else measured them: they lack nothing here.
+                self._places.setdefault(channel.component, set()).add(part.place)
         for component, names in devices.items():
             share = one.coverage.get(component)
             if share is None:
