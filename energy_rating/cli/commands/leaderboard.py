@@ -82,7 +82,9 @@ def leaderboard(
     index = brought_up_to_date(folders, verify=verify, jobs=jobs, log=log, because=because)
     told = gathered(index, folders)
     made = build(index, output, title=title, root=told.root, runs_url=runs_url, progress=progress_of_many())
-    say(f"{made.boards:,} rankings, {made.models:,} models, {made.runs:,} runs: {made.folder / 'index.html'}")
+    told_of = ((made.boards, "ranking"), (made.models, "model"), (made.runs, "run"))
+    counts = ", ".join(f"{number:,} {noun}{'' if number == 1 else 's'}" for number, noun in told_of)
+    say(f"{counts}: {made.folder / 'index.html'}")
     for one in (*told.left_out[:20],):
         tell(f"left out: {one.folder}: {one.why}")
     for doubted in told.doubted[:20]:
