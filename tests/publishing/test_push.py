@@ -139,6 +139,22 @@ def test_of_a_card_that_is_named_what_the_hub_would_lose_is_said(hub, run, tmp_p
     assert remove_card(mine.read_text()) == "# Another text\n"
 
 
+def test_lines_that_are_lost_are_counted_each_once_and_in_no_time_that_grows_with_their_square():
+    before = [f"| row {line} | {line * 7919 % 10007} | some value |" for line in range(5000)]
+    after = [f"| row {line} | {line * 7907 % 10007} | some value |" for line in range(5000)]
+    same = ["kept", "moved", "twice", "twice"]
+    held = hubs.HeldOnHub(
+        repository=MODEL,
+        address="http://hub",
+        commit="a" * 40,
+        files={"README.md": "\n".join([*same, *before[1:]]).encode()},
+    )
+    files = {"README.md": "\n".join(["moved", "kept", "twice", *after[1:]]).encode()}
+    what = hubs.Offer(held=held, files=files, invalid_before=None, invalid_after=None, warned=None)
+    assert what.lost_lines == len(before[1:]) + 1
+    assert len([line for line in hubs.shown(what) if line.startswith("-| row")]) == len(before[1:])
+
+
 def test_a_change_is_proposed_where_one_is_not_the_owner(hub, run):
     hub.refused = {f"Bearer {TOKEN}"}
     done, told = energy_rating("card", "--push", MODEL, run, "--yes")
