@@ -168,7 +168,7 @@ def test_sigterm_to_torchrun_and_a_resumption_by_hand(tmp_path):
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_workers_that_load_data_count_nothing_and_leave_nothing_behind(tmp_path, context):
     job = Training(tmp_path)
-    ended(job.begin(0, workers=2, context=context, last=8))
+    ended(job.begin(0, workers=2, context=context, last=18))
     record = summarise(job.folder)
     assert record["run"].work["token"] == record["step"].work["token"] == job.tokens(1)
     is_within(record["run"].energy_j["gpu"], job.truth_j())
