@@ -717,6 +717,9 @@ SUBJECTS: Mapping[str, Mapping[str, FindingKind]] = {
             "How the engine says it ran: its version, its attention, how many requests really ran at once.",
             "Compare only with figures of the same operating point: energy-rating compare A B names what differs",
         ),
+        "metrics-silent": FindingKind(
+            NOTE, "The server's metrics did not answer at some of the times that they were asked."
+        ),
         "server-served-others": FindingKind(
             DISQUALIFIES,
             "By its own counters the server answered requests of others while it was measured; their energy is in the figure.",

@@ -203,6 +203,35 @@ def test_a_page_that_does_not_come_is_given_up():
     assert threading.active_count() < 50
 
 
+def test_looks_that_were_not_answered_are_said_and_count_as_no_number():
+    from types import SimpleNamespace
+
+    from energy_rating.benchmarking.workloads.endpoint import Endpoint
+
+    answers = iter([VLLM_V0, None, None, VLLM_V0])
+
+    def page():
+        told = next(answers)
+        if told is None:
+            raise OSError
+        return told
+
+    looking = Onlooking(page, every_s=3600.0)
+    looking.begin()
+    looking._look()
+    looking._look()
+    looking.end()
+    assert (len(looking.seen), looking.missed) == (2, 2)
+    assert account_of(looking.seen, None)["mean_running"] == looking.seen[0].running
+    known = SimpleNamespace(dialect=SimpleNamespace(name="vLLM"), version="0.8.5", account={})
+    said = list(Endpoint._account(SimpleNamespace(_metrics=looking, _known=known), [], None))
+    silent = next(one for one in said if one.code == "metrics-silent")
+    assert "2 of 4 times" in silent.message
+    looking.begin()
+    assert looking.missed == 0
+    looking.end()
+
+
 def test_single_requests_are_not_slowed_down_by_questions():
     asked = []
 

@@ -546,6 +546,13 @@ class Endpoint:
         )
         if told is not None:
             yield told
+        if seen and self._metrics.missed:
+            missed = self._metrics.missed
+            yield Finding.of(
+                "metrics-silent",
+                f"the server's metrics did not answer {missed} of {missed + len(seen)} times: what they tell is of the other times",
+                measurement="measured",
+            )
         wrote, ours = written(seen), sum(one.work.get("token", 0) for one in answered)
         if wrote is not None and ours and wrote > MOST_FOR_US * ours:
             yield Finding.of(

@@ -160,6 +160,7 @@ class Onlooking:
         self._failed = 0
         self._last_s = -math.inf
         self.seen: list[EngineCounts] = []
+        self.missed = 0  # looks since ``begin`` that were not answered
 
     @property
     def answers(self) -> bool:
@@ -168,7 +169,7 @@ class Onlooking:
 
     def begin(self) -> None:
         """Nothing is seen of what begins within a second after the last look: single requests are not slowed down by questions."""
-        self.seen = []
+        self.seen, self.missed = [], 0
         self._over.clear()
         if self._now() - self._last_s < self._every_s:
             return
@@ -194,6 +195,7 @@ class Onlooking:
             page = self._ask()
         except Exception:  # it has none, is too busy for it, or is gone: whoever asks it for work will say so
             self._failed += 1
+            self.missed += 1
             return
         found = counted(page, self._now())
         if found.running is None and found.written is None:  # some other page
