@@ -251,6 +251,21 @@ def beside(run: Path, name: str) -> Path:
     return (run if run.is_dir() else run.parent) / name
 
 
+def output_beside(run: Path, output: Path | None, *names: str) -> Path:
+    """Where a command writes what it draws: the file that was named, else the first of these names beside the run.
+
+    Raises:
+        BadInput: the file ends as none of these names does.
+    """
+    endings = [Path(name).suffix for name in names]
+    output = beside(run, names[0]) if output is None else output
+    if output.suffix not in endings:
+        raise BadInput(
+            f"must end in {' or '.join(endings)}", f"Name the file {' or '.join(names)}", place=output
+        )
+    return output
+
+
 def refuse_a_file(folder: Path | None) -> None:
     if folder is not None and folder.exists() and not folder.is_dir():
         raise BadInput("is a file, not a folder", "Name a folder for the run", place=folder)

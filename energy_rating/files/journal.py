@@ -55,6 +55,7 @@ from energy_rating.nouns.interruptions import Living, is_interruption
 JOURNAL_SCHEMA = "energy-rating/journal/2"
 JOURNAL_SCHEMAS = ("energy-rating/journal/1", JOURNAL_SCHEMA)  # those that can be read, the oldest first
 JOURNAL_NAMES = ("journal.jsonl", "journal.jsonl.gz")
+RECORD_NAME = "record.json"  # what is made of it, beside it
 
 # No honest line is longer; a longer one is refused before it is parsed.
 LONGEST_LINE = 1 << 20
@@ -586,7 +587,7 @@ def claim(folder: Path, *, resume: bool) -> tuple[Path, int, bool]:
             continue
         # What other ranks left there would be taken for this run's.
         if rank_files(candidate) or any(
-            (candidate / name).exists() for name in (*JOURNAL_NAMES, "record.json")
+            (candidate / name).exists() for name in (*JOURNAL_NAMES, RECORD_NAME)
         ):
             continue
         try:

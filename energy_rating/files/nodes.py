@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from energy_rating.files.journal import JOURNAL_NAMES
+from energy_rating.files.journal import JOURNAL_NAMES, RECORD_NAME
 from energy_rating.nouns.errors import BadInput
 
 NODES = "nodes"
-
-# A record's file, written out here: what reads records is a floor above.
-RECORD_NAME = "record.json"
 
 
 def node_folder(folder: Path, place: int) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from energy_rating.files.journal import JOURNAL_NAMES, JOURNAL_SCHEMAS, being_written
+from energy_rating.files.journal import RECORD_NAME as RECORD_NAME
 from energy_rating.files.opening import read_beginning, read_whole
 from energy_rating.files.strict import MOST_VALUES, adapter, json_object, json_schema, validated
 from energy_rating.files.whole import write_whole
@@ -30,8 +31,6 @@ from energy_rating.nouns.records import (
     component_methods,
     plain,
 )
-
-RECORD_NAME = "record.json"
 
 # What a stranger's file may be at most. A record of a million windows of one name is a few kilobytes, one of 20,000 names 15 MB;
 # the values are counted before they are parsed, because an empty list takes 20 times the memory of its text.
@@ -234,7 +233,9 @@ def read_record(path: str | Path) -> Record:
                 which_run(path.parent) or "Name the folder of a run",
                 place=path.parent,
             )
-    largest = LARGEST_MERGED if path.is_file() and _is_merged(read_beginning(path, 400)) else LARGEST_RECORD
+    largest = LARGEST_RECORD
+    if path.is_file() and path.stat().st_size > LARGEST_RECORD and _is_merged(read_beginning(path, 400)):
+        largest = LARGEST_MERGED
     return record_from_json(read_whole(path, largest), place=path)
 
 

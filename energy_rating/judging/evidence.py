@@ -160,7 +160,7 @@ def _held_against_hosts(record: Record, file: Path) -> Record:
     Raises:
         BadInput: it does not follow from them.
     """
-    from energy_rating.judging.merging import folders  # it makes records again with what stands here
+    from energy_rating.judging.merging import folders  # here, since most records are of one host
 
     place = file.parent
     if file.name != RECORD_NAME or not has_nodes(place):

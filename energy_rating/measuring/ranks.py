@@ -100,12 +100,18 @@ LAUNCHERS = (
 
 def rank_of(environ: Mapping[str, str] = os.environ) -> Rank | None:
     """This process's place, as its launcher tells it; None where no launcher says that there are others."""
+    started_by = _started_by(environ)
+    return started_by[1] if started_by is not None else None
+
+
+def _started_by(environ: Mapping[str, str]) -> tuple[_Launcher, Rank] | None:
+    """The innermost launcher that tells this process's place, and what it tells."""
     for launcher in LAUNCHERS:
         if launcher.local[0] == "SLURM_LOCALID" and _is_batch_script(environ):
             continue
         found = _told(launcher, environ)
         if found is not None:
-            return found
+            return launcher, found
     return None
 
 
@@ -120,10 +126,10 @@ def told_of_job(environ: Mapping[str, str]) -> dict[str, str]:
 
 def job_of(environ: Mapping[str, str] = os.environ) -> Job | None:
     """The job on several hosts that this process is a part of; None where its launcher tells of no other host."""
-    rank = rank_of(environ)
-    launcher = next((one for one in LAUNCHERS if _is_of(one, environ)), None)
-    if rank is None or launcher is None:
+    started_by = _started_by(environ)
+    if started_by is None:
         return None
+    launcher, rank = started_by
     node, of = _number(environ, launcher.host), _number(environ, launcher.hosts)
     size = _number(environ, launcher.size)
     if of is None and size is not None and rank.of is not None:
@@ -142,13 +148,6 @@ def job_of(environ: Mapping[str, str] = os.environ) -> Job | None:
         of=of,
         rank=max(0, rank.number - rank.local),
     )
-
-
-def _is_of(launcher: _Launcher, environ: Mapping[str, str]) -> bool:
-    """Whether that launcher started this process, as ``rank_of`` sees it."""
-    if launcher.local[0] == "SLURM_LOCALID" and _is_batch_script(environ):
-        return False
-    return _told(launcher, environ) is not None
 
 
 # How many runs this process has begun, by what folder they asked for, and as which of its host's ranks.

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from energy_rating.cli.commands.rate import print_unchecked
-from energy_rating.cli.options import beside, link_options, look_option, provisional_option, scheme_option
+from energy_rating.cli.options import (
+    link_options,
+    look_option,
+    output_beside,
+    provisional_option,
+    scheme_option,
+)
 from energy_rating.cli.output import say
-from energy_rating.nouns.errors import BadInput
 
 if TYPE_CHECKING:
     from energy_rating.publishing.names import LookName
@@ -47,9 +52,7 @@ def badge(
     from energy_rating.publishing import badge as drawn
     from energy_rating.publishing.links import Links
 
-    output = beside(record, "badge.svg") if output is None else output
-    if output.suffix not in (".svg", ".json"):
-        raise BadInput("must end in .svg or .json", "Name the file badge.svg or badge.json", place=output)
+    output = output_beside(record, output, "badge.svg", "badge.json")
     links = Links(journal=journal_url, meaning=meaning_url)
     found = load(record)
     rating = rated(found, scheme=scheme, provisional=provisional)

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from energy_rating.cli.commands.rate import print_unchecked
-from energy_rating.cli.options import beside, link_options, look_option, provisional_option, scheme_option
+from energy_rating.cli.options import (
+    link_options,
+    look_option,
+    output_beside,
+    provisional_option,
+    scheme_option,
+)
 from energy_rating.cli.output import say
-from energy_rating.nouns.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,10 +75,8 @@ def label(
     from energy_rating.publishing.label import picture
     from energy_rating.publishing.links import Links
 
-    output = beside(record, "label.svg") if output is None else output
+    output = output_beside(record, output, "label.svg", "label.png")
     links = Links(journal=journal_url, meaning=meaning_url)
-    if output.suffix not in (".svg", ".png"):
-        raise BadInput("must end in .svg or .png", "Name the file label.svg or label.png", place=output)
     if width is not None and output.suffix == ".svg":
         raise click.UsageError("'--width' is of a PNG; an SVG has any width. Name a file that ends in .png.")
     size: Size = "small" if small else "full"

@@ -11,7 +11,9 @@ from energy_rating.cli.options import json_option
 from energy_rating.cli.output import print_record, say, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from energy_rating.nouns.records import Record
 
 
 @click.command()
@@ -40,7 +42,7 @@ def merge(records: Sequence[Path], output: Path | None, is_copying: bool, as_jso
     RECORDS are records, folders of runs, or the folder of a job. A host that was killed has left its journal, which is enough.
     The records are taken as they stand; verify makes each of them again from its journal, and the whole from these.
     """
-    from energy_rating.files.nodes import NODES, has_nodes
+    from energy_rating.files.nodes import has_nodes
     from energy_rating.files.record import RECORD_NAME, write_record
     from energy_rating.judging.merging import merge as merged
     from energy_rating.judging.merging.folders import hosts_in, record_in
@@ -48,7 +50,15 @@ def merge(records: Sequence[Path], output: Path | None, is_copying: bool, as_jso
     from energy_rating.publishing.terminal import records as shown
 
     hosts = [one for path in records for one in hosts_in(path)]
-    whole = merged((record_in(path), str(path)) for path in hosts)
+    places: dict[Path, int] = {}
+
+    def read() -> Iterator[tuple[Record, str]]:
+        for number, host in enumerate(hosts):
+            record = record_in(host)
+            places[host] = record.job.place if record.job is not None else number
+            yield record, str(host)
+
+    whole = merged(read())
     if output is None and len(records) == 1 and has_nodes(records[0]) and not as_json:
         output = records[0]
     if is_copying and (output is None or output.suffix == ".json"):
@@ -65,7 +75,7 @@ def merge(records: Sequence[Path], output: Path | None, is_copying: bool, as_jso
                 f"cannot be made ({error.strerror})", "Name another folder", place=path.parent
             ) from error
         if is_copying:
-            _copy(hosts, output / NODES)
+            _copy(places, output)
         write_record(whole, path)
     if as_json:
         print_record(whole)
@@ -77,17 +87,15 @@ def merge(records: Sequence[Path], output: Path | None, is_copying: bool, as_jso
             tell("The hosts' journals are not beside it, so it cannot be verified: --copy puts them there")
 
 
-def _copy(hosts: Sequence[Path], place: Path) -> None:
-    """Copies the files of each host into a folder of its own; what is there already stays."""
+def _copy(places: Mapping[Path, int], folder: Path) -> None:
+    """Copies the files of each host into its folder in that of the job; what is there already stays."""
     import shutil
 
     from energy_rating.files.nodes import node_folder
-    from energy_rating.judging.merging.folders import record_in
     from energy_rating.nouns.errors import BadInput
 
-    for number, host in enumerate(hosts):
-        record = record_in(host)
-        target = node_folder(place.parent, record.job.place if record.job is not None else number)
+    for host, place in places.items():
+        target = node_folder(folder, place)
         source = host if host.is_dir() else host.parent
         if target.exists():
             if target.resolve() == source.resolve():

@@ -10,16 +10,16 @@ import click
 
 from energy_rating.cli.commands.rate import print_unchecked
 from energy_rating.cli.options import (
-    beside,
     footprint_options,
     journal_beside,
     link_options,
+    output_beside,
     provisional_option,
     scheme_option,
     zone_option,
 )
 from energy_rating.cli.output import say, tell
-from energy_rating.nouns.errors import BadInput, EnergyRatingError
+from energy_rating.nouns.errors import EnergyRatingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from energy_rating.judging.footprint.carbon import Choices
     from energy_rating.judging.footprint.impact import Impact
     from energy_rating.nouns.records import Record
-
-ENDINGS = (".html", ".md")
 
 
 @click.command()
@@ -74,9 +72,7 @@ def report(
     from energy_rating.publishing import report as made
     from energy_rating.publishing.links import Links
 
-    output = beside(records[0], "report.html") if output is None else output
-    if output.suffix not in ENDINGS:
-        raise BadInput("must end in .html or .md", "Name the file report.html or report.md", place=output)
+    output = output_beside(records[0], output, "report.html", "report.md")
     if zone is not None:
         check_zone(zone)
     choices = Choices(zone=zone, **asked)

@@ -48,14 +48,14 @@ CREATED = "%Y-%m-%dT%H:%M:%SZ"
 APART_S = 600.0
 
 
-class Merging:
+class _Merging:
     """Records of the hosts of a job, one after the other. ``add`` refuses what does not belong to those before; ``record`` is the whole."""
 
     def __init__(self) -> None:
         self._parts: list[HostRun] = []
         self._first: Record | None = None
         self._by_run: dict[str, str] = {}
-        self._environment: dict[str, dict[str, int]] = {}
+        self._software: dict[str, set[str]] = {}
         self._parameters: set[tuple[int | None, int | None]] = set()
         self._quality: dict[Any, None] = {}
         self._places: set[Any] = set()
@@ -81,8 +81,7 @@ class Merging:
         self._by_run[record.run_id] = name
         self._parts.append(self._part(record, name))
         for key, value in record.environment.software.items():
-            told = self._environment.setdefault(key, {})
-            told[value] = told.get(value, 0) + 1
+            self._software.setdefault(key, set()).add(value)
         if record.model is not None:
             self._parameters.add((record.model.parameters, record.model.active_parameters))
         self._quality.update(dict.fromkeys(record.quality))
@@ -100,7 +99,6 @@ class Merging:
             place=record.job.place if record.job is not None else NOT_TOLD,
             run_id=record.run_id,
             began_s=float(calendar.timegm(time.strptime(record.created, CREATED))),
-            host=record.environment.host,
             ended=record.outcome is None or (record.outcome.state == "ended" and not record.outcome.failed),
             outcome=record.outcome,
             ranks=record.ranks,
@@ -136,10 +134,11 @@ class Merging:
             *of_hosts(parts),
             *self._differing(first),
         ]
+        channels = tuple(named.channels.values())
         measurements = [
             replace(
                 one,
-                methods=component_methods(one.energy_by_channel_j, list(named.channels.values())),
+                methods=component_methods(one.energy_by_channel_j, channels),
                 validity=validity(finding for finding in findings if finding.measurement in (None, one.name)),
             )
             for one in measurements
@@ -154,9 +153,9 @@ class Merging:
             stage=first.stage,
             environment=Environment(
                 devices=tuple(named.devices),
-                software={key: ", ".join(sorted(told)) for key, told in sorted(self._environment.items())},
+                software={key: ", ".join(sorted(told)) for key, told in sorted(self._software.items())},
             ),
-            channels=tuple(named.channels.values()),
+            channels=channels,
             measurements=tuple(measurements),
             findings=tuple(dict.fromkeys(findings)),
             provenance=_provenance(parts),
@@ -191,7 +190,7 @@ class Merging:
                 "Work out the carbon of each host's record",
                 severity="note",
             )
-        several = [key for key, told in sorted(self._environment.items()) if len(told) > 1]
+        several = [key for key, told in sorted(self._software.items()) if len(told) > 1]
         if several:
             yield Finding.of(
                 "hosts-differ",
@@ -216,7 +215,7 @@ def merge(records: Iterable[tuple[Record, str]]) -> Record:
     Raises:
         BadInput: there is none, one is no host's own, or they are not of one job.
     """
-    merging = Merging()
+    merging = _Merging()
     for record, name in records:
         merging.add(record, name)
     return merging.record()

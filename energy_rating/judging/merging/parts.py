@@ -36,7 +36,6 @@ class HostRun:
     place: int
     run_id: str
     began_s: float  # by its own clock, since 1970
-    host: str | None
     ended: bool
     outcome: Outcome | None
     ranks: int | None
